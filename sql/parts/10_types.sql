@@ -1,0 +1,16 @@
+------------------------------------------------------------------------------
+-- Types
+------------------------------------------------------------------------------
+
+CREATE TYPE contacts_tier.marketing_status AS ENUM ('non_marketing', 'marketing');
+COMMENT ON TYPE contacts_tier.marketing_status IS
+'status of a contact: a marketing contact counts against the contact tier, a non-marketing contact is free';
+
+CREATE TYPE contacts_tier.billing_cycle AS ENUM ('monthly', 'annual');
+COMMENT ON TYPE contacts_tier.billing_cycle IS
+'monthly: the update date is the anchor day of each month; annual: the 1st of each month or the renewal date, whichever comes first';
+
+CREATE TYPE contacts_tier.exceed_policy AS ENUM ('upgrade', 'block', 'cap');
+COMMENT ON TYPE contacts_tier.exceed_policy IS
+'what happens when an account exceeds its contact tier: move to a larger tier, refuse the statement, or keep the contacts that do not fit non-marketing';
+

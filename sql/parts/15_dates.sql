@@ -1,0 +1,74 @@
+------------------------------------------------------------------------------
+-- Dates.  An account has two clocks: the monthly update date and the renewal
+-- date of its contract.  Both start from its anchor, the local day on which the
+-- subscription began, so that day 31 comes back after a shorter month.
+------------------------------------------------------------------------------
+
+CREATE FUNCTION contacts_tier.local_midnight(day timestamp, time_zone text) RETURNS timestamptz
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN date_trunc('day', day) AT TIME ZONE time_zone;
+COMMENT ON FUNCTION contacts_tier.local_midnight(timestamp, text) IS
+'00:00 of a day in a time zone; where a change of clocks skips 00:00, the first instant after it';
+
+CREATE FUNCTION contacts_tier.clock() RETURNS timestamptz
+LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'contacts_tier_clock';
+COMMENT ON FUNCTION contacts_tier.clock() IS
+'the present instant as contacts_tier sees it: the start of the statement, or the setting contacts_tier.now';
+
+-- Months from the anchor to an instant, counted by calendar month.
+CREATE FUNCTION contacts_tier.months_since(anchor date, instant timestamptz, time_zone text) RETURNS integer
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN 12 * (extract(year FROM instant AT TIME ZONE time_zone) - extract(year FROM anchor))::integer
+       + (extract(month FROM instant AT TIME ZONE time_zone) - extract(month FROM anchor))::integer;
+COMMENT ON FUNCTION contacts_tier.months_since(date, timestamptz, text) IS
+'calendar months from the month of the anchor to that of an instant';
+
+CREATE FUNCTION contacts_tier.renewal_dates(anchor date, cycle contacts_tier.billing_cycle,
+                                            time_zone text, around timestamptz)
+RETURNS SETOF timestamptz
+LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 3
+BEGIN ATOMIC
+    SELECT contacts_tier.local_midnight(anchor + make_interval(months => term * (months / term + n)), time_zone)
+    FROM (SELECT contacts_tier.months_since(anchor, around, time_zone),
+                 CASE cycle WHEN 'annual' THEN 12 ELSE 1 END) AS m (months, term),
+         generate_series(-1, 1) AS n;
+END;
+COMMENT ON FUNCTION contacts_tier.renewal_dates(date, contacts_tier.billing_cycle, text, timestamptz) IS
+'the renewal dates next to an instant, at least one before and one after it: every month or every year on the anchor day, clamped in short months';
+
+CREATE FUNCTION contacts_tier.update_dates(anchor date, cycle contacts_tier.billing_cycle,
+                                           time_zone text, around timestamptz)
+RETURNS SETOF timestamptz
+LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 6
+BEGIN ATOMIC
+    SELECT d FROM contacts_tier.renewal_dates(anchor, cycle, time_zone, around) AS d
+    UNION ALL
+    SELECT contacts_tier.local_midnight(date_trunc('month', around AT TIME ZONE time_zone)
+                                        + make_interval(months => n), time_zone)
+    FROM generate_series(-1, 1) AS n
+    WHERE cycle = 'annual';
+END;
+COMMENT ON FUNCTION contacts_tier.update_dates(date, contacts_tier.billing_cycle, text, timestamptz) IS
+'the update dates next to an instant, at least one before and one after it: monthly, the anchor day; annual, the 1st of each month and the renewal date';
+
+CREATE FUNCTION contacts_tier.next_update_date(anchor date, cycle contacts_tier.billing_cycle,
+                                               time_zone text, after timestamptz) RETURNS timestamptz
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN (SELECT min(d) FROM contacts_tier.update_dates(anchor, cycle, time_zone, after) AS d WHERE d > after);
+COMMENT ON FUNCTION contacts_tier.next_update_date(date, contacts_tier.billing_cycle, text, timestamptz) IS
+'the first update date after an instant';
+
+CREATE FUNCTION contacts_tier.last_update_date(anchor date, cycle contacts_tier.billing_cycle,
+                                               time_zone text, before timestamptz) RETURNS timestamptz
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN (SELECT max(d) FROM contacts_tier.update_dates(anchor, cycle, time_zone, before) AS d WHERE d <= before);
+COMMENT ON FUNCTION contacts_tier.last_update_date(date, contacts_tier.billing_cycle, text, timestamptz) IS
+'the last update date up to an instant';
+
+CREATE FUNCTION contacts_tier.next_renewal_date(anchor date, cycle contacts_tier.billing_cycle,
+                                                time_zone text, after timestamptz) RETURNS timestamptz
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN (SELECT min(d) FROM contacts_tier.renewal_dates(anchor, cycle, time_zone, after) AS d WHERE d > after);
+COMMENT ON FUNCTION contacts_tier.next_renewal_date(date, contacts_tier.billing_cycle, text, timestamptz) IS
+'the first renewal date after an instant';
+

@@ -1,0 +1,134 @@
+------------------------------------------------------------------------------
+-- Catalogue: plans, tiers, source types and tools.  Triggers only read it.
+------------------------------------------------------------------------------
+
+CREATE TABLE contacts_tier.plan (
+    name               text PRIMARY KEY CONSTRAINT plan_name_not_empty CHECK (name <> ''),
+    currency           text NOT NULL,
+    marketing_contacts boolean NOT NULL
+);
+COMMENT ON TABLE contacts_tier.plan IS 'plans that an account can subscribe to';
+COMMENT ON COLUMN contacts_tier.plan.name IS 'name of the plan';
+COMMENT ON COLUMN contacts_tier.plan.currency IS 'currency of the prices of its tiers, as an ISO 4217 code';
+COMMENT ON COLUMN contacts_tier.plan.marketing_contacts IS 'whether the plan includes marketing contacts; false is a legacy plan without access';
+SELECT pg_catalog.pg_extension_config_dump('contacts_tier.plan', '');
+
+CREATE TABLE contacts_tier.tier (
+    plan          text NOT NULL REFERENCES contacts_tier.plan (name) ON DELETE CASCADE,
+    contact_limit bigint NOT NULL CONSTRAINT tier_contact_limit_positive CHECK (contact_limit > 0),
+    monthly_price numeric CONSTRAINT tier_monthly_price_not_negative CHECK (monthly_price >= 0),
+    PRIMARY KEY (plan, contact_limit)
+);
+COMMENT ON TABLE contacts_tier.tier IS 'tiers of a plan: how many marketing contacts they hold, and their price';
+COMMENT ON COLUMN contacts_tier.tier.plan IS 'plan that the tier belongs to';
+COMMENT ON COLUMN contacts_tier.tier.contact_limit IS 'number of marketing contacts that the tier holds';
+COMMENT ON COLUMN contacts_tier.tier.monthly_price IS 'price of a month, in the currency of the plan; NULL where no prices are kept';
+SELECT pg_catalog.pg_extension_config_dump('contacts_tier.tier', '');
+
+CREATE TABLE contacts_tier.source_type (
+    name           text PRIMARY KEY,
+    default_status contacts_tier.marketing_status NOT NULL,
+    changeable     boolean NOT NULL,
+    seeded         boolean NOT NULL DEFAULT false
+);
+COMMENT ON TABLE contacts_tier.source_type IS 'tools that create contacts or set their status, and the status that their new contacts get';
+COMMENT ON COLUMN contacts_tier.source_type.name IS 'name of the source type';
+COMMENT ON COLUMN contacts_tier.source_type.default_status IS 'status of a new contact that is inserted without one';
+COMMENT ON COLUMN contacts_tier.source_type.changeable IS 'whether an account may choose another default (set_policy, source_defaults)';
+COMMENT ON COLUMN contacts_tier.source_type.seeded IS 'true for the rows that come with the extension, which a dump leaves out';
+INSERT INTO contacts_tier.source_type (name, default_status, changeable, seeded) VALUES
+    ('FORM',                'marketing',     true,  true),
+    ('EXTERNAL_FORM',       'marketing',     true,  true),
+    ('CHATFLOW',            'non_marketing', true,  true),
+    ('IMPORT',              'non_marketing', true,  true),
+    ('MULTI_OBJECT_IMPORT', 'non_marketing', false, true),
+    ('INTEGRATION',         'non_marketing', true,  true),
+    ('API',                 'non_marketing', true,  true),
+    ('CRM_SYNC',            'non_marketing', true,  true),
+    ('USER',                'non_marketing', true,  true),
+    ('MOBILE_APP',          'non_marketing', false, true),
+    ('EMAIL_LOG',           'non_marketing', false, true),
+    ('TEAM_INBOX',          'non_marketing', false, true),
+    ('DOCUMENT',            'non_marketing', false, true),
+    ('MEETING',             'non_marketing', false, true),
+    ('EMAIL_EXTENSION',     'non_marketing', false, true),
+    ('WORKFLOW',            'non_marketing', false, true),
+    ('BULK_ACTION',         'non_marketing', false, true),
+    ('ROLLOVER',            'non_marketing', false, true),
+    ('TIER',                'non_marketing', false, true);
+SELECT pg_catalog.pg_extension_config_dump('contacts_tier.source_type', 'WHERE NOT seeded');
+
+CREATE TABLE contacts_tier.tool (
+    name                    text PRIMARY KEY,
+    needs_marketing_contact boolean NOT NULL,
+    seeded                  boolean NOT NULL DEFAULT false
+);
+COMMENT ON TABLE contacts_tier.tool IS 'tools that reach contacts, and whether they need a marketing contact';
+COMMENT ON COLUMN contacts_tier.tool.name IS 'name of the tool';
+COMMENT ON COLUMN contacts_tier.tool.needs_marketing_contact IS 'true: only marketing contacts may be reached with it; false: open to all contacts';
+COMMENT ON COLUMN contacts_tier.tool.seeded IS 'true for the rows that come with the extension, which a dump leaves out';
+INSERT INTO contacts_tier.tool (name, needs_marketing_contact, seeded) VALUES
+    ('marketing_email',       true,  true),
+    ('automated_email',       true,  true),
+    ('form_follow_up_email',  true,  true),
+    ('ads_audience',          true,  true),
+    ('workflow_email',        true,  true),
+    ('workflow_ads_audience', true,  true),
+    ('one_to_one_email',      false, true),
+    ('sequence',              false, true),
+    ('chat_transcript',       false, true),
+    ('registration_email',    false, true),
+    ('ticket_kickback_email', false, true),
+    ('transactional_email',   false, true),
+    ('feedback_survey',       false, true);
+SELECT pg_catalog.pg_extension_config_dump('contacts_tier.tool', 'WHERE NOT seeded');
+
+CREATE FUNCTION contacts_tier.create_plan(plan text,
+                                          contact_limits bigint[],
+                                          monthly_prices numeric[] DEFAULT NULL,
+                                          currency text DEFAULT 'USD',
+                                          marketing_contacts boolean DEFAULT true)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    limits bigint[] := coalesce(create_plan.contact_limits, '{}');
+BEGIN
+    IF create_plan.plan IS NULL OR create_plan.currency IS NULL OR create_plan.marketing_contacts IS NULL THEN
+        RAISE null_value_not_allowed USING MESSAGE = 'plan, currency and marketing_contacts must not be null';
+    END IF;
+    IF EXISTS (SELECT FROM contacts_tier.plan p WHERE p.name = create_plan.plan) THEN
+        RAISE duplicate_object USING MESSAGE = format('plan "%s" already exists', create_plan.plan);
+    END IF;
+    IF create_plan.marketing_contacts AND cardinality(limits) = 0 THEN
+        RAISE invalid_parameter_value
+            USING MESSAGE = format('plan "%s" has no tiers', create_plan.plan),
+                  HINT = 'Give its contact limits, or marketing_contacts => false for a plan without marketing contacts.';
+    END IF;
+    IF EXISTS (SELECT FROM unnest(limits) WITH ORDINALITY AS l (contact_limit, i)
+               WHERE coalesce(l.contact_limit, 0) <= coalesce(limits[i - 1], 0)) THEN
+        RAISE invalid_parameter_value
+            USING MESSAGE = 'contact limits must be positive and grow from tier to tier',
+                  DETAIL = format('The limits are %s.', array_to_string(limits, ', ', 'null'));
+    END IF;
+    IF cardinality(create_plan.monthly_prices) <> cardinality(limits) THEN
+        RAISE invalid_parameter_value
+            USING MESSAGE = 'a plan needs as many monthly prices as contact limits',
+                  DETAIL = format('There are %s limits and %s prices.',
+                                  cardinality(limits), cardinality(create_plan.monthly_prices));
+    END IF;
+    IF EXISTS (SELECT FROM unnest(create_plan.monthly_prices) AS p (price) WHERE (p.price >= 0) IS NOT TRUE) THEN
+        RAISE invalid_parameter_value USING MESSAGE = 'monthly prices must not be null or negative';
+    END IF;
+    INSERT INTO contacts_tier.plan (name, currency, marketing_contacts)
+    VALUES (create_plan.plan, create_plan.currency, create_plan.marketing_contacts);
+    INSERT INTO contacts_tier.tier (plan, contact_limit, monthly_price)
+    SELECT create_plan.plan, l.contact_limit, create_plan.monthly_prices[l.i]
+    FROM unnest(limits) WITH ORDINALITY AS l (contact_limit, i);
+END
+$$;
+COMMENT ON FUNCTION contacts_tier.create_plan(text, bigint[], numeric[], text, boolean) IS
+'makes a plan and its tiers, one for each contact limit';
+

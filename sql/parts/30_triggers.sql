@@ -1,0 +1,44 @@
+------------------------------------------------------------------------------
+-- Trigger functions.  Every trigger of an attached table carries the same
+-- arguments: the schema of the companion tables, the account column ('' where
+-- the whole table is one account), and the five status columns.
+------------------------------------------------------------------------------
+
+CREATE FUNCTION contacts_tier.maintain_status() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'contacts_tier_maintain_status';
+COMMENT ON FUNCTION contacts_tier.maintain_status() IS
+'BEFORE INSERT OR UPDATE row trigger: keeps the status properties of a contact';
+
+CREATE FUNCTION contacts_tier.count_contact() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'contacts_tier_count_contact';
+COMMENT ON FUNCTION contacts_tier.count_contact() IS
+'AFTER row trigger: notes what a changed row means for the counters of its account';
+
+CREATE FUNCTION contacts_tier.apply_counts() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'contacts_tier_apply_counts';
+COMMENT ON FUNCTION contacts_tier.apply_counts() IS
+'AFTER statement trigger: applies the noted changes to the counters and enforces the contact tier';
+
+CREATE FUNCTION contacts_tier.count_truncate() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'contacts_tier_count_truncate';
+COMMENT ON FUNCTION contacts_tier.count_truncate() IS
+'BEFORE TRUNCATE trigger: takes the contacts that go off the counters';
+
+CREATE FUNCTION contacts_tier.library_loaded() RETURNS boolean
+LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'contacts_tier_library_loaded';
+COMMENT ON FUNCTION contacts_tier.library_loaded() IS
+'always true: as part of an index predicate it has the library loaded when a statement on the table is planned';
+
+CREATE FUNCTION contacts_tier.attached(OUT contacts regclass,
+                                       OUT companion_schema name,
+                                       OUT account_column name,
+                                       OUT status_column name,
+                                       OUT until_next_update_column name,
+                                       OUT source_type_column name,
+                                       OUT source_name_column name,
+                                       OUT updated_at_column name)
+RETURNS SETOF record
+LANGUAGE c STABLE ROWS 10 AS 'MODULE_PATHNAME', 'contacts_tier_attached';
+COMMENT ON FUNCTION contacts_tier.attached() IS
+'the attached tables, where their companion tables are and what their columns are called, read from the arguments of their triggers';
+

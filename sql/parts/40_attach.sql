@@ -1,0 +1,139 @@
+------------------------------------------------------------------------------
+-- Attaching tables
+------------------------------------------------------------------------------
+
+CREATE FUNCTION contacts_tier.create_companions(schema text, account_type text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    EXECUTE format($sql$
+        CREATE TABLE %1$s.contacts_tier_account (
+            account             %2$s PRIMARY KEY,
+            plan                text NOT NULL,
+            contact_limit       bigint NOT NULL CHECK (contact_limit >= 0),
+            billing_cycle       contacts_tier.billing_cycle NOT NULL,
+            on_exceed           contacts_tier.exceed_policy NOT NULL,
+            grace               bigint NOT NULL CHECK (grace >= 0),
+            thresholds          integer[] NOT NULL DEFAULT '{75,90,98,100}',
+            source_defaults     jsonb NOT NULL DEFAULT '{}',
+            time_zone           text NOT NULL,
+            started_at          timestamptz NOT NULL,
+            anchor              date NOT NULL,
+            period_started_at   timestamptz NOT NULL,
+            next_update_at      timestamptz NOT NULL,
+            renews_at           timestamptz NOT NULL,
+            rollover_run        uuid,
+            rollover_started_at timestamptz,
+            rollover_contacts   bigint NOT NULL DEFAULT 0,
+            CHECK (period_started_at < next_update_at)
+        )$sql$, schema, account_type);
+    EXECUTE format('CREATE INDEX contacts_tier_account_next_update_at_idx'
+                   ' ON %s.contacts_tier_account (next_update_at)', schema);
+    EXECUTE format('CREATE INDEX contacts_tier_account_rollover_run_idx'
+                   ' ON %s.contacts_tier_account (rollover_run) WHERE rollover_run IS NOT NULL', schema);
+    EXECUTE format($sql$
+        COMMENT ON TABLE %1$s.contacts_tier_account IS 'contacts_tier: subscription, policy and dates of each account';
+        COMMENT ON COLUMN %1$s.contacts_tier_account.contact_limit IS 'contact limit of the tier, in contacts';
+        COMMENT ON COLUMN %1$s.contacts_tier_account.grace IS 'contacts let through above the limit';
+        COMMENT ON COLUMN %1$s.contacts_tier_account.thresholds IS 'percentages of the limit that are announced';
+        COMMENT ON COLUMN %1$s.contacts_tier_account.source_defaults IS 'from source types to the status of their new contacts, where it differs from the catalogue';
+        COMMENT ON COLUMN %1$s.contacts_tier_account.anchor IS 'local day on which the subscription began; its day of the month comes back on every update date';
+        COMMENT ON COLUMN %1$s.contacts_tier_account.period_started_at IS 'last update date that was applied, or the start';
+        COMMENT ON COLUMN %1$s.contacts_tier_account.next_update_at IS 'next update date; rollover is due when it has passed';
+        COMMENT ON COLUMN %1$s.contacts_tier_account.renews_at IS 'renewal date of the contract';
+        COMMENT ON COLUMN %1$s.contacts_tier_account.rollover_run IS 'the rollover that works, or is going to work, on the account';
+        COMMENT ON COLUMN %1$s.contacts_tier_account.rollover_contacts IS 'contacts that it has made non-marketing so far'
+        $sql$, schema);
+
+    -- Counters change all the time and their rows are few: room on the page for
+    -- HOT updates, and a vacuum that comes early.
+    EXECUTE format($sql$
+        CREATE TABLE %1$s.contacts_tier_counter (
+            account %2$s NOT NULL,
+            slot    integer NOT NULL DEFAULT 0,
+            used    bigint NOT NULL DEFAULT 0,
+            pending bigint NOT NULL DEFAULT 0,
+            granted bigint NOT NULL DEFAULT 0,
+            PRIMARY KEY (account, slot)
+        ) WITH (fillfactor = 30, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0.0,
+                autovacuum_vacuum_cost_delay = 0)$sql$, schema, account_type);
+    EXECUTE format($sql$
+        COMMENT ON TABLE %1$s.contacts_tier_counter IS 'contacts_tier: how many marketing contacts each account has; see contacts_tier.usage()';
+        COMMENT ON COLUMN %1$s.contacts_tier_counter.used IS 'marketing contacts';
+        COMMENT ON COLUMN %1$s.contacts_tier_counter.pending IS 'of these, flagged to become non-marketing on the update date';
+        COMMENT ON COLUMN %1$s.contacts_tier_counter.granted IS 'number of marketing contacts up to which promotions need not look at the tier'
+        $sql$, schema);
+
+    EXECUTE format($sql$
+        CREATE TABLE %1$s.contacts_tier_ledger (
+            account     %2$s NOT NULL,
+            entry       uuid NOT NULL DEFAULT gen_random_uuid(),
+            recorded_at timestamptz NOT NULL,
+            event       text NOT NULL,
+            role        text NOT NULL,
+            contacts    bigint NOT NULL,
+            details     jsonb NOT NULL,
+            PRIMARY KEY (account, entry)
+        )$sql$, schema, account_type);
+    EXECUTE format('CREATE INDEX contacts_tier_ledger_recorded_at_idx'
+                   ' ON %s.contacts_tier_ledger (account, recorded_at)', schema);
+    EXECUTE format($sql$
+        COMMENT ON TABLE %1$s.contacts_tier_ledger IS 'contacts_tier: what happened to each account; entries are only added';
+        COMMENT ON COLUMN %1$s.contacts_tier_ledger.event IS 'subscribe, policy, tier_change, rollover or repair';
+        COMMENT ON COLUMN %1$s.contacts_tier_ledger.role IS 'role on whose behalf it happened';
+        COMMENT ON COLUMN %1$s.contacts_tier_ledger.contacts IS 'number of contacts that the event is about';
+        REVOKE UPDATE, DELETE, TRUNCATE ON %1$s.contacts_tier_ledger FROM %2$I
+        $sql$, schema, current_user);
+END
+$$;
+COMMENT ON FUNCTION contacts_tier.create_companions(text, text) IS
+'makes the companion tables in a schema, as attach() needs them; given quoted schema and type';
+
+CREATE FUNCTION contacts_tier.attach(contacts regclass, account_column name DEFAULT NULL, columns jsonb DEFAULT NULL)
+RETURNS void
+LANGUAGE c AS 'MODULE_PATHNAME', 'contacts_tier_attach';
+COMMENT ON FUNCTION contacts_tier.attach(regclass, name, jsonb) IS
+'puts a table of contacts under management: adds missing status columns, companion tables, triggers and an index';
+
+CREATE FUNCTION contacts_tier.detach(contacts regclass, drop_columns boolean DEFAULT false)
+RETURNS void
+LANGUAGE c AS 'MODULE_PATHNAME', 'contacts_tier_detach';
+COMMENT ON FUNCTION contacts_tier.detach(regclass, boolean) IS
+'takes a table off management and its contacts off the counters; the companion tables stay, as history';
+
+CREATE FUNCTION contacts_tier.equality_operator(type regtype) RETURNS text
+LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'contacts_tier_equality_operator';
+COMMENT ON FUNCTION contacts_tier.equality_operator(regtype) IS
+'the operator by which a primary key of the type tells values apart, as it can be written under any search_path';
+
+CREATE FUNCTION contacts_tier.companions(INOUT contacts regclass DEFAULT NULL,
+                                         OUT schema text, OUT account_type text, OUT equals text)
+RETURNS SETOF record
+LANGUAGE plpgsql STABLE ROWS 10
+SET search_path = pg_catalog
+AS $$
+BEGIN
+    IF companions.contacts IS NOT NULL
+       AND NOT EXISTS (SELECT FROM contacts_tier.attached() a WHERE a.contacts = companions.contacts) THEN
+        RAISE object_not_in_prerequisite_state
+            USING MESSAGE = format('table "%s" is not attached', companions.contacts),
+                  HINT = 'Put it under management by contacts_tier.attach().';
+    END IF;
+    RETURN QUERY
+        SELECT DISTINCT ON (a.companion_schema)
+               a.contacts, quote_ident(a.companion_schema), format_type(t.oid, NULL),
+               contacts_tier.equality_operator(t.oid)
+        FROM contacts_tier.attached() a
+        JOIN pg_namespace n ON n.nspname = a.companion_schema
+        JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = 'contacts_tier_account'
+        JOIN pg_attribute k ON k.attrelid = c.oid AND k.attname = 'account'
+        JOIN pg_type t ON t.oid = k.atttypid
+        WHERE a.contacts = companions.contacts
+           OR companions.contacts IS NULL AND has_table_privilege(c.oid, 'SELECT')
+        ORDER BY a.companion_schema, a.contacts::text;
+END
+$$;
+COMMENT ON FUNCTION contacts_tier.companions(regclass) IS
+'the companion tables of an attached table, or, for null, all that the caller may read, each set once: their schema, quoted, and how accounts are written and compared in them';
+

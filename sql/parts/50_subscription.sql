@@ -1,0 +1,53 @@
+------------------------------------------------------------------------------
+-- Subscriptions
+------------------------------------------------------------------------------
+
+CREATE FUNCTION contacts_tier.subscribe(contacts regclass,
+                                        account text,
+                                        plan text,
+                                        contact_limit bigint DEFAULT NULL,
+                                        billing_cycle contacts_tier.billing_cycle DEFAULT 'monthly',
+                                        started_at timestamptz DEFAULT NULL,
+                                        time_zone text DEFAULT 'UTC',
+                                        on_exceed contacts_tier.exceed_policy DEFAULT 'upgrade',
+                                        grace bigint DEFAULT 0)
+RETURNS void
+LANGUAGE c AS 'MODULE_PATHNAME', 'contacts_tier_subscribe';
+COMMENT ON FUNCTION contacts_tier.subscribe(regclass, text, text, bigint, contacts_tier.billing_cycle, timestamptz, text, contacts_tier.exceed_policy, bigint) IS
+'opens the subscription of an account; without a limit, to the smallest tier of the plan that holds its marketing contacts';
+
+CREATE FUNCTION contacts_tier.set_policy(contacts regclass,
+                                         account text,
+                                         on_exceed contacts_tier.exceed_policy DEFAULT NULL,
+                                         grace bigint DEFAULT NULL,
+                                         thresholds integer[] DEFAULT NULL,
+                                         source_defaults jsonb DEFAULT NULL,
+                                         time_zone text DEFAULT NULL)
+RETURNS void
+LANGUAGE c AS 'MODULE_PATHNAME', 'contacts_tier_set_policy';
+COMMENT ON FUNCTION contacts_tier.set_policy(regclass, text, contacts_tier.exceed_policy, bigint, integer[], jsonb, text) IS
+'changes the policy of an account; what is NULL stays as it is';
+
+CREATE FUNCTION contacts_tier.has_access(contacts regclass, account text) RETURNS boolean
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    companion record;
+    access    boolean;
+BEGIN
+    IF has_access.contacts IS NULL THEN
+        RAISE null_value_not_allowed USING MESSAGE = 'argument "contacts" must not be null';
+    END IF;
+    SELECT * INTO companion FROM contacts_tier.companions(has_access.contacts);
+    EXECUTE format('SELECT EXISTS (SELECT FROM %s.contacts_tier_account a'
+                   ' JOIN contacts_tier.plan p ON p.name = a.plan'
+                   ' WHERE a.account %s $1::%s AND p.marketing_contacts)',
+                   companion.schema, companion.equals, companion.account_type)
+        INTO access USING has_access.account;
+    RETURN access;
+END
+$$;
+COMMENT ON FUNCTION contacts_tier.has_access(regclass, text) IS
+'whether the subscription of an account includes marketing contacts; false without a subscription';
+

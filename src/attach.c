@@ -1,0 +1,531 @@
+/*-------------------------------------------------------------------------
+ *
+ * attach.c
+ *	  Putting a table under management, and taking it off.
+ *
+ * Everything that attach() makes is an ordinary object of the table's owner:
+ * columns, companion tables, an index and triggers.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "access/table.h"
+#include "catalog/catalog.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_type.h"
+#include "commands/defrem.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/ruleutils.h"
+
+#include "contacts_tier.h"
+
+/* The five status columns, by CtTriggerArg less CT_ARG_STATUS */
+static const struct
+{
+	const char *key;			/* in the "columns" argument */
+	const char *default_name;
+	const char *type;
+}			status_columns[CT_NCOLUMNS] = {
+	{"status", "marketing_contact_status", "contacts_tier.marketing_status"},
+	{"until_next_update", "marketing_contact_until_next_update", "pg_catalog.bool"},
+	{"source_type", "marketing_contact_status_source_type", "pg_catalog.text"},
+	{"source_name", "marketing_contact_status_source_name", "pg_catalog.text"},
+	{"updated_at", "marketing_contact_status_updated_at", "pg_catalog.timestamptz"}
+};
+
+/*
+ * Names of the triggers.  BEFORE triggers fire in the order of their names, and
+ * ours judges what the application's own made of the row.
+ */
+#define STATUS_TRIGGER		"zz_contacts_tier_status"
+#define COUNT_TRIGGER		"contacts_tier_count"
+#define APPLY_TRIGGER		"contacts_tier_apply"
+#define TRUNCATE_TRIGGER	"contacts_tier_truncate"
+
+static const struct
+{
+	const char *name;
+	bool		for_each_row;
+}			triggers[] = {
+	{STATUS_TRIGGER, true},
+	{COUNT_TRIGGER, true},
+	{APPLY_TRIGGER, false},
+	{TRUNCATE_TRIGGER, false}
+};
+
+static void
+refuse_kind(Relation rel, int code, const char *why, const char *hint)
+{
+	ereport(ERROR,
+			(errcode(code),
+			 errmsg("cannot attach \"%s\"", RelationGetRelationName(rel)),
+			 errdetail_internal("%s", why),
+			 hint != NULL ? errhint("%s", hint) : 0,
+			 errtable(rel)));
+}
+
+/*
+ * What can be attached: an ordinary or partitioned table of the user, logged,
+ * whole.
+ */
+static void
+check_kind(Relation rel)
+{
+	Form_pg_class form = rel->rd_rel;
+
+	if (form->relkind != RELKIND_RELATION && form->relkind != RELKIND_PARTITIONED_TABLE)
+		refuse_kind(rel, ERRCODE_WRONG_OBJECT_TYPE, "It is not a table.",
+					"Attach the table that holds the contacts.");
+	if (IsCatalogRelation(rel) || IsToastRelation(rel))
+		refuse_kind(rel, ERRCODE_INSUFFICIENT_PRIVILEGE, "It is a system table.", NULL);
+	if (form->relispartition)
+		refuse_kind(rel, ERRCODE_WRONG_OBJECT_TYPE, "It is a partition.",
+					"Attach the partitioned table that it belongs to.");
+	if (form->relpersistence != RELPERSISTENCE_PERMANENT)
+		refuse_kind(rel, ERRCODE_FEATURE_NOT_SUPPORTED,
+					"It is temporary or unlogged: its contacts can vanish, its counters would stay.",
+					NULL);
+	if (form->relkind == RELKIND_RELATION &&
+		(has_subclass(RelationGetRelid(rel)) || has_superclass(RelationGetRelid(rel))))
+		refuse_kind(rel, ERRCODE_FEATURE_NOT_SUPPORTED, "It is part of an inheritance tree.",
+					"Use a partitioned table.");
+	if (ct_find_trigger(rel, CT_TRIGGER_STATUS) != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("table \"%s\" is already attached", RelationGetRelationName(rel)),
+				 errhint("To attach it in another way, detach it first."),
+				 errtable(rel)));
+}
+
+static int
+column_of_key(const char *key, int length)
+{
+	for (int i = 0; i < CT_NCOLUMNS; i++)
+		if (strlen(status_columns[i].key) == (size_t) length &&
+			strncmp(status_columns[i].key, key, length) == 0)
+			return i;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("\"%.*s\" is not a status column", length, key),
+			 errhint("The keys of \"columns\" are status, until_next_update, source_type, source_name and updated_at.")));
+}
+
+/*
+ * Read the "columns" argument, an object from keys to names of columns.
+ */
+static void
+read_columns(Jsonb *columns, char **args)
+{
+	JsonbIterator *it = JsonbIteratorInit(&columns->root);
+	JsonbValue	value;
+	JsonbIteratorToken token = JsonbIteratorNext(&it, &value, false);
+	int			column = 0;
+
+	if (token != WJB_BEGIN_OBJECT)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"columns\" must be a JSON object")));
+	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
+	{
+		if (token == WJB_KEY)
+			column = column_of_key(value.val.string.val, value.val.string.len);
+		else if (token == WJB_VALUE)
+		{
+			if (value.type != jbvString || value.val.string.len == 0 ||
+				value.val.string.len >= NAMEDATALEN)
+				ereport(ERROR,
+						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						 errmsg("\"%s\" in \"columns\" must be the name of a column",
+								status_columns[column].key)));
+			args[CT_ARG_STATUS + column] = pnstrdup(value.val.string.val, value.val.string.len);
+		}
+	}
+}
+
+static void
+check_distinct_columns(char **args)
+{
+	for (int i = CT_ARG_ACCOUNT; i < CT_NARGS; i++)
+		for (int j = i + 1; j < CT_NARGS; j++)
+			if (strcmp(args[i], args[j]) == 0)
+				ereport(ERROR,
+						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						 errmsg("column \"%s\" cannot serve twice", args[i]),
+						 errhint("Name different columns for the account and each status property.")));
+}
+
+/*
+ * A status column that is there already must be one that triggers can write;
+ * its type is checked when the table is resolved.
+ */
+static bool
+has_column(Oid relid, const char *column)
+{
+	AttrNumber	attno = get_attnum(relid, column);
+
+	if (attno == InvalidAttrNumber)
+		return false;
+	if (attno < 0 || get_attgenerated(relid, attno))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
+				 errmsg("column \"%s\" of table \"%s\" cannot hold a status property",
+						column, get_rel_name(relid)),
+				 errdetail("It is a system or generated column.")));
+	return true;
+}
+
+/*
+ * Add the status columns that are missing.  Returns whether the status was
+ * there already, in which case contacts are counted as they stand.  The table
+ * must not be open, as ALTER TABLE demands.
+ */
+static bool
+add_columns(Oid relid, const char *name, char **args)
+{
+	bool		had_status = has_column(relid, args[CT_ARG_STATUS]);
+
+	for (int i = 0; i < CT_NCOLUMNS; i++)
+	{
+		const char *column = args[CT_ARG_STATUS + i];
+
+		if (has_column(relid, column))
+			continue;
+		ct_executef("ALTER TABLE %s ADD COLUMN %s %s%s", name,
+					quote_identifier(column), status_columns[i].type,
+					i == 0 ? " DEFAULT 'non_marketing'" : "");
+		/* the default was for the contacts that are there, not for new ones */
+		if (i == 0)
+			ct_executef("ALTER TABLE %s ALTER COLUMN %s DROP DEFAULT",
+						name, quote_identifier(column));
+	}
+	return had_status;
+}
+
+/*
+ * Companion tables that are there already must be the owner's, and speak of
+ * accounts in the same type.
+ */
+static void
+check_companion(Relation rel, const CtTable *table, const char *name)
+{
+	Relation	companion = table_open(get_relname_relid(name, RelationGetNamespace(rel)), AccessShareLock);
+	AttrNumber	attno = get_attnum(RelationGetRelid(companion), "account");
+	Oid			type = attno > 0 ? get_atttype(RelationGetRelid(companion), attno) : InvalidOid;
+
+	if (companion->rd_rel->relowner != rel->rd_rel->relowner)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("companion table \"%s\" does not belong to the owner of \"%s\"",
+						name, RelationGetRelationName(rel)),
+				 errhint("Attached tables of one schema share their companion tables and must have one owner."),
+				 errtable(companion)));
+	if (type != table->account_type)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("accounts of \"%s\" are of type %s, but those of companion table \"%s\" are of type %s",
+						RelationGetRelationName(rel), format_type_be(table->account_type),
+						name, format_type_be(type)),
+				 errhint("Attached tables of one schema share their companion tables; move the table to another schema."),
+				 errtable(companion)));
+	table_close(companion, AccessShareLock);
+}
+
+static void
+make_companions(Relation rel, const CtTable *table)
+{
+	const char *names[] = {CT_ACCOUNT_TABLE, CT_COUNTER_TABLE, CT_LEDGER_TABLE};
+	const char *schema = quote_identifier(NameStr(table->schema));
+	StringInfoData type;
+	AttrNumber	attno = table->attno[CT_ARG_ACCOUNT];
+
+	if (OidIsValid(get_relname_relid(names[0], RelationGetNamespace(rel))))
+	{
+		for (size_t i = 0; i < lengthof(names); i++)
+			check_companion(rel, table, names[i]);
+		return;
+	}
+	initStringInfo(&type);
+	appendStringInfoString(&type, AttributeNumberIsValid(attno) ?
+						   format_type_extended(table->account_type,
+												TupleDescAttr(RelationGetDescr(rel), attno - 1)->atttypmod,
+												FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY) :
+						   "pg_catalog.text");
+	if (OidIsValid(table->account_collation))
+		appendStringInfo(&type, " COLLATE %s", generate_collation_name(table->account_collation));
+	ct_executef("SELECT contacts_tier.create_companions(%s, %s)",
+				quote_literal_cstr(schema), quote_literal_cstr(type.data));
+}
+
+/*
+ * The statement that makes the index by which rollover finds flagged contacts:
+ * on the account, and the primary key, by whose ranges it works.
+ */
+static char *
+index_statement(Relation rel, const CtTable *table)
+{
+	char	   *name = ChooseRelationName(RelationGetRelationName(rel), NULL, "contacts_tier_pending",
+										  RelationGetNamespace(rel), false);
+	List	   *columns = ct_primary_key(rel);
+	AttrNumber	account = table->attno[CT_ARG_ACCOUNT];
+	StringInfoData buf;
+	ListCell   *cell;
+
+	initStringInfo(&buf);
+	if (AttributeNumberIsValid(account))
+		columns = lcons_int(account, list_delete_int(columns, account));
+	if (columns == NIL)
+		columns = list_make1_int(table->attno[CT_ARG_UNTIL]);
+	foreach(cell, columns)
+		appendStringInfo(&buf, "%s%s", buf.len > 0 ? ", " : "",
+						 quote_identifier(get_attname(table->relid, lfirst_int(cell), false)));
+	return psprintf("CREATE INDEX %s ON %s (%s) WHERE %s AND contacts_tier.library_loaded()",
+					quote_identifier(name), ct_qualified_name(rel), buf.data,
+					ct_table_column(table, CT_ARG_UNTIL));
+}
+
+/*
+ * Contacts that come with a status: bring what the rules do not allow into
+ * line.  Nobody can be asked, so what is not clearly marketing is not.
+ */
+void
+ct_normalise_contacts(const char *name, const CtTable *table)
+{
+	const char *status = ct_table_column(table, CT_ARG_STATUS);
+	const char *until = ct_table_column(table, CT_ARG_UNTIL);
+	const char *keeps = AttributeNumberIsValid(table->attno[CT_ARG_ACCOUNT]) ?
+		psprintf("%s = 'marketing' AND %s IS NOT NULL", status, ct_table_column(table, CT_ARG_ACCOUNT)) :
+		psprintf("%s = 'marketing'", status);
+
+	ct_execute_latest(psprintf("UPDATE %1$s SET"
+							   " %2$s = CASE WHEN %4$s THEN 'marketing'::contacts_tier.marketing_status"
+							   " ELSE 'non_marketing'::contacts_tier.marketing_status END,"
+							   " %3$s = CASE WHEN %4$s AND %3$s THEN true END"
+							   " WHERE %2$s IS NULL OR NOT %3$s"
+							   " OR ((%2$s = 'marketing' OR %3$s) AND (%4$s) IS NOT TRUE)",
+							   name, status, until, keeps));
+}
+
+/* The trigger arguments as they are written in CREATE TRIGGER. */
+static char *
+argument_list(char **args)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	for (int i = 0; i < CT_NARGS; i++)
+		appendStringInfo(&buf, "%s%s", i > 0 ? ", " : "", quote_literal_cstr(args[i]));
+	return buf.data;
+}
+
+/*
+ * Statement triggers, which partitions do not inherit.  The WHEN clause of the
+ * rarest of them is always true; it is there for the dependencies that it
+ * brings: the companion tables cannot be dropped under an attached table, nor
+ * after a dump and restore.
+ */
+static void
+make_statement_triggers(const char *name, char **args)
+{
+	const char *arguments = argument_list(args);
+	const char *schema = quote_identifier(args[CT_ARG_SCHEMA]);
+
+	ct_executef("CREATE TRIGGER " APPLY_TRIGGER
+				" AFTER INSERT OR UPDATE OR DELETE ON %s FOR EACH STATEMENT"
+				" EXECUTE FUNCTION contacts_tier.apply_counts(%s)", name, arguments);
+	ct_executef("CREATE TRIGGER " TRUNCATE_TRIGGER
+				" BEFORE TRUNCATE ON %1$s FOR EACH STATEMENT"
+				" WHEN (NULL::%2$s." CT_ACCOUNT_TABLE " IS NULL"
+				" AND NULL::%2$s." CT_COUNTER_TABLE " IS NULL"
+				" AND NULL::%2$s." CT_LEDGER_TABLE " IS NULL)"
+				" EXECUTE FUNCTION contacts_tier.count_truncate(%3$s)", name, schema, arguments);
+}
+
+static void
+make_row_triggers(const char *name, char **args)
+{
+	const char *arguments = argument_list(args);
+
+	ct_executef("CREATE TRIGGER " STATUS_TRIGGER
+				" BEFORE INSERT OR UPDATE ON %s FOR EACH ROW"
+				" EXECUTE FUNCTION contacts_tier.maintain_status(%s)", name, arguments);
+	ct_executef("CREATE TRIGGER " COUNT_TRIGGER
+				" AFTER INSERT OR UPDATE OR DELETE ON %s FOR EACH ROW"
+				" EXECUTE FUNCTION contacts_tier.count_contact(%s)", name, arguments);
+}
+
+/*
+ * Give the statement triggers to the partitions that do not have them, so that
+ * writes straight into one are judged at their end, not at commit.  Partitions
+ * that come later get them from repair().
+ */
+void
+ct_add_partition_triggers(Oid root_relid)
+{
+	Relation	root = table_open(root_relid, NoLock);
+	Trigger    *trigger = ct_find_trigger(root, CT_TRIGGER_STATUS);
+	List	   *relids = find_all_inheritors(root_relid, AccessExclusiveLock, NULL);
+	ListCell   *cell;
+
+	foreach(cell, relids)
+	{
+		Relation	rel = table_open(lfirst_oid(cell), NoLock);
+
+		if (RelationGetRelid(rel) != root_relid &&
+			rel->rd_rel->relkind != RELKIND_FOREIGN_TABLE &&
+			ct_find_trigger(rel, CT_TRIGGER_TRUNCATE) == NULL)
+			make_statement_triggers(ct_qualified_name(rel), trigger->tgargs);
+		table_close(rel, NoLock);
+	}
+	table_close(root, NoLock);
+}
+
+/*
+ * Attach a locked table, as its owner, in an SPI connection.
+ */
+static void
+attach_table(Oid relid, const char *name, char **args)
+{
+	bool		had_status = add_columns(relid, name, args);
+	Relation	rel = table_open(relid, NoLock);
+	CtTable    *table = ct_table_resolve(rel, args);
+	char	   *create_index = index_statement(rel, table);
+
+	make_companions(rel, table);
+	table_close(rel, NoLock);
+
+	ct_execute(create_index, 0, NULL, NULL, NULL);
+	if (had_status)
+	{
+		ct_normalise_contacts(name, table);
+		ct_count_in(table, name);
+	}
+	make_row_triggers(name, args);
+	make_statement_triggers(name, args);
+	ct_add_partition_triggers(relid);
+}
+
+PG_FUNCTION_INFO_V1(contacts_tier_attach);
+
+/*
+ * attach(contacts regclass, account_column name, columns jsonb) void
+ *
+ * Locks: the table, exclusively.  Errors: 42809, 0A000 (not a table that can be
+ * attached), 42501, 42710 (attached already), 42703, 42804 (columns), 22023.
+ */
+Datum
+contacts_tier_attach(PG_FUNCTION_ARGS)
+{
+	char	   *args[CT_NARGS];
+	Relation	rel;
+	CtIdentity	identity;
+	Oid			owner;
+	char	   *name;
+
+	ct_check_not_null(fcinfo, 0, "contacts");
+	rel = ct_open_owned(PG_GETARG_OID(0), AccessExclusiveLock);
+	check_kind(rel);
+	args[CT_ARG_SCHEMA] = get_namespace_name(RelationGetNamespace(rel));
+	args[CT_ARG_ACCOUNT] = PG_ARGISNULL(1) ? "" : NameStr(*PG_GETARG_NAME(1));
+	for (int i = 0; i < CT_NCOLUMNS; i++)
+		args[CT_ARG_STATUS + i] = unconstify(char *, status_columns[i].default_name);
+	if (!PG_ARGISNULL(2))
+		read_columns(PG_GETARG_JSONB_P(2), args);
+	check_distinct_columns(args);
+	owner = rel->rd_rel->relowner;
+	name = ct_qualified_name(rel);
+	relation_close(rel, NoLock);
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	ct_manage_as_owner(owner, &identity);
+	attach_table(PG_GETARG_OID(0), name, args);
+	ct_restore_identity(&identity);
+	SPI_finish();
+	PG_RETURN_VOID();
+}
+
+/*
+ * Drop the triggers that attach() made on a table and its partitions, none of
+ * which may be open.  Row triggers of partitions go with that of the root.
+ */
+static void
+drop_triggers(Oid root)
+{
+	List	   *relids = find_all_inheritors(root, AccessExclusiveLock, NULL);
+	ListCell   *cell;
+
+	foreach(cell, relids)
+	{
+		Oid			relid = lfirst_oid(cell);
+		char	   *name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
+													  get_rel_name(relid));
+
+		if (get_rel_relkind(relid) == RELKIND_FOREIGN_TABLE)
+			continue;
+		for (size_t i = 0; i < lengthof(triggers); i++)
+			if (relid == root || !triggers[i].for_each_row)
+				ct_executef("DROP TRIGGER IF EXISTS %s ON %s", triggers[i].name, name);
+	}
+}
+
+/* Drop the index of make_index(): the one that depends on library_loaded(). */
+static void
+drop_index(Oid relid)
+{
+	char	   *indexes;
+
+	ct_executef("SELECT pg_catalog.string_agg(DISTINCT d.objid::pg_catalog.regclass::pg_catalog.text, ', ')"
+				" FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_index i ON i.indexrelid = d.objid"
+				" WHERE i.indrelid = %u AND d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass"
+				" AND d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass"
+				" AND d.refobjid = 'contacts_tier.library_loaded()'::pg_catalog.regprocedure",
+				relid);
+	indexes = ct_result_text(1);
+	if (indexes != NULL)
+		ct_executef("DROP INDEX %s", indexes);
+}
+
+PG_FUNCTION_INFO_V1(contacts_tier_detach);
+
+/*
+ * detach(contacts regclass, drop_columns boolean) void
+ *
+ * Locks: the table, exclusively, and the counter rows of its accounts.
+ * Errors: 42501, 55000 where the table is not attached.
+ */
+Datum
+contacts_tier_detach(PG_FUNCTION_ARGS)
+{
+	Oid			relid;
+	CtManaged	managed;
+	StringInfoData command;
+
+	ct_check_not_null(fcinfo, 0, "contacts");
+	ct_check_not_null(fcinfo, 1, "drop_columns");
+	relid = PG_GETARG_OID(0);
+	ct_manage_begin(&managed, relid, AccessExclusiveLock);
+
+	initStringInfo(&command);
+	appendStringInfo(&command, "ALTER TABLE %s", ct_qualified_name(managed.rel));
+	for (int i = CT_ARG_STATUS; i < CT_NARGS; i++)
+		appendStringInfo(&command, "%s DROP COLUMN %s", i > CT_ARG_STATUS ? "," : "",
+						 ct_table_column(managed.table, i));
+	if (OidIsValid(get_relname_relid(CT_COUNTER_TABLE, get_namespace_oid(NameStr(managed.table->schema), true))))
+		ct_uncount(managed.table, ct_qualified_name(managed.rel));
+	ct_manage_close_table(&managed);
+
+	drop_triggers(relid);
+	drop_index(relid);
+	if (PG_GETARG_BOOL(1))
+		ct_execute(command.data, 0, NULL, NULL, NULL);
+	ct_manage_end(&managed);
+	PG_RETURN_VOID();
+}

@@ -1,0 +1,230 @@
+/*-------------------------------------------------------------------------
+ *
+ * companion.c
+ *	  The statements that triggers run on companion tables.
+ *
+ * All go through SPI on the tables' logical names, one account each, so that
+ * they also work where the tables are distributed.  Their plans are kept, for
+ * each schema of companion tables and type of account.  They run as the owner
+ * of the contacts table and under the caller's search_path, so every name and
+ * every operator in them is qualified.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "contacts_tier.h"
+
+#define MAX_PARAMS	5
+
+/* Operators and functions that do not depend on the account's type */
+#define EQ	" OPERATOR(pg_catalog.=) "
+#define GE	" OPERATOR(pg_catalog.>=) "
+#define LE	" OPERATOR(pg_catalog.<=) "
+#define ADD	" OPERATOR(pg_catalog.+) "
+#define SUB	" OPERATOR(pg_catalog.-) "
+#define DIV	" OPERATOR(pg_catalog./) "
+
+/* Stands for the account's own type in a list of parameter types */
+#define ACCOUNT_TYPE	InvalidOid
+
+/*
+ * In the texts, %1$s is the quoted schema of the companion tables and %2$s the
+ * equality operator of the account's type.  Parameter 1 is always the account.
+ */
+static const struct
+{
+	const char *text;
+	int			nparams;
+	Oid			types[MAX_PARAMS];
+}			queries[CT_NQUERIES] = {
+	/* $2, $3: change of marketing and pending contacts; no row: no room */
+	[CT_QUERY_CLAIM] = {
+		"UPDATE %1$s.contacts_tier_counter"
+		" SET used = used" ADD "$2, pending = pending" ADD "$3"
+		" WHERE account %2$s $1 AND slot" EQ "0"
+		" AND ($2" LE "0 OR used" ADD "$2" LE "granted)",
+		3, {ACCOUNT_TYPE, INT8OID, INT8OID}
+	},
+	[CT_QUERY_ADD_SLOT] = {
+		"INSERT INTO %1$s.contacts_tier_counter (account, slot) VALUES ($1, 0)"
+		" ON CONFLICT (account, slot) DO NOTHING",
+		1, {ACCOUNT_TYPE}
+	},
+	[CT_QUERY_LOCK_SLOT] = {
+		"SELECT used, granted FROM %1$s.contacts_tier_counter"
+		" WHERE account %2$s $1 AND slot" EQ "0 FOR NO KEY UPDATE",
+		1, {ACCOUNT_TYPE}
+	},
+	[CT_QUERY_LOCK_ACCOUNT] = {
+		"SELECT a.plan, a.contact_limit, a.on_exceed, a.grace, p.marketing_contacts,"
+		" (SELECT t.contact_limit FROM contacts_tier.tier t"
+		"  WHERE t.plan" EQ "a.plan AND t.contact_limit" GE "$2"
+		"  ORDER BY t.contact_limit LIMIT 1)"
+		" FROM %1$s.contacts_tier_account a"
+		" JOIN contacts_tier.plan p ON p.name" EQ "a.plan"
+		" WHERE a.account %2$s $1 FOR NO KEY UPDATE OF a",
+		2, {ACCOUNT_TYPE, INT8OID}
+	},
+	/* $2: the new ceiling */
+	[CT_QUERY_GRANT] = {
+		"UPDATE %1$s.contacts_tier_counter SET granted = $2"
+		" WHERE account %2$s $1 AND slot" EQ "0",
+		2, {ACCOUNT_TYPE, INT8OID}
+	},
+	/* $2: limit of the new tier, $3: contacts that need it, $4: now, $5: role */
+	[CT_QUERY_SET_TIER] = {
+		"WITH before AS (SELECT plan, contact_limit,"
+		"   (extract(epoch FROM next_update_at)" SUB "extract(epoch FROM $4))"
+		"   " DIV "(extract(epoch FROM next_update_at)" SUB "extract(epoch FROM period_started_at)) AS fraction"
+		"  FROM %1$s.contacts_tier_account WHERE account %2$s $1),"
+		" changed AS (UPDATE %1$s.contacts_tier_account SET contact_limit = $2 WHERE account %2$s $1)"
+		" INSERT INTO %1$s.contacts_tier_ledger (account, recorded_at, event, role, contacts, details)"
+		" SELECT $1, $4, 'tier_change', $5, $3, pg_catalog.jsonb_build_object("
+		"  'plan', plan, 'from', contact_limit, 'to', $2, 'reason', 'exceeded',"
+		"  'period_fraction', pg_catalog.round(greatest(0, least(1, fraction)), 6)) FROM before",
+		5, {ACCOUNT_TYPE, INT8OID, INT8OID, TIMESTAMPTZOID, TEXTOID}
+	},
+	/* $2: event, $3: contacts, $4: details, $5: role */
+	[CT_QUERY_RECORD] = {
+		"INSERT INTO %1$s.contacts_tier_ledger (account, recorded_at, event, role, contacts, details)"
+		" VALUES ($1, contacts_tier.clock(), $2, $5, $3, $4::pg_catalog.jsonb)",
+		5, {ACCOUNT_TYPE, TEXTOID, INT8OID, TEXTOID, TEXTOID}
+	},
+	/* $2: source type; no row: the account has no marketing contacts */
+	[CT_QUERY_SOURCE_DEFAULT] = {
+		"SELECT coalesce(CASE WHEN s.changeable THEN a.source_defaults OPERATOR(pg_catalog.->>) s.name END,"
+		"  s.default_status::pg_catalog.text)" EQ "'marketing'"
+		" FROM %1$s.contacts_tier_account a"
+		" JOIN contacts_tier.plan p ON p.name" EQ "a.plan AND p.marketing_contacts"
+		" LEFT JOIN contacts_tier.source_type s ON s.name" EQ "$2"
+		" WHERE a.account %2$s $1",
+		2, {ACCOUNT_TYPE, TEXTOID}
+	},
+};
+
+/* Kept plans for one schema of companion tables and one type of account */
+typedef struct CompanionKey
+{
+	NameData	schema;
+	Oid			account_type;
+} CompanionKey;
+
+typedef struct Companion
+{
+	CompanionKey key;			/* must be first */
+	SPIPlanPtr	plans[CT_NQUERIES];
+} Companion;
+
+static HTAB *companions = NULL;
+
+static Companion *
+find_companion(const CtTable *table)
+{
+	CompanionKey key;
+	Companion  *companion;
+	bool		found;
+
+	if (companions == NULL)
+	{
+		HASHCTL		ctl = {.keysize = sizeof(CompanionKey),.entrysize = sizeof(Companion),.hcxt = CacheMemoryContext};
+
+		companions = hash_create("contacts_tier companion tables", 4, &ctl,
+								 HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	}
+	memset(&key, 0, sizeof(key));
+	key.schema = table->schema;
+	key.account_type = table->account_type;
+	companion = hash_search(companions, &key, HASH_ENTER, &found);
+	if (!found)
+		memset(companion->plans, 0, sizeof(companion->plans));
+	return companion;
+}
+
+/*
+ * The companion tables are ordinary tables: say clearly what to do when they
+ * are not where the triggers expect them.
+ */
+static void
+check_companions(const CtTable *table)
+{
+	static const char *const names[] = {CT_ACCOUNT_TABLE, CT_COUNTER_TABLE, CT_LEDGER_TABLE};
+	Oid			namespace = get_namespace_oid(NameStr(table->schema), true);
+
+	for (size_t i = 0; i < lengthof(names); i++)
+		if (!OidIsValid(namespace) || !OidIsValid(get_relname_relid(names[i], namespace)))
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_TABLE),
+					 errmsg("companion table \"%s.%s\" of attached table \"%s\" does not exist",
+							NameStr(table->schema), names[i], get_rel_name(table->relid)),
+					 errhint("If its schema was renamed, rename it back; otherwise restore the companion tables, or detach the table and attach it again.")));
+}
+
+static SPIPlanPtr
+prepare_query(const CtTable *table, CtQuery query)
+{
+	char	   *text = psprintf(queries[query].text,
+								quote_identifier(NameStr(table->schema)),
+								ct_quoted_operator(table->account_eq));
+	Oid			types[MAX_PARAMS];
+	SPIPlanPtr	plan;
+
+	check_companions(table);
+	for (int i = 0; i < queries[query].nparams; i++)
+		types[i] = queries[query].types[i] == ACCOUNT_TYPE ? table->account_type : queries[query].types[i];
+	plan = SPI_prepare(text, queries[query].nparams, types);
+	if (plan == NULL)
+		elog(ERROR, "SPI_prepare failed on \"%s\": %s", text, SPI_result_code_string(SPI_result));
+	SPI_keepplan(plan);
+	return plan;
+}
+
+/*
+ * Run one of the statements in the open SPI connection, as the identity in
+ * force, which the caller has made the table's owner.  Returns the row count;
+ * a result is read by ct_result().  Parameter 1 is the account.
+ *
+ * Errors: 42P01 where a companion table is missing, 42501 where the owner of
+ * the contacts table lost the right to them.
+ */
+uint64
+ct_companion_query(const CtTable *table, CtQuery query, Datum *values, const char *nulls)
+{
+	Companion  *companion = find_companion(table);
+	int			result;
+
+	if (companion->plans[query] == NULL)
+		companion->plans[query] = prepare_query(table, query);
+	result = SPI_execute_plan(companion->plans[query], values, nulls, false, 0);
+	if (result < 0)
+		elog(ERROR, "SPI failed on query %d: %s", query, SPI_result_code_string(result));
+	return SPI_processed;
+}
+
+/*
+ * Append an entry to the ledger: what happened to how many contacts of an
+ * account, and on behalf of which role.  "details" is a JSON object.
+ */
+void
+ct_ledger_record(const CtTable *table, Datum account, const char *event,
+				 int64 contacts, const char *details)
+{
+	Datum		values[] = {
+		account,
+		CStringGetTextDatum(event),
+		Int64GetDatum(contacts),
+		CStringGetTextDatum(details),
+		CStringGetTextDatum(ct_caller_name())
+	};
+
+	ct_companion_query(table, CT_QUERY_RECORD, values, NULL);
+}

@@ -1,0 +1,42 @@
+/*-------------------------------------------------------------------------
+ *
+ * compat.h
+ *	  What differs between the supported PostgreSQL releases, newest first.
+ *
+ * No other file of the extension asks for PG_VERSION_NUM.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CONTACTS_TIER_COMPAT_H
+#define CONTACTS_TIER_COMPAT_H
+
+#if PG_VERSION_NUM < 150000
+#error "contacts_tier needs PostgreSQL 15 or later"
+#endif
+
+/*
+ * 18: the magic block tells name and version of the module, and pg_noreturn
+ * stands before a declaration instead of behind it
+ */
+#if PG_VERSION_NUM >= 180000
+#define CT_MODULE_MAGIC() \
+	PG_MODULE_MAGIC_EXT(.name = "contacts_tier", .version = CONTACTS_TIER_VERSION)
+#else
+#define CT_MODULE_MAGIC()	PG_MODULE_MAGIC
+#define pg_noreturn			pg_attribute_noreturn()
+#endif
+
+/*
+ * 16: varatt.h was split from postgres.h, fmgr.h declares _PG_init(), and
+ * ownership checks are generic
+ */
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#else
+extern PGDLLEXPORT void _PG_init(void);
+
+#define object_ownercheck(classid, objectid, roleid) \
+	((void) (classid), pg_class_ownercheck((objectid), (roleid)))
+#endif
+
+#endif							/* CONTACTS_TIER_COMPAT_H */

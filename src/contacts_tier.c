@@ -1,0 +1,43 @@
+/*-------------------------------------------------------------------------
+ *
+ * contacts_tier.c
+ *	  The module: magic block and initialization.
+ *
+ * Each file that keeps state between calls has an init function, called here
+ * once per backend, when the first trigger or function of the extension runs.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+
+#include "contacts_tier.h"
+
+CT_MODULE_MAGIC();
+
+PG_FUNCTION_INFO_V1(contacts_tier_library_loaded);
+
+void
+_PG_init(void)
+{
+	ct_settings_init();
+	ct_table_init();
+	ct_source_init();
+	ct_delta_init();
+	ct_prune_init();
+}
+
+/*
+ * library_loaded() boolean, always true
+ *
+ * attach() makes it part of an index predicate.  The planner folds constants
+ * of index predicates, so the first statement of a session that touches an
+ * attached table loads the library before its executor starts, which is when
+ * prune.c must be there.
+ */
+Datum
+contacts_tier_library_loaded(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(true);
+}

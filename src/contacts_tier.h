@@ -1,0 +1,285 @@
+/*-------------------------------------------------------------------------
+ *
+ * contacts_tier.h
+ *	  Types and prototypes of the extension, grouped by the file that holds
+ *	  them: read from top to bottom, this is a map of the module.
+ *
+ * The way of a write: a row trigger keeps the status properties of the contact
+ * (trigger_status.c, by the rules of status.c), a second one notes what the
+ * final row means for the counters (trigger_count.c, delta.c), and at the end
+ * of the statement the notes are applied (counter.c), which may find that the
+ * contact tier is exceeded (limit.c).  src/README has the protocol.
+ *
+ * Units: counts and limits are numbers of contacts; instants are timestamptz.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CONTACTS_TIER_H
+#define CONTACTS_TIER_H
+
+#include "commands/trigger.h"
+#include "executor/spi.h"
+#include "utils/rel.h"
+
+#include "compat.h"
+
+/* SQLSTATE class MC (design.md, section 3) */
+#define ERRCODE_CT_TIER_EXCEEDED		MAKE_SQLSTATE('M', 'C', '0', '0', '1')
+#define ERRCODE_CT_NO_ACCESS			MAKE_SQLSTATE('M', 'C', '0', '0', '2')
+
+/* Companion tables, in the schema that the trigger arguments name */
+#define CT_ACCOUNT_TABLE	"contacts_tier_account"
+#define CT_COUNTER_TABLE	"contacts_tier_counter"
+#define CT_LEDGER_TABLE		"contacts_tier_ledger"
+
+/* The account of a table that has no account column */
+#define CT_DEFAULT_ACCOUNT	"default"
+
+/* Trigger arguments, the same for each trigger of an attached table */
+typedef enum CtTriggerArg
+{
+	CT_ARG_SCHEMA,				/* schema of the companion tables */
+	CT_ARG_ACCOUNT,				/* account column, "" for none */
+	CT_ARG_STATUS,				/* the five status columns, in the order of */
+	CT_ARG_UNTIL,				/* design.md, section 3 */
+	CT_ARG_SOURCE_TYPE,
+	CT_ARG_SOURCE_NAME,
+	CT_ARG_UPDATED_AT,
+	CT_NARGS
+} CtTriggerArg;
+
+#define CT_NCOLUMNS		(CT_NARGS - CT_ARG_STATUS)
+
+/* settings.c */
+
+extern char *ct_source_type;	/* contacts_tier.source_type, "" when unset */
+extern char *ct_source_name;	/* contacts_tier.source_name, "" when unset */
+
+extern void ct_settings_init(void);
+extern TimestampTz ct_now(void);
+
+/* table.c */
+
+
+/*
+ * What a trigger knows of its table: which attribute is which, and how values
+ * of the account column are compared.  Resolved by name from the trigger
+ * arguments for the very relation that fires, which may be a partition with
+ * another column order.
+ */
+typedef struct CtTable
+{
+	Oid			relid;			/* hash key, must be first */
+	bool		valid;			/* false: an invalidation came, resolve again */
+	Oid			owner;			/* triggers act as this role */
+	NameData	schema;			/* of the companion tables */
+	AttrNumber	attno[CT_NARGS];	/* by CtTriggerArg; of CT_ARG_ACCOUNT,
+									 * invalid if the whole table is one
+									 * account */
+	Oid			marketing;		/* enum value "marketing" */
+	Oid			non_marketing;	/* enum value "non_marketing" */
+	/* the account column's type */
+	Oid			account_type;
+	Oid			account_collation;
+	int16		account_typlen;
+	bool		account_typbyval;
+	Oid			account_output; /* its output function */
+	Oid			account_eq;		/* its default equality operator */
+	FmgrInfo	account_cmp;	/* btree comparison */
+	FmgrInfo	account_hash;
+} CtTable;
+
+extern void ct_table_init(void);
+extern Oid	ct_marketing_status_type(void);
+extern CtTable *ct_table_of_trigger(FunctionCallInfo fcinfo, const char *function);
+extern CtTable *ct_table_resolve(Relation rel, char **args);
+extern Datum ct_table_account(const CtTable *table, TupleTableSlot *slot, bool *isnull);
+extern const char *ct_table_column(const CtTable *table, CtTriggerArg which);
+extern uint32 ct_account_hash(const CtTable *table, Datum account);
+extern int	ct_account_compare(const CtTable *table, Datum a, Datum b);
+extern char *ct_account_text(const CtTable *table, Datum account);
+extern const char *ct_quoted_operator(Oid operator);
+
+/* registry.c */
+
+/* A trigger that is ours, or not */
+typedef enum CtTriggerKind
+{
+	CT_TRIGGER_OTHER,
+	CT_TRIGGER_STATUS,
+	CT_TRIGGER_COUNT,
+	CT_TRIGGER_APPLY,
+	CT_TRIGGER_TRUNCATE
+} CtTriggerKind;
+
+extern CtTriggerKind ct_trigger_kind(Oid function);
+extern Trigger *ct_find_trigger(Relation rel, CtTriggerKind kind);
+extern List *ct_attached_tables(const char *companion_schema);
+
+/* spi.c */
+
+/* An identity to return to */
+typedef struct CtIdentity
+{
+	Oid			userid;
+	int			sec_context;
+	int			guc_level;		/* 0: no settings to restore */
+} CtIdentity;
+
+extern void ct_act_as_owner(Oid owner, CtIdentity *saved);
+extern void ct_manage_as_owner(Oid owner, CtIdentity *saved);
+extern void ct_restore_identity(const CtIdentity *saved);
+extern char *ct_caller_name(void);
+extern uint64 ct_execute(const char *command, int nargs, Oid *types, Datum *values,
+						 const char *nulls);
+extern uint64 ct_execute_latest(const char *command);
+extern uint64 ct_executef(const char *format,...) pg_attribute_printf(1, 2);
+extern Datum ct_result(int column, bool *isnull);
+extern int64 ct_result_int64(int column);
+extern char *ct_result_text(int column);
+
+/* manage.c */
+
+/* An attached table that is being managed */
+typedef struct CtManaged
+{
+	Relation	rel;
+	CtTable    *table;
+	CtIdentity	identity;		/* of the caller */
+	/* for putting statements together */
+	const char *schema;			/* of the companion tables, quoted */
+	const char *account_type;	/* of the account column, qualified */
+	const char *equals;			/* its equality operator, qualified */
+} CtManaged;
+
+extern void ct_check_not_null(FunctionCallInfo fcinfo, int argument, const char *name);
+extern void ct_check_owner(Oid relid);
+extern List *ct_primary_key(Relation rel);
+extern char *ct_qualified_name(Relation rel);
+extern Relation ct_open_owned(Oid relid, LOCKMODE lockmode);
+extern void ct_manage_begin(CtManaged *managed, Oid relid, LOCKMODE lockmode);
+extern Datum ct_managed_account(const CtManaged *managed, const char *account);
+extern void ct_manage_close_table(CtManaged *managed);
+extern void ct_manage_end(CtManaged *managed);
+
+/* companion.c */
+
+/* Statements on the companion tables that triggers run */
+typedef enum CtQuery
+{
+	CT_QUERY_CLAIM,
+	CT_QUERY_ADD_SLOT,
+	CT_QUERY_LOCK_SLOT,
+	CT_QUERY_LOCK_ACCOUNT,
+	CT_QUERY_GRANT,
+	CT_QUERY_SET_TIER,
+	CT_QUERY_RECORD,
+	CT_QUERY_SOURCE_DEFAULT,
+	CT_NQUERIES
+} CtQuery;
+
+extern uint64 ct_companion_query(const CtTable *table, CtQuery query,
+								 Datum *values, const char *nulls);
+extern void ct_ledger_record(const CtTable *table, Datum account, const char *event,
+							 int64 contacts, const char *details);
+
+/* status.c */
+
+/* The part of a contact that the status rules speak of */
+typedef struct CtStatus
+{
+	bool		given;			/* false: the status is NULL */
+	bool		marketing;
+	bool		until_next_update;	/* the pending flag */
+} CtStatus;
+
+extern CtStatus ct_status_on_insert(CtStatus row, bool default_marketing);
+extern CtStatus ct_status_on_update(CtStatus old, CtStatus row,
+									bool sets_status, bool sets_until);
+extern bool ct_status_equal(CtStatus a, CtStatus b);
+
+/* contact.c */
+
+/*
+ * The status properties of a row, or those that it shall get.  Text values are
+ * C strings, NULL for a null.
+ */
+typedef struct CtContact
+{
+	CtStatus	status;
+	char	   *source_type;
+	char	   *source_name;
+	TimestampTz updated_at;
+	bool		updated_at_given;	/* false: it is null */
+} CtContact;
+
+extern CtStatus ct_contact_status(const CtTable *table, TupleTableSlot *slot);
+extern bool ct_contact_is_legal(const CtTable *table, TupleTableSlot *slot);
+extern CtContact ct_contact_read(const CtTable *table, TupleTableSlot *slot);
+extern HeapTuple ct_contact_write(const CtTable *table, TupleDesc tupdesc,
+								  HeapTuple tuple, const CtContact *contact);
+
+/* trigger_status.c */
+
+extern int	ct_trusted_depth;
+
+extern int	ct_trigger_depth(void);
+extern CtContact ct_contact_mended(const CtTable *table, TupleTableSlot *oldslot,
+								   TupleTableSlot *newslot);
+
+/* source.c */
+
+extern bool ct_source_default(const CtTable *table, Datum account, const char *source_type);
+extern void ct_source_forget(void);
+extern void ct_source_init(void);
+
+/* delta.c */
+
+/* What a statement changed in the counts of one account */
+typedef struct CtDelta
+{
+	Datum		account;
+	int64		marketing;		/* marketing contacts */
+	int64		pending;		/* of these, flagged until next update */
+} CtDelta;
+
+extern void ct_delta_init(void);
+extern void ct_delta_add(const CtTable *table, int depth, Datum account,
+						 int marketing, int pending);
+extern void ct_delta_apply(int depth);
+
+/* recount.c */
+
+extern char *ct_count_query(const CtTable *table, const char *from);
+extern void ct_count_in(const CtTable *table, const char *from);
+extern void ct_uncount(const CtTable *table, const char *from);
+
+/* counter.c */
+
+extern void ct_counter_apply(const CtTable *table, CtDelta *deltas, int ndeltas);
+
+/* limit.c */
+
+/* A promotion that its account's counter has no room for */
+typedef struct CtClaim
+{
+	const CtTable *table;
+	Datum		account;
+	int64		used;			/* marketing contacts of the account now */
+	int64		wanted;			/* how many more the statement makes */
+} CtClaim;
+
+extern int64 ct_limit_decide(const CtClaim *claim);
+pg_noreturn extern void ct_null_account_error(const CtTable *table);
+
+/* attach.c */
+
+extern void ct_add_partition_triggers(Oid root);
+extern void ct_normalise_contacts(const char *name, const CtTable *table);
+
+
+/* prune.c */
+
+extern void ct_prune_init(void);
+
+#endif							/* CONTACTS_TIER_H */

@@ -1,0 +1,168 @@
+/*-------------------------------------------------------------------------
+ *
+ * manage.c
+ *	  What functions that manage an attached table have in common: who may call
+ *	  them, and the frame they work in.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "access/table.h"
+#include "catalog/pg_class.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+#include "contacts_tier.h"
+
+/*
+ * Refuse a null argument: 22004.
+ */
+void
+ct_check_not_null(FunctionCallInfo fcinfo, int argument, const char *name)
+{
+	if (PG_ARGISNULL(argument))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("argument \"%s\" must not be null", name)));
+}
+
+/*
+ * Only the owner of a table manages it: 42501.
+ */
+void
+ct_check_owner(Oid relid)
+{
+	if (!object_ownercheck(RelationRelationId, relid, GetUserId()))
+		aclcheck_error(ACLCHECK_NOT_OWNER, get_relkind_objtype(get_rel_relkind(relid)),
+					   get_rel_name(relid));
+}
+
+/*
+ * A relation as it is written in a statement.
+ */
+char *
+ct_qualified_name(Relation rel)
+{
+	return quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
+									  RelationGetRelationName(rel));
+}
+
+/*
+ * Open a table that the caller owns and lock it.  Ownership is looked at before
+ * the lock is asked for, so that nobody can stop other people's tables.
+ */
+Relation
+ct_open_owned(Oid relid, LOCKMODE lockmode)
+{
+	if (get_rel_name(relid) == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", relid)));
+	ct_check_owner(relid);
+	return relation_open(relid, lockmode);
+}
+
+/*
+ * Begin to manage an attached table: lock it, connect to SPI, be its owner.
+ * Errors: 42501 for others than its owner, 55000 where it is not attached.
+ */
+void
+ct_manage_begin(CtManaged *managed, Oid relid, LOCKMODE lockmode)
+{
+	Trigger    *trigger;
+
+	managed->rel = ct_open_owned(relid, lockmode);
+	trigger = ct_find_trigger(managed->rel, CT_TRIGGER_STATUS);
+	if (trigger == NULL || trigger->tgnargs != CT_NARGS)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"%s\" is not attached", RelationGetRelationName(managed->rel)),
+				 errhint("Put it under management by contacts_tier.attach()."),
+				 errtable(managed->rel)));
+	if (managed->rel->rd_rel->relispartition)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" is a partition", RelationGetRelationName(managed->rel)),
+				 errhint("Name the partitioned table that is attached."),
+				 errtable(managed->rel)));
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	ct_manage_as_owner(managed->rel->rd_rel->relowner, &managed->identity);
+	managed->table = ct_table_resolve(managed->rel, trigger->tgargs);
+	managed->schema = quote_identifier(NameStr(managed->table->schema));
+	managed->account_type = format_type_be_qualified(managed->table->account_type);
+	managed->equals = ct_quoted_operator(managed->table->account_eq);
+}
+
+/*
+ * An account given as text, in the type of the account column.  Errors: those
+ * of the type's input function; 22023 for a table that is one account.
+ */
+Datum
+ct_managed_account(const CtManaged *managed, const char *account)
+{
+	Oid			input;
+	Oid			param;
+
+	if (!AttributeNumberIsValid(managed->table->attno[CT_ARG_ACCOUNT]) &&
+		strcmp(account, CT_DEFAULT_ACCOUNT) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("table \"%s\" has no account \"%s\"",
+						RelationGetRelationName(managed->rel), account),
+				 errdetail("It was attached without an account column: the whole table is the account \"%s\".",
+						   CT_DEFAULT_ACCOUNT),
+				 errtable(managed->rel)));
+	getTypeInputInfo(managed->table->account_type, &input, &param);
+	return OidInputFunctionCall(input, unconstify(char *, account), param, -1);
+}
+
+/*
+ * Close the table early, for commands that demand it.  The lock stays.
+ */
+void
+ct_manage_close_table(CtManaged *managed)
+{
+	relation_close(managed->rel, NoLock);
+	managed->rel = NULL;
+}
+
+/*
+ * Be the caller again.  The lock stays until the transaction ends.
+ */
+void
+ct_manage_end(CtManaged *managed)
+{
+	ct_restore_identity(&managed->identity);
+	SPI_finish();
+	if (managed->rel != NULL)
+		relation_close(managed->rel, NoLock);
+}
+
+/*
+ * Attribute numbers of the primary key, in its order; NIL if there is none.
+ */
+List *
+ct_primary_key(Relation rel)
+{
+	List	   *columns = NIL;
+	uint64		count = ct_executef("SELECT k.attno FROM pg_catalog.pg_index i,"
+									" pg_catalog.unnest(i.indkey::pg_catalog.int2[]) WITH ORDINALITY AS k (attno, position)"
+									" WHERE i.indrelid = %u AND i.indisprimary ORDER BY k.position",
+									RelationGetRelid(rel));
+
+	for (uint64 i = 0; i < count; i++)
+	{
+		bool		isnull;
+
+		columns = lappend_int(columns,
+							  DatumGetInt16(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc,
+														  1, &isnull)));
+	}
+	return columns;
+}

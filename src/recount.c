@@ -1,0 +1,68 @@
+/*-------------------------------------------------------------------------
+ *
+ * recount.c
+ *	  Counting contacts in the table itself, where the counters cannot know:
+ *	  when a table comes or goes.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+#include "contacts_tier.h"
+
+/*
+ * A query for the marketing contacts of each account in a relation: columns
+ * account, marketing, pending.  "from" is what stands in the FROM clause.
+ */
+char *
+ct_count_query(const CtTable *table, const char *from)
+{
+	const char *account = AttributeNumberIsValid(table->attno[CT_ARG_ACCOUNT]) ?
+		ct_table_column(table, CT_ARG_ACCOUNT) :
+		psprintf("%s::pg_catalog.text", quote_literal_cstr(CT_DEFAULT_ACCOUNT));
+
+	return psprintf("SELECT %1$s AS account, pg_catalog.count(*) AS marketing,"
+					" pg_catalog.count(*) FILTER (WHERE %2$s) AS pending"
+					" FROM %3$s"
+					" WHERE %4$s OPERATOR(pg_catalog.=) 'marketing'::contacts_tier.marketing_status"
+					" AND %1$s IS NOT NULL GROUP BY 1",
+					account, ct_table_column(table, CT_ARG_UNTIL), from,
+					ct_table_column(table, CT_ARG_STATUS));
+}
+
+/*
+ * Add the contacts of a relation to the counters as they stand, whatever the
+ * tiers of their accounts.  The caller has locked the relation against writers,
+ * and is the table's owner.
+ */
+void
+ct_count_in(const CtTable *table, const char *from)
+{
+	ct_execute_latest(psprintf("INSERT INTO %s.contacts_tier_counter AS c (account, slot, used, pending)"
+							   " SELECT t.account, 0, t.marketing, t.pending FROM (%s) t"
+							   " ON CONFLICT (account, slot) DO UPDATE"
+							   " SET used = c.used OPERATOR(pg_catalog.+) excluded.used,"
+							   " pending = c.pending OPERATOR(pg_catalog.+) excluded.pending",
+							   quote_identifier(NameStr(table->schema)),
+							   ct_count_query(table, from)));
+}
+
+/*
+ * Take the contacts of a relation off the counters.  The caller has locked the
+ * relation against writers, and is the table's owner.
+ */
+void
+ct_uncount(const CtTable *table, const char *from)
+{
+	ct_execute_latest(psprintf("UPDATE %s.contacts_tier_counter c"
+							   " SET used = c.used OPERATOR(pg_catalog.-) t.marketing,"
+							   " pending = c.pending OPERATOR(pg_catalog.-) t.pending"
+							   " FROM (%s) t"
+							   " WHERE c.account %s t.account AND c.slot OPERATOR(pg_catalog.=) 0",
+							   quote_identifier(NameStr(table->schema)),
+							   ct_count_query(table, from),
+							   ct_quoted_operator(table->account_eq)));
+}

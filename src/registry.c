@@ -1,0 +1,203 @@
+/*-------------------------------------------------------------------------
+ *
+ * registry.c
+ *	  Which tables are attached: pg_trigger knows.
+ *
+ * A table is attached when it has the status trigger.  Its arguments tell the
+ * rest, so that a dump, a restore and a shard move carry the registry along.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_trigger.h"
+#include "catalog/pg_type.h"
+#include "funcapi.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+
+#include "contacts_tier.h"
+
+static const char *const trigger_functions[] = {
+	[CT_TRIGGER_STATUS] = "maintain_status",
+	[CT_TRIGGER_COUNT] = "count_contact",
+	[CT_TRIGGER_APPLY] = "apply_counts",
+	[CT_TRIGGER_TRUNCATE] = "count_truncate"
+};
+
+#define NKINDS	((int) lengthof(trigger_functions))
+
+/* OIDs of the trigger functions, while known */
+static Oid	function_oids[NKINDS];
+static bool functions_known = false;
+
+static void
+forget_functions(Datum arg, int cacheid, uint32 hashvalue)
+{
+	functions_known = false;
+}
+
+static void
+look_up_functions(void)
+{
+	static bool registered = false;
+	Oid			namespace = get_namespace_oid("contacts_tier", false);
+	oidvector  *no_arguments = buildoidvector(NULL, 0);
+
+	if (!registered)
+	{
+		CacheRegisterSyscacheCallback(PROCOID, forget_functions, (Datum) 0);
+		registered = true;
+	}
+	for (int i = CT_TRIGGER_STATUS; i < NKINDS; i++)
+		function_oids[i] = GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid,
+										   CStringGetDatum(trigger_functions[i]),
+										   PointerGetDatum(no_arguments),
+										   ObjectIdGetDatum(namespace));
+	functions_known = true;
+}
+
+/*
+ * Which of our trigger functions is this, if any?
+ */
+CtTriggerKind
+ct_trigger_kind(Oid function)
+{
+	if (!functions_known)
+		look_up_functions();
+	for (int i = CT_TRIGGER_STATUS; i < NKINDS; i++)
+		if (function_oids[i] == function)
+			return (CtTriggerKind) i;
+	return CT_TRIGGER_OTHER;
+}
+
+/*
+ * The first trigger of a relation that runs one of our functions, or NULL.
+ */
+Trigger *
+ct_find_trigger(Relation rel, CtTriggerKind kind)
+{
+	TriggerDesc *triggers = rel->trigdesc;
+
+	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
+		if (ct_trigger_kind(triggers->triggers[i].tgfoid) == kind)
+			return &triggers->triggers[i];
+	return NULL;
+}
+
+/*
+ * Read the arguments of a pg_trigger row of ours; false if they are not the
+ * number that attach() gives.
+ */
+static bool
+read_arguments(HeapTuple tuple, TupleDesc tupdesc, const char *args[CT_NARGS])
+{
+	Form_pg_trigger form = (Form_pg_trigger) GETSTRUCT(tuple);
+	bool		isnull;
+	Datum		value = heap_getattr(tuple, Anum_pg_trigger_tgargs, tupdesc, &isnull);
+	const char *p;
+
+	if (isnull || form->tgnargs != CT_NARGS)
+		return false;
+	p = VARDATA_ANY(DatumGetByteaPP(value));
+	for (int i = 0; i < CT_NARGS; i++)
+	{
+		args[i] = p;
+		p += strlen(p) + 1;
+	}
+	return true;
+}
+
+/*
+ * Call "visit" for each attached table: partitions, whose triggers are clones,
+ * are not attached themselves.
+ */
+static void
+visit_attached(void (*visit) (Oid relid, const char *args[CT_NARGS], void *arg), void *arg)
+{
+	Relation	pg_trigger = table_open(TriggerRelationId, AccessShareLock);
+	SysScanDesc scan = systable_beginscan(pg_trigger, InvalidOid, false, NULL, 0, NULL);
+	HeapTuple	tuple;
+
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_trigger form = (Form_pg_trigger) GETSTRUCT(tuple);
+		const char *args[CT_NARGS];
+
+		if (!OidIsValid(form->tgparentid) &&
+			ct_trigger_kind(form->tgfoid) == CT_TRIGGER_STATUS &&
+			read_arguments(tuple, RelationGetDescr(pg_trigger), args))
+			visit(form->tgrelid, args, arg);
+	}
+	systable_endscan(scan);
+	table_close(pg_trigger, AccessShareLock);
+}
+
+typedef struct SchemaTables
+{
+	const char *schema;			/* NULL: any */
+	List	   *relids;
+} SchemaTables;
+
+static void
+collect_table(Oid relid, const char *args[CT_NARGS], void *arg)
+{
+	SchemaTables *tables = arg;
+
+	if (tables->schema == NULL || strcmp(tables->schema, args[CT_ARG_SCHEMA]) == 0)
+		tables->relids = lappend_oid(tables->relids, relid);
+}
+
+/*
+ * OIDs of the attached tables whose companion tables are in the given schema,
+ * or of all attached tables for NULL, in the order of their OIDs: whoever locks
+ * several of them takes them in this order.
+ */
+List *
+ct_attached_tables(const char *companion_schema)
+{
+	SchemaTables tables = {.schema = companion_schema,.relids = NIL};
+
+	visit_attached(collect_table, &tables);
+	list_sort(tables.relids, list_oid_cmp);
+	return tables.relids;
+}
+
+static void
+put_attached(Oid relid, const char *args[CT_NARGS], void *arg)
+{
+	ReturnSetInfo *rsinfo = arg;
+	Datum		values[1 + CT_NARGS];
+	bool		nulls[1 + CT_NARGS] = {0};
+	NameData	names[CT_NARGS];
+
+	values[0] = ObjectIdGetDatum(relid);
+	for (int i = 0; i < CT_NARGS; i++)
+	{
+		namestrcpy(&names[i], args[i]);
+		values[1 + i] = NameGetDatum(&names[i]);
+	}
+	nulls[1 + CT_ARG_ACCOUNT] = args[CT_ARG_ACCOUNT][0] == '\0';
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+}
+
+PG_FUNCTION_INFO_V1(contacts_tier_attached);
+
+/*
+ * attached(): a row for each attached table
+ */
+Datum
+contacts_tier_attached(PG_FUNCTION_ARGS)
+{
+	InitMaterializedSRF(fcinfo, 0);
+	visit_attached(put_attached, fcinfo->resultinfo);
+	return (Datum) 0;
+}

@@ -1,0 +1,586 @@
+/*-------------------------------------------------------------------------
+ *
+ * rollover.c
+ *	  Applying the update dates that have come due (design.md, D2).
+ *
+ * An account is rolled over in steps: batches of its flagged contacts, then the
+ * advance to its next update date, together with the last batch.  Each step is
+ * a transaction of its own, unless the caller has a transaction block open.
+ * Where a run is broken off, the date is still due, and the next run goes on
+ * with the contacts that are left.
+ *
+ * A step takes a transaction-level lock on the account that only rollovers
+ * take; who does not get it leaves the account to its holder.  It is not the
+ * account row, which writers wait for while they hold contacts that the step
+ * may be waiting for.
+ *
+ * Everything is done as the owner of the contacts table.  An account that fails
+ * does not hold up the others: the step is rolled back to where it began, the
+ * failure is told at once as a warning and at the end as an error.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "storage/lock.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/portal.h"
+#include "utils/resowner.h"
+#include "utils/timestamp.h"
+
+#include "contacts_tier.h"
+
+/* Tells our locks on accounts from the advisory locks of users (1 and 2) */
+#define ROLLOVER_LOCK	0x4354
+
+/* One call of rollover() */
+typedef struct Run
+{
+	MemoryContext context;		/* outlives the transactions of the run */
+	bool		commits;		/* may it commit between steps? */
+	int			batch_size;		/* contacts */
+	TimestampTz now;
+	char	   *id;				/* a uuid, as text */
+	char	   *only_account;	/* as text; NULL for all */
+	int			failures;		/* accounts, or whole schemas, that failed */
+} Run;
+
+/* The attached tables that share one set of companion tables */
+typedef struct TableGroup
+{
+	Run		   *run;
+	char	   *schema;
+	int			ntables;
+	Oid		   *relids;
+	List	   *accounts;		/* due, as text */
+} TableGroup;
+
+/* An account that is being rolled over, and how far */
+typedef struct Work
+{
+	Run		   *run;
+	TableGroup	   *group;
+	const char *account;		/* as text */
+	TimestampTz due;			/* the update date that is applied */
+	int			table;			/* the table that full batches are taken from */
+	char	   *position;		/* key of the last contact done in it, as a list of
+								 * literals, NULL at its start */
+	bool		finished;		/* nothing (more) is due */
+} Work;
+
+/* The tables of a group, opened for a step */
+typedef struct Step
+{
+	Work	   *work;
+	CtManaged  *tables;
+	Datum		account;
+} Step;
+
+/*
+ * Become the owner of the tables of a group and open them.
+ */
+static CtManaged *
+open_group(const TableGroup *group)
+{
+	CtManaged  *tables = palloc(sizeof(CtManaged) * group->ntables);
+
+	for (int i = 0; i < group->ntables; i++)
+		ct_manage_begin(&tables[i], group->relids[i], RowExclusiveLock);
+	return tables;
+}
+
+static void
+close_group(const TableGroup *group, CtManaged *tables)
+{
+	for (int i = group->ntables - 1; i >= 0; i--)
+		ct_manage_end(&tables[i]);
+}
+
+/*
+ * Run one step.  Where the run commits, it does so after the step, and an error
+ * undoes only the step: it becomes a warning, and false is returned.  Only the
+ * user's wish to stop ends the run.
+ */
+static bool
+run_step(Run *run, void (*step) (void *), void *arg, const char *what)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile bool done = true;
+
+	if (!run->commits)
+	{
+		step(arg);
+		return true;
+	}
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		step(arg);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED ||
+			ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
+			ReThrowError(error);
+		ereport(WARNING,
+				(errcode(error->sqlerrcode),
+				 errmsg("rollover of %s failed: %s", what, error->message),
+				 error->detail != NULL ? errdetail("%s", error->detail) : 0));
+		FreeErrorData(error);
+		run->failures++;
+		done = false;
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	SPI_commit();
+	return done;
+}
+
+/*
+ * Step: mark the accounts that are due as to be done by this run, and list them
+ * in the order in which they came due.
+ */
+static void
+mark_due_accounts(void *arg)
+{
+	TableGroup	   *group = arg;
+	Run		   *run = group->run;
+	CtManaged  *tables = open_group(group);
+	const char *schema = tables[0].schema;
+	Oid			types[] = {UUIDOID, TIMESTAMPTZOID};
+	Datum		values[2];
+	const char *only = "";
+	uint64		count;
+
+	if (run->only_account != NULL)
+		only = psprintf(" AND account %s %s::%s", tables[0].equals,
+						quote_literal_cstr(run->only_account), tables[0].account_type);
+	values[0] = DirectFunctionCall1(uuid_in, CStringGetDatum(run->id));
+	values[1] = TimestampTzGetDatum(run->now);
+	ct_execute(psprintf("WITH due AS (SELECT account FROM %1$s." CT_ACCOUNT_TABLE
+						"  WHERE next_update_at <= $2%3$s ORDER BY account FOR NO KEY UPDATE)"
+						" UPDATE %1$s." CT_ACCOUNT_TABLE " a"
+						" SET rollover_run = $1, rollover_started_at = $2, rollover_contacts = 0"
+						" FROM due WHERE a.account %2$s due.account",
+						schema, tables[0].equals, only),
+			   2, types, values, NULL);
+	count = ct_execute(psprintf("SELECT account::text FROM %s." CT_ACCOUNT_TABLE
+								" WHERE rollover_run = $1 ORDER BY next_update_at, account", schema),
+					   1, types, values, NULL);
+	for (uint64 i = 0; i < count; i++)
+	{
+		char	   *account = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
+		MemoryContext old = MemoryContextSwitchTo(run->context);
+
+		group->accounts = lappend(group->accounts, pstrdup(account));
+		MemoryContextSwitchTo(old);
+	}
+	close_group(group, tables);
+}
+
+/*
+ * Keep other rollovers off the account for this transaction; false if one is at
+ * work on it.
+ */
+static bool
+lock_account(const Work *work)
+{
+	Oid			companion = get_relname_relid(CT_ACCOUNT_TABLE,
+											  get_namespace_oid(work->group->schema, false));
+	uint32		key = DatumGetUInt32(hash_any((const unsigned char *) work->account,
+											  strlen(work->account)));
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, companion, key, ROLLOVER_LOCK);
+	return LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
+}
+
+/*
+ * Find the update date that is to be applied; false if there is none.
+ */
+static bool
+find_due_date(Step *step)
+{
+	Work	   *work = step->work;
+	Oid			types[] = {step->tables[0].table->account_type, TIMESTAMPTZOID};
+	Datum		values[] = {step->account, TimestampTzGetDatum(work->run->now)};
+	bool		isnull;
+	TimestampTz due;
+
+	if (ct_execute(psprintf("SELECT next_update_at FROM %s." CT_ACCOUNT_TABLE
+							" WHERE account %s $1 AND next_update_at <= $2",
+							step->tables[0].schema, step->tables[0].equals),
+				   2, types, values, NULL) == 0)
+		return false;
+	due = DatumGetTimestampTz(ct_result(1, &isnull));
+	if (due != work->due)
+	{
+		work->due = due;
+		work->table = 0;
+		work->position = NULL;
+	}
+	return true;
+}
+
+/*
+ * The columns of the primary key by whose ranges a table is worked through,
+ * with a format for their values; NULL where there is none that is safe to
+ * compare by PostgreSQL's own operators.
+ */
+static char *
+key_columns(const CtManaged *managed, char **literals)
+{
+	List	   *columns = ct_primary_key(managed->rel);
+	StringInfoData names;
+	StringInfoData formats;
+	ListCell   *cell;
+
+	initStringInfo(&names);
+	initStringInfo(&formats);
+	foreach(cell, columns)
+	{
+		Form_pg_attribute attr = TupleDescAttr(RelationGetDescr(managed->rel), lfirst_int(cell) - 1);
+		const char *comma = names.len > 0 ? ", " : "";
+
+		if (attr->atttypid >= FirstNormalObjectId)
+			return NULL;
+		appendStringInfo(&names, "%s%s", comma, quote_identifier(NameStr(attr->attname)));
+		appendStringInfo(&formats, "%sformat('%%L::%s', %s)", comma,
+						 format_type_be_qualified(attr->atttypid),
+						 quote_identifier(NameStr(attr->attname)));
+	}
+	*literals = formats.data;
+	return names.len > 0 ? names.data : NULL;
+}
+
+/* The contacts that are still to be done in a table: a WHERE clause over $1, $2. */
+static char *
+flagged_contacts(const CtManaged *managed)
+{
+	const CtTable *table = managed->table;
+	const char *updated_at = ct_table_column(table, CT_ARG_UPDATED_AT);
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	appendStringInfo(&buf, "%s AND (%s < $2 OR %s IS NULL)",
+					 ct_table_column(table, CT_ARG_UNTIL), updated_at, updated_at);
+	if (AttributeNumberIsValid(table->attno[CT_ARG_ACCOUNT]))
+		appendStringInfo(&buf, " AND %s %s $1", ct_table_column(table, CT_ARG_ACCOUNT), managed->equals);
+	return buf.data;
+}
+
+/*
+ * The key of the last contact of a full batch behind the given position; NULL
+ * if less than a full batch is left.
+ */
+static char *
+end_of_batch(const Step *step, const CtManaged *managed, const char *columns, const char *literals)
+{
+	const Work *work = step->work;
+	Oid			types[] = {managed->table->account_type, TIMESTAMPTZOID};
+	Datum		values[] = {step->account, TimestampTzGetDatum(work->due)};
+	const char *behind = work->position == NULL ? "" :
+		psprintf(" AND (%s) > (%s)", columns, work->position);
+
+	if (ct_execute(psprintf("SELECT concat_ws(', ', %s) FROM %s WHERE %s%s ORDER BY %s OFFSET %d LIMIT 1",
+							literals, ct_qualified_name(managed->rel), flagged_contacts(managed),
+							behind, columns, work->run->batch_size - 1),
+				   2, types, values, NULL) == 0)
+		return NULL;
+	return ct_result_text(1);
+}
+
+/*
+ * Make flagged contacts of a table non-marketing, those that a further
+ * condition selects.  Returns how many.
+ */
+static int64
+demote_contacts(const Step *step, const CtManaged *managed, const char *condition)
+{
+	const CtTable *table = managed->table;
+	Oid			types[] = {table->account_type, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID};
+	Datum		values[] = {
+		step->account,
+		TimestampTzGetDatum(step->work->due),
+		TimestampTzGetDatum(step->work->run->now),
+		CStringGetTextDatum(timestamptz_to_str(step->work->due))
+	};
+	int			saved_depth = ct_trusted_depth;
+	volatile int64 count = 0;
+	char	   *command;
+
+	command = psprintf("UPDATE %s SET %s = 'non_marketing', %s = NULL, %s = 'ROLLOVER', %s = $4, %s = $3"
+					   " WHERE %s%s",
+					   ct_qualified_name(managed->rel),
+					   ct_table_column(table, CT_ARG_STATUS),
+					   ct_table_column(table, CT_ARG_UNTIL),
+					   ct_table_column(table, CT_ARG_SOURCE_TYPE),
+					   ct_table_column(table, CT_ARG_SOURCE_NAME),
+					   ct_table_column(table, CT_ARG_UPDATED_AT),
+					   flagged_contacts(managed), condition);
+	PG_TRY();
+	{
+		ct_trusted_depth = ct_trigger_depth() + 1;
+		count = (int64) ct_execute(command, lengthof(types), types, values, NULL);
+	}
+	PG_FINALLY();
+	{
+		ct_trusted_depth = saved_depth;
+	}
+	PG_END_TRY();
+	return count;
+}
+
+/*
+ * Work on one full batch, if some table still has one.  Tables without a usable
+ * key are left for the last step.
+ */
+static bool
+demote_batch(Step *step)
+{
+	Work	   *work = step->work;
+
+	for (; work->table < work->group->ntables; work->table++, work->position = NULL)
+	{
+		CtManaged  *managed = &step->tables[work->table];
+		char	   *literals;
+		char	   *columns = key_columns(managed, &literals);
+		char	   *end = columns == NULL ? NULL : end_of_batch(step, managed, columns, literals);
+		Oid			types[] = {managed->table->account_type, INT8OID};
+		Datum		values[] = {step->account, 0};
+		const char *behind;
+
+		if (end == NULL)
+			continue;
+		behind = work->position == NULL ? "" : psprintf(" AND (%s) > (%s)", columns, work->position);
+		values[1] = Int64GetDatum(demote_contacts(step, managed,
+												  psprintf("%s AND (%s) <= (%s)", behind, columns, end)));
+		ct_execute(psprintf("UPDATE %s." CT_ACCOUNT_TABLE " SET rollover_contacts = rollover_contacts + $2"
+							" WHERE account %s $1", managed->schema, managed->equals),
+				   2, types, values, NULL);
+		work->position = MemoryContextStrdup(work->run->context, end);
+		return true;
+	}
+	return false;
+}
+
+/*
+ * The last step of an update date: what is left in all tables, the next date,
+ * and the entry in the ledger, all or nothing.
+ */
+static void
+advance(Step *step)
+{
+	Work	   *work = step->work;
+	const CtManaged *first = &step->tables[0];
+	Oid			types[] = {
+		first->table->account_type, TIMESTAMPTZOID, INT8OID, TEXTOID, TEXTOID, TIMESTAMPTZOID
+	};
+	int64		count = 0;
+
+	for (int i = 0; i < work->group->ntables; i++)
+		count += demote_contacts(step, &step->tables[i], "");
+
+	{
+		Datum		values[] = {
+			step->account,
+			TimestampTzGetDatum(work->due),
+			Int64GetDatum(count),
+			CStringGetTextDatum(work->run->id),
+			CStringGetTextDatum(ct_caller_name()),
+			TimestampTzGetDatum(work->run->now)
+		};
+
+		ct_execute(psprintf("WITH before AS (SELECT account, rollover_contacts + $3 AS contacts, period_started_at, contact_limit"
+							"   FROM %1$s." CT_ACCOUNT_TABLE " WHERE account %2$s $1 FOR NO KEY UPDATE),"
+							" advanced AS (UPDATE %1$s." CT_ACCOUNT_TABLE " SET"
+							"   period_started_at = $2,"
+							"   next_update_at = contacts_tier.next_update_date(anchor, billing_cycle, time_zone, $2),"
+							"   renews_at = CASE WHEN renews_at > $2 THEN renews_at"
+							"     ELSE contacts_tier.next_renewal_date(anchor, billing_cycle, time_zone, $2) END,"
+							"   rollover_run = NULL, rollover_started_at = NULL, rollover_contacts = 0"
+							"   WHERE account %2$s $1)"
+							" INSERT INTO %1$s." CT_LEDGER_TABLE " (account, recorded_at, event, role, contacts, details)"
+							" SELECT $1, $6, 'rollover', $5, contacts, jsonb_build_object('run', $4, 'update_date', $2,"
+							"   'period_started_at', period_started_at, 'contact_limit', contact_limit, 'started_at', $6) FROM before",
+							first->schema, first->equals),
+				   lengthof(types), types, values, NULL);
+	}
+}
+
+/*
+ * Step: a batch of an account, or its advance to the next update date.
+ */
+static void
+roll_over_step(void *arg)
+{
+	Work	   *work = arg;
+	Step		step = {.work = work};
+
+	step.tables = open_group(work->group);
+	step.account = ct_managed_account(&step.tables[0], work->account);
+	if (!lock_account(work) || !find_due_date(&step))
+		work->finished = true;
+	else if (!demote_batch(&step))
+		advance(&step);
+	close_group(work->group, step.tables);
+}
+
+/*
+ * Apply all due update dates of an account, one after the other.
+ */
+static void
+roll_over_account(TableGroup *group, const char *account)
+{
+	Work		work = {.run = group->run,.group = group,.account = account};
+	char	   *what = psprintf("account \"%s\"", account);
+
+	while (!work.finished)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (!run_step(group->run, roll_over_step, &work, what))
+			break;
+	}
+	pfree(what);
+}
+
+/*
+ * The tables that are to be rolled over and that the caller owns, by the schema
+ * of their companion tables; with "only", those that share its companions.
+ */
+static List *
+find_groups(Run *run, Oid only)
+{
+	List	   *groups = NIL;
+	TableGroup	   *group = NULL;
+	Oid			types[] = {OIDOID};
+	Datum		values[] = {ObjectIdGetDatum(only)};
+	uint64		count;
+	MemoryContext old;
+
+	count = ct_execute("SELECT a.companion_schema::pg_catalog.text, a.contacts::pg_catalog.oid"
+					   " FROM contacts_tier.attached() a"
+					   " JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) a.contacts"
+					   " WHERE pg_catalog.pg_has_role(c.relowner, 'USAGE')"
+					   " AND ($1 OPERATOR(pg_catalog.=) 0 OR EXISTS (SELECT FROM contacts_tier.attached() o"
+					   "  WHERE o.contacts OPERATOR(pg_catalog.=) $1"
+					   "  AND o.companion_schema OPERATOR(pg_catalog.=) a.companion_schema))"
+					   " ORDER BY a.companion_schema, a.contacts::pg_catalog.oid",
+					   1, types, values, NULL);
+	old = MemoryContextSwitchTo(run->context);
+	for (uint64 i = 0; i < count; i++)
+	{
+		HeapTuple	row = SPI_tuptable->vals[i];
+		char	   *schema = SPI_getvalue(row, SPI_tuptable->tupdesc, 1);
+		bool		isnull;
+
+		if (group == NULL || strcmp(group->schema, schema) != 0)
+		{
+			group = palloc0(sizeof(TableGroup));
+			group->run = run;
+			group->schema = schema;
+			group->relids = palloc(sizeof(Oid) * count);
+			groups = lappend(groups, group);
+		}
+		group->relids[group->ntables++] =
+			DatumGetObjectId(SPI_getbinval(row, SPI_tuptable->tupdesc, 2, &isnull));
+	}
+	MemoryContextSwitchTo(old);
+	return groups;
+}
+
+/* An attached table that the caller owns, or an error. */
+static void
+check_manageable(Oid relid)
+{
+	CtManaged	managed;
+
+	ct_manage_begin(&managed, relid, AccessShareLock);
+	ct_manage_end(&managed);
+}
+
+static void
+start_run(Run *run, FunctionCallInfo fcinfo)
+{
+	run->context = AllocSetContextCreate(PortalContext, "contacts_tier rollover", ALLOCSET_SMALL_SIZES);
+	run->commits = !castNode(CallContext, fcinfo->context)->atomic;
+	run->batch_size = PG_GETARG_INT32(2);
+	run->now = ct_now();
+	run->only_account = PG_ARGISNULL(1) ? NULL :
+		MemoryContextStrdup(run->context, text_to_cstring(PG_GETARG_TEXT_PP(1)));
+	ct_executef("SELECT pg_catalog.gen_random_uuid()::pg_catalog.text");
+	run->id = MemoryContextStrdup(run->context, ct_result_text(1));
+}
+
+PG_FUNCTION_INFO_V1(contacts_tier_rollover);
+
+/*
+ * rollover(contacts regclass, account text, batch_size integer)
+ *
+ * A procedure; commits after each step unless it is called in a transaction
+ * block.  On a standby it does nothing, so that the same job can be scheduled
+ * there.
+ *
+ * Locks: for a step, the table as an UPDATE does, its contacts, the counter row
+ * and last the account row.  Errors: 22023 (batch size), 42501, 55000 (not
+ * attached), and the first error's code when accounts failed.
+ */
+Datum
+contacts_tier_rollover(PG_FUNCTION_ARGS)
+{
+	Run			run = {0};
+	List	   *groups;
+	ListCell   *cell;
+
+	ct_check_not_null(fcinfo, 2, "batch_size");
+	if (PG_GETARG_INT32(2) <= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("batch size must be greater than zero")));
+	if (RecoveryInProgress())
+		PG_RETURN_VOID();
+
+	if (SPI_connect_ext(castNode(CallContext, fcinfo->context)->atomic ? 0 : SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	start_run(&run, fcinfo);
+	if (!PG_ARGISNULL(0))
+		check_manageable(PG_GETARG_OID(0));
+	groups = find_groups(&run, PG_ARGISNULL(0) ? InvalidOid : PG_GETARG_OID(0));
+	foreach(cell, groups)
+	{
+		TableGroup	   *group = lfirst(cell);
+		ListCell   *account;
+
+		if (run_step(&run, mark_due_accounts, group, psprintf("schema \"%s\"", group->schema)))
+			foreach(account, group->accounts)
+				roll_over_account(group, lfirst(account));
+	}
+	SPI_finish();
+	if (run.failures > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg_plural("rollover of %d account failed", "rollover of %d accounts failed",
+							   run.failures, run.failures),
+				 errdetail("All others are done; the warnings above tell what failed."),
+				 errhint("What failed is tried again by the next rollover.")));
+	PG_RETURN_VOID();
+}

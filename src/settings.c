@@ -1,0 +1,95 @@
+/*-------------------------------------------------------------------------
+ *
+ * settings.c
+ *	  Settings of the extension, and its clock.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/timestamp.h"
+
+#include "contacts_tier.h"
+
+char	   *ct_source_type = NULL;
+char	   *ct_source_name = NULL;
+
+static char *fixed_clock = NULL;
+
+static TimestampTz
+parse_clock(const char *text)
+{
+	return DatumGetTimestampTz(DirectFunctionCall3(timestamptz_in,
+												   CStringGetDatum(text),
+												   ObjectIdGetDatum(InvalidOid),
+												   Int32GetDatum(-1)));
+}
+
+/*
+ * Refuse what is not a timestamp when it is set, not when it is first needed.
+ * Outside a transaction (a configuration file) there is no way to look at it,
+ * since "now" and named time zones need one.
+ */
+static bool
+check_clock(char **newval, void **extra, GucSource source)
+{
+	if (IsTransactionState() && **newval != '\0')
+		(void) parse_clock(*newval);
+	return true;
+}
+
+/*
+ * Define the settings.
+ */
+void
+ct_settings_init(void)
+{
+	DefineCustomStringVariable("contacts_tier.source_type",
+							   "Source type that is noted with the status of contacts set by this session.",
+							   "Empty means USER.",
+							   &ct_source_type, "",
+							   PGC_USERSET, 0,
+							   NULL, NULL, NULL);
+	DefineCustomStringVariable("contacts_tier.source_name",
+							   "Source name that is noted with the status of contacts set by this session.",
+							   "Empty means the name of the current role.",
+							   &ct_source_name, "",
+							   PGC_USERSET, 0,
+							   NULL, NULL, NULL);
+	DefineCustomStringVariable("contacts_tier.now",
+							   "Fixed clock for tests and demonstrations.",
+							   "Empty means the real one.",
+							   &fixed_clock, "",
+							   PGC_SUSET, 0,
+							   check_clock, NULL, NULL);
+	MarkGUCPrefixReserved("contacts_tier");
+}
+
+/*
+ * The present instant: the start of the statement, or contacts_tier.now.
+ *
+ * Not the start of the transaction: one that was left open over an update date
+ * must not set flags that seem older than that date (design.md, D2).  Not the
+ * wall clock either: all rows of a statement shall tell the same time.
+ */
+TimestampTz
+ct_now(void)
+{
+	if (fixed_clock != NULL && *fixed_clock != '\0')
+		return parse_clock(fixed_clock);
+	return GetCurrentStatementStartTimestamp();
+}
+
+PG_FUNCTION_INFO_V1(contacts_tier_clock);
+
+/*
+ * clock() timestamptz: ct_now() for the parts that are written in SQL
+ */
+Datum
+contacts_tier_clock(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TIMESTAMPTZ(ct_now());
+}

@@ -1,0 +1,174 @@
+/*-------------------------------------------------------------------------
+ *
+ * spi.c
+ *	  Whom the extension acts as, and how it runs SQL.
+ *
+ * Triggers and managing functions write companion tables as the owner of the
+ * contacts table, as referential-integrity triggers do: never as the caller,
+ * who needs no privilege on them, and never as the extension's owner, who may
+ * be a superuser (design.md, section 5).
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/snapmgr.h"
+
+#include "contacts_tier.h"
+
+/*
+ * Act as the owner of a contacts table inside a trigger.
+ *
+ * Statements run so must qualify every name and operator, since the caller's
+ * search_path stays in force: changing it would cost more than the statement.
+ * On error, transaction abort restores the identity.
+ */
+void
+ct_act_as_owner(Oid owner, CtIdentity *saved)
+{
+	GetUserIdAndSecContext(&saved->userid, &saved->sec_context);
+	saved->guc_level = 0;
+	SetUserIdAndSecContext(owner, saved->sec_context |
+						   SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
+}
+
+/*
+ * Act as the owner of a contacts table in a managing function, which runs DDL
+ * and may fire what the owner has put on the table: with a safe search_path
+ * and, when the caller is somebody else, security-restricted, so that nothing
+ * of the owner's can reach the caller's rights or session (as REFRESH
+ * MATERIALIZED VIEW does it).
+ */
+void
+ct_manage_as_owner(Oid owner, CtIdentity *saved)
+{
+	int			context = SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS;
+
+	GetUserIdAndSecContext(&saved->userid, &saved->sec_context);
+	if (saved->userid != owner)
+		context |= SECURITY_RESTRICTED_OPERATION;
+	SetUserIdAndSecContext(owner, saved->sec_context | context);
+	saved->guc_level = NewGUCNestLevel();
+	(void) set_config_option("search_path", "pg_catalog, pg_temp",
+							 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
+							 true, 0, false);
+}
+
+/*
+ * Be the caller again.
+ */
+void
+ct_restore_identity(const CtIdentity *saved)
+{
+	if (saved->guc_level > 0)
+		AtEOXact_GUC(false, saved->guc_level);
+	SetUserIdAndSecContext(saved->userid, saved->sec_context);
+}
+
+/*
+ * Name of the role on whose behalf the session works, whatever identity a
+ * trigger or a SECURITY DEFINER function has taken on: provenance records who
+ * asked, not who owns the table.
+ */
+char *
+ct_caller_name(void)
+{
+	return GetUserNameFromId(GetOuterUserId(), false);
+}
+
+/*
+ * Run one statement in the open SPI connection and return its row count.
+ */
+uint64
+ct_execute(const char *command, int nargs, Oid *types, Datum *values, const char *nulls)
+{
+	int			result = SPI_execute_with_args(command, nargs, types, values, nulls, false, 0);
+
+	if (result < 0)
+		elog(ERROR, "SPI failed on \"%s\": %s", command, SPI_result_code_string(result));
+	return SPI_processed;
+}
+
+/*
+ * The same for a statement that must see what is committed now, even where the
+ * transaction's snapshot is older: the caller holds a lock that keeps writers
+ * out, and counts.
+ */
+uint64
+ct_execute_latest(const char *command)
+{
+	SPIPlanPtr	plan = SPI_prepare(command, 0, NULL);
+	int			result;
+
+	if (plan == NULL)
+		elog(ERROR, "SPI_prepare failed on \"%s\": %s", command, SPI_result_code_string(SPI_result));
+	result = SPI_execute_snapshot(plan, NULL, NULL, GetLatestSnapshot(), InvalidSnapshot,
+								  false, true, 0);
+	if (result < 0)
+		elog(ERROR, "SPI failed on \"%s\": %s", command, SPI_result_code_string(result));
+	return SPI_processed;
+}
+
+/*
+ * The same for a statement without parameters that is put together first.
+ */
+uint64
+ct_executef(const char *format,...)
+{
+	StringInfoData buf;
+	va_list		args;
+	int			needed;
+
+	initStringInfo(&buf);
+	for (;;)
+	{
+		va_start(args, format);
+		needed = appendStringInfoVA(&buf, format, args);
+		va_end(args);
+		if (needed == 0)
+			break;
+		enlargeStringInfo(&buf, needed);
+	}
+	return ct_execute(buf.data, 0, NULL, NULL, NULL);
+}
+
+/*
+ * A column, counted from 1, of the first row of the last result.
+ */
+Datum
+ct_result(int column, bool *isnull)
+{
+	if (SPI_processed == 0)
+		elog(ERROR, "statement returned no row");
+	return SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, isnull);
+}
+
+/*
+ * The same for a bigint that cannot be NULL.
+ */
+int64
+ct_result_int64(int column)
+{
+	bool		isnull;
+	Datum		value = ct_result(column, &isnull);
+
+	Assert(SPI_gettypeid(SPI_tuptable->tupdesc, column) == INT8OID);
+	if (isnull)
+		elog(ERROR, "unexpected null in column %d of a result", column);
+	return DatumGetInt64(value);
+}
+
+/*
+ * The same for any type, as text; NULL for a NULL.
+ */
+char *
+ct_result_text(int column)
+{
+	if (SPI_processed == 0)
+		elog(ERROR, "statement returned no row");
+	return SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column);
+}

@@ -1,0 +1,323 @@
+/*-------------------------------------------------------------------------
+ *
+ * table.c
+ *	  What a trigger knows of its table.
+ *
+ * Names travel in the trigger arguments; attribute numbers and types are
+ * resolved for the relation that fires, a partition or a shard included, and
+ * kept per backend until the relation changes.  Nothing is stored anywhere
+ * else: pg_trigger is the registry (design.md, section 3).
+ *
+ * Entries are never freed, and the invalidation callback only marks them: a
+ * caller further up the stack may hold a pointer.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/namespace.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_enum.h"
+#include "catalog/pg_namespace.h"
+#include "catalog/pg_operator.h"
+#include "catalog/pg_type.h"
+#include "commands/defrem.h"
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/syscache.h"
+#include "utils/typcache.h"
+
+#include "contacts_tier.h"
+
+static HTAB *tables = NULL;
+
+static void
+invalidate_tables(Datum arg, Oid relid)
+{
+	HASH_SEQ_STATUS status;
+	CtTable    *table;
+
+	if (OidIsValid(relid))
+	{
+		table = hash_search(tables, &relid, HASH_FIND, NULL);
+		if (table != NULL)
+			table->valid = false;
+		return;
+	}
+	hash_seq_init(&status, tables);
+	while ((table = hash_seq_search(&status)) != NULL)
+		table->valid = false;
+}
+
+/*
+ * Make the cache and have it hear of changed relations.
+ */
+void
+ct_table_init(void)
+{
+	HASHCTL		ctl = {.keysize = sizeof(Oid),.entrysize = sizeof(CtTable),.hcxt = CacheMemoryContext};
+
+	tables = hash_create("contacts_tier tables", 16, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	CacheRegisterRelcacheCallback(invalidate_tables, (Datum) 0);
+}
+
+/*
+ * OID of the type contacts_tier.marketing_status.
+ */
+Oid
+ct_marketing_status_type(void)
+{
+	Oid			namespace = get_namespace_oid("contacts_tier", false);
+
+	return GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid,
+						   CStringGetDatum("marketing_status"),
+						   ObjectIdGetDatum(namespace));
+}
+
+static Oid
+enum_value(Oid type, const char *label)
+{
+	HeapTuple	tuple = SearchSysCache2(ENUMTYPOIDNAME, ObjectIdGetDatum(type),
+										CStringGetDatum(label));
+	Oid			value;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "enum value \"%s\" of type %u is missing", label, type);
+	value = ((Form_pg_enum) GETSTRUCT(tuple))->oid;
+	ReleaseSysCache(tuple);
+	return value;
+}
+
+/*
+ * Attribute number of a column that a trigger argument names; its type must be
+ * the given one (InvalidOid: any).  A renamed column is the one way in which a
+ * user can make the arguments wrong, so the hint speaks of that.
+ */
+static AttrNumber
+resolve_column(Relation rel, const char *column, Oid type)
+{
+	AttrNumber	attno = get_attnum(RelationGetRelid(rel), column);
+
+	if (attno <= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("column \"%s\" of attached table \"%s\" does not exist",
+						column, RelationGetRelationName(rel)),
+				 errhint("If it was renamed, rename it back, or detach the table and attach it with the new name in \"columns\"."),
+				 errtable(rel)));
+	if (OidIsValid(type) && TupleDescAttr(RelationGetDescr(rel), attno - 1)->atttypid != type)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("column \"%s\" of table \"%s\" must be of type %s, not %s",
+						column, RelationGetRelationName(rel), format_type_be(type),
+						format_type_be(TupleDescAttr(RelationGetDescr(rel), attno - 1)->atttypid)),
+				 errtablecol(rel, attno)));
+	return attno;
+}
+
+/*
+ * Fill in how values of the account column are compared, by the default btree
+ * operator class, which the primary keys of the companion tables use too.
+ */
+static void
+resolve_account_type(CtTable *table, Relation rel)
+{
+	AttrNumber	attno = table->attno[CT_ARG_ACCOUNT];
+	TypeCacheEntry *type;
+	bool		isvarlena;
+
+	if (AttributeNumberIsValid(attno))
+	{
+		Form_pg_attribute attr = TupleDescAttr(RelationGetDescr(rel), attno - 1);
+
+		table->account_type = attr->atttypid;
+		table->account_collation = attr->attcollation;
+	}
+	else
+	{
+		table->account_type = TEXTOID;
+		table->account_collation = DEFAULT_COLLATION_OID;
+	}
+	type = lookup_type_cache(table->account_type,
+							 TYPECACHE_EQ_OPR | TYPECACHE_CMP_PROC_FINFO | TYPECACHE_HASH_PROC_FINFO);
+	if (!OidIsValid(type->eq_opr) || !OidIsValid(type->cmp_proc) || !OidIsValid(type->hash_proc))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("type %s cannot be the type of an account column",
+						format_type_be(table->account_type)),
+				 errdetail("It needs default operator classes for btree and hash."),
+				 errtable(rel)));
+	get_typlenbyval(table->account_type, &table->account_typlen, &table->account_typbyval);
+	getTypeOutputInfo(table->account_type, &table->account_output, &isvarlena);
+	table->account_eq = type->eq_opr;
+	fmgr_info_cxt(type->cmp_proc, &table->account_cmp, CacheMemoryContext);
+	fmgr_info_cxt(type->hash_proc, &table->account_hash, CacheMemoryContext);
+}
+
+static void
+fill_table(CtTable *table, Relation rel, char **args)
+{
+	Oid			types[CT_NARGS] = {
+		[CT_ARG_STATUS] = ct_marketing_status_type(),
+		[CT_ARG_UNTIL] = BOOLOID,
+		[CT_ARG_SOURCE_TYPE] = TEXTOID,
+		[CT_ARG_SOURCE_NAME] = TEXTOID,
+		[CT_ARG_UPDATED_AT] = TIMESTAMPTZOID
+	};
+
+	table->owner = rel->rd_rel->relowner;
+	namestrcpy(&table->schema, args[CT_ARG_SCHEMA]);
+	table->attno[CT_ARG_ACCOUNT] = args[CT_ARG_ACCOUNT][0] == '\0' ? InvalidAttrNumber :
+		resolve_column(rel, args[CT_ARG_ACCOUNT], InvalidOid);
+	for (int i = CT_ARG_STATUS; i < CT_NARGS; i++)
+		table->attno[i] = resolve_column(rel, args[i], types[i]);
+	resolve_account_type(table, rel);
+	table->marketing = enum_value(types[CT_ARG_STATUS], "marketing");
+	table->non_marketing = enum_value(types[CT_ARG_STATUS], "non_marketing");
+}
+
+/*
+ * What is known of an attached table or one of its partitions, given the
+ * arguments of its triggers.  Errors: 42703, 42804.
+ */
+CtTable *
+ct_table_resolve(Relation rel, char **args)
+{
+	Oid			relid = RelationGetRelid(rel);
+	bool		found;
+	CtTable    *table = hash_search(tables, &relid, HASH_ENTER, &found);
+
+	if (!found)
+		table->valid = false;
+	if (!table->valid)
+	{
+		CtTable		fresh = {.relid = relid};
+
+		/* build aside: an error must not leave a half-filled entry */
+		fill_table(&fresh, rel, args);
+		fresh.valid = true;
+		*table = fresh;
+	}
+	return table;
+}
+
+/*
+ * The table that a trigger was called for, after a check that it was called as
+ * a trigger of attach()'s making (39P01).
+ */
+CtTable *
+ct_table_of_trigger(FunctionCallInfo fcinfo, const char *function)
+{
+	TriggerData *trigdata = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"%s\" was not called by trigger manager", function)));
+	if (trigdata->tg_trigger->tgnargs != CT_NARGS)
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"%s\" must be called with %d arguments", function, CT_NARGS),
+				 errhint("Triggers of contacts_tier are made by contacts_tier.attach().")));
+	return ct_table_resolve(trigdata->tg_relation, trigdata->tg_trigger->tgargs);
+}
+
+/*
+ * The account of a row.
+ */
+Datum
+ct_table_account(const CtTable *table, TupleTableSlot *slot, bool *isnull)
+{
+	static Datum default_account = 0;
+
+	if (AttributeNumberIsValid(table->attno[CT_ARG_ACCOUNT]))
+		return slot_getattr(slot, table->attno[CT_ARG_ACCOUNT], isnull);
+
+	if (default_account == 0)
+	{
+		MemoryContext old = MemoryContextSwitchTo(CacheMemoryContext);
+
+		default_account = CStringGetTextDatum(CT_DEFAULT_ACCOUNT);
+		MemoryContextSwitchTo(old);
+	}
+	*isnull = false;
+	return default_account;
+}
+
+/*
+ * A column as it is written in a statement.
+ */
+const char *
+ct_table_column(const CtTable *table, CtTriggerArg which)
+{
+	return quote_identifier(get_attname(table->relid, table->attno[which], false));
+}
+
+/*
+ * Accounts as keys of hash tables, equal where the primary keys of the companion
+ * tables find them equal, and in the order of these.
+ */
+uint32
+ct_account_hash(const CtTable *table, Datum account)
+{
+	return DatumGetUInt32(FunctionCall1Coll(unconstify(FmgrInfo *, &table->account_hash),
+											table->account_collation, account));
+}
+
+int
+ct_account_compare(const CtTable *table, Datum a, Datum b)
+{
+	return DatumGetInt32(FunctionCall2Coll(unconstify(FmgrInfo *, &table->account_cmp),
+										   table->account_collation, a, b));
+}
+
+/*
+ * An account as users write it.
+ */
+char *
+ct_account_text(const CtTable *table, Datum account)
+{
+	return OidOutputFunctionCall(table->account_output, account);
+}
+
+/*
+ * An operator as it can be written in a statement under any search_path.
+ */
+const char *
+ct_quoted_operator(Oid operator)
+{
+	HeapTuple	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(operator));
+	Form_pg_operator form;
+	char	   *result;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for operator %u", operator);
+	form = (Form_pg_operator) GETSTRUCT(tuple);
+	result = psprintf("OPERATOR(%s.%s)",
+					  quote_identifier(get_namespace_name(form->oprnamespace)),
+					  NameStr(form->oprname));
+	ReleaseSysCache(tuple);
+	return result;
+}
+
+PG_FUNCTION_INFO_V1(contacts_tier_equality_operator);
+
+/*
+ * equality_operator(regtype) text: ct_quoted_operator() for the parts that are
+ * written in SQL
+ */
+Datum
+contacts_tier_equality_operator(PG_FUNCTION_ARGS)
+{
+	TypeCacheEntry *type = lookup_type_cache(PG_GETARG_OID(0), TYPECACHE_EQ_OPR);
+
+	if (!OidIsValid(type->eq_opr))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("could not identify an equality operator for type %s",
+						format_type_be(type->type_id))));
+	PG_RETURN_TEXT_P(cstring_to_text(ct_quoted_operator(type->eq_opr)));
+}

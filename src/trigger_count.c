@@ -1,0 +1,238 @@
+/*-------------------------------------------------------------------------
+ *
+ * trigger_count.c
+ *	  The triggers that count: rows after they changed, statements at their
+ *	  end, and TRUNCATE before it happens.
+ *
+ * Only AFTER row triggers see what was really written: rows that ON CONFLICT
+ * or another trigger dropped never get here.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_type.h"
+#include "executor/tuptable.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/timestamp.h"
+
+#include "contacts_tier.h"
+
+static void
+check_trigger(TriggerData *trigdata, const char *function, bool as_expected)
+{
+	if (!as_expected)
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"%s\" is called by the wrong kind of trigger", function),
+				 errhint("Triggers of contacts_tier are made by contacts_tier.attach()."),
+				 errtable(trigdata->tg_relation)));
+}
+
+/* Add a row to the counts of its account, or take it off (sign -1). */
+static void
+count_row(const CtTable *table, TupleTableSlot *slot, int sign)
+{
+	CtStatus	status = ct_contact_status(table, slot);
+	bool		isnull;
+	Datum		account;
+
+	if (!status.marketing)
+		return;
+	account = ct_table_account(table, slot, &isnull);
+	if (!isnull)
+		ct_delta_add(table, ct_trigger_depth(), account,
+					 sign, status.until_next_update ? sign : 0);
+	else if (sign > 0)
+		ct_null_account_error(table);
+}
+
+/*
+ * Did another BEFORE trigger change the row behind ours, against the rules?  A
+ * marketing contact became non-marketing at once, the status changed and the
+ * time did not, or the row is one that S3 does not allow.
+ */
+static bool
+needs_mending(const CtTable *table, TriggerData *trigdata)
+{
+	CtStatus	old;
+	CtStatus	new;
+	bool		isnull;
+	Datum		updated_at;
+
+	if (TRIGGER_FIRED_BY_INSERT(trigdata->tg_event))
+		return !ct_contact_is_legal(table, trigdata->tg_trigslot);
+
+	old = ct_contact_status(table, trigdata->tg_trigslot);
+	new = ct_contact_status(table, trigdata->tg_newslot);
+	if (ct_status_equal(old, new))
+		return false;
+	updated_at = slot_getattr(trigdata->tg_newslot, table->attno[CT_ARG_UPDATED_AT], &isnull);
+	return !ct_contact_is_legal(table, trigdata->tg_newslot) ||
+		(old.marketing && !new.marketing) ||
+		isnull || DatumGetTimestampTz(updated_at) != ct_now();
+}
+
+/*
+ * Write the row once more, as the rules want it.
+ */
+static void
+mend_row(const CtTable *table, TriggerData *trigdata)
+{
+	Relation	rel = trigdata->tg_relation;
+	bool		is_insert = TRIGGER_FIRED_BY_INSERT(trigdata->tg_event);
+	TupleTableSlot *slot = is_insert ? trigdata->tg_trigslot : trigdata->tg_newslot;
+	CtContact	contact = ct_contact_mended(table, is_insert ? NULL : trigdata->tg_trigslot, slot);
+	Oid			types[] = {TIDOID, BOOLOID, BOOLOID, TEXTOID, TEXTOID, TIMESTAMPTZOID};
+	Datum		values[] = {
+		PointerGetDatum(&slot->tts_tid),
+		BoolGetDatum(contact.status.marketing),
+		BoolGetDatum(contact.status.until_next_update),
+		CStringGetTextDatum(contact.source_type),
+		CStringGetTextDatum(contact.source_name),
+		TimestampTzGetDatum(contact.updated_at)
+	};
+	int			saved_depth = ct_trusted_depth;
+	CtIdentity	identity;
+	char	   *command;
+
+	command = psprintf("UPDATE ONLY %s SET %s = CASE WHEN $2 THEN 'marketing'::contacts_tier.marketing_status"
+					   " ELSE 'non_marketing'::contacts_tier.marketing_status END,"
+					   " %s = nullif($3, false), %s = $4, %s = $5, %s = $6"
+					   " WHERE ctid OPERATOR(pg_catalog.=) $1",
+					   ct_qualified_name(rel),
+					   ct_table_column(table, CT_ARG_STATUS),
+					   ct_table_column(table, CT_ARG_UNTIL),
+					   ct_table_column(table, CT_ARG_SOURCE_TYPE),
+					   ct_table_column(table, CT_ARG_SOURCE_NAME),
+					   ct_table_column(table, CT_ARG_UPDATED_AT));
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	ct_act_as_owner(table->owner, &identity);
+	PG_TRY();
+	{
+		ct_trusted_depth = ct_trigger_depth() + 1;
+		ct_execute(command, lengthof(types), types, values, NULL);
+	}
+	PG_FINALLY();
+	{
+		ct_trusted_depth = saved_depth;
+	}
+	PG_END_TRY();
+	ct_restore_identity(&identity);
+	SPI_finish();
+}
+
+PG_FUNCTION_INFO_V1(contacts_tier_count_contact);
+
+/*
+ * count_contact(): AFTER INSERT OR UPDATE OR DELETE row trigger (design.md, C1)
+ *
+ * Errors: MC002 for a marketing contact without an account.
+ */
+Datum
+contacts_tier_count_contact(PG_FUNCTION_ARGS)
+{
+	CtTable    *table = ct_table_of_trigger(fcinfo, "count_contact");
+	TriggerData *trigdata = (TriggerData *) fcinfo->context;
+	TriggerEvent event = trigdata->tg_event;
+	bool		trusted = ct_trusted_depth > 0 && ct_trusted_depth == ct_trigger_depth();
+
+	check_trigger(trigdata, "count_contact",
+				  TRIGGER_FIRED_AFTER(event) && TRIGGER_FIRED_FOR_ROW(event));
+	if (!TRIGGER_FIRED_BY_INSERT(event))
+		count_row(table, trigdata->tg_trigslot, -1);
+	if (TRIGGER_FIRED_BY_INSERT(event))
+		count_row(table, trigdata->tg_trigslot, 1);
+	else if (TRIGGER_FIRED_BY_UPDATE(event))
+		count_row(table, trigdata->tg_newslot, 1);
+
+	if (!TRIGGER_FIRED_BY_DELETE(event) && !trusted && needs_mending(table, trigdata))
+		mend_row(table, trigdata);
+	return PointerGetDatum(NULL);
+}
+
+PG_FUNCTION_INFO_V1(contacts_tier_apply_counts);
+
+/*
+ * apply_counts(): AFTER INSERT OR UPDATE OR DELETE statement trigger
+ *
+ * Locks and errors: see ct_counter_apply().
+ */
+Datum
+contacts_tier_apply_counts(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigdata = (TriggerData *) fcinfo->context;
+
+	(void) ct_table_of_trigger(fcinfo, "apply_counts");
+	check_trigger(trigdata, "apply_counts",
+				  TRIGGER_FIRED_AFTER(trigdata->tg_event) &&
+				  TRIGGER_FIRED_FOR_STATEMENT(trigdata->tg_event));
+	ct_delta_apply(ct_trigger_depth());
+	return PointerGetDatum(NULL);
+}
+
+/*
+ * Take a table that is going to be truncated off the counters.  A partition has
+ * its own trigger, which fires for TRUNCATE of the root too; one that was made
+ * after attach() has none, and its contacts are taken off by the root.
+ */
+static void
+uncount_relation(Relation rel, const CtTable *table)
+{
+	CtIdentity	identity;
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	ct_act_as_owner(table->owner, &identity);
+	ct_uncount(table, psprintf("ONLY %s", ct_qualified_name(rel)));
+	ct_restore_identity(&identity);
+	SPI_finish();
+}
+
+static void
+uncount_new_partitions(TriggerData *trigdata)
+{
+	Relation	root = trigdata->tg_relation;
+	List	   *relids = find_all_inheritors(RelationGetRelid(root), NoLock, NULL);
+	ListCell   *cell;
+
+	foreach(cell, relids)
+	{
+		/* TRUNCATE has locked them */
+		Relation	rel = table_open(lfirst_oid(cell), NoLock);
+
+		if (rel->rd_rel->relkind == RELKIND_RELATION &&
+			ct_find_trigger(rel, CT_TRIGGER_TRUNCATE) == NULL)
+			uncount_relation(rel, ct_table_resolve(rel, trigdata->tg_trigger->tgargs));
+		table_close(rel, NoLock);
+	}
+}
+
+PG_FUNCTION_INFO_V1(contacts_tier_count_truncate);
+
+/*
+ * count_truncate(): BEFORE TRUNCATE trigger
+ *
+ * Reads the table, which TRUNCATE has locked exclusively, and locks the counter
+ * rows of its accounts until the transaction ends.
+ */
+Datum
+contacts_tier_count_truncate(PG_FUNCTION_ARGS)
+{
+	CtTable    *table = ct_table_of_trigger(fcinfo, "count_truncate");
+	TriggerData *trigdata = (TriggerData *) fcinfo->context;
+	Relation	rel = trigdata->tg_relation;
+
+	check_trigger(trigdata, "count_truncate",
+				  TRIGGER_FIRED_BEFORE(trigdata->tg_event) &&
+				  TRIGGER_FIRED_BY_TRUNCATE(trigdata->tg_event));
+	if (rel->rd_rel->relkind == RELKIND_RELATION)
+		uncount_relation(rel, table);
+	else
+		uncount_new_partitions(trigdata);
+	return PointerGetDatum(NULL);
+}

@@ -1,0 +1,213 @@
+/*-------------------------------------------------------------------------
+ *
+ * trigger_status.c
+ *	  The row trigger that keeps the status properties of a contact.
+ *
+ * It fires last among the BEFORE triggers, by its name, so that it judges what
+ * the application's own triggers made of the row.  Where one fires even later,
+ * trigger_count.c mends the row.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/sysattr.h"
+#include "executor/tuptable.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/fmgrprotos.h"
+
+#include "contacts_tier.h"
+
+/*
+ * Rows written at this trigger depth are stored as they come: the statement is
+ * the extension's own.  Statements that the application's triggers run because
+ * of it are deeper, and are not trusted.  0 when there is none.
+ */
+int			ct_trusted_depth = 0;
+
+/*
+ * How deep in triggers we are; 0 outside any.
+ */
+int
+ct_trigger_depth(void)
+{
+	return DatumGetInt32(DirectFunctionCall1(pg_trigger_depth, (Datum) 0));
+}
+
+/*
+ * S5: what the row does not say about its source, the settings do, and else the
+ * caller's role.
+ */
+static void
+complete_source(CtContact *contact)
+{
+	if (contact->source_type == NULL)
+		contact->source_type = *ct_source_type != '\0' ? ct_source_type : "USER";
+	if (contact->source_name == NULL)
+		contact->source_name = *ct_source_name != '\0' ? ct_source_name : ct_caller_name();
+}
+
+/*
+ * The status properties of a new row.  What it gives is taken; an import may
+ * bring the time along too.
+ */
+static CtContact
+new_contact(const CtTable *table, TupleTableSlot *slot)
+{
+	CtContact	contact = ct_contact_read(table, slot);
+	bool		default_marketing = false;
+
+	complete_source(&contact);
+	if (!contact.status.given)
+	{
+		bool		isnull;
+		Datum		account = ct_table_account(table, slot, &isnull);
+
+		default_marketing = !isnull &&
+			ct_source_default(table, account, contact.source_type);
+	}
+	contact.status = ct_status_on_insert(contact.status, default_marketing);
+	if (!contact.updated_at_given)
+	{
+		contact.updated_at = ct_now();
+		contact.updated_at_given = true;
+	}
+	return contact;
+}
+
+static HeapTuple
+insert_contact(const CtTable *table, TriggerData *trigdata)
+{
+	CtContact	contact = new_contact(table, trigdata->tg_trigslot);
+
+	return ct_contact_write(table, RelationGetDescr(trigdata->tg_relation),
+							trigdata->tg_trigtuple, &contact);
+}
+
+static bool
+is_set(const CtTable *table, CtTriggerArg which, const Bitmapset *sets)
+{
+	return bms_is_member(table->attno[which] - FirstLowInvalidHeapAttributeNumber, sets);
+}
+
+/* Do two rows have the same value, to the bit, in a status column? */
+static bool
+same_column(const CtTable *table, CtTriggerArg which,
+			TupleTableSlot *a, TupleTableSlot *b)
+{
+	AttrNumber	attno = table->attno[which];
+	Form_pg_attribute attr = TupleDescAttr(a->tts_tupleDescriptor, attno - 1);
+	bool		a_null;
+	bool		b_null;
+	Datum		a_value = slot_getattr(a, attno, &a_null);
+	Datum		b_value = slot_getattr(b, attno, &b_null);
+
+	if (a_null || b_null)
+		return a_null && b_null;
+	return datum_image_eq(a_value, b_value, attr->attbyval, attr->attlen);
+}
+
+static bool
+same_columns(const CtTable *table, TupleTableSlot *a, TupleTableSlot *b)
+{
+	for (int i = CT_ARG_STATUS; i < CT_NARGS; i++)
+		if (!same_column(table, i, a, b))
+			return false;
+	return true;
+}
+
+/*
+ * The status properties that a changed row gets.  "sets" are the columns that
+ * the statement names: a source that it names is believed, even if it is the
+ * one that stood there before.  The properties stay as they were where neither
+ * status nor flag changes (S5).
+ */
+static CtContact
+change_contact(const CtTable *table, TupleTableSlot *oldslot,
+			   TupleTableSlot *newslot, const Bitmapset *sets)
+{
+	CtContact	old = ct_contact_read(table, oldslot);
+	CtContact	contact = ct_contact_read(table, newslot);
+
+	contact.status = ct_status_on_update(old.status, contact.status,
+										 is_set(table, CT_ARG_STATUS, sets),
+										 is_set(table, CT_ARG_UNTIL, sets));
+	if (ct_status_equal(old.status, contact.status))
+		return old;
+
+	if (!is_set(table, CT_ARG_SOURCE_TYPE, sets) &&
+		same_column(table, CT_ARG_SOURCE_TYPE, oldslot, newslot))
+		contact.source_type = NULL;
+	if (!is_set(table, CT_ARG_SOURCE_NAME, sets) &&
+		same_column(table, CT_ARG_SOURCE_NAME, oldslot, newslot))
+		contact.source_name = NULL;
+	complete_source(&contact);
+	contact.updated_at = ct_now();
+	contact.updated_at_given = true;
+	return contact;
+}
+
+/*
+ * The status properties that a row should have got, where another trigger
+ * changed them behind maintain_status().  oldslot is NULL for a new row.
+ */
+CtContact
+ct_contact_mended(const CtTable *table, TupleTableSlot *oldslot, TupleTableSlot *newslot)
+{
+	CtContact	contact;
+
+	if (oldslot == NULL)
+		return new_contact(table, newslot);
+	contact = change_contact(table, oldslot, newslot, NULL);
+	complete_source(&contact);
+	if (!contact.updated_at_given)
+		contact.updated_at = ct_now();
+	return contact;
+}
+
+static HeapTuple
+update_contact(const CtTable *table, TriggerData *trigdata)
+{
+	TupleTableSlot *oldslot = trigdata->tg_trigslot;
+	TupleTableSlot *newslot = trigdata->tg_newslot;
+	bool		sets_status = is_set(table, CT_ARG_STATUS, trigdata->tg_updatedcols);
+	CtContact	contact;
+
+	/* the usual case: nothing of ours is touched */
+	if (!sets_status && same_columns(table, oldslot, newslot))
+		return trigdata->tg_newtuple;
+
+	contact = change_contact(table, oldslot, newslot, trigdata->tg_updatedcols);
+	return ct_contact_write(table, RelationGetDescr(trigdata->tg_relation),
+							trigdata->tg_newtuple, &contact);
+}
+
+PG_FUNCTION_INFO_V1(contacts_tier_maintain_status);
+
+/*
+ * maintain_status(): BEFORE INSERT OR UPDATE row trigger (design.md, S1 to S5)
+ *
+ * Takes no locks; reads the account row where a default is asked for.
+ */
+Datum
+contacts_tier_maintain_status(PG_FUNCTION_ARGS)
+{
+	CtTable    *table = ct_table_of_trigger(fcinfo, "maintain_status");
+	TriggerData *trigdata = (TriggerData *) fcinfo->context;
+	bool		is_insert = TRIGGER_FIRED_BY_INSERT(trigdata->tg_event);
+	HeapTuple	row = is_insert ? trigdata->tg_trigtuple : trigdata->tg_newtuple;
+
+	if (!TRIGGER_FIRED_BEFORE(trigdata->tg_event) ||
+		!TRIGGER_FIRED_FOR_ROW(trigdata->tg_event) ||
+		TRIGGER_FIRED_BY_DELETE(trigdata->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"%s\" must be fired BEFORE INSERT OR UPDATE for each row",
+						"maintain_status")));
+
+	if (ct_trusted_depth > 0 && ct_trusted_depth == ct_trigger_depth())
+		return PointerGetDatum(row);
+	return PointerGetDatum(is_insert ? insert_contact(table, trigdata) :
+						   update_contact(table, trigdata));
+}
