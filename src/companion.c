@@ -60,6 +60,12 @@ static const struct
 		" ON CONFLICT (account, slot) DO NOTHING",
 		1, {ACCOUNT_TYPE}
 	},
+	/* $2, $3: first and last of the new slots, $4: granted to each */
+	[CT_QUERY_ADD_SLOTS] = {
+		"INSERT INTO %1$s.contacts_tier_counter (account, slot, granted)"
+		" SELECT $1, slot, $4 FROM pg_catalog.generate_series($2, $3) slot",
+		4, {ACCOUNT_TYPE, INT4OID, INT4OID, INT8OID}
+	},
 	[CT_QUERY_LOCK_SLOT] = {
 		"SELECT used, granted FROM %1$s.contacts_tier_counter"
 		" WHERE account %2$s $1 AND slot" EQ "0 FOR NO KEY UPDATE",
@@ -67,6 +73,7 @@ static const struct
 	},
 	[CT_QUERY_LOCK_ACCOUNT] = {
 		"SELECT a.plan, a.contact_limit, a.on_exceed, a.grace, p.marketing_contacts,"
+		" a.thresholds, a.announced,"
 		" (SELECT t.contact_limit FROM contacts_tier.tier t"
 		"  WHERE t.plan" EQ "a.plan AND t.contact_limit" GE "$2"
 		"  ORDER BY t.contact_limit LIMIT 1)"
@@ -87,12 +94,18 @@ static const struct
 		"   (extract(epoch FROM next_update_at)" SUB "extract(epoch FROM $4))"
 		"   " DIV "(extract(epoch FROM next_update_at)" SUB "extract(epoch FROM period_started_at)) AS fraction"
 		"  FROM %1$s.contacts_tier_account WHERE account %2$s $1),"
-		" changed AS (UPDATE %1$s.contacts_tier_account SET contact_limit = $2 WHERE account %2$s $1)"
+		" changed AS (UPDATE %1$s.contacts_tier_account SET contact_limit = $2, announced = 0"
+		"  WHERE account %2$s $1)"
 		" INSERT INTO %1$s.contacts_tier_ledger (account, recorded_at, event, role, contacts, details)"
 		" SELECT $1, $4, 'tier_change', $5, $3, pg_catalog.jsonb_build_object("
 		"  'plan', plan, 'from', contact_limit, 'to', $2, 'reason', 'exceeded',"
 		"  'period_fraction', pg_catalog.round(greatest(0, least(1, fraction)), 6)) FROM before",
 		5, {ACCOUNT_TYPE, INT8OID, INT8OID, TIMESTAMPTZOID, TEXTOID}
+	},
+	/* $2: the highest threshold announced, in percent */
+	[CT_QUERY_SET_ANNOUNCED] = {
+		"UPDATE %1$s.contacts_tier_account SET announced = $2 WHERE account %2$s $1",
+		2, {ACCOUNT_TYPE, INT4OID}
 	},
 	/* $2: event, $3: contacts, $4: details, $5: role */
 	[CT_QUERY_RECORD] = {
@@ -154,8 +167,8 @@ find_companion(const CtTable *table)
  * The companion tables are ordinary tables: say clearly what to do when they
  * are not where the triggers expect them.
  */
-static void
-check_companions(const CtTable *table)
+void
+ct_check_companions(const CtTable *table)
 {
 	static const char *const names[] = {CT_ACCOUNT_TABLE, CT_COUNTER_TABLE, CT_LEDGER_TABLE};
 	Oid			namespace = get_namespace_oid(NameStr(table->schema), true);
@@ -178,7 +191,7 @@ prepare_query(const CtTable *table, CtQuery query)
 	Oid			types[MAX_PARAMS];
 	SPIPlanPtr	plan;
 
-	check_companions(table);
+	ct_check_companions(table);
 	for (int i = 0; i < queries[query].nparams; i++)
 		types[i] = queries[query].types[i] == ACCOUNT_TYPE ? table->account_type : queries[query].types[i];
 	plan = SPI_prepare(text, queries[query].nparams, types);

@@ -39,4 +39,33 @@ extern PGDLLEXPORT void _PG_init(void);
 	((void) (classid), pg_class_ownercheck((objectid), (roleid)))
 #endif
 
+/* 18: a deferrable primary key must be asked for */
+#if PG_VERSION_NUM >= 180000
+#define ct_primary_key_index(rel)	RelationGetPrimaryKeyIndex(rel, false)
+#else
+#define ct_primary_key_index(rel)	RelationGetPrimaryKeyIndex(rel)
+#endif
+
+/* 17: backends have one number, and it is called so */
+#if PG_VERSION_NUM >= 170000
+#define ct_backend_number()		((int) MyProcNumber)
+#else
+#define ct_backend_number()		((int) MyProc->pgprocno)
+#endif
+
+/* 16: an update tells which kind of indexes it needs entries in */
+#if PG_VERSION_NUM >= 160000
+#define CtUpdateIndexes			TU_UpdateIndexes
+#define ct_needs_entries(update_indexes)	((update_indexes) != TU_None)
+#define ct_insert_index_tuples(relinfo, slot, estate, update_indexes) \
+	ExecInsertIndexTuples(relinfo, slot, estate, true, false, NULL, NIL, \
+						  (update_indexes) == TU_Summarizing)
+#else
+#define CtUpdateIndexes			bool
+#define ct_needs_entries(update_indexes)	(update_indexes)
+#define ct_insert_index_tuples(relinfo, slot, estate, update_indexes) \
+	((void) (update_indexes), \
+	 ExecInsertIndexTuples(relinfo, slot, estate, true, false, NULL, NIL))
+#endif
+
 #endif							/* CONTACTS_TIER_COMPAT_H */

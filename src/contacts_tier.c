@@ -24,6 +24,7 @@ _PG_init(void)
 	ct_settings_init();
 	ct_table_init();
 	ct_source_init();
+	ct_slot_init();
 	ct_delta_init();
 	ct_prune_init();
 }

@@ -54,6 +54,7 @@ typedef enum CtTriggerArg
 
 extern char *ct_source_type;	/* contacts_tier.source_type, "" when unset */
 extern char *ct_source_name;	/* contacts_tier.source_name, "" when unset */
+extern bool ct_direct_access;	/* contacts_tier.direct_access */
 
 extern void ct_settings_init(void);
 extern TimestampTz ct_now(void);
@@ -169,15 +170,18 @@ typedef enum CtQuery
 {
 	CT_QUERY_CLAIM,
 	CT_QUERY_ADD_SLOT,
+	CT_QUERY_ADD_SLOTS,
 	CT_QUERY_LOCK_SLOT,
 	CT_QUERY_LOCK_ACCOUNT,
 	CT_QUERY_GRANT,
 	CT_QUERY_SET_TIER,
+	CT_QUERY_SET_ANNOUNCED,
 	CT_QUERY_RECORD,
 	CT_QUERY_SOURCE_DEFAULT,
 	CT_NQUERIES
 } CtQuery;
 
+extern void ct_check_companions(const CtTable *table);
 extern uint64 ct_companion_query(const CtTable *table, CtQuery query,
 								 Datum *values, const char *nulls);
 extern void ct_ledger_record(const CtTable *table, Datum account, const char *event,
@@ -254,9 +258,14 @@ extern char *ct_count_query(const CtTable *table, const char *from);
 extern void ct_count_in(const CtTable *table, const char *from);
 extern void ct_uncount(const CtTable *table, const char *from);
 
-/* counter.c */
+/* counter.c, and below it escrow.h */
 
 extern void ct_counter_apply(const CtTable *table, CtDelta *deltas, int ndeltas);
+extern int64 ct_counter_freeze(const CtTable *table, Datum account);
+
+/* slot.c */
+
+extern void ct_slot_init(void);
 
 /* limit.c */
 

@@ -1,7 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * limit.c
- *	  What happens when an account's ceiling is reached (design.md, T1, T2, T4).
+ *	  What happens when an account's ceiling is reached (design.md, T1, T2, T4
+ *	  and N1).
+ *
+ * The caller holds all slots of the account, so the count is exact, and nobody
+ * else decides about the account at the same time.
  *
  *-------------------------------------------------------------------------
  */
@@ -11,8 +15,11 @@
 #include "access/table.h"
 #include "catalog/partition.h"
 #include "catalog/pg_type.h"
+#include "commands/async.h"
 #include "miscadmin.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/json.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
@@ -27,7 +34,13 @@ typedef struct Subscription
 	int64		grace;			/* contacts let through above the limit */
 	int64		larger_tier;	/* smallest tier that would do, 0 for none */
 	bool		has_access;		/* does the plan include marketing contacts? */
+	int			nthresholds;
+	Datum	   *thresholds;		/* int4, percent of the limit, ascending */
+	int			announced;		/* highest that was announced, or EXCEEDED */
 } Subscription;
+
+/* Announced instead of a threshold: the count is above the limit */
+#define EXCEEDED	101
 
 /*
  * The attached table to name in an error: the root of a partition, for which
@@ -95,14 +108,15 @@ exceeded_error(const CtClaim *claim, const Subscription *subscription)
 	char	   *account = ct_account_text(claim->table, claim->account);
 	bool		blocked = strcmp(subscription->on_exceed, "block") == 0;
 	int64		room = subscription->contact_limit + subscription->grace - claim->used;
+	char	   *grace = subscription->grace == 0 ? "" :
+		psprintf(" and a grace of %lld", (long long) subscription->grace);
 
 	ereport(ERROR,
 			(errcode(ERRCODE_CT_TIER_EXCEEDED),
 			 errmsg("contact tier of account \"%s\" exceeded", account),
-			 errdetail("The account has %lld of %lld marketing contacts and a grace of %lld; the statement adds %lld where %lld fit.",
+			 errdetail("The account has %lld of %lld marketing contacts%s; the statement adds %lld where %lld fit.",
 					   (long long) claim->used, (long long) subscription->contact_limit,
-					   (long long) subscription->grace, (long long) claim->wanted,
-					   (long long) Max(room, 0)),
+					   grace, (long long) claim->wanted, (long long) Max(room, 0)),
 			 blocked && subscription->larger_tier > 0 ?
 			 errhint("Make fewer contacts marketing, or set the policy of the account to \"upgrade\" by contacts_tier.set_policy(): the next tier that fits has %lld contacts.",
 					 (long long) subscription->larger_tier) :
@@ -127,54 +141,176 @@ lock_subscription(const CtClaim *claim, Subscription *subscription)
 	subscription->on_exceed = ct_result_text(3);
 	subscription->grace = ct_result_int64(4);
 	subscription->has_access = DatumGetBool(ct_result(5, &isnull));
-	subscription->larger_tier = DatumGetInt64(ct_result(6, &isnull));
+	deconstruct_array(DatumGetArrayTypeP(ct_result(6, &isnull)), INT4OID, sizeof(int32), true,
+					  TYPALIGN_INT, &subscription->thresholds, NULL, &subscription->nthresholds);
+	subscription->announced = DatumGetInt32(ct_result(7, &isnull));
+	subscription->larger_tier = DatumGetInt64(ct_result(8, &isnull));
 	if (isnull)
 		subscription->larger_tier = 0;
 	return true;
+}
+
+/* The count at which a threshold is reached: its share of the limit, rounded up. */
+static int64
+threshold_count(const Subscription *subscription, int percent)
+{
+	int64		limit = subscription->contact_limit;
+
+	return limit / 100 * percent + (limit % 100 * percent + 99) / 100;
+}
+
+/*
+ * Announcements that the count has fallen below since are forgotten, so that
+ * they are made again.
+ */
+static void
+rearm(Subscription *subscription, int64 used)
+{
+	int			still = 0;
+
+	if (subscription->announced == EXCEEDED && used > subscription->contact_limit)
+		return;
+	for (int i = 0; i < subscription->nthresholds; i++)
+	{
+		int			percent = DatumGetInt32(subscription->thresholds[i]);
+
+		if (percent <= subscription->announced && threshold_count(subscription, percent) <= used)
+			still = percent;
+	}
+	subscription->announced = still;
+}
+
+/*
+ * Announce in the ledger and by NOTIFY that a threshold, or the limit itself,
+ * has been passed.
+ */
+static void
+announce(const CtClaim *claim, Subscription *subscription, int percent)
+{
+	const char *event = percent == EXCEEDED ? "exceeded" : "threshold";
+	int64		count = claim->used + claim->wanted;
+	StringInfoData details;
+	StringInfoData payload;
+
+	initStringInfo(&details);
+	if (percent != EXCEEDED)
+		appendStringInfo(&details, "\"threshold\": %d, ", percent);
+	appendStringInfo(&details, "\"contact_limit\": %lld}", (long long) subscription->contact_limit);
+
+	initStringInfo(&payload);
+	appendStringInfoString(&payload, "{\"schema\": ");
+	escape_json(&payload, NameStr(claim->table->schema));
+	appendStringInfoString(&payload, ", \"account\": ");
+	escape_json(&payload, ct_account_text(claim->table, claim->account));
+	appendStringInfo(&payload, ", \"event\": \"%s\", \"marketing_contacts\": %lld, %s",
+					 event, (long long) count, details.data);
+
+	ct_ledger_record(claim->table, claim->account, event, count, psprintf("{%s", details.data));
+	Async_Notify("contacts_tier", payload.data);
+	subscription->announced = percent;
+}
+
+static void
+announce_thresholds(const CtClaim *claim, Subscription *subscription)
+{
+	int64		count = claim->used + claim->wanted;
+
+	for (int i = 0; i < subscription->nthresholds; i++)
+	{
+		int			percent = DatumGetInt32(subscription->thresholds[i]);
+
+		if (percent > subscription->announced && threshold_count(subscription, percent) <= count)
+			announce(claim, subscription, percent);
+	}
+	if (count > subscription->contact_limit && subscription->announced < EXCEEDED)
+		announce(claim, subscription, EXCEEDED);
+}
+
+/*
+ * The count up to which nobody needs to look: one below the next threshold, at
+ * most the limit, or the grace where the limit is exceeded already.
+ */
+static int64
+ceiling(const Subscription *subscription, int64 count)
+{
+	if (count > subscription->contact_limit)
+		return subscription->contact_limit + subscription->grace;
+	for (int i = 0; i < subscription->nthresholds; i++)
+	{
+		int			percent = DatumGetInt32(subscription->thresholds[i]);
+
+		if (percent > subscription->announced)
+			return Min(threshold_count(subscription, percent) - 1, subscription->contact_limit);
+	}
+	return subscription->contact_limit;
 }
 
 /*
  * T1: move to the smallest tier that fits, and record it.
  */
 static void
-upgrade(const CtClaim *claim, int64 contact_limit)
+upgrade(const CtClaim *claim, Subscription *subscription)
 {
 	Datum		values[] = {
 		claim->account,
-		Int64GetDatum(contact_limit),
+		Int64GetDatum(subscription->larger_tier),
 		Int64GetDatum(claim->used + claim->wanted),
 		TimestampTzGetDatum(ct_now()),
 		CStringGetTextDatum(ct_caller_name())
 	};
 
 	ct_companion_query(claim->table, CT_QUERY_SET_TIER, values, NULL);
+	subscription->contact_limit = subscription->larger_tier;
+	subscription->announced = 0;
 }
 
-/*
- * Decide about a claim beyond the ceiling.  The counter row is locked, so what
- * the claim says of it is final.  Returns the new ceiling, which holds the
- * claim; moves the account to a larger tier where its policy says so.
- *
- * Locks: the account row, until the transaction ends.  Errors: MC001, MC002.
- */
-int64
-ct_limit_decide(const CtClaim *claim)
+static int64
+decide(const CtClaim *claim)
 {
 	Subscription subscription;
-	int64		needed = claim->used + claim->wanted;
+	int64		count = claim->used + claim->wanted;
+	int			announced;
 
 	if (!lock_subscription(claim, &subscription))
 		no_access_error(claim, NULL);
 	if (!subscription.has_access)
 		no_access_error(claim, &subscription);
 
-	if (needed <= subscription.contact_limit)
-		return subscription.contact_limit;
-	if (needed <= subscription.contact_limit + subscription.grace)
-		return subscription.contact_limit + subscription.grace; /* T4 */
+	announced = subscription.announced;
+	rearm(&subscription, claim->used);
+	if (count > subscription.contact_limit + subscription.grace)
+	{
+		if (strcmp(subscription.on_exceed, "upgrade") != 0 || subscription.larger_tier == 0)
+			exceeded_error(claim, &subscription);
+		upgrade(claim, &subscription);
+		announced = 0;
+	}
+	announce_thresholds(claim, &subscription);
+	if (subscription.announced != announced)
+	{
+		Datum		values[] = {claim->account, Int32GetDatum(subscription.announced)};
 
-	if (strcmp(subscription.on_exceed, "upgrade") != 0 || subscription.larger_tier == 0)
-		exceeded_error(claim, &subscription);
-	upgrade(claim, subscription.larger_tier);
-	return subscription.larger_tier;
+		ct_companion_query(claim->table, CT_QUERY_SET_ANNOUNCED, values, NULL);
+	}
+	return ceiling(&subscription, count);
+}
+
+/*
+ * Decide about a claim beyond the ceiling.  Returns the new ceiling, which holds
+ * the claim; moves the account to a larger tier where its policy says so, and
+ * announces the thresholds that the claim reaches.
+ *
+ * Locks: the account row, until the transaction ends; the caller holds all slots
+ * of the account.  Errors: MC001, MC002.
+ */
+int64
+ct_limit_decide(const CtClaim *claim)
+{
+	int64		result;
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	result = decide(claim);
+	SPI_finish();
+	return result;
 }

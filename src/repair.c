@@ -66,14 +66,17 @@ repair_counters(const CtManaged *managed)
 	ct_execute_latest(psprintf("WITH drift AS (SELECT v.account::%3$s AS account, v.actual, v.drift, v.pending_actual"
 							   "   FROM contacts_tier.verify(%4$u) v"
 							   "   WHERE v.account IS NOT NULL AND (v.drift <> 0 OR v.pending_counted <> v.pending_actual)),"
+							   " emptied AS (UPDATE %1$s." CT_COUNTER_TABLE " c SET used = 0, pending = 0, granted = 0"
+							   "   FROM drift WHERE c.account %5$s drift.account AND c.slot <> 0),"
 							   " mended AS (INSERT INTO %1$s." CT_COUNTER_TABLE " AS c (account, slot, used, pending)"
 							   "   SELECT account, 0, actual, pending_actual FROM drift"
-							   "   ON CONFLICT (account, slot) DO UPDATE SET used = excluded.used, pending = excluded.pending)"
+							   "   ON CONFLICT (account, slot) DO UPDATE"
+							   "   SET used = excluded.used, pending = excluded.pending, granted = excluded.used)"
 							   " INSERT INTO %1$s." CT_LEDGER_TABLE " (account, recorded_at, event, role, contacts, details)"
 							   " SELECT account, contacts_tier.clock(), 'repair', %2$s, actual, jsonb_build_object('drift', drift)"
 							   " FROM drift",
 							   managed->schema, quote_literal_cstr(ct_caller_name()), managed->account_type,
-							   RelationGetRelid(managed->rel)));
+							   RelationGetRelid(managed->rel), managed->equals));
 }
 
 /*

@@ -399,6 +399,7 @@ advance(Step *step)
 
 	for (int i = 0; i < work->group->ntables; i++)
 		count += demote_contacts(step, &step->tables[i], "");
+	ct_counter_freeze(first->table, step->account);
 
 	{
 		Datum		values[] = {
@@ -417,7 +418,7 @@ advance(Step *step)
 							"   next_update_at = contacts_tier.next_update_date(anchor, billing_cycle, time_zone, $2),"
 							"   renews_at = CASE WHEN renews_at > $2 THEN renews_at"
 							"     ELSE contacts_tier.next_renewal_date(anchor, billing_cycle, time_zone, $2) END,"
-							"   rollover_run = NULL, rollover_started_at = NULL, rollover_contacts = 0"
+							"   announced = 0, rollover_run = NULL, rollover_started_at = NULL, rollover_contacts = 0"
 							"   WHERE account %2$s $1)"
 							" INSERT INTO %1$s." CT_LEDGER_TABLE " (account, recorded_at, event, role, contacts, details)"
 							" SELECT $1, $6, 'rollover', $5, contacts, jsonb_build_object('run', $4, 'update_date', $2,"

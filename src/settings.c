@@ -16,6 +16,7 @@
 
 char	   *ct_source_type = NULL;
 char	   *ct_source_name = NULL;
+bool		ct_direct_access = true;
 
 static char *fixed_clock = NULL;
 
@@ -65,6 +66,12 @@ ct_settings_init(void)
 							   &fixed_clock, "",
 							   PGC_SUSET, 0,
 							   check_clock, NULL, NULL);
+	DefineCustomBoolVariable("contacts_tier.direct_access",
+							 "Access counters directly where that is possible.",
+							 "For tests: off means by SQL, as where they are distributed.",
+							 &ct_direct_access, true,
+							 PGC_SUSET, GUC_NOT_IN_SAMPLE,
+							 NULL, NULL, NULL);
 	MarkGUCPrefixReserved("contacts_tier");
 }
 

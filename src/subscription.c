@@ -3,8 +3,9 @@
  * subscription.c
  *	  Opening the subscription of an account, and its policy.
  *
- * Locks are taken in the order of the protocol: the counter row of the account,
- * then its account row.
+ * Locks are taken in the order of the protocol: the slots of the account, then
+ * its account row.  The grants of the slots are taken back, so that the next
+ * promotion asks what holds from now on.
  *
  *-------------------------------------------------------------------------
  */
@@ -59,28 +60,6 @@ check_on_exceed(const char *policy)
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("policy \"cap\" is not supported by this version"),
 				 errhint("Use \"upgrade\" or \"block\".")));
-}
-
-/*
- * The counter row of the account, made if it is missing, and locked.  Returns
- * how many marketing contacts the account has.
- */
-static int64
-lock_counter(const CtManaged *managed, Datum account)
-{
-	Datum		values[] = {account};
-
-	ct_companion_query(managed->table, CT_QUERY_ADD_SLOT, values, NULL);
-	ct_companion_query(managed->table, CT_QUERY_LOCK_SLOT, values, NULL);
-	return ct_result_int64(1);
-}
-
-static void
-set_ceiling(const CtManaged *managed, Datum account, int64 ceiling)
-{
-	Datum		values[] = {account, Int64GetDatum(ceiling)};
-
-	ct_companion_query(managed->table, CT_QUERY_GRANT, values, NULL);
 }
 
 static char *
@@ -212,8 +191,8 @@ PG_FUNCTION_INFO_V1(contacts_tier_subscribe);
 /*
  * subscribe(contacts regclass, account text, plan text, ...) void
  *
- * Locks: counter row and account row of the account, until the transaction
- * ends.  Errors: 42501, 55000 (not attached), 42710 (subscribed already), 22023
+ * Locks: slots and account row of the account, until the transaction ends.
+ *  Errors: 42501, 55000 (not attached), 42710 (subscribed already), 22023
  * (plan, limit, time zone, start), 22P02 (account), MC001 (contacts do not fit).
  */
 Datum
@@ -230,9 +209,8 @@ contacts_tier_subscribe(PG_FUNCTION_ARGS)
 								ct_account_text(managed.table, account),
 								!PG_ARGISNULL(SUB_LIMIT),
 								PG_ARGISNULL(SUB_LIMIT) ? 0 : PG_GETARG_INT64(SUB_LIMIT),
-								lock_counter(&managed, account));
+								ct_counter_freeze(managed.table, account));
 	insert_subscription(&managed, fcinfo, account, contact_limit);
-	set_ceiling(&managed, account, contact_limit);
 	ct_ledger_record(managed.table, account, "subscribe", 0,
 					 subscribe_details(text_to_cstring(PG_GETARG_TEXT_PP(SUB_PLAN)), contact_limit));
 	ct_source_forget();
@@ -321,7 +299,7 @@ update_policy(const CtManaged *managed, FunctionCallInfo fcinfo, Datum account)
 							"  ELSE contacts_tier.next_update_date(anchor, billing_cycle, $6, $7) END,"
 							" renews_at = CASE WHEN $6 IS NULL OR renews_at <= $7 THEN renews_at"
 							"  ELSE contacts_tier.next_renewal_date(anchor, billing_cycle, $6, $7) END"
-							" WHERE account %s $1 RETURNING contact_limit",
+							" WHERE account %s $1",
 							managed->schema, managed->equals),
 				   lengthof(types), types, values, nulls) == 0)
 		ereport(ERROR,
@@ -329,8 +307,6 @@ update_policy(const CtManaged *managed, FunctionCallInfo fcinfo, Datum account)
 				 errmsg("account \"%s\" has no subscription", ct_account_text(managed->table, account)),
 				 errhint("Open one by contacts_tier.subscribe()."),
 				 errtable(managed->rel)));
-	/* promotions beyond the limit ask for the new policy */
-	set_ceiling(managed, account, ct_result_int64(1));
 }
 
 /* What set_policy() changed, as a JSON object for the ledger. */
@@ -359,8 +335,8 @@ PG_FUNCTION_INFO_V1(contacts_tier_set_policy);
  * set_policy(contacts regclass, account text, on_exceed, grace, thresholds,
  *			  source_defaults, time_zone) void
  *
- * Locks: counter row and account row of the account, until the transaction
- * ends.  Errors: 42501, 55000 (not attached), 22023 (values, no subscription).
+ * Locks: slots and account row of the account, until the transaction ends.
+ *  Errors: 42501, 55000 (not attached), 22023 (values, no subscription).
  */
 Datum
 contacts_tier_set_policy(PG_FUNCTION_ARGS)
@@ -381,7 +357,7 @@ contacts_tier_set_policy(PG_FUNCTION_ARGS)
 	if (!PG_ARGISNULL(POL_SOURCE_DEFAULTS))
 		check_source_defaults(PG_GETARG_DATUM(POL_SOURCE_DEFAULTS));
 	account = ct_managed_account(&managed, text_to_cstring(PG_GETARG_TEXT_PP(POL_ACCOUNT)));
-	lock_counter(&managed, account);
+	ct_counter_freeze(managed.table, account);
 	update_policy(&managed, fcinfo, account);
 	ct_ledger_record(managed.table, account, "policy", 0, policy_details(fcinfo));
 	ct_source_forget();

@@ -16,6 +16,7 @@ BEGIN
             on_exceed           contacts_tier.exceed_policy NOT NULL,
             grace               bigint NOT NULL CHECK (grace >= 0),
             thresholds          integer[] NOT NULL DEFAULT '{75,90,98,100}',
+            announced           integer NOT NULL DEFAULT 0,
             source_defaults     jsonb NOT NULL DEFAULT '{}',
             time_zone           text NOT NULL,
             started_at          timestamptz NOT NULL,
@@ -37,6 +38,7 @@ BEGIN
         COMMENT ON COLUMN %1$s.contacts_tier_account.contact_limit IS 'contact limit of the tier, in contacts';
         COMMENT ON COLUMN %1$s.contacts_tier_account.grace IS 'contacts let through above the limit';
         COMMENT ON COLUMN %1$s.contacts_tier_account.thresholds IS 'percentages of the limit that are announced';
+        COMMENT ON COLUMN %1$s.contacts_tier_account.announced IS 'highest of them that was announced in this period; 101 if it was that the limit is exceeded';
         COMMENT ON COLUMN %1$s.contacts_tier_account.source_defaults IS 'from source types to the status of their new contacts, where it differs from the catalogue';
         COMMENT ON COLUMN %1$s.contacts_tier_account.anchor IS 'local day on which the subscription began; its day of the month comes back on every update date';
         COMMENT ON COLUMN %1$s.contacts_tier_account.period_started_at IS 'last update date that was applied, or the start';
@@ -62,7 +64,8 @@ BEGIN
         COMMENT ON TABLE %1$s.contacts_tier_counter IS 'contacts_tier: how many marketing contacts each account has; see contacts_tier.usage()';
         COMMENT ON COLUMN %1$s.contacts_tier_counter.used IS 'marketing contacts';
         COMMENT ON COLUMN %1$s.contacts_tier_counter.pending IS 'of these, flagged to become non-marketing on the update date';
-        COMMENT ON COLUMN %1$s.contacts_tier_counter.granted IS 'number of marketing contacts up to which promotions need not look at the tier'
+        COMMENT ON COLUMN %1$s.contacts_tier_counter.slot IS 'an account has as many as its concurrent writers need; their sum is the counter';
+        COMMENT ON COLUMN %1$s.contacts_tier_counter.granted IS 'number up to which the slot can be used before somebody must look at the tier'
         $sql$, schema);
 
     EXECUTE format($sql$
@@ -80,7 +83,7 @@ BEGIN
                    ' ON %s.contacts_tier_ledger (account, recorded_at)', schema);
     EXECUTE format($sql$
         COMMENT ON TABLE %1$s.contacts_tier_ledger IS 'contacts_tier: what happened to each account; entries are only added';
-        COMMENT ON COLUMN %1$s.contacts_tier_ledger.event IS 'subscribe, policy, tier_change, rollover or repair';
+        COMMENT ON COLUMN %1$s.contacts_tier_ledger.event IS 'subscribe, policy, tier_change, threshold, exceeded, rollover or repair';
         COMMENT ON COLUMN %1$s.contacts_tier_ledger.role IS 'role on whose behalf it happened';
         COMMENT ON COLUMN %1$s.contacts_tier_ledger.contacts IS 'number of contacts that the event is about';
         REVOKE UPDATE, DELETE, TRUNCATE ON %1$s.contacts_tier_ledger FROM %2$I

@@ -1,0 +1,80 @@
+/*-------------------------------------------------------------------------
+ *
+ * counter_sql.c
+ *	  The counters by SQL, for companion tables that are not ordinary tables of
+ *	  this node.
+ *
+ * The same protocol with one slot for each account, by statements on the
+ * logical name of the table, which may be distributed.  The caller is connected
+ * to SPI and has become the table's owner.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "escrow.h"
+
+static bool
+claim(const CtTable *table, const CtDelta *delta)
+{
+	Datum		values[] = {
+		delta->account,
+		Int64GetDatum(delta->marketing),
+		Int64GetDatum(delta->pending)
+	};
+
+	return ct_companion_query(table, CT_QUERY_CLAIM, values, NULL) > 0;
+}
+
+static void
+grant(const CtTable *table, Datum account, int64 granted)
+{
+	Datum		values[] = {account, Int64GetDatum(granted)};
+
+	ct_companion_query(table, CT_QUERY_GRANT, values, NULL);
+}
+
+/* Lock the slot, making it if it is missing; returns its used and granted. */
+static int64
+lock_slot(const CtTable *table, Datum account, int64 *granted)
+{
+	Datum		values[] = {account};
+
+	ct_companion_query(table, CT_QUERY_ADD_SLOT, values, NULL);
+	ct_companion_query(table, CT_QUERY_LOCK_SLOT, values, NULL);
+	*granted = ct_result_int64(2);
+	return ct_result_int64(1);
+}
+
+/*
+ * Apply the change of one account.  Locks and errors as ct_escrow_apply(), and
+ * 40001 above READ COMMITTED.
+ */
+void
+ct_sql_apply(const CtTable *table, const CtDelta *delta)
+{
+	CtClaim		request = {.table = table,.account = delta->account,.wanted = delta->marketing};
+	int64		granted;
+
+	if (claim(table, delta))
+		return;
+	request.used = lock_slot(table, delta->account, &granted);
+	/* a release: there was no slot yet.  Else somebody may have made room. */
+	if (delta->marketing > 0 && request.used + request.wanted > granted)
+		grant(table, delta->account, ct_limit_decide(&request));
+	if (!claim(table, delta))
+		elog(ERROR, "claim of %lld contacts failed under lock", (long long) delta->marketing);
+}
+
+/*
+ * Take back what was granted, as ct_escrow_freeze().
+ */
+int64
+ct_sql_freeze(const CtTable *table, Datum account)
+{
+	int64		granted;
+	int64		used = lock_slot(table, account, &granted);
+
+	grant(table, account, used);
+	return used;
+}

@@ -1,0 +1,317 @@
+/*-------------------------------------------------------------------------
+ *
+ * escrow.c
+ *	  Claiming and releasing marketing contacts in the slots of an account.
+ *
+ * The protocol, and why it is exact and free of deadlocks, is in src/README.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+
+#include "escrow.h"
+
+/* How a look at the free slots of an account ended */
+typedef enum Outcome
+{
+	DONE,						/* the change is in a slot */
+	MISSED,						/* a slot was not where it was seen last */
+	BUSY,						/* a slot with room is held by a transaction */
+	NO_ROOM						/* no slot has room, or who holds one is unclear */
+} Outcome;
+
+/* The slot that is waited for */
+typedef struct Holder
+{
+	TransactionId xid;
+	ItemPointerData tid;
+} Holder;
+
+/* The slots that the slow path has locked */
+typedef struct Gathered
+{
+	int			count;
+	int64		room;			/* of them, in contacts */
+	CtSlot		slot[CT_MAX_SLOTS];
+	bool		held[CT_MAX_SLOTS]; /* by index into CtSlots.place */
+} Gathered;
+
+/* Releases, and changes of the flag alone, need no room. */
+static bool
+has_room(const CtSlot *slot, const CtDelta *delta)
+{
+	return delta->marketing <= 0 || slot->used + delta->marketing <= slot->granted;
+}
+
+/*
+ * Try to put a change into one slot, without waiting.
+ */
+static Outcome
+try_slot(CtCounter *counter, CtSlots *slots, int index, const CtDelta *delta, Holder *holder)
+{
+	for (;;)
+	{
+		CtSlot		slot;
+		TransactionId xid;
+		TM_Result	result;
+
+		CHECK_FOR_INTERRUPTS();
+		if (!ct_slot_read(counter, slots, index, &slot))
+			return MISSED;
+		if (!has_room(&slot, delta))
+			return NO_ROOM;
+		slot.used += delta->marketing;
+		slot.pending += delta->pending;
+		result = ct_slot_write(counter, slots, &slot, false, &xid);
+		if (result == TM_BeingModified && TransactionIdIsValid(xid) &&
+			TransactionIdIsCurrentTransactionId(xid))
+			result = ct_slot_write(counter, slots, &slot, true, &xid);	/* our own lock */
+		if (result == TM_Ok)
+			return DONE;
+		if (result == TM_BeingModified)
+		{
+			if (!TransactionIdIsValid(xid))
+				return NO_ROOM;
+			holder->xid = xid;
+			holder->tid = slots->place[index].tid;
+			return BUSY;
+		}
+		/* somebody was faster, and has ended: look again */
+	}
+}
+
+/*
+ * Try all slots, beginning with the one that worked last.
+ */
+static Outcome
+try_slots(CtCounter *counter, CtSlots *slots, const CtDelta *delta, Holder *holder)
+{
+	Outcome		result = NO_ROOM;
+
+	for (int i = 0; i < slots->count; i++)
+	{
+		int			index = (slots->home + i) % slots->count;
+		Outcome		outcome = try_slot(counter, slots, index, delta, holder);
+
+		if (outcome == DONE)
+			slots->home = index;
+		if (outcome == DONE || outcome == MISSED)
+			return outcome;
+		if (outcome == BUSY)
+			result = BUSY;
+	}
+	return result;
+}
+
+static void
+add_first_slot(const CtTable *table, Datum account)
+{
+	Datum		values[] = {account};
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	ct_companion_query(table, CT_QUERY_ADD_SLOT, values, NULL);
+	SPI_finish();
+}
+
+/*
+ * Double the slots of a contended account, if we hold slot 0, and share its
+ * room among the new ones.
+ */
+static void
+add_slots(CtCounter *counter, CtSlots *slots)
+{
+	CtSlot		first;
+	TransactionId holder;
+	int64		share;
+	int			count;
+
+	if (!slots->contended || slots->place[slots->home].number != 0)
+		return;
+	slots->contended = false;
+	CommandCounterIncrement();
+	ct_slots_list(counter, slots);
+	count = Min(slots->count, CT_MAX_SLOTS - slots->count);
+	if (count == 0 || !ct_slot_read(counter, slots, 0, &first))
+		return;
+
+	share = Max(first.granted - first.used, 0) / (count + 1);
+	first.granted -= share * count;
+	if (ct_slot_write(counter, slots, &first, true, &holder) != TM_Ok)
+		elog(ERROR, "slot 0 changed while it was held");
+	{
+		Datum		values[] = {
+			slots->account,
+			Int32GetDatum(slots->place[slots->count - 1].number + 1),
+			Int32GetDatum(slots->place[slots->count - 1].number + count),
+			Int64GetDatum(share)
+		};
+
+		if (SPI_connect() != SPI_OK_CONNECT)
+			elog(ERROR, "SPI_connect failed");
+		ct_companion_query(counter->table, CT_QUERY_ADD_SLOTS, values, NULL);
+		SPI_finish();
+	}
+	slots->count = 0;			/* list them when they are needed next */
+}
+
+static bool
+gather(CtCounter *counter, CtSlots *slots, int index, bool wait, Gathered *gathered)
+{
+	CtSlot	   *slot = &gathered->slot[gathered->count];
+
+	if (gathered->held[index] || !ct_slot_lock(counter, slots, index, wait, slot))
+		return false;
+	gathered->held[index] = true;
+	gathered->room += slot->granted - slot->used;
+	gathered->count++;
+	return true;
+}
+
+/*
+ * Lock slots until they have room for "wanted", or all of them.  Slot 0 comes
+ * first: who holds it is alone on the slow path, and no slots are added.
+ */
+static void
+gather_room(CtCounter *counter, CtSlots *slots, int64 wanted, Gathered *gathered)
+{
+	gathered->count = 0;
+	gathered->room = 0;
+	memset(gathered->held, 0, sizeof(gathered->held));
+
+	if (!gather(counter, slots, 0, true, gathered))
+		elog(ERROR, "counter of account \"%s\" has vanished",
+			 ct_account_text(counter->table, slots->account));
+	ct_slots_list(counter, slots);
+	for (int i = 1; i < slots->count; i++)
+		gather(counter, slots, i, false, gathered);
+	for (int i = 1; i < slots->count && gathered->room < wanted; i++)
+		gather(counter, slots, i, true, gathered);
+}
+
+static int64
+sum_used(const Gathered *gathered)
+{
+	int64		used = 0;
+
+	for (int i = 0; i < gathered->count; i++)
+		used += gathered->slot[i].used;
+	return used;
+}
+
+/*
+ * Write all gathered slots, with the room spread evenly over them.
+ */
+static void
+write_gathered(CtCounter *counter, CtSlots *slots, Gathered *gathered, int64 room)
+{
+	for (int i = 0; i < gathered->count; i++)
+	{
+		CtSlot	   *slot = &gathered->slot[i];
+		int64		share = room / (gathered->count - i);
+		TransactionId holder;
+
+		slot->granted = slot->used + share;
+		room -= share;
+		if (ct_slot_write(counter, slots, slot, true, &holder) != TM_Ok)
+			elog(ERROR, "slot %d changed while it was locked", slots->place[slot->index].number);
+	}
+}
+
+/*
+ * The slow path.  Errors: MC001, MC002.
+ */
+static void
+claim_slowly(CtCounter *counter, CtSlots *slots, const CtDelta *delta)
+{
+	Gathered	gathered;
+	int64		room;
+
+	gather_room(counter, slots, delta->marketing, &gathered);
+	room = gathered.room - delta->marketing;
+	if (delta->marketing > 0 && room < 0)
+	{
+		CtClaim		claim = {
+			.table = counter->table,.account = delta->account,
+			.used = sum_used(&gathered),.wanted = delta->marketing
+		};
+
+		if (gathered.count < slots->count)
+			elog(ERROR, "could not lock all slots of account \"%s\"",
+				 ct_account_text(counter->table, delta->account));
+		room = ct_limit_decide(&claim) - claim.used - claim.wanted;
+	}
+	gathered.slot[0].used += delta->marketing;
+	gathered.slot[0].pending += delta->pending;
+	write_gathered(counter, slots, &gathered, room);
+	slots->home = gathered.slot[0].index;
+}
+
+/*
+ * Apply the change of one account.
+ *
+ * Locks: one slot of the account, or several and the account row on the slow
+ * path, until the transaction ends.  Errors: MC001, MC002.
+ */
+void
+ct_escrow_apply(CtCounter *counter, const CtDelta *delta)
+{
+	CtSlots		slots;
+	Outcome		outcome;
+	Holder		holder;
+	bool		fresh = false;	/* are the slots listed as they are now? */
+
+	ct_slots_recall(counter, delta->account, &slots);
+	while ((outcome = try_slots(counter, &slots, delta, &holder)) != DONE)
+	{
+		if (slots.count == 0)
+		{
+			add_first_slot(counter->table, delta->account);
+			CommandCounterIncrement();
+		}
+		else if (fresh && outcome == NO_ROOM)
+		{
+			claim_slowly(counter, &slots, delta);
+			break;
+		}
+		else if (fresh && outcome == BUSY)
+		{
+			slots.contended = true;
+			XactLockTableWait(holder.xid, counter->rel, &holder.tid, XLTW_Update);
+		}
+		ct_slots_list(counter, &slots);
+		fresh = true;
+	}
+	add_slots(counter, &slots);
+	ct_slots_remember(counter, &slots);
+}
+
+/*
+ * Lock all slots of an account and take back what was granted, so that the next
+ * promotion asks for the ceiling.  Returns how many marketing contacts there
+ * are.
+ *
+ * Locks: all slots of the account, until the transaction ends.
+ */
+int64
+ct_escrow_freeze(CtCounter *counter, Datum account)
+{
+	CtSlots		slots;
+	Gathered	gathered;
+
+	ct_slots_recall(counter, account, &slots);
+	if (slots.count == 0)
+	{
+		add_first_slot(counter->table, account);
+		CommandCounterIncrement();
+		ct_slots_list(counter, &slots);
+	}
+	gather_room(counter, &slots, PG_INT64_MAX, &gathered);
+	write_gathered(counter, &slots, &gathered, 0);
+	ct_slots_remember(counter, &slots);
+	return sum_used(&gathered);
+}

@@ -1,0 +1,80 @@
+/*-------------------------------------------------------------------------
+ *
+ * escrow.h
+ *	  Slots and what is done with them: between slot.c, escrow.c and counter.c.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CONTACTS_TIER_ESCROW_H
+#define CONTACTS_TIER_ESCROW_H
+
+#include "access/tableam.h"
+
+#include "contacts_tier.h"
+
+/* An account has at most so many slots */
+#define CT_MAX_SLOTS	64
+
+/* Where a slot was seen last */
+typedef struct CtSlotPlace
+{
+	int32		number;
+	ItemPointerData tid;
+} CtSlotPlace;
+
+/* The slots of an account, as a backend remembers them */
+typedef struct CtSlots
+{
+	Datum		account;
+	bool		contended;		/* had to wait for a slot: make more of them */
+	int			count;
+	int			home;			/* index of the slot to try first, modulo count */
+	CtSlotPlace place[CT_MAX_SLOTS];	/* in ascending order of the number */
+} CtSlots;
+
+/* A slot that was read, to be written back */
+typedef struct CtSlot
+{
+	int			index;			/* into CtSlots.place */
+	int64		used;			/* contacts; granted - used is its room */
+	int64		pending;
+	int64		granted;
+	HeapTuple	tuple;			/* the version that was read */
+} CtSlot;
+
+struct CounterTable;
+
+/* A counter table, open for direct access */
+typedef struct CtCounter
+{
+	Relation	rel;
+	const CtTable *table;
+	struct CounterTable *info;
+	TupleTableSlot *row;		/* the row read last */
+	TupleTableSlot *new_row;
+	BlockNumber blocks;			/* of the table, at least */
+} CtCounter;
+
+/* slot.c */
+
+extern bool ct_slots_open(CtCounter *counter, const CtTable *table);
+extern void ct_slots_close(CtCounter *counter);
+extern void ct_slots_list(CtCounter *counter, CtSlots *slots);
+extern void ct_slots_recall(CtCounter *counter, Datum account, CtSlots *slots);
+extern void ct_slots_remember(CtCounter *counter, const CtSlots *slots);
+extern bool ct_slot_read(CtCounter *counter, CtSlots *slots, int index, CtSlot *slot);
+extern bool ct_slot_lock(CtCounter *counter, CtSlots *slots, int index, bool wait, CtSlot *slot);
+extern TM_Result ct_slot_write(CtCounter *counter, CtSlots *slots, CtSlot *slot, bool wait,
+							   TransactionId *holder);
+
+/* escrow.c */
+
+extern void ct_escrow_apply(CtCounter *counter, const CtDelta *delta);
+extern int64 ct_escrow_freeze(CtCounter *counter, Datum account);
+
+/* counter_sql.c */
+
+extern void ct_sql_apply(const CtTable *table, const CtDelta *delta);
+extern int64 ct_sql_freeze(const CtTable *table, Datum account);
+
+#endif							/* CONTACTS_TIER_ESCROW_H */

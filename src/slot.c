@@ -1,0 +1,457 @@
+/*-------------------------------------------------------------------------
+ *
+ * slot.c
+ *	  Reading, writing and locking slots, the rows of the counter table.
+ *
+ * Direct access through the table access method, for counter tables that are
+ * ordinary tables of this node.  Rows are read by SnapshotSelf: the latest
+ * committed version, or our own.  Who may use it and why is in src/README.
+ *
+ * A backend remembers which slots an account has and where it saw them last.
+ * That is a hint: what is found there is taken only if it is visible and is the
+ * row of this account and slot; otherwise the version chain is followed, and
+ * then the index asked.  A list may be too short, since others add slots.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/skey.h"
+#include "access/stratnum.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_namespace.h"
+#include "catalog/pg_type.h"
+#include "executor/executor.h"
+#include "executor/tuptable.h"
+#include "miscadmin.h"
+#include "storage/bufmgr.h"
+#include "storage/proc.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/fmgroids.h"
+#include "utils/hsearch.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "escrow.h"
+
+/* What is remembered of an account */
+typedef struct Remembered
+{
+	Datum		account;		/* hash key */
+	uint32		hash;
+	char		status;			/* of simplehash */
+	CtSlots		slots;
+} Remembered;
+
+#define SH_PREFIX			memory
+#define SH_ELEMENT_TYPE		Remembered
+#define SH_KEY_TYPE			Datum
+#define SH_KEY				account
+#define SH_HASH_KEY(tb, key)	ct_account_hash((tb)->private_data, key)
+#define SH_EQUAL(tb, a, b)	(ct_account_compare((tb)->private_data, a, b) == 0)
+#define SH_STORE_HASH
+#define SH_GET_HASH(tb, a)	(a)->hash
+#define SH_SCOPE			static inline
+#define SH_DEFINE
+#define SH_DECLARE
+#include "lib/simplehash.h"
+
+/* Accounts remembered per counter table before all are forgotten */
+#define MAX_REMEMBERED	4096
+
+/* What is known of one counter table */
+typedef struct CounterTable
+{
+	Oid			relid;			/* hash key, must be first */
+	bool		valid;			/* false: an invalidation came */
+	bool		direct;			/* may it be accessed directly? */
+	CtTable		table;			/* for the account's type; a copy */
+	AttrNumber	account;
+	AttrNumber	number;
+	AttrNumber	used;
+	AttrNumber	pending;
+	AttrNumber	granted;
+	Oid			index;			/* its primary key */
+	RegProcedure equals;		/* of the account's type */
+	MemoryContext context;		/* of the memory below */
+	memory_hash *memory;
+} CounterTable;
+
+static HTAB *counter_tables = NULL;
+
+static void
+invalidate_counter_tables(Datum arg, Oid relid)
+{
+	HASH_SEQ_STATUS status;
+	CounterTable *counter;
+
+	if (OidIsValid(relid))
+	{
+		counter = hash_search(counter_tables, &relid, HASH_FIND, NULL);
+		if (counter != NULL)
+			counter->valid = false;
+		return;
+	}
+	hash_seq_init(&status, counter_tables);
+	while ((counter = hash_seq_search(&status)) != NULL)
+		counter->valid = false;
+}
+
+/*
+ * Make the cache and have it hear of changed relations.
+ */
+void
+ct_slot_init(void)
+{
+	HASHCTL		ctl = {.keysize = sizeof(Oid),.entrysize = sizeof(CounterTable),.hcxt = CacheMemoryContext};
+
+	counter_tables = hash_create("contacts_tier counter tables", 4, &ctl,
+								 HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	CacheRegisterRelcacheCallback(invalidate_counter_tables, (Datum) 0);
+}
+
+/* Attribute number of a column of this type, invalid if there is none. */
+static AttrNumber
+column(Oid relid, const char *name, Oid type)
+{
+	AttrNumber	attno = get_attnum(relid, name);
+
+	if (attno <= 0 || get_atttype(relid, attno) != type)
+		return InvalidAttrNumber;
+	return attno;
+}
+
+/*
+ * Is this a table that Citus distributes?  Its rows are elsewhere then.
+ */
+static bool
+is_distributed(Oid relid)
+{
+	bool		distributed;
+
+	if (!OidIsValid(get_relname_relid("pg_dist_partition", PG_CATALOG_NAMESPACE)))
+		return false;
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	distributed = ct_executef("SELECT FROM pg_catalog.pg_dist_partition"
+							  " WHERE logicalrelid OPERATOR(pg_catalog.=) %u", relid) > 0;
+	SPI_finish();
+	return distributed;
+}
+
+/*
+ * Is the table one that may be accessed directly?  An ordinary heap of the same
+ * owner, for privileges are not looked at, with the columns that attach() made.
+ */
+static bool
+is_direct(Relation rel, const CtTable *table, CounterTable *counter)
+{
+	Oid			relid = RelationGetRelid(rel);
+
+	counter->account = column(relid, "account", table->account_type);
+	counter->number = column(relid, "slot", INT4OID);
+	counter->used = column(relid, "used", INT8OID);
+	counter->pending = column(relid, "pending", INT8OID);
+	counter->granted = column(relid, "granted", INT8OID);
+	counter->index = ct_primary_key_index(rel);
+	counter->equals = get_opcode(table->account_eq);
+
+	return rel->rd_rel->relkind == RELKIND_RELATION &&
+		rel->rd_rel->relam == HEAP_TABLE_AM_OID &&
+		rel->rd_rel->relowner == table->owner &&
+		counter->account && counter->number && counter->used &&
+		counter->pending && counter->granted &&
+		OidIsValid(counter->index) && !is_distributed(relid);
+}
+
+static void
+forget_slots(CounterTable *counter)
+{
+	if (counter->context != NULL)
+		MemoryContextDelete(counter->context);
+	counter->context = NULL;
+	counter->context = AllocSetContextCreate(CacheMemoryContext, "contacts_tier slots",
+											 ALLOCSET_SMALL_SIZES);
+	counter->memory = memory_create(counter->context, 64, &counter->table);
+}
+
+static CounterTable *
+find_counter_table(Relation rel, const CtTable *table)
+{
+	Oid			relid = RelationGetRelid(rel);
+	bool		found;
+	CounterTable *counter = hash_search(counter_tables, &relid, HASH_ENTER, &found);
+
+	if (!found)
+	{
+		counter->valid = false;
+		counter->context = NULL;
+	}
+	if (counter->valid && counter->table.account_type == table->account_type &&
+		counter->table.owner == table->owner)
+		return counter;
+
+	counter->valid = false;
+	counter->table = *table;
+	counter->direct = is_direct(rel, table, counter);
+	forget_slots(counter);
+	counter->valid = true;
+	return counter;
+}
+
+/*
+ * Open the counter table of an attached table.  False, with nothing open, if it
+ * may not be accessed directly.
+ */
+bool
+ct_slots_open(CtCounter *counter, const CtTable *table)
+{
+	Oid			relid;
+
+	ct_check_companions(table);
+	relid = get_relname_relid(CT_COUNTER_TABLE, get_namespace_oid(NameStr(table->schema), false));
+	counter->rel = table_open(relid, RowExclusiveLock);
+	counter->info = find_counter_table(counter->rel, table);
+	if (!counter->info->direct)
+	{
+		table_close(counter->rel, NoLock);
+		return false;
+	}
+	if (counter->info->memory->members > MAX_REMEMBERED)
+		forget_slots(counter->info);
+	counter->table = table;
+	counter->row = MakeSingleTupleTableSlot(RelationGetDescr(counter->rel),
+											table_slot_callbacks(counter->rel));
+	counter->new_row = MakeSingleTupleTableSlot(RelationGetDescr(counter->rel), &TTSOpsHeapTuple);
+	counter->blocks = RelationGetNumberOfBlocks(counter->rel);
+	return true;
+}
+
+void
+ct_slots_close(CtCounter *counter)
+{
+	ExecDropSingleTupleTableSlot(counter->row);
+	ExecDropSingleTupleTableSlot(counter->new_row);
+	table_close(counter->rel, NoLock);
+}
+
+/*
+ * Look up by the index which slots an account has.
+ */
+void
+ct_slots_list(CtCounter *counter, CtSlots *slots)
+{
+	CounterTable *info = counter->info;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyEntryInitialize(&key, 0, info->account, BTEqualStrategyNumber, InvalidOid,
+						   info->table.account_collation, info->equals, slots->account);
+	scan = systable_beginscan(counter->rel, info->index, true, SnapshotSelf, 1, &key);
+	slots->count = 0;
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)) && slots->count < CT_MAX_SLOTS)
+	{
+		bool		isnull;
+		Datum		number = heap_getattr(tuple, info->number, RelationGetDescr(counter->rel), &isnull);
+
+		slots->place[slots->count].number = DatumGetInt32(number);
+		slots->place[slots->count].tid = tuple->t_self;
+		slots->count++;
+	}
+	systable_endscan(scan);
+}
+
+/*
+ * The slots of an account, as this backend remembers them.  The copy is the
+ * caller's: nested statements may change what is remembered.
+ */
+void
+ct_slots_recall(CtCounter *counter, Datum account, CtSlots *slots)
+{
+	Remembered *known = memory_lookup(counter->info->memory, account);
+
+	if (known != NULL)
+		*slots = known->slots;
+	else
+	{
+		slots->contended = false;
+		slots->home = ct_backend_number();
+		slots->count = 0;
+	}
+	slots->account = account;
+	if (slots->count == 0)
+		ct_slots_list(counter, slots);
+}
+
+/*
+ * Remember the slots of an account.
+ */
+void
+ct_slots_remember(CtCounter *counter, const CtSlots *slots)
+{
+	CounterTable *info = counter->info;
+	bool		found;
+	Remembered *known = memory_insert(info->memory, slots->account, &found);
+
+	if (!found)
+	{
+		MemoryContext old = MemoryContextSwitchTo(info->context);
+
+		known->account = datumCopy(slots->account, info->table.account_typbyval,
+								   info->table.account_typlen);
+		MemoryContextSwitchTo(old);
+	}
+	known->slots = *slots;
+}
+
+/* Take the row in counter->row apart; false if it is not the one expected. */
+static bool
+deform_slot(CtCounter *counter, CtSlots *slots, int index, CtSlot *slot)
+{
+	CounterTable *info = counter->info;
+	TupleTableSlot *row = counter->row;
+	bool		isnull;
+
+	if (DatumGetInt32(slot_getattr(row, info->number, &isnull)) != slots->place[index].number ||
+		ct_account_compare(&info->table, slot_getattr(row, info->account, &isnull), slots->account) != 0)
+		return false;
+	slot->index = index;
+	slot->used = DatumGetInt64(slot_getattr(row, info->used, &isnull));
+	slot->pending = DatumGetInt64(slot_getattr(row, info->pending, &isnull));
+	slot->granted = DatumGetInt64(slot_getattr(row, info->granted, &isnull));
+	slot->tuple = ExecCopySlotHeapTuple(row);
+	slots->place[index].tid = row->tts_tid;
+	return true;
+}
+
+/* Is there a block where the slot was seen?  Vacuum may have cut the table. */
+static bool
+place_exists(CtCounter *counter, ItemPointer tid)
+{
+	if (ItemPointerGetBlockNumber(tid) < counter->blocks)
+		return true;
+	counter->blocks = RelationGetNumberOfBlocks(counter->rel);
+	return ItemPointerGetBlockNumber(tid) < counter->blocks;
+}
+
+/*
+ * Read the latest version of a slot.  False if it is not found from where it
+ * was seen last: the caller lists the slots afresh.
+ */
+bool
+ct_slot_read(CtCounter *counter, CtSlots *slots, int index, CtSlot *slot)
+{
+	ItemPointerData tid = slots->place[index].tid;
+	TableScanDesc scan;
+
+	if (!place_exists(counter, &tid))
+		return false;
+	if (table_tuple_fetch_row_version(counter->rel, &tid, SnapshotSelf, counter->row))
+		return deform_slot(counter, slots, index, slot);
+
+	scan = table_beginscan_tid(counter->rel, SnapshotSelf);
+	table_tuple_get_latest_tid(scan, &tid);
+	table_endscan(scan);
+	return table_tuple_fetch_row_version(counter->rel, &tid, SnapshotSelf, counter->row) &&
+		deform_slot(counter, slots, index, slot);
+}
+
+/* Enter a version that is not HOT into the indexes. */
+static void
+insert_index_entries(CtCounter *counter, CtUpdateIndexes update_indexes)
+{
+	EState	   *estate = CreateExecutorState();
+	ResultRelInfo *relinfo = makeNode(ResultRelInfo);
+
+	InitResultRelInfo(relinfo, counter->rel, 0, NULL, 0);
+	ExecOpenIndices(relinfo, false);
+	ct_insert_index_tuples(relinfo, counter->new_row, estate, update_indexes);
+	ExecCloseIndices(relinfo);
+	FreeExecutorState(estate);
+}
+
+/*
+ * Write a slot that was read or locked.  With "wait" false, does nothing if
+ * another transaction holds it: TM_BeingModified, and *holder is its id, or
+ * invalid if there are several.  TM_Ok: the slot is ours until the transaction
+ * ends.  Any other result: it has changed, read it again.
+ */
+TM_Result
+ct_slot_write(CtCounter *counter, CtSlots *slots, CtSlot *slot, bool wait, TransactionId *holder)
+{
+	CounterTable *info = counter->info;
+	int			attnos[] = {info->used, info->pending, info->granted};
+	Datum		values[] = {
+		Int64GetDatum(slot->used), Int64GetDatum(slot->pending), Int64GetDatum(slot->granted)
+	};
+	bool		nulls[lengthof(attnos)] = {0};
+	ItemPointer tid = &slots->place[slot->index].tid;
+	HeapTuple	tuple;
+	TM_FailureData failure;
+	CtUpdateIndexes update_indexes;
+	LockTupleMode lockmode;
+	TM_Result	result;
+
+	tuple = heap_modify_tuple_by_cols(slot->tuple, RelationGetDescr(counter->rel),
+									  lengthof(attnos), attnos, values, nulls);
+	ExecForceStoreHeapTuple(tuple, counter->new_row, false);
+	result = table_tuple_update(counter->rel, tid, counter->new_row, GetCurrentCommandId(true),
+								SnapshotSelf, InvalidSnapshot, wait, &failure, &lockmode, &update_indexes);
+	if (result == TM_BeingModified)
+	{
+		bool		several = (slot->tuple->t_data->t_infomask & HEAP_XMAX_IS_MULTI) != 0;
+
+		*holder = several ? InvalidTransactionId : failure.xmax;
+	}
+	if (result != TM_Ok)
+		return result;
+	counter->new_row->tts_tableOid = RelationGetRelid(counter->rel);
+	if (ct_needs_entries(update_indexes))
+		insert_index_entries(counter, update_indexes);
+	*tid = counter->new_row->tts_tid;
+	return TM_Ok;
+}
+
+/*
+ * Lock a slot until the transaction ends, and read it.  False if another
+ * transaction holds it and "wait" is false.
+ */
+bool
+ct_slot_lock(CtCounter *counter, CtSlots *slots, int index, bool wait, CtSlot *slot)
+{
+	for (;;)
+	{
+		TM_FailureData failure;
+		TM_Result	result;
+		ItemPointerData tid;
+
+		CHECK_FOR_INTERRUPTS();
+		if (!ct_slot_read(counter, slots, index, slot))
+		{
+			ct_slots_list(counter, slots);
+			if (index >= slots->count)
+				return false;
+			continue;
+		}
+		tid = slots->place[index].tid;
+		result = table_tuple_lock(counter->rel, &tid, SnapshotSelf, counter->row,
+								  GetCurrentCommandId(true), LockTupleNoKeyExclusive,
+								  wait ? LockWaitBlock : LockWaitSkip,
+								  TUPLE_LOCK_FLAG_FIND_LAST_VERSION, &failure);
+		if (result == TM_Ok && deform_slot(counter, slots, index, slot))
+			return true;
+		if (result == TM_WouldBlock)
+			return false;
+	}
+}
