@@ -38,6 +38,8 @@ END $$;
 
 \o
 \echo
+\echo :b'contacts_tier: three companies and two months':n
+\echo
 \echo :b'1. A CRM and its contacts':n
 \echo
 \echo 'An application has a table of contacts, and the export of its former CRM.'
@@ -104,9 +106,8 @@ SELECT contacts_tier.subscribe('crm.contacts', '303', 'Starter', 1000, 'annual',
            time_zone => 'Asia/Tokyo', on_exceed => 'block', grace => 25);
 CREATE VIEW crm.meter AS
     SELECT name AS company, marketing_contacts AS marketing, contact_limit AS tier,
-           rpad(repeat('█', (20 * projected_marketing_contacts / contact_limit)::int)
-                || repeat('▒', (20 * marketing_contacts / contact_limit
-                                - 20 * projected_marketing_contacts / contact_limit)::int), 20, '·') AS bar,
+           rpad(rpad(repeat('█', (20 * projected_marketing_contacts / contact_limit)::int),
+                     (20 * marketing_contacts / contact_limit)::int, '▒'), 20, '·') AS "█ stays ▒ leaves · free",
            pending_non_marketing AS leaving, alert,
            to_char(next_update_at AT TIME ZONE time_zone, 'DD Mon HH24:MI') AS "next update"
       FROM contacts_tier.usage('crm.contacts') JOIN crm.companies ON company_id = account::bigint
@@ -114,8 +115,8 @@ CREATE VIEW crm.meter AS
 \o
 TABLE crm.meter;
 \set ECHO none
-\echo 'Contacts that were there before are non-marketing and free. The update dates are'
-\echo 'local midnights; an anchor on the 31st is the 30th in April.'
+\echo 'Contacts that were there before are non-marketing, which is free. The update dates'
+\echo 'are local midnights, and the 31st is the 30th in April.'
 \o /dev/null
 SELECT demo.expect('marketing contacts of ' || account || ' when attached', marketing_contacts, 0)
   FROM contacts_tier.usage('crm.contacts');
@@ -141,6 +142,7 @@ UPDATE crm.contacts
 COMMIT;
 TABLE crm.meter;
 \set ECHO none
+\echo 'Those whom the file has leave at the next update carry the flag, and still count.'
 \o /dev/null
 SELECT demo.expect('marketing contacts of ' || account || ' as in the file', marketing_contacts,
                    count(*) FILTER (WHERE "Marketing contact status" = 'Marketing contact')),
@@ -178,7 +180,7 @@ INSERT INTO crm.contacts VALUES (90006, 'sora.abe@example.net', 'Sora', 'Abe', 3
 -- The five columns under names short enough for a terminal
 CREATE VIEW crm.card AS
     SELECT record_id, company_id, marketing_contact_status AS status,
-           marketing_contact_until_next_update AS "until next update",
+           CASE WHEN marketing_contact_until_next_update THEN 'Yes' END AS "until next update",
            marketing_contact_status_source_type AS "source type",
            marketing_contact_status_source_name AS "source name",
            to_char(marketing_contact_status_updated_at, 'DD Mon HH24:MI') AS "updated at"
@@ -206,6 +208,7 @@ SELECT ceil(0.98 * contact_limit)::bigint - marketing_contacts AS batch
   FROM contacts_tier.usage('crm.contacts', '101') \gset
 \set ECHO queries
 SET contacts_tier.now = '2026-04-24 09:00+00';
+LISTEN contacts_tier;
 BEGIN;
 SET LOCAL contacts_tier.source_type = 'WORKFLOW';
 SET LOCAL contacts_tier.source_name = 'Spring catalogue';
@@ -214,9 +217,23 @@ UPDATE crm.contacts SET marketing_contact_status = 'marketing'
                       WHERE company_id = 101 AND marketing_contact_status = 'non_marketing'
                       ORDER BY record_id LIMIT :batch);
 COMMIT;
+UNLISTEN contacts_tier;
 TABLE crm.meter;
 \set ECHO none
+\echo 'Each threshold is announced once, when a statement crosses it, and kept in the ledger:'
+\echo
+\set ECHO queries
+SELECT recorded_at, account, contacts, details->>'threshold' AS "threshold %", details->>'contact_limit' AS "of"
+  FROM crm.contacts_tier_ledger WHERE event = 'threshold'
+ ORDER BY recorded_at, account, (details->>'threshold')::int;
+\set ECHO none
 \o /dev/null
+SELECT demo.expect('thresholds that ' || account || ' has crossed',
+           (SELECT string_agg(details->>'threshold', ' ' ORDER BY (details->>'threshold')::int)
+              FROM crm.contacts_tier_ledger l WHERE l.account = u.account::bigint AND event = 'threshold'),
+           (SELECT string_agg(t::text, ' ' ORDER BY t) FROM unnest(ARRAY[75, 90, 98, 100]) AS t
+             WHERE 100 * u.marketing_contacts >= t * u.contact_limit))
+  FROM contacts_tier.usage('crm.contacts') AS u;
 SELECT demo.expect('alert at 98 %', alert, 'banner'),
        demo.expect('the workflow promoted as many as it meant to', marketing_contacts, ceil(0.98 * contact_limit))
   FROM contacts_tier.usage('crm.contacts', '101');
@@ -237,14 +254,18 @@ UPDATE crm.contacts SET marketing_contact_status = 'marketing'
 COMMIT;
 TABLE crm.meter;
 \set ECHO none
-\echo 'Moved up in the same transaction, pro rata for the rest of the period:'
+\echo 'The next tier, in the same transaction, and the share of the period to pay it for:'
 \echo
 \set ECHO queries
 SELECT account, recorded_at, event, role, contacts, jsonb_pretty(details) AS details
   FROM crm.contacts_tier_ledger
- WHERE account = 101 AND event = 'tier_change' ORDER BY recorded_at DESC LIMIT 1;
+ WHERE account = 101 AND event = 'tier_change';
 \set ECHO none
 \o /dev/null
+SELECT demo.expect('share of the period', (details->>'period_fraction')::numeric, round((extract(epoch FROM
+           timestamptz '2026-05-15 00:00 America/New_York' - '2026-04-27 09:00+00') / extract(epoch FROM
+           timestamptz '2026-05-15 00:00 America/New_York' - '2026-04-15 14:00+00')), 6))
+  FROM crm.contacts_tier_ledger WHERE account = 101 AND event = 'tier_change';
 SELECT demo.expect('101 moved to the smallest tier that fits', u.contact_limit,
            (SELECT min(t.contact_limit) FROM contacts_tier.tier t
              WHERE t.plan = 'Professional' AND t.contact_limit >= u.marketing_contacts)),
@@ -286,22 +307,9 @@ UPDATE crm.contacts SET marketing_contact_status = 'marketing'
                       ORDER BY record_id LIMIT :available);
 TABLE crm.meter;
 \set ECHO none
-\echo 'Full. A form that comes in now loses nobody: what only a default would promote is'
-\echo 'stored as a non-marketing contact.'
-\echo
-\set ECHO queries
-BEGIN;
-SET LOCAL contacts_tier.source_type = 'FORM';
-SET LOCAL contacts_tier.source_name = 'Newsletter sign-up';
-INSERT INTO crm.contacts VALUES (90007, 'bruno.seidel@example.com', 'Bruno', 'Seidel', 202);
-COMMIT;
-SELECT * FROM crm.card WHERE record_id = 90007;
-\set ECHO none
 \o /dev/null
 SELECT demo.expect('202 is exactly full', marketing_contacts, contact_limit)
   FROM contacts_tier.usage('crm.contacts', '202');
-SELECT demo.expect('status of a form contact where there is no room', marketing_contact_status::text, 'non_marketing')
-  FROM crm.contacts WHERE record_id = 90007;
 \o
 
 \echo
@@ -324,7 +332,8 @@ RESET ROLE;
 SELECT * FROM crm.card WHERE company_id = 202 AND "source name" = 'lena' ORDER BY record_id LIMIT 4;
 TABLE crm.meter;
 \set ECHO none
-\echo 'They stay marketing contacts, and count, until the update date. Lena took one back.'
+\echo 'They stay marketing contacts, and count, until the update date. One of them Lena'
+\echo 'took back, which clears its flag.'
 \o /dev/null
 SELECT demo.expect('202 still counts those who leave', marketing_contacts, contact_limit)
   FROM contacts_tier.usage('crm.contacts', '202');
@@ -345,8 +354,11 @@ SELECT pending_non_marketing AS due_303, marketing_contacts AS before_303
 ALTER DATABASE demo SET contacts_tier.now = '2026-05-01 00:10+00';
 SET contacts_tier.now = '2026-05-01 00:10+00';
 CREATE EXTENSION pg_cron;
+\o /dev/null
 SELECT contacts_tier.schedule_rollover('* * * * *');
+\o
 \set ECHO none
+\echo
 \echo '(waiting for the full minute)'
 \echo
 DO $$
@@ -359,11 +371,13 @@ END $$;
 \set ECHO queries
 SELECT command, status, return_message, end_time - start_time AS took FROM cron.job_run_details;
 TABLE crm.meter;
-SELECT * FROM contacts_tier.rollover_progress();
-SELECT * FROM crm.card WHERE "source type" = 'ROLLOVER' AND company_id = 202 ORDER BY record_id LIMIT 3;
+SELECT contacts, in_progress, accounts_done, accounts_to_do, contacts_done, contacts_to_do
+  FROM contacts_tier.rollover_progress();
+SELECT * FROM crm.card WHERE company_id = 202 AND "source type" = 'ROLLOVER' ORDER BY record_id LIMIT 3;
+\o /dev/null
 SELECT contacts_tier.unschedule_rollover();
 \set ECHO none
-\o /dev/null
+SELECT demo.expect('jobs left with pg_cron', count(*), 0) FROM cron.job;
 SELECT demo.expect('runs of the pg_cron job', string_agg(DISTINCT status, ', '), 'succeeded') FROM cron.job_run_details;
 SELECT demo.expect('202 after its update date', marketing_contacts, :before_202 - :due_202),
        demo.expect('202''s next update date', next_update_at, '2026-05-31 00:00 Europe/Berlin')
@@ -377,6 +391,7 @@ SELECT demo.expect('contacts whose status the rollover set',
            :due_202 + :due_303);
 SELECT demo.expect_no_drift('after pg_cron''s rollover');
 \o
+\echo
 \echo 'Now there is room for what was refused in April:'
 \echo
 \set ECHO queries
@@ -405,7 +420,7 @@ UPDATE crm.contacts SET marketing_contact_status = 'non_marketing'
 SET contacts_tier.now = '2026-05-16 09:00+00';
 UPDATE crm.contacts SET marketing_contact_status = 'non_marketing'
  WHERE company_id = 101 AND marketing_contact_status_source_name = 'Spring catalogue'
-   AND email LIKE '%@example.net';
+   AND email LIKE '%@example.org';
 DELETE FROM crm.contacts WHERE record_id IN (90001, 90002);
 \set ECHO none
 SELECT marketing_contacts AS before_101 FROM contacts_tier.usage('crm.contacts', '101') \gset
@@ -445,8 +460,8 @@ TABLE crm.meter;
 \echo 'Each date that came due was applied by itself, the renewal as well; the ledger has them:'
 \echo
 \set ECHO queries
-SELECT account, recorded_at, contacts, details
-  FROM crm.contacts_tier_ledger WHERE event = 'rollover' ORDER BY recorded_at, account;
+SELECT details->>'update_date' AS update_date, account, contacts AS "became non-marketing", recorded_at AS "applied at"
+  FROM crm.contacts_tier_ledger WHERE event = 'rollover' ORDER BY 1;
 SELECT account, next_update_at, renews_at FROM contacts_tier.usage('crm.contacts');
 \set ECHO none
 \o /dev/null
@@ -472,8 +487,13 @@ UPDATE crm.contacts SET marketing_contact_status = 'marketing'
                       ORDER BY record_id LIMIT :batch);
 COMMIT;
 TABLE crm.meter;
+SELECT recorded_at, event, contacts, details
+  FROM crm.contacts_tier_ledger WHERE account = 303 AND event IN ('threshold', 'exceeded')
+ ORDER BY recorded_at, event DESC, (details->>'threshold')::int;
 \set ECHO none
 \o /dev/null
+SELECT demo.expect('announcements of the contacts over the limit', count(*), 1)
+  FROM crm.contacts_tier_ledger WHERE account = 303 AND event = 'exceeded';
 SELECT demo.expect('303 is ten over, by grace', marketing_contacts - contact_limit, 10)
   FROM contacts_tier.usage('crm.contacts', '303');
 \o
@@ -486,6 +506,11 @@ SELECT marketing_contact_status_source_type AS source_type, marketing_contact_st
        count(*) FILTER (WHERE marketing_contact_status = 'marketing') AS marketing,
        count(*) FILTER (WHERE marketing_contact_status = 'non_marketing') AS non_marketing
   FROM crm.contacts GROUP BY 1, 2 ORDER BY 1, 2;
+\set ECHO none
+\echo 'On the last line are the contacts whose status was never set. And the counters, against'
+\echo 'a count over the table:'
+\echo
+\set ECHO queries
 SELECT * FROM contacts_tier.verify();
 \set ECHO none
 \o /dev/null
@@ -494,5 +519,5 @@ SELECT demo.expect('accounts verified', count(*), 3) FROM contacts_tier.verify()
 SELECT demo.expect_no_drift('at the end');
 \o
 SELECT count(*) AS held FROM demo.held \gset
-\echo 'All' :held 'expectations held: the counters, tiers and dates are what the contacts say.'
+\echo 'All' :held 'expectations held: counters, tiers and dates are what the contacts and the calendar say.'
 \echo

@@ -31,14 +31,13 @@
 static const struct
 {
 	const char *key;			/* in the "columns" argument */
-	const char *default_name;
 	const char *type;
 }			status_columns[CT_NCOLUMNS] = {
-	{"status", "marketing_contact_status", "contacts_tier.marketing_status"},
-	{"until_next_update", "marketing_contact_until_next_update", "pg_catalog.bool"},
-	{"source_type", "marketing_contact_status_source_type", "pg_catalog.text"},
-	{"source_name", "marketing_contact_status_source_name", "pg_catalog.text"},
-	{"updated_at", "marketing_contact_status_updated_at", "pg_catalog.timestamptz"}
+	{"status", "contacts_tier.marketing_status"},
+	{"until_next_update", "pg_catalog.bool"},
+	{"source_type", "pg_catalog.text"},
+	{"source_name", "pg_catalog.text"},
+	{"updated_at", "pg_catalog.timestamptz"}
 };
 
 /*
@@ -313,14 +312,20 @@ ct_normalise_contacts(const char *name, const CtTable *table)
 							   name, status, until, keeps));
 }
 
-/* The trigger arguments as they are written in CREATE TRIGGER. */
+/*
+ * The trigger arguments as they are written in CREATE TRIGGER, without columns
+ * of the default name at the end.
+ */
 static char *
 argument_list(char **args)
 {
 	StringInfoData buf;
+	int			nargs = CT_NARGS;
 
+	while (nargs > CT_MIN_NARGS && strcmp(args[nargs - 1], ct_default_columns[nargs - 1]) == 0)
+		nargs--;
 	initStringInfo(&buf);
-	for (int i = 0; i < CT_NARGS; i++)
+	for (int i = 0; i < nargs; i++)
 		appendStringInfo(&buf, "%s%s", i > 0 ? ", " : "", quote_literal_cstr(args[i]));
 	return buf.data;
 }
@@ -334,18 +339,17 @@ argument_list(char **args)
 static void
 make_statement_triggers(const char *name, char **args)
 {
-	const char *arguments = argument_list(args);
 	const char *schema = quote_identifier(args[CT_ARG_SCHEMA]);
 
 	ct_executef("CREATE TRIGGER " APPLY_TRIGGER
 				" AFTER INSERT OR UPDATE OR DELETE ON %s FOR EACH STATEMENT"
-				" EXECUTE FUNCTION contacts_tier.apply_counts(%s)", name, arguments);
+				" EXECUTE FUNCTION contacts_tier.apply_counts()", name);
 	ct_executef("CREATE TRIGGER " TRUNCATE_TRIGGER
 				" BEFORE TRUNCATE ON %1$s FOR EACH STATEMENT"
 				" WHEN (NULL::%2$s." CT_ACCOUNT_TABLE " IS NULL"
 				" AND NULL::%2$s." CT_COUNTER_TABLE " IS NULL"
 				" AND NULL::%2$s." CT_LEDGER_TABLE " IS NULL)"
-				" EXECUTE FUNCTION contacts_tier.count_truncate(%3$s)", name, schema, arguments);
+				" EXECUTE FUNCTION contacts_tier.count_truncate(%3$s)", name, schema, argument_list(args));
 }
 
 static void
@@ -371,9 +375,11 @@ ct_add_partition_triggers(Oid root_relid)
 {
 	Relation	root = table_open(root_relid, NoLock);
 	Trigger    *trigger = ct_find_trigger(root, CT_TRIGGER_STATUS);
-	List	   *relids = find_all_inheritors(root_relid, AccessExclusiveLock, NULL);
+	List	   *relids = find_all_inheritors(root_relid, ShareRowExclusiveLock, NULL);
+	char	   *args[CT_NARGS];
 	ListCell   *cell;
 
+	ct_complete_args(trigger->tgnargs, trigger->tgargs, args);
 	foreach(cell, relids)
 	{
 		Relation	rel = table_open(lfirst_oid(cell), NoLock);
@@ -381,7 +387,7 @@ ct_add_partition_triggers(Oid root_relid)
 		if (RelationGetRelid(rel) != root_relid &&
 			rel->rd_rel->relkind != RELKIND_FOREIGN_TABLE &&
 			ct_find_trigger(rel, CT_TRIGGER_TRUNCATE) == NULL)
-			make_statement_triggers(ct_qualified_name(rel), trigger->tgargs);
+			make_statement_triggers(ct_qualified_name(rel), args);
 		table_close(rel, NoLock);
 	}
 	table_close(root, NoLock);
@@ -395,7 +401,7 @@ attach_table(Oid relid, const char *name, char **args)
 {
 	bool		had_status = add_columns(relid, name, args);
 	Relation	rel = table_open(relid, NoLock);
-	CtTable    *table = ct_table_resolve(rel, args);
+	CtTable    *table = ct_table_resolve(rel, CT_NARGS, args);
 	char	   *create_index = index_statement(rel, table);
 
 	make_companions(rel, table);
@@ -434,8 +440,7 @@ contacts_tier_attach(PG_FUNCTION_ARGS)
 	check_kind(rel);
 	args[CT_ARG_SCHEMA] = get_namespace_name(RelationGetNamespace(rel));
 	args[CT_ARG_ACCOUNT] = PG_ARGISNULL(1) ? "" : NameStr(*PG_GETARG_NAME(1));
-	for (int i = 0; i < CT_NCOLUMNS; i++)
-		args[CT_ARG_STATUS + i] = unconstify(char *, status_columns[i].default_name);
+	ct_complete_args(CT_MIN_NARGS, args, args);
 	if (!PG_ARGISNULL(2))
 		read_columns(PG_GETARG_JSONB_P(2), args);
 	check_distinct_columns(args);

@@ -20,6 +20,7 @@
 #include "utils/hsearch.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "contacts_tier.h"
@@ -47,6 +48,7 @@ static const struct
 	int			nparams;
 	Oid			types[MAX_PARAMS];
 }			queries[CT_NQUERIES] = {
+
 	/* $2, $3: change of marketing and pending contacts; no row: no room */
 	[CT_QUERY_CLAIM] = {
 		"UPDATE %1$s.contacts_tier_counter"
@@ -217,7 +219,9 @@ ct_companion_query(const CtTable *table, CtQuery query, Datum *values, const cha
 
 	if (companion->plans[query] == NULL)
 		companion->plans[query] = prepare_query(table, query);
-	result = SPI_execute_plan(companion->plans[query], values, nulls, false, 0);
+	/* the latest, under locks: see src/README on isolation levels */
+	result = SPI_execute_snapshot(companion->plans[query], values, nulls, GetLatestSnapshot(),
+								  InvalidSnapshot, false, true, 0);
 	if (result < 0)
 		elog(ERROR, "SPI failed on query %d: %s", query, SPI_result_code_string(result));
 	return SPI_processed;

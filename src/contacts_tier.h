@@ -35,7 +35,7 @@
 /* The account of a table that has no account column */
 #define CT_DEFAULT_ACCOUNT	"default"
 
-/* Trigger arguments, the same for each trigger of an attached table */
+/* Trigger arguments, the same for each row trigger of an attached table */
 typedef enum CtTriggerArg
 {
 	CT_ARG_SCHEMA,				/* schema of the companion tables */
@@ -49,6 +49,10 @@ typedef enum CtTriggerArg
 } CtTriggerArg;
 
 #define CT_NCOLUMNS		(CT_NARGS - CT_ARG_STATUS)
+
+/* Columns of the default name are left out at the end */
+#define CT_MIN_NARGS	CT_ARG_STATUS
+#define ct_right_args(nargs)	((nargs) >= CT_MIN_NARGS && (nargs) <= CT_NARGS)
 
 /* settings.c */
 
@@ -92,8 +96,11 @@ typedef struct CtTable
 
 extern void ct_table_init(void);
 extern Oid	ct_marketing_status_type(void);
+extern const char *const ct_default_columns[CT_NARGS];
+
+extern void ct_complete_args(int nargs, char **given, char *args[CT_NARGS]);
 extern CtTable *ct_table_of_trigger(FunctionCallInfo fcinfo, const char *function);
-extern CtTable *ct_table_resolve(Relation rel, char **args);
+extern CtTable *ct_table_resolve(Relation rel, int nargs, char **args);
 extern Datum ct_table_account(const CtTable *table, TupleTableSlot *slot, bool *isnull);
 extern const char *ct_table_column(const CtTable *table, CtTriggerArg which);
 extern uint32 ct_account_hash(const CtTable *table, Datum account);

@@ -21,7 +21,8 @@ typedef enum Outcome
 	DONE,						/* the change is in a slot */
 	MISSED,						/* a slot was not where it was seen last */
 	BUSY,						/* a slot with room is held by a transaction */
-	NO_ROOM						/* no slot has room, or who holds one is unclear */
+	NO_ROOM						/* no slot has room, or who holds one is
+								 * unclear */
 } Outcome;
 
 /* The slot that is waited for */
@@ -66,10 +67,7 @@ try_slot(CtCounter *counter, CtSlots *slots, int index, const CtDelta *delta, Ho
 			return NO_ROOM;
 		slot.used += delta->marketing;
 		slot.pending += delta->pending;
-		result = ct_slot_write(counter, slots, &slot, false, &xid);
-		if (result == TM_BeingModified && TransactionIdIsValid(xid) &&
-			TransactionIdIsCurrentTransactionId(xid))
-			result = ct_slot_write(counter, slots, &slot, true, &xid);	/* our own lock */
+		result = ct_slot_write(counter, slots, &slot, ct_slot_is_ours(&slot), &xid);
 		if (result == TM_Ok)
 			return DONE;
 		if (result == TM_BeingModified)

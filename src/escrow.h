@@ -28,7 +28,8 @@ typedef struct CtSlots
 	Datum		account;
 	bool		contended;		/* had to wait for a slot: make more of them */
 	int			count;
-	int			home;			/* index of the slot to try first, modulo count */
+	int			home;			/* index of the slot to try first, modulo
+								 * count */
 	CtSlotPlace place[CT_MAX_SLOTS];	/* in ascending order of the number */
 } CtSlots;
 
@@ -64,6 +65,7 @@ extern void ct_slots_recall(CtCounter *counter, Datum account, CtSlots *slots);
 extern void ct_slots_remember(CtCounter *counter, const CtSlots *slots);
 extern bool ct_slot_read(CtCounter *counter, CtSlots *slots, int index, CtSlot *slot);
 extern bool ct_slot_lock(CtCounter *counter, CtSlots *slots, int index, bool wait, CtSlot *slot);
+extern bool ct_slot_is_ours(const CtSlot *slot);
 extern TM_Result ct_slot_write(CtCounter *counter, CtSlots *slots, CtSlot *slot, bool wait,
 							   TransactionId *holder);
 

@@ -78,7 +78,7 @@ ct_manage_begin(CtManaged *managed, Oid relid, LOCKMODE lockmode)
 
 	managed->rel = ct_open_owned(relid, lockmode);
 	trigger = ct_find_trigger(managed->rel, CT_TRIGGER_STATUS);
-	if (trigger == NULL || trigger->tgnargs != CT_NARGS)
+	if (trigger == NULL || !ct_right_args(trigger->tgnargs))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("table \"%s\" is not attached", RelationGetRelationName(managed->rel)),
@@ -93,7 +93,7 @@ ct_manage_begin(CtManaged *managed, Oid relid, LOCKMODE lockmode)
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	ct_manage_as_owner(managed->rel->rd_rel->relowner, &managed->identity);
-	managed->table = ct_table_resolve(managed->rel, trigger->tgargs);
+	managed->table = ct_table_resolve(managed->rel, trigger->tgnargs, trigger->tgargs);
 	managed->schema = quote_identifier(NameStr(managed->table->schema));
 	managed->account_type = format_type_be_qualified(managed->table->account_type);
 	managed->equals = ct_quoted_operator(managed->table->account_eq);

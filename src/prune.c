@@ -38,13 +38,13 @@ is_before_update_row(const Trigger *trigger)
 }
 
 /*
- * The arguments of our triggers, if no other trigger can change a row before
- * it is updated; NULL if one can, or if the table is not attached.
+ * Our status trigger, if no other trigger can change a row before it is
+ * updated; NULL if one can, or if the table is not attached.
  */
-static char **
+static const Trigger *
 sole_keeper(const TriggerDesc *triggers)
 {
-	char	  **args = NULL;
+	const Trigger *keeper = NULL;
 
 	for (int i = 0; i < triggers->numtriggers; i++)
 	{
@@ -52,11 +52,11 @@ sole_keeper(const TriggerDesc *triggers)
 
 		if (!is_before_update_row(trigger))
 			continue;
-		if (ct_trigger_kind(trigger->tgfoid) != CT_TRIGGER_STATUS || trigger->tgnargs != CT_NARGS)
+		if (ct_trigger_kind(trigger->tgfoid) != CT_TRIGGER_STATUS || !ct_right_args(trigger->tgnargs))
 			return NULL;
-		args = trigger->tgargs;
+		keeper = trigger;
 	}
-	return args;
+	return keeper;
 }
 
 static bool
@@ -99,13 +99,13 @@ remove_update_triggers(TriggerDesc *triggers)
 static void
 prune_relation(ResultRelInfo *relinfo, EState *estate)
 {
-	char	  **args;
+	const Trigger *keeper;
 
 	if (relinfo->ri_TrigDesc == NULL)
 		return;
-	args = sole_keeper(relinfo->ri_TrigDesc);
-	if (args != NULL &&
-		!sets_any_column(ct_table_resolve(relinfo->ri_RelationDesc, args),
+	keeper = sole_keeper(relinfo->ri_TrigDesc);
+	if (keeper != NULL &&
+		!sets_any_column(ct_table_resolve(relinfo->ri_RelationDesc, keeper->tgnargs, keeper->tgargs),
 						 ExecGetUpdatedCols(relinfo, estate)))
 		remove_update_triggers(relinfo->ri_TrigDesc);
 }

@@ -34,20 +34,41 @@ ct_count_query(const CtTable *table, const char *from)
 }
 
 /*
+ * Take back what is granted in the other slots of the accounts that were just
+ * counted in.  No slots are added meanwhile, since we hold slot 0 of each.
+ */
+static void
+freeze_counted(const CtTable *table)
+{
+	uint64		count = ct_execute_latest(psprintf("SELECT DISTINCT c.account FROM %1$s.contacts_tier_counter c"
+												   " WHERE c.slot > 0 ORDER BY c.account",
+												   quote_identifier(NameStr(table->schema))));
+	SPITupleTable *accounts = SPI_tuptable;
+
+	for (uint64 i = 0; i < count; i++)
+	{
+		bool		isnull;
+
+		ct_counter_freeze(table, SPI_getbinval(accounts->vals[i], accounts->tupdesc, 1, &isnull));
+	}
+}
+
+/*
  * Add the contacts of a relation to the counters as they stand, whatever the
- * tiers of their accounts.  The caller has locked the relation against writers,
- * and is the table's owner.
+ * tiers of their accounts.  Where the accounts were counted before, by another
+ * table, nothing stays granted.  The caller has locked the relation against
+ * writers, and manages it as its owner.
  */
 void
 ct_count_in(const CtTable *table, const char *from)
 {
-	ct_execute_latest(psprintf("INSERT INTO %s.contacts_tier_counter AS c (account, slot, used, pending)"
-							   " SELECT t.account, 0, t.marketing, t.pending FROM (%s) t"
-							   " ON CONFLICT (account, slot) DO UPDATE"
-							   " SET used = c.used OPERATOR(pg_catalog.+) excluded.used,"
-							   " pending = c.pending OPERATOR(pg_catalog.+) excluded.pending",
+	ct_execute_latest(psprintf("INSERT INTO %s.contacts_tier_counter AS c (account, slot, used, pending, granted)"
+							   " SELECT t.account, 0, t.marketing, t.pending, t.marketing FROM (%s ORDER BY 1) t"
+							   " ON CONFLICT (account, slot) DO UPDATE SET used = c.used + excluded.used,"
+							   " pending = c.pending + excluded.pending, granted = c.used + excluded.used",
 							   quote_identifier(NameStr(table->schema)),
 							   ct_count_query(table, from)));
+	freeze_counted(table);
 }
 
 /*

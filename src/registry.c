@@ -94,25 +94,27 @@ ct_find_trigger(Relation rel, CtTriggerKind kind)
 }
 
 /*
- * Read the arguments of a pg_trigger row of ours; false if they are not the
- * number that attach() gives.
+ * Read the arguments of a pg_trigger row of ours; false if they are not as many
+ * as attach() gives.
  */
 static bool
-read_arguments(HeapTuple tuple, TupleDesc tupdesc, const char *args[CT_NARGS])
+read_arguments(HeapTuple tuple, TupleDesc tupdesc, char *args[CT_NARGS])
 {
 	Form_pg_trigger form = (Form_pg_trigger) GETSTRUCT(tuple);
 	bool		isnull;
 	Datum		value = heap_getattr(tuple, Anum_pg_trigger_tgargs, tupdesc, &isnull);
-	const char *p;
+	char	   *given[CT_NARGS];
+	char	   *p;
 
-	if (isnull || form->tgnargs != CT_NARGS)
+	if (isnull || !ct_right_args(form->tgnargs))
 		return false;
 	p = VARDATA_ANY(DatumGetByteaPP(value));
-	for (int i = 0; i < CT_NARGS; i++)
+	for (int i = 0; i < form->tgnargs; i++)
 	{
-		args[i] = p;
+		given[i] = p;
 		p += strlen(p) + 1;
 	}
+	ct_complete_args(form->tgnargs, given, args);
 	return true;
 }
 
@@ -121,7 +123,7 @@ read_arguments(HeapTuple tuple, TupleDesc tupdesc, const char *args[CT_NARGS])
  * are not attached themselves.
  */
 static void
-visit_attached(void (*visit) (Oid relid, const char *args[CT_NARGS], void *arg), void *arg)
+visit_attached(void (*visit) (Oid relid, char *args[CT_NARGS], void *arg), void *arg)
 {
 	Relation	pg_trigger = table_open(TriggerRelationId, AccessShareLock);
 	SysScanDesc scan = systable_beginscan(pg_trigger, InvalidOid, false, NULL, 0, NULL);
@@ -130,7 +132,7 @@ visit_attached(void (*visit) (Oid relid, const char *args[CT_NARGS], void *arg),
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		Form_pg_trigger form = (Form_pg_trigger) GETSTRUCT(tuple);
-		const char *args[CT_NARGS];
+		char	   *args[CT_NARGS];
 
 		if (!OidIsValid(form->tgparentid) &&
 			ct_trigger_kind(form->tgfoid) == CT_TRIGGER_STATUS &&
@@ -148,7 +150,7 @@ typedef struct SchemaTables
 } SchemaTables;
 
 static void
-collect_table(Oid relid, const char *args[CT_NARGS], void *arg)
+collect_table(Oid relid, char *args[CT_NARGS], void *arg)
 {
 	SchemaTables *tables = arg;
 
@@ -172,7 +174,7 @@ ct_attached_tables(const char *companion_schema)
 }
 
 static void
-put_attached(Oid relid, const char *args[CT_NARGS], void *arg)
+put_attached(Oid relid, char *args[CT_NARGS], void *arg)
 {
 	ReturnSetInfo *rsinfo = arg;
 	Datum		values[1 + CT_NARGS];

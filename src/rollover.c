@@ -68,12 +68,12 @@ typedef struct TableGroup
 typedef struct Work
 {
 	Run		   *run;
-	TableGroup	   *group;
+	TableGroup *group;
 	const char *account;		/* as text */
 	TimestampTz due;			/* the update date that is applied */
 	int			table;			/* the table that full batches are taken from */
-	char	   *position;		/* key of the last contact done in it, as a list of
-								 * literals, NULL at its start */
+	char	   *position;		/* key of the last contact done in it, as a
+								 * list of literals, NULL at its start */
 	bool		finished;		/* nothing (more) is due */
 } Work;
 
@@ -162,7 +162,7 @@ run_step(Run *run, void (*step) (void *), void *arg, const char *what)
 static void
 mark_due_accounts(void *arg)
 {
-	TableGroup	   *group = arg;
+	TableGroup *group = arg;
 	Run		   *run = group->run;
 	CtManaged  *tables = open_group(group);
 	const char *schema = tables[0].schema;
@@ -472,7 +472,7 @@ static List *
 find_groups(Run *run, Oid only)
 {
 	List	   *groups = NIL;
-	TableGroup	   *group = NULL;
+	TableGroup *group = NULL;
 	Oid			types[] = {OIDOID};
 	Datum		values[] = {ObjectIdGetDatum(only)};
 	uint64		count;
@@ -509,13 +509,15 @@ find_groups(Run *run, Oid only)
 	return groups;
 }
 
-/* An attached table that the caller owns, or an error. */
+/* An attached table that the caller owns, and one of its accounts, or an error. */
 static void
-check_manageable(Oid relid)
+check_manageable(Oid relid, const char *account)
 {
 	CtManaged	managed;
 
 	ct_manage_begin(&managed, relid, AccessShareLock);
+	if (account != NULL)
+		(void) ct_managed_account(&managed, account);
 	ct_manage_end(&managed);
 }
 
@@ -564,11 +566,11 @@ contacts_tier_rollover(PG_FUNCTION_ARGS)
 		elog(ERROR, "SPI_connect failed");
 	start_run(&run, fcinfo);
 	if (!PG_ARGISNULL(0))
-		check_manageable(PG_GETARG_OID(0));
+		check_manageable(PG_GETARG_OID(0), run.only_account);
 	groups = find_groups(&run, PG_ARGISNULL(0) ? InvalidOid : PG_GETARG_OID(0));
 	foreach(cell, groups)
 	{
-		TableGroup	   *group = lfirst(cell);
+		TableGroup *group = lfirst(cell);
 		ListCell   *account;
 
 		if (run_step(&run, mark_due_accounts, group, psprintf("schema \"%s\"", group->schema)))

@@ -216,10 +216,11 @@ find_counter_table(Relation rel, const CtTable *table)
 bool
 ct_slots_open(CtCounter *counter, const CtTable *table)
 {
-	Oid			relid;
+	Oid			namespace = get_namespace_oid(NameStr(table->schema), true);
+	Oid			relid = get_relname_relid(CT_COUNTER_TABLE, namespace);
 
-	ct_check_companions(table);
-	relid = get_relname_relid(CT_COUNTER_TABLE, get_namespace_oid(NameStr(table->schema), false));
+	if (!OidIsValid(relid))
+		ct_check_companions(table);
 	counter->rel = table_open(relid, RowExclusiveLock);
 	counter->info = find_counter_table(counter->rel, table);
 	if (!counter->info->direct)
@@ -365,6 +366,19 @@ ct_slot_read(CtCounter *counter, CtSlots *slots, int index, CtSlot *slot)
 	table_endscan(scan);
 	return table_tuple_fetch_row_version(counter->rel, &tid, SnapshotSelf, counter->row) &&
 		deform_slot(counter, slots, index, slot);
+}
+
+/*
+ * Did this transaction lock the slot before?  Its own lock is no reason to wait,
+ * but an update that must not wait stops at it.
+ */
+bool
+ct_slot_is_ours(const CtSlot *slot)
+{
+	HeapTupleHeader header = slot->tuple->t_data;
+
+	return (header->t_infomask & (HEAP_XMAX_INVALID | HEAP_XMAX_IS_MULTI)) == 0 &&
+		TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetRawXmax(header));
 }
 
 /* Enter a version that is not HOT into the indexes. */

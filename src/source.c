@@ -41,7 +41,8 @@ typedef struct DefaultEntry
 
 /* Answers for one table and source type; NULL context: none are kept */
 static MemoryContext kept_context = NULL;
-static CtTable kept_table;	/* a copy: it must not change under the answers */
+static CtTable kept_table;		/* a copy: it must not change under the
+								 * answers */
 static char *kept_source_type;
 static defaults_hash *kept;
 

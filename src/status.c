@@ -13,7 +13,7 @@
 static CtStatus
 make_status(bool marketing, bool until_next_update)
 {
-	CtStatus	status = {.given = true, .marketing = marketing, .until_next_update = until_next_update};
+	CtStatus	status = {.given = true,.marketing = marketing,.until_next_update = until_next_update};
 
 	return status;
 }

@@ -74,56 +74,89 @@ subscribe_details(const char *plan, int64 contact_limit)
 	return buf.data;
 }
 
-/*
- * The tier to subscribe to: the one asked for, which must be of the plan and
- * hold the contacts of the account, or the smallest that does.  A plan without
- * marketing contacts has the limit 0.
- */
-static int64
-choose_tier(const char *plan, const char *account, bool given, int64 asked, int64 used)
+/* A plan, as subscribe() needs it */
+typedef struct ChosenPlan
 {
-	Datum		values[] = {CStringGetTextDatum(plan), Int64GetDatum(given ? asked : used)};
-	Oid			types[] = {TEXTOID, INT8OID};
-	char	   *limits;
-	bool		isnull;
-	bool		has_access;
+	char	   *name;
+	bool		has_access;		/* does it include marketing contacts? */
+	char	   *limits;			/* of its tiers, for messages */
+} ChosenPlan;
 
-	if (ct_execute("SELECT p.marketing_contacts, string_agg(t.contact_limit::text, ', ' ORDER BY t.contact_limit)"
+static ChosenPlan
+read_plan(char *name)
+{
+	Datum		values[] = {CStringGetTextDatum(name)};
+	Oid			types[] = {TEXTOID};
+	ChosenPlan	plan = {.name = name};
+	bool		isnull;
+
+	if (ct_execute("SELECT p.marketing_contacts,"
+				   " coalesce(string_agg(t.contact_limit::text, ', ' ORDER BY t.contact_limit), 'none')"
 				   " FROM contacts_tier.plan p LEFT JOIN contacts_tier.tier t ON t.plan = p.name"
 				   " WHERE p.name = $1 GROUP BY p.name", 1, types, values, NULL) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("plan \"%s\" does not exist", plan),
+				 errmsg("plan \"%s\" does not exist", name),
 				 errhint("Make it by contacts_tier.create_plan().")));
-	has_access = DatumGetBool(ct_result(1, &isnull));
-	limits = ct_result_text(2);
-	if (!has_access && !given)
-		return 0;
+	plan.has_access = DatumGetBool(ct_result(1, &isnull));
+	plan.limits = ct_result_text(2);
+	return plan;
+}
 
-	if (given && asked < used)
+/*
+ * The smallest tier of a plan that is at least this large; 0 if there is none.
+ */
+static int64
+smallest_tier(const ChosenPlan *plan, int64 size)
+{
+	Datum		values[] = {CStringGetTextDatum(plan->name), Int64GetDatum(size)};
+	Oid			types[] = {TEXTOID, INT8OID};
+
+	ct_execute("SELECT coalesce(min(t.contact_limit), 0) FROM contacts_tier.tier t"
+			   " WHERE t.plan = $1 AND t.contact_limit >= $2", 2, types, values, NULL);
+	return ct_result_int64(1);
+}
+
+/*
+ * Check that the tier asked for is of the plan and holds the contacts of the
+ * account.
+ */
+static int64
+asked_tier(const ChosenPlan *plan, const char *account, int64 asked, int64 used)
+{
+	if (smallest_tier(plan, asked) != asked || asked <= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("plan \"%s\" has no tier of %lld contacts", plan->name, (long long) asked),
+				 errhint("The tiers of the plan are: %s.", plan->limits)));
+	if (asked < used)
 		ereport(ERROR,
 				(errcode(ERRCODE_CT_TIER_EXCEEDED),
 				 errmsg("account \"%s\" does not fit into a contact tier of %lld", account, (long long) asked),
 				 errdetail("The account has %lld marketing contacts.", (long long) used),
-				 errhint("The tiers of plan \"%s\" are %s.", plan, limits)));
-	ct_execute(given ? "SELECT t.contact_limit FROM contacts_tier.tier t WHERE t.plan = $1 AND t.contact_limit = $2" :
-			   "SELECT min(t.contact_limit) FROM contacts_tier.tier t WHERE t.plan = $1 AND t.contact_limit >= $2",
-			   2, types, values, NULL);
-	isnull = SPI_processed == 0;
-	if (!isnull)
-		(void) ct_result(1, &isnull);
-	if (isnull && given)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("plan \"%s\" has no tier of %lld contacts", plan, (long long) asked),
-				 errhint("The tiers of the plan are %s.", limits != NULL ? limits : "none")));
-	if (isnull)
+				 errhint("The tiers of plan \"%s\" are: %s.", plan->name, plan->limits)));
+	return asked;
+}
+
+/*
+ * The smallest tier that holds the contacts of the account; 0 for a plan without
+ * marketing contacts.
+ */
+static int64
+fitting_tier(const ChosenPlan *plan, const char *account, int64 used)
+{
+	int64		tier;
+
+	if (!plan->has_access)
+		return 0;
+	tier = smallest_tier(plan, used);
+	if (tier == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_CT_TIER_EXCEEDED),
-				 errmsg("account \"%s\" does not fit into any tier of plan \"%s\"", account, plan),
-				 errdetail("The account has %lld marketing contacts; the tiers are %s.",
-						   (long long) used, limits)));
-	return ct_result_int64(1);
+				 errmsg("account \"%s\" does not fit into any tier of plan \"%s\"", account, plan->name),
+				 errdetail("The account has %lld marketing contacts.", (long long) used),
+				 errhint("The tiers of the plan are: %s.", plan->limits)));
+	return tier;
 }
 
 /*
@@ -200,19 +233,22 @@ contacts_tier_subscribe(PG_FUNCTION_ARGS)
 {
 	CtManaged	managed;
 	Datum		account;
+	const char *name;
+	ChosenPlan	plan;
+	int64		used;
 	int64		contact_limit;
 
 	check_subscribe_arguments(fcinfo);
 	ct_manage_begin(&managed, PG_GETARG_OID(SUB_CONTACTS), RowExclusiveLock);
 	account = ct_managed_account(&managed, text_to_cstring(PG_GETARG_TEXT_PP(SUB_ACCOUNT)));
-	contact_limit = choose_tier(text_to_cstring(PG_GETARG_TEXT_PP(SUB_PLAN)),
-								ct_account_text(managed.table, account),
-								!PG_ARGISNULL(SUB_LIMIT),
-								PG_ARGISNULL(SUB_LIMIT) ? 0 : PG_GETARG_INT64(SUB_LIMIT),
-								ct_counter_freeze(managed.table, account));
+	name = ct_account_text(managed.table, account);
+	plan = read_plan(text_to_cstring(PG_GETARG_TEXT_PP(SUB_PLAN)));
+	used = ct_counter_freeze(managed.table, account);
+	contact_limit = PG_ARGISNULL(SUB_LIMIT) ? fitting_tier(&plan, name, used) :
+		asked_tier(&plan, name, PG_GETARG_INT64(SUB_LIMIT), used);
 	insert_subscription(&managed, fcinfo, account, contact_limit);
 	ct_ledger_record(managed.table, account, "subscribe", 0,
-					 subscribe_details(text_to_cstring(PG_GETARG_TEXT_PP(SUB_PLAN)), contact_limit));
+					 subscribe_details(plan.name, contact_limit));
 	ct_source_forget();
 	ct_manage_end(&managed);
 	PG_RETURN_VOID();

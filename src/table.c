@@ -32,6 +32,15 @@
 
 #include "contacts_tier.h"
 
+/* Names of the status columns where "columns" does not say otherwise */
+const char *const ct_default_columns[CT_NARGS] = {
+	[CT_ARG_STATUS] = "marketing_contact_status",
+	[CT_ARG_UNTIL] = "marketing_contact_until_next_update",
+	[CT_ARG_SOURCE_TYPE] = "marketing_contact_status_source_type",
+	[CT_ARG_SOURCE_NAME] = "marketing_contact_status_source_name",
+	[CT_ARG_UPDATED_AT] = "marketing_contact_status_updated_at"
+};
+
 static HTAB *tables = NULL;
 
 static void
@@ -157,6 +166,18 @@ resolve_account_type(CtTable *table, Relation rel)
 	fmgr_info_cxt(type->hash_proc, &table->account_hash, CacheMemoryContext);
 }
 
+/*
+ * The trigger arguments as attach() knows them: what is not given at the end is
+ * a column of the default name.  Short argument lists are worth it, since the
+ * executor copies them for each statement.
+ */
+void
+ct_complete_args(int nargs, char **given, char *args[CT_NARGS])
+{
+	for (int i = 0; i < CT_NARGS; i++)
+		args[i] = i < nargs ? given[i] : unconstify(char *, ct_default_columns[i]);
+}
+
 static void
 fill_table(CtTable *table, Relation rel, char **args)
 {
@@ -184,7 +205,7 @@ fill_table(CtTable *table, Relation rel, char **args)
  * arguments of its triggers.  Errors: 42703, 42804.
  */
 CtTable *
-ct_table_resolve(Relation rel, char **args)
+ct_table_resolve(Relation rel, int nargs, char **args)
 {
 	Oid			relid = RelationGetRelid(rel);
 	bool		found;
@@ -195,9 +216,11 @@ ct_table_resolve(Relation rel, char **args)
 	if (!table->valid)
 	{
 		CtTable		fresh = {.relid = relid};
+		char	   *all_args[CT_NARGS];
 
 		/* build aside: an error must not leave a half-filled entry */
-		fill_table(&fresh, rel, args);
+		ct_complete_args(nargs, args, all_args);
+		fill_table(&fresh, rel, all_args);
 		fresh.valid = true;
 		*table = fresh;
 	}
@@ -205,8 +228,8 @@ ct_table_resolve(Relation rel, char **args)
 }
 
 /*
- * The table that a trigger was called for, after a check that it was called as
- * a trigger of attach()'s making (39P01).
+ * The table that a row or TRUNCATE trigger was called for, after a check that it
+ * was called as a trigger of attach()'s making (39P01).
  */
 CtTable *
 ct_table_of_trigger(FunctionCallInfo fcinfo, const char *function)
@@ -217,12 +240,14 @@ ct_table_of_trigger(FunctionCallInfo fcinfo, const char *function)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("function \"%s\" was not called by trigger manager", function)));
-	if (trigdata->tg_trigger->tgnargs != CT_NARGS)
+	if (!ct_right_args(trigdata->tg_trigger->tgnargs))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function \"%s\" must be called with %d arguments", function, CT_NARGS),
+				 errmsg("function \"%s\" must be called with %d to %d arguments",
+						function, CT_MIN_NARGS, CT_NARGS),
 				 errhint("Triggers of contacts_tier are made by contacts_tier.attach().")));
-	return ct_table_resolve(trigdata->tg_relation, trigdata->tg_trigger->tgargs);
+	return ct_table_resolve(trigdata->tg_relation, trigdata->tg_trigger->tgnargs,
+							trigdata->tg_trigger->tgargs);
 }
 
 /*

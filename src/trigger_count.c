@@ -21,15 +21,19 @@
 
 #include "contacts_tier.h"
 
+/* What the row must be that mend_row() writes; NULL while it does not */
+static const CtStatus *mended_status = NULL;
+
 static void
-check_trigger(TriggerData *trigdata, const char *function, bool as_expected)
+check_trigger(FunctionCallInfo fcinfo, const char *function, TriggerEvent timing)
 {
-	if (!as_expected)
+	if (!CALLED_AS_TRIGGER(fcinfo) ||
+		(((TriggerData *) fcinfo->context)->tg_event &
+		 (TRIGGER_EVENT_TIMINGMASK | TRIGGER_EVENT_ROW)) != timing)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("function \"%s\" is called by the wrong kind of trigger", function),
-				 errhint("Triggers of contacts_tier are made by contacts_tier.attach()."),
-				 errtable(trigdata->tg_relation)));
+				 errhint("Triggers of contacts_tier are made by contacts_tier.attach().")));
 }
 
 /* Add a row to the counts of its account, or take it off (sign -1). */
@@ -77,6 +81,24 @@ needs_mending(const CtTable *table, TriggerData *trigdata)
 }
 
 /*
+ * A trigger that changed a row behind ours did so again when it was mended.
+ */
+static void
+check_mended(const CtTable *table, TriggerData *trigdata)
+{
+	if (ct_status_equal(ct_contact_status(table, trigdata->tg_newslot), *mended_status) &&
+		ct_contact_is_legal(table, trigdata->tg_newslot))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
+			 errmsg("another trigger of table \"%s\" keeps changing the marketing status of a contact",
+					RelationGetRelationName(trigdata->tg_relation)),
+			 errdetail("It fires after trigger zz_contacts_tier_status and stores what the status rules do not allow."),
+			 errhint("Give it a name that sorts before zz_contacts_tier_status."),
+			 errtable(trigdata->tg_relation)));
+}
+
+/*
  * Write the row once more, as the rules want it.
  */
 static void
@@ -96,6 +118,7 @@ mend_row(const CtTable *table, TriggerData *trigdata)
 		TimestampTzGetDatum(contact.updated_at)
 	};
 	int			saved_depth = ct_trusted_depth;
+	const CtStatus *saved_status = mended_status;
 	CtIdentity	identity;
 	char	   *command;
 
@@ -115,11 +138,13 @@ mend_row(const CtTable *table, TriggerData *trigdata)
 	PG_TRY();
 	{
 		ct_trusted_depth = ct_trigger_depth() + 1;
+		mended_status = &contact.status;
 		ct_execute(command, lengthof(types), types, values, NULL);
 	}
 	PG_FINALLY();
 	{
 		ct_trusted_depth = saved_depth;
+		mended_status = saved_status;
 	}
 	PG_END_TRY();
 	ct_restore_identity(&identity);
@@ -141,8 +166,7 @@ contacts_tier_count_contact(PG_FUNCTION_ARGS)
 	TriggerEvent event = trigdata->tg_event;
 	bool		trusted = ct_trusted_depth > 0 && ct_trusted_depth == ct_trigger_depth();
 
-	check_trigger(trigdata, "count_contact",
-				  TRIGGER_FIRED_AFTER(event) && TRIGGER_FIRED_FOR_ROW(event));
+	check_trigger(fcinfo, "count_contact", TRIGGER_EVENT_AFTER | TRIGGER_EVENT_ROW);
 	if (!TRIGGER_FIRED_BY_INSERT(event))
 		count_row(table, trigdata->tg_trigslot, -1);
 	if (TRIGGER_FIRED_BY_INSERT(event))
@@ -150,8 +174,12 @@ contacts_tier_count_contact(PG_FUNCTION_ARGS)
 	else if (TRIGGER_FIRED_BY_UPDATE(event))
 		count_row(table, trigdata->tg_newslot, 1);
 
-	if (!TRIGGER_FIRED_BY_DELETE(event) && !trusted && needs_mending(table, trigdata))
+	if (TRIGGER_FIRED_BY_DELETE(event))
+		return PointerGetDatum(NULL);
+	if (!trusted && needs_mending(table, trigdata))
 		mend_row(table, trigdata);
+	else if (trusted && mended_status != NULL)
+		check_mended(table, trigdata);
 	return PointerGetDatum(NULL);
 }
 
@@ -165,12 +193,7 @@ PG_FUNCTION_INFO_V1(contacts_tier_apply_counts);
 Datum
 contacts_tier_apply_counts(PG_FUNCTION_ARGS)
 {
-	TriggerData *trigdata = (TriggerData *) fcinfo->context;
-
-	(void) ct_table_of_trigger(fcinfo, "apply_counts");
-	check_trigger(trigdata, "apply_counts",
-				  TRIGGER_FIRED_AFTER(trigdata->tg_event) &&
-				  TRIGGER_FIRED_FOR_STATEMENT(trigdata->tg_event));
+	check_trigger(fcinfo, "apply_counts", TRIGGER_EVENT_AFTER);
 	ct_delta_apply(ct_trigger_depth());
 	return PointerGetDatum(NULL);
 }
@@ -207,7 +230,8 @@ uncount_new_partitions(TriggerData *trigdata)
 
 		if (rel->rd_rel->relkind == RELKIND_RELATION &&
 			ct_find_trigger(rel, CT_TRIGGER_TRUNCATE) == NULL)
-			uncount_relation(rel, ct_table_resolve(rel, trigdata->tg_trigger->tgargs));
+			uncount_relation(rel, ct_table_resolve(rel, trigdata->tg_trigger->tgnargs,
+												   trigdata->tg_trigger->tgargs));
 		table_close(rel, NoLock);
 	}
 }
@@ -227,9 +251,7 @@ contacts_tier_count_truncate(PG_FUNCTION_ARGS)
 	TriggerData *trigdata = (TriggerData *) fcinfo->context;
 	Relation	rel = trigdata->tg_relation;
 
-	check_trigger(trigdata, "count_truncate",
-				  TRIGGER_FIRED_BEFORE(trigdata->tg_event) &&
-				  TRIGGER_FIRED_BY_TRUNCATE(trigdata->tg_event));
+	check_trigger(fcinfo, "count_truncate", TRIGGER_EVENT_BEFORE);
 	if (rel->rd_rel->relkind == RELKIND_RELATION)
 		uncount_relation(rel, table);
 	else
