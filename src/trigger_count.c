@@ -16,13 +16,11 @@
 #include "catalog/pg_type.h"
 #include "executor/tuptable.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
 #include "contacts_tier.h"
-
-/* What the row must be that mend_row() writes; NULL while it does not */
-static const CtStatus *mended_status = NULL;
 
 static void
 check_trigger(FunctionCallInfo fcinfo, const char *function, TriggerEvent timing)
@@ -36,11 +34,13 @@ check_trigger(FunctionCallInfo fcinfo, const char *function, TriggerEvent timing
 				 errhint("Triggers of contacts_tier are made by contacts_tier.attach().")));
 }
 
-/* Add a row to the counts of its account, or take it off (sign -1). */
+/*
+ * Add a contact of this status to the counts of the row's account, or take it
+ * off (sign -1).
+ */
 static void
-count_row(const CtTable *table, TupleTableSlot *slot, int sign)
+count_contact(const CtTable *table, TupleTableSlot *slot, CtStatus status, int sign)
 {
-	CtStatus	status = ct_contact_status(table, slot);
 	bool		isnull;
 	Datum		account;
 
@@ -52,6 +52,12 @@ count_row(const CtTable *table, TupleTableSlot *slot, int sign)
 					 sign, status.until_next_update ? sign : 0);
 	else if (sign > 0)
 		ct_null_account_error(table);
+}
+
+static void
+count_row(const CtTable *table, TupleTableSlot *slot, int sign)
+{
+	count_contact(table, slot, ct_contact_status(table, slot), sign);
 }
 
 /*
@@ -80,31 +86,30 @@ needs_mending(const CtTable *table, TriggerData *trigdata)
 		isnull || DatumGetTimestampTz(updated_at) != ct_now();
 }
 
-/*
- * A trigger that changed a row behind ours did so again when it was mended.
- */
-static void
-check_mended(const CtTable *table, TriggerData *trigdata)
+/* The statement that writes the status properties of one row of a relation. */
+static char *
+mending_statement(const CtTable *table, Relation rel)
 {
-	if (ct_status_equal(ct_contact_status(table, trigdata->tg_newslot), *mended_status) &&
-		ct_contact_is_legal(table, trigdata->tg_newslot))
-		return;
-	ereport(ERROR,
-			(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
-			 errmsg("another trigger of table \"%s\" keeps changing the marketing status of a contact",
-					RelationGetRelationName(trigdata->tg_relation)),
-			 errdetail("It fires after trigger zz_contacts_tier_status and stores what the status rules do not allow."),
-			 errhint("Give it a name that sorts before zz_contacts_tier_status."),
-			 errtable(trigdata->tg_relation)));
+	return psprintf("UPDATE ONLY %s SET %s = CASE WHEN $2 THEN 'marketing'::contacts_tier.marketing_status"
+					" ELSE 'non_marketing'::contacts_tier.marketing_status END,"
+					" %s = nullif($3, false), %s = $4, %s = $5, %s = $6"
+					" WHERE ctid OPERATOR(pg_catalog.=) $1",
+					ct_qualified_name(rel),
+					ct_table_column(table, CT_ARG_STATUS),
+					ct_table_column(table, CT_ARG_UNTIL),
+					ct_table_column(table, CT_ARG_SOURCE_TYPE),
+					ct_table_column(table, CT_ARG_SOURCE_NAME),
+					ct_table_column(table, CT_ARG_UPDATED_AT));
 }
 
 /*
- * Write the row once more, as the rules want it.
+ * Write the row once more, as the rules want it.  No triggers fire, or the one
+ * that changed it would do so again; so what it means for the counts is noted
+ * here.  If the row has been written again since, its own event is to come.
  */
 static void
 mend_row(const CtTable *table, TriggerData *trigdata)
 {
-	Relation	rel = trigdata->tg_relation;
 	bool		is_insert = TRIGGER_FIRED_BY_INSERT(trigdata->tg_event);
 	TupleTableSlot *slot = is_insert ? trigdata->tg_trigslot : trigdata->tg_newslot;
 	CtContact	contact = ct_contact_mended(table, is_insert ? NULL : trigdata->tg_trigslot, slot);
@@ -117,38 +122,25 @@ mend_row(const CtTable *table, TriggerData *trigdata)
 		CStringGetTextDatum(contact.source_name),
 		TimestampTzGetDatum(contact.updated_at)
 	};
-	int			saved_depth = ct_trusted_depth;
-	const CtStatus *saved_status = mended_status;
 	CtIdentity	identity;
-	char	   *command;
+	uint64		count;
 
-	command = psprintf("UPDATE ONLY %s SET %s = CASE WHEN $2 THEN 'marketing'::contacts_tier.marketing_status"
-					   " ELSE 'non_marketing'::contacts_tier.marketing_status END,"
-					   " %s = nullif($3, false), %s = $4, %s = $5, %s = $6"
-					   " WHERE ctid OPERATOR(pg_catalog.=) $1",
-					   ct_qualified_name(rel),
-					   ct_table_column(table, CT_ARG_STATUS),
-					   ct_table_column(table, CT_ARG_UNTIL),
-					   ct_table_column(table, CT_ARG_SOURCE_TYPE),
-					   ct_table_column(table, CT_ARG_SOURCE_NAME),
-					   ct_table_column(table, CT_ARG_UPDATED_AT));
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	ct_act_as_owner(table->owner, &identity);
-	PG_TRY();
-	{
-		ct_trusted_depth = ct_trigger_depth() + 1;
-		mended_status = &contact.status;
-		ct_execute(command, lengthof(types), types, values, NULL);
-	}
-	PG_FINALLY();
-	{
-		ct_trusted_depth = saved_depth;
-		mended_status = saved_status;
-	}
-	PG_END_TRY();
+	identity.guc_level = NewGUCNestLevel();
+	(void) set_config_option("session_replication_role", "replica", PGC_SUSET,
+							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	count = ct_execute(mending_statement(table, trigdata->tg_relation),
+					   lengthof(types), types, values, NULL);
 	ct_restore_identity(&identity);
 	SPI_finish();
+
+	if (count > 0)
+	{
+		count_row(table, slot, -1);
+		count_contact(table, slot, contact.status, 1);
+	}
 }
 
 PG_FUNCTION_INFO_V1(contacts_tier_count_contact);
@@ -178,8 +170,6 @@ contacts_tier_count_contact(PG_FUNCTION_ARGS)
 		return PointerGetDatum(NULL);
 	if (!trusted && needs_mending(table, trigdata))
 		mend_row(table, trigdata);
-	else if (trusted && mended_status != NULL)
-		check_mended(table, trigdata);
 	return PointerGetDatum(NULL);
 }
 
