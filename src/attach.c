@@ -13,6 +13,7 @@
 #include "access/relation.h"
 #include "access/table.h"
 #include "catalog/catalog.h"
+#include "catalog/dependency.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
@@ -96,6 +97,11 @@ check_kind(Relation rel)
 		(has_subclass(RelationGetRelid(rel)) || has_superclass(RelationGetRelid(rel))))
 		refuse_kind(rel, ERRCODE_FEATURE_NOT_SUPPORTED, "It is part of an inheritance tree.",
 					"Use a partitioned table.");
+	if (OidIsValid(getExtensionOfObject(RelationRelationId, RelationGetRelid(rel))))
+		refuse_kind(rel, ERRCODE_WRONG_OBJECT_TYPE, "It belongs to an extension.", NULL);
+	for (int i = 0; i < CT_NCOMPANIONS; i++)
+		if (strcmp(RelationGetRelationName(rel), ct_companion_names[i]) == 0)
+			refuse_kind(rel, ERRCODE_WRONG_OBJECT_TYPE, "It is a companion table.", NULL);
 	if (ct_find_trigger(rel, CT_TRIGGER_STATUS) != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
@@ -175,10 +181,25 @@ has_column(Oid relid, const char *column)
 	if (attno < 0 || get_attgenerated(relid, attno))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
-				 errmsg("column \"%s\" of table \"%s\" cannot hold a status property",
+				 errmsg("column \"%s\" of table \"%s\" cannot be the account or a status property",
 						column, get_rel_name(relid)),
-				 errdetail("It is a system or generated column.")));
+				 errdetail("It is a system or generated column, which triggers cannot see or write.")));
 	return true;
+}
+
+/*
+ * The flag is NULL on most contacts.
+ */
+static void
+check_nullable(Relation rel, AttrNumber attno)
+{
+	if (TupleDescAttr(RelationGetDescr(rel), attno - 1)->attnotnull)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
+				 errmsg("column \"%s\" of table \"%s\" must not be NOT NULL",
+						get_attname(RelationGetRelid(rel), attno, false), RelationGetRelationName(rel)),
+				 errdetail("It is true on contacts that are marketing contacts until the next update, and null on all others."),
+				 errtablecol(rel, attno)));
 }
 
 /*
@@ -191,6 +212,12 @@ add_columns(Oid relid, const char *name, char **args)
 {
 	bool		had_status = has_column(relid, args[CT_ARG_STATUS]);
 
+	if (args[CT_ARG_ACCOUNT][0] != '\0' && !has_column(relid, args[CT_ARG_ACCOUNT]))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("column \"%s\" of table \"%s\" does not exist",
+						args[CT_ARG_ACCOUNT], get_rel_name(relid)),
+				 errhint("Name the column that tells the account of a contact, or none if the whole table is one account.")));
 	for (int i = 0; i < CT_NCOLUMNS; i++)
 	{
 		const char *column = args[CT_ARG_STATUS + i];
@@ -215,52 +242,46 @@ add_columns(Oid relid, const char *name, char **args)
 static void
 check_companion(Relation rel, const CtTable *table, const char *name)
 {
-	Relation	companion = table_open(get_relname_relid(name, RelationGetNamespace(rel)), AccessShareLock);
-	AttrNumber	attno = get_attnum(RelationGetRelid(companion), "account");
-	Oid			type = attno > 0 ? get_atttype(RelationGetRelid(companion), attno) : InvalidOid;
+	Oid			relid = get_relname_relid(name, RelationGetNamespace(rel));
+	Oid			type;
+	Oid			collation;
+	int32		typmod;
 
-	if (companion->rd_rel->relowner != rel->rd_rel->relowner)
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("companion table \"%s\" does not belong to the owner of \"%s\"",
-						name, RelationGetRelationName(rel)),
-				 errhint("Attached tables of one schema share their companion tables and must have one owner."),
-				 errtable(companion)));
-	if (type != table->account_type)
+	get_atttypetypmodcoll(relid, get_attnum(relid, "account"), &type, &typmod, &collation);
+	if (type != table->account_type || collation != table->account_collation)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("accounts of \"%s\" are of type %s, but those of companion table \"%s\" are of type %s",
+				 errmsg("accounts of \"%s\" are of type %s, but those of companion table \"%s\" are of type %s%s",
 						RelationGetRelationName(rel), format_type_be(table->account_type),
-						name, format_type_be(type)),
+						name, format_type_be(type),
+						type == table->account_type ? " with another collation" : ""),
 				 errhint("Attached tables of one schema share their companion tables; move the table to another schema."),
-				 errtable(companion)));
-	table_close(companion, AccessShareLock);
+				 errtable(rel)));
 }
 
 static void
 make_companions(Relation rel, const CtTable *table)
 {
-	const char *names[] = {CT_ACCOUNT_TABLE, CT_COUNTER_TABLE, CT_LEDGER_TABLE};
-	const char *schema = quote_identifier(NameStr(table->schema));
 	StringInfoData type;
-	AttrNumber	attno = table->attno[CT_ARG_ACCOUNT];
+	bool		exists = false;
 
-	if (OidIsValid(get_relname_relid(names[0], RelationGetNamespace(rel))))
+	for (int i = 0; i < CT_NCOMPANIONS; i++)
+		exists |= OidIsValid(get_relname_relid(ct_companion_names[i], RelationGetNamespace(rel)));
+	if (exists)
 	{
-		for (size_t i = 0; i < lengthof(names); i++)
-			check_companion(rel, table, names[i]);
+		ct_check_companions(table);
+		for (int i = 0; i < CT_NCOMPANIONS; i++)
+			check_companion(rel, table, ct_companion_names[i]);
 		return;
 	}
+	/* without a length, so that that of the account column can be changed */
 	initStringInfo(&type);
-	appendStringInfoString(&type, AttributeNumberIsValid(attno) ?
-						   format_type_extended(table->account_type,
-												TupleDescAttr(RelationGetDescr(rel), attno - 1)->atttypmod,
-												FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY) :
-						   "pg_catalog.text");
+	appendStringInfoString(&type, format_type_be_qualified(table->account_type));
 	if (OidIsValid(table->account_collation))
 		appendStringInfo(&type, " COLLATE %s", generate_collation_name(table->account_collation));
 	ct_executef("SELECT contacts_tier.create_companions(%s, %s)",
-				quote_literal_cstr(schema), quote_literal_cstr(type.data));
+				quote_literal_cstr(quote_identifier(NameStr(table->schema))),
+				quote_literal_cstr(type.data));
 }
 
 /*
@@ -295,21 +316,23 @@ index_statement(Relation rel, const CtTable *table)
  * line.  Nobody can be asked, so what is not clearly marketing is not.
  */
 void
-ct_normalise_contacts(const char *name, const CtTable *table)
+ct_normalise_contacts(const CtIdentity *caller, const char *name, const CtTable *table)
 {
 	const char *status = ct_table_column(table, CT_ARG_STATUS);
 	const char *until = ct_table_column(table, CT_ARG_UNTIL);
+	const char *marketing = psprintf("%s OPERATOR(pg_catalog.=) 'marketing'::contacts_tier.marketing_status", status);
 	const char *keeps = AttributeNumberIsValid(table->attno[CT_ARG_ACCOUNT]) ?
-		psprintf("%s = 'marketing' AND %s IS NOT NULL", status, ct_table_column(table, CT_ARG_ACCOUNT)) :
-		psprintf("%s = 'marketing'", status);
+		psprintf("%s AND %s IS NOT NULL", marketing, ct_table_column(table, CT_ARG_ACCOUNT)) : marketing;
 
-	ct_execute_latest(psprintf("UPDATE %1$s SET"
-							   " %2$s = CASE WHEN %4$s THEN 'marketing'::contacts_tier.marketing_status"
-							   " ELSE 'non_marketing'::contacts_tier.marketing_status END,"
-							   " %3$s = CASE WHEN %4$s AND %3$s THEN true END"
-							   " WHERE %2$s IS NULL OR NOT %3$s"
-							   " OR ((%2$s = 'marketing' OR %3$s) AND (%4$s) IS NOT TRUE)",
-							   name, status, until, keeps));
+	ct_execute_as_application(caller,
+							  psprintf("UPDATE %1$s SET"
+									   " %2$s = CASE WHEN %4$s THEN 'marketing'::contacts_tier.marketing_status"
+									   " ELSE 'non_marketing'::contacts_tier.marketing_status END,"
+									   " %3$s = CASE WHEN %4$s AND %3$s THEN true END"
+									   " WHERE %2$s IS NULL OR NOT %3$s"
+									   " OR ((%5$s OR %3$s) AND (%4$s) IS NOT TRUE)",
+									   name, status, until, keeps, marketing),
+							  0, NULL, NULL);
 }
 
 /*
@@ -334,17 +357,17 @@ argument_list(char **args)
  * Statement triggers, which partitions do not inherit.  The WHEN clause of the
  * rarest of them is always true; it is there for the dependencies that it
  * brings: the companion tables cannot be dropped under an attached table, nor
- * after a dump and restore.
+ * after a dump and restore.  A former partition may have such triggers already.
  */
 static void
 make_statement_triggers(const char *name, char **args)
 {
 	const char *schema = quote_identifier(args[CT_ARG_SCHEMA]);
 
-	ct_executef("CREATE TRIGGER " APPLY_TRIGGER
+	ct_executef("CREATE OR REPLACE TRIGGER " APPLY_TRIGGER
 				" AFTER INSERT OR UPDATE OR DELETE ON %s FOR EACH STATEMENT"
 				" EXECUTE FUNCTION contacts_tier.apply_counts()", name);
-	ct_executef("CREATE TRIGGER " TRUNCATE_TRIGGER
+	ct_executef("CREATE OR REPLACE TRIGGER " TRUNCATE_TRIGGER
 				" BEFORE TRUNCATE ON %1$s FOR EACH STATEMENT"
 				" WHEN (NULL::%2$s." CT_ACCOUNT_TABLE " IS NULL"
 				" AND NULL::%2$s." CT_COUNTER_TABLE " IS NULL"
@@ -375,7 +398,7 @@ ct_add_partition_triggers(Oid root_relid)
 {
 	Relation	root = table_open(root_relid, NoLock);
 	Trigger    *trigger = ct_find_trigger(root, CT_TRIGGER_STATUS);
-	List	   *relids = find_all_inheritors(root_relid, ShareRowExclusiveLock, NULL);
+	List	   *relids = find_all_inheritors(root_relid, AccessShareLock, NULL);
 	char	   *args[CT_NARGS];
 	ListCell   *cell;
 
@@ -397,20 +420,21 @@ ct_add_partition_triggers(Oid root_relid)
  * Attach a locked table, as its owner, in an SPI connection.
  */
 static void
-attach_table(Oid relid, const char *name, char **args)
+attach_table(Oid relid, const char *name, char **args, const CtIdentity *caller)
 {
 	bool		had_status = add_columns(relid, name, args);
 	Relation	rel = table_open(relid, NoLock);
 	CtTable    *table = ct_table_resolve(rel, CT_NARGS, args);
 	char	   *create_index = index_statement(rel, table);
 
+	check_nullable(rel, table->attno[CT_ARG_UNTIL]);
 	make_companions(rel, table);
 	table_close(rel, NoLock);
 
 	ct_execute(create_index, 0, NULL, NULL, NULL);
 	if (had_status)
 	{
-		ct_normalise_contacts(name, table);
+		ct_normalise_contacts(caller, name, table);
 		ct_count_in(table, name);
 	}
 	make_row_triggers(name, args);
@@ -437,6 +461,7 @@ contacts_tier_attach(PG_FUNCTION_ARGS)
 
 	ct_check_not_null(fcinfo, 0, "contacts");
 	rel = ct_open_owned(PG_GETARG_OID(0), AccessExclusiveLock);
+	(void) find_all_inheritors(PG_GETARG_OID(0), AccessExclusiveLock, NULL);
 	check_kind(rel);
 	args[CT_ARG_SCHEMA] = get_namespace_name(RelationGetNamespace(rel));
 	args[CT_ARG_ACCOUNT] = PG_ARGISNULL(1) ? "" : NameStr(*PG_GETARG_NAME(1));
@@ -451,7 +476,7 @@ contacts_tier_attach(PG_FUNCTION_ARGS)
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	ct_manage_as_owner(owner, &identity);
-	attach_table(PG_GETARG_OID(0), name, args);
+	attach_table(PG_GETARG_OID(0), name, args, &identity);
 	ct_restore_identity(&identity);
 	SPI_finish();
 	PG_RETURN_VOID();
@@ -517,6 +542,7 @@ contacts_tier_detach(PG_FUNCTION_ARGS)
 	ct_check_not_null(fcinfo, 1, "drop_columns");
 	relid = PG_GETARG_OID(0);
 	ct_manage_begin(&managed, relid, AccessExclusiveLock);
+	(void) find_all_inheritors(relid, AccessExclusiveLock, NULL);
 
 	initStringInfo(&command);
 	appendStringInfo(&command, "ALTER TABLE %s", ct_qualified_name(managed.rel));

@@ -13,7 +13,9 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -21,6 +23,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #include "contacts_tier.h"
@@ -74,13 +77,13 @@ static const struct
 		1, {ACCOUNT_TYPE}
 	},
 	[CT_QUERY_LOCK_ACCOUNT] = {
-		"SELECT a.plan, a.contact_limit, a.on_exceed, a.grace, p.marketing_contacts,"
+		"SELECT a.plan, a.contact_limit, a.on_exceed, a.grace, coalesce(p.marketing_contacts, false),"
 		" a.thresholds, a.announced,"
 		" (SELECT t.contact_limit FROM contacts_tier.tier t"
 		"  WHERE t.plan" EQ "a.plan AND t.contact_limit" GE "$2"
 		"  ORDER BY t.contact_limit LIMIT 1)"
 		" FROM %1$s.contacts_tier_account a"
-		" JOIN contacts_tier.plan p ON p.name" EQ "a.plan"
+		" LEFT JOIN contacts_tier.plan p ON p.name" EQ "a.plan"
 		" WHERE a.account %2$s $1 FOR NO KEY UPDATE OF a",
 		2, {ACCOUNT_TYPE, INT8OID}
 	},
@@ -165,23 +168,55 @@ find_companion(const CtTable *table)
 	return companion;
 }
 
+const char *const ct_companion_names[CT_NCOMPANIONS] = {
+	CT_ACCOUNT_TABLE, CT_COUNTER_TABLE, CT_LEDGER_TABLE
+};
+
 /*
- * The companion tables are ordinary tables: say clearly what to do when they
- * are not where the triggers expect them.
+ * Owner of a companion table; invalid if there is no such table.
+ */
+Oid
+ct_companion_owner(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Form_pg_class form;
+	Oid			owner = InvalidOid;
+
+	if (!HeapTupleIsValid(tuple))
+		return InvalidOid;
+	form = (Form_pg_class) GETSTRUCT(tuple);
+	if (form->relkind == RELKIND_RELATION || form->relkind == RELKIND_PARTITIONED_TABLE)
+		owner = form->relowner;
+	ReleaseSysCache(tuple);
+	return owner;
+}
+
+/*
+ * The companion tables are ordinary tables of the contacts table's owner: say
+ * clearly what to do when they are not where, or whose, the triggers expect.
  */
 void
 ct_check_companions(const CtTable *table)
 {
-	static const char *const names[] = {CT_ACCOUNT_TABLE, CT_COUNTER_TABLE, CT_LEDGER_TABLE};
 	Oid			namespace = get_namespace_oid(NameStr(table->schema), true);
 
-	for (size_t i = 0; i < lengthof(names); i++)
-		if (!OidIsValid(namespace) || !OidIsValid(get_relname_relid(names[i], namespace)))
+	for (int i = 0; i < CT_NCOMPANIONS; i++)
+	{
+		Oid			owner = ct_companion_owner(get_relname_relid(ct_companion_names[i], namespace));
+
+		if (!OidIsValid(owner))
 			ereport(ERROR,
 					(errcode(ERRCODE_UNDEFINED_TABLE),
 					 errmsg("companion table \"%s.%s\" of attached table \"%s\" does not exist",
-							NameStr(table->schema), names[i], get_rel_name(table->relid)),
-					 errhint("If its schema was renamed, rename it back; otherwise restore the companion tables, or detach the table and attach it again.")));
+							NameStr(table->schema), ct_companion_names[i], get_rel_name(table->relid)),
+					 errhint("If the schema was renamed, rename it back; if the companion tables were dropped, detach the table and attach it again.")));
+		if (owner != table->owner)
+			ereport(ERROR,
+					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					 errmsg("companion table \"%s.%s\" does not belong to the owner of \"%s\"",
+							NameStr(table->schema), ct_companion_names[i], get_rel_name(table->relid)),
+					 errhint("Attached tables and their companion tables must have one owner: use ALTER TABLE ... OWNER TO.")));
+	}
 }
 
 static SPIPlanPtr

@@ -103,6 +103,8 @@ extern CtTable *ct_table_of_trigger(FunctionCallInfo fcinfo, const char *functio
 extern CtTable *ct_table_resolve(Relation rel, int nargs, char **args);
 extern Datum ct_table_account(const CtTable *table, TupleTableSlot *slot, bool *isnull);
 extern const char *ct_table_column(const CtTable *table, CtTriggerArg which);
+extern void ct_table_copy(CtTable *copy, const CtTable *table, MemoryContext context);
+extern Datum ct_account_copy(const CtTable *table, Datum account, MemoryContext context);
 extern uint32 ct_account_hash(const CtTable *table, Datum account);
 extern int	ct_account_compare(const CtTable *table, Datum a, Datum b);
 extern char *ct_account_text(const CtTable *table, Datum account);
@@ -132,6 +134,8 @@ typedef struct CtIdentity
 	Oid			userid;
 	int			sec_context;
 	int			guc_level;		/* 0: no settings to restore */
+	char	   *search_path;	/* that of the caller, while it is not in
+								 * force */
 } CtIdentity;
 
 extern void ct_act_as_owner(Oid owner, CtIdentity *saved);
@@ -141,7 +145,10 @@ extern char *ct_caller_name(void);
 extern uint64 ct_execute(const char *command, int nargs, Oid *types, Datum *values,
 						 const char *nulls);
 extern uint64 ct_execute_latest(const char *command);
+extern uint64 ct_execute_as_application(const CtIdentity *caller, const char *command,
+										int nargs, Oid *types, Datum *values);
 extern uint64 ct_executef(const char *format,...) pg_attribute_printf(1, 2);
+extern uint64 ct_query(const char *query);
 extern Datum ct_result(int column, bool *isnull);
 extern int64 ct_result_int64(int column);
 extern char *ct_result_text(int column);
@@ -167,6 +174,8 @@ extern char *ct_qualified_name(Relation rel);
 extern Relation ct_open_owned(Oid relid, LOCKMODE lockmode);
 extern void ct_manage_begin(CtManaged *managed, Oid relid, LOCKMODE lockmode);
 extern Datum ct_managed_account(const CtManaged *managed, const char *account);
+extern void ct_read_begin(CtManaged *managed, Oid relid);
+extern char *ct_companion_schema(Oid relid);
 extern void ct_manage_close_table(CtManaged *managed);
 extern void ct_manage_end(CtManaged *managed);
 
@@ -188,6 +197,11 @@ typedef enum CtQuery
 	CT_NQUERIES
 } CtQuery;
 
+#define CT_NCOMPANIONS	3
+
+extern const char *const ct_companion_names[CT_NCOMPANIONS];
+
+extern Oid	ct_companion_owner(Oid relid);
 extern void ct_check_companions(const CtTable *table);
 extern uint64 ct_companion_query(const CtTable *table, CtQuery query,
 								 Datum *values, const char *nulls);
@@ -258,10 +272,12 @@ extern void ct_delta_init(void);
 extern void ct_delta_add(const CtTable *table, int depth, Datum account,
 						 int marketing, int pending);
 extern void ct_delta_apply(int depth);
+extern void ct_delta_apply_all(void);
 
 /* recount.c */
 
 extern char *ct_count_query(const CtTable *table, const char *from);
+extern char *ct_recount_query(List *relids);
 extern void ct_count_in(const CtTable *table, const char *from);
 extern void ct_uncount(const CtTable *table, const char *from);
 
@@ -291,7 +307,8 @@ pg_noreturn extern void ct_null_account_error(const CtTable *table);
 /* attach.c */
 
 extern void ct_add_partition_triggers(Oid root);
-extern void ct_normalise_contacts(const char *name, const CtTable *table);
+extern void ct_normalise_contacts(const CtIdentity *caller, const char *name,
+								  const CtTable *table);
 
 
 /* prune.c */

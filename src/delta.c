@@ -20,7 +20,6 @@
 #include "access/xact.h"
 #include "common/hashfn.h"
 #include "lib/ilist.h"
-#include "utils/datum.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
@@ -83,7 +82,7 @@ make_frame(const CtTable *table, int depth)
 
 	frame->depth = depth;
 	frame->subid = GetCurrentSubTransactionId();
-	frame->table = *table;
+	ct_table_copy(&frame->table, table, context);
 	frame->context = context;
 	frame->deltas = delta_create(context, 16, &frame->table);
 	frame->last = NULL;
@@ -121,15 +120,21 @@ find_entry(Frame *frame, Datum account)
 	entry = delta_insert(frame->deltas, account, &found);
 	if (!found)
 	{
-		MemoryContext old = MemoryContextSwitchTo(frame->context);
-
-		entry->delta.account = datumCopy(account, table->account_typbyval, table->account_typlen);
+		entry->delta.account = ct_account_copy(table, account, frame->context);
 		entry->delta.marketing = 0;
 		entry->delta.pending = 0;
-		MemoryContextSwitchTo(old);
 	}
 	frame->last = entry;
 	return entry;
+}
+
+static void
+add_to_frame(Frame *frame, Datum account, int64 marketing, int64 pending)
+{
+	DeltaEntry *entry = find_entry(frame, account);
+
+	entry->delta.marketing += marketing;
+	entry->delta.pending += pending;
 }
 
 /*
@@ -139,10 +144,7 @@ find_entry(Frame *frame, Datum account)
 void
 ct_delta_add(const CtTable *table, int depth, Datum account, int marketing, int pending)
 {
-	DeltaEntry *entry = find_entry(find_frame(table, depth), account);
-
-	entry->delta.marketing += marketing;
-	entry->delta.pending += pending;
+	add_to_frame(find_frame(table, depth), account, marketing, pending);
 }
 
 static int
@@ -170,22 +172,43 @@ apply_frame(Frame *frame)
 	MemoryContextDelete(frame->context);
 }
 
+/* Add what one frame holds to another, and free it. */
+static void
+merge_frame(Frame *into, Frame *frame)
+{
+	delta_iterator iter;
+	DeltaEntry *entry;
+
+	delta_start_iterate(frame->deltas, &iter);
+	while ((entry = delta_iterate(frame->deltas, &iter)) != NULL)
+		add_to_frame(into, entry->delta.account, entry->delta.marketing, entry->delta.pending);
+	MemoryContextDelete(frame->context);
+}
+
+/*
+ * Take a frame off the list, together with all that are for the same companion
+ * tables: they are judged as one.  NULL if there is none.
+ */
 static Frame *
 take_frame(int depth)
 {
+	Frame	   *taken = NULL;
 	slist_mutable_iter iter;
 
 	slist_foreach_modify(iter, &frames)
 	{
 		Frame	   *frame = slist_container(Frame, node, iter.cur);
 
-		if (frame->depth >= depth && frame->subid == GetCurrentSubTransactionId())
-		{
-			slist_delete_current(&iter);
-			return frame;
-		}
+		if (frame->depth < depth || frame->subid != GetCurrentSubTransactionId() ||
+			(taken != NULL && !same_companions(&taken->table, &frame->table)))
+			continue;
+		slist_delete_current(&iter);
+		if (taken == NULL)
+			taken = frame;
+		else
+			merge_frame(taken, frame);
 	}
-	return NULL;
+	return taken;
 }
 
 /*
@@ -200,6 +223,21 @@ ct_delta_apply(int depth)
 
 	while ((frame = take_frame(depth)) != NULL)
 		apply_frame(frame);
+}
+
+/*
+ * Apply everything that is noted, for a recount that follows.  What an outer
+ * transaction level noted cannot be applied here, so it is an error: 55000.
+ */
+void
+ct_delta_apply_all(void)
+{
+	ct_delta_apply(0);
+	if (!slist_is_empty(&frames))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("writes to partitions wait for the end of the transaction to be counted"),
+				 errhint("Do this before such writes, or in another transaction.")));
 }
 
 static void

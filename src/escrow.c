@@ -114,6 +114,7 @@ add_first_slot(const CtTable *table, Datum account)
 		elog(ERROR, "SPI_connect failed");
 	ct_companion_query(table, CT_QUERY_ADD_SLOT, values, NULL);
 	SPI_finish();
+	CommandCounterIncrement();
 }
 
 /*
@@ -262,14 +263,18 @@ ct_escrow_apply(CtCounter *counter, const CtDelta *delta)
 	Outcome		outcome;
 	Holder		holder;
 	bool		fresh = false;	/* are the slots listed as they are now? */
+	bool		added = false;	/* was the first slot made here? */
 
 	ct_slots_recall(counter, delta->account, &slots);
 	while ((outcome = try_slots(counter, &slots, delta, &holder)) != DONE)
 	{
 		if (slots.count == 0)
 		{
+			if (added)
+				elog(ERROR, "counter of account \"%s\" is not found where it was inserted",
+					 ct_account_text(counter->table, delta->account));
 			add_first_slot(counter->table, delta->account);
-			CommandCounterIncrement();
+			added = true;
 		}
 		else if (fresh && outcome == NO_ROOM)
 		{
@@ -302,10 +307,10 @@ ct_escrow_freeze(CtCounter *counter, Datum account)
 	Gathered	gathered;
 
 	ct_slots_recall(counter, account, &slots);
+	ct_slots_list(counter, &slots); /* what is remembered may be rolled back */
 	if (slots.count == 0)
 	{
 		add_first_slot(counter->table, account);
-		CommandCounterIncrement();
 		ct_slots_list(counter, &slots);
 	}
 	gather_room(counter, &slots, PG_INT64_MAX, &gathered);

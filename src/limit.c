@@ -11,8 +11,6 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
-#include "access/table.h"
 #include "catalog/partition.h"
 #include "catalog/pg_type.h"
 #include "commands/async.h"
@@ -96,7 +94,7 @@ no_access_error(const CtClaim *claim, const Subscription *subscription)
 			 subscription == NULL ?
 			 errdetail("The account has no subscription; the statement would make %lld of its contacts marketing contacts.",
 					   (long long) claim->wanted) :
-			 errdetail("Plan \"%s\" does not include marketing contacts; the statement would make %lld of its contacts marketing contacts.",
+			 errdetail("Plan \"%s\" does not include marketing contacts, or does not exist any more; the statement would make %lld of its contacts marketing contacts.",
 					   subscription->plan, (long long) claim->wanted),
 			 errhint("Subscribe the account to a plan with marketing contacts by contacts_tier.subscribe(), or leave the contacts non-marketing."),
 			 errcontacts(claim->table)));
@@ -107,7 +105,7 @@ exceeded_error(const CtClaim *claim, const Subscription *subscription)
 {
 	char	   *account = ct_account_text(claim->table, claim->account);
 	bool		blocked = strcmp(subscription->on_exceed, "block") == 0;
-	int64		room = subscription->contact_limit + subscription->grace - claim->used;
+	int64		room = subscription->contact_limit - claim->used + subscription->grace;
 	char	   *grace = subscription->grace == 0 ? "" :
 		psprintf(" and a grace of %lld", (long long) subscription->grace);
 
@@ -234,7 +232,8 @@ static int64
 ceiling(const Subscription *subscription, int64 count)
 {
 	if (count > subscription->contact_limit)
-		return subscription->contact_limit + subscription->grace;
+		return subscription->contact_limit +
+			Min(subscription->grace, PG_INT64_MAX - subscription->contact_limit);
 	for (int i = 0; i < subscription->nthresholds; i++)
 	{
 		int			percent = DatumGetInt32(subscription->thresholds[i]);
@@ -278,7 +277,7 @@ decide(const CtClaim *claim)
 
 	announced = subscription.announced;
 	rearm(&subscription, claim->used);
-	if (count > subscription.contact_limit + subscription.grace)
+	if (count - subscription.contact_limit > subscription.grace)
 	{
 		if (strcmp(subscription.on_exceed, "upgrade") != 0 || subscription.larger_tier == 0)
 			exceeded_error(claim, &subscription);

@@ -59,12 +59,54 @@ ct_qualified_name(Relation rel)
 Relation
 ct_open_owned(Oid relid, LOCKMODE lockmode)
 {
+	Relation	rel;
+
 	if (get_rel_name(relid) == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("relation with OID %u does not exist", relid)));
 	ct_check_owner(relid);
-	return relation_open(relid, lockmode);
+	rel = relation_open(relid, lockmode);
+	ct_check_owner(relid);		/* it may have changed while we waited */
+	return rel;
+}
+
+/*
+ * What is known of an open table that must be attached: 55000, 42809.
+ */
+static CtTable *
+find_table(Relation rel)
+{
+	Trigger    *trigger = ct_find_trigger(rel, CT_TRIGGER_STATUS);
+
+	if (trigger == NULL || !ct_right_args(trigger->tgnargs))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"%s\" is not attached", RelationGetRelationName(rel)),
+				 errhint("Put it under management by contacts_tier.attach()."),
+				 errtable(rel)));
+	if (rel->rd_rel->relispartition)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" is a partition", RelationGetRelationName(rel)),
+				 errhint("Name the partitioned table that is attached."),
+				 errtable(rel)));
+	return ct_table_resolve(rel, trigger->tgnargs, trigger->tgargs);
+}
+
+/*
+ * Begin to work on an open table as its owner.
+ */
+static void
+begin(CtManaged *managed)
+{
+	managed->table = find_table(managed->rel);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	ct_manage_as_owner(managed->rel->rd_rel->relowner, &managed->identity);
+	managed->schema = quote_identifier(NameStr(managed->table->schema));
+	managed->account_type = format_type_be_qualified(managed->table->account_type);
+	managed->equals = ct_quoted_operator(managed->table->account_eq);
 }
 
 /*
@@ -74,29 +116,32 @@ ct_open_owned(Oid relid, LOCKMODE lockmode)
 void
 ct_manage_begin(CtManaged *managed, Oid relid, LOCKMODE lockmode)
 {
-	Trigger    *trigger;
-
 	managed->rel = ct_open_owned(relid, lockmode);
-	trigger = ct_find_trigger(managed->rel, CT_TRIGGER_STATUS);
-	if (trigger == NULL || !ct_right_args(trigger->tgnargs))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table \"%s\" is not attached", RelationGetRelationName(managed->rel)),
-				 errhint("Put it under management by contacts_tier.attach()."),
-				 errtable(managed->rel)));
-	if (managed->rel->rd_rel->relispartition)
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("\"%s\" is a partition", RelationGetRelationName(managed->rel)),
-				 errhint("Name the partitioned table that is attached."),
-				 errtable(managed->rel)));
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	ct_manage_as_owner(managed->rel->rd_rel->relowner, &managed->identity);
-	managed->table = ct_table_resolve(managed->rel, trigger->tgnargs, trigger->tgargs);
-	managed->schema = quote_identifier(NameStr(managed->table->schema));
-	managed->account_type = format_type_be_qualified(managed->table->account_type);
-	managed->equals = ct_quoted_operator(managed->table->account_eq);
+	begin(managed);
+}
+
+/*
+ * The same for reading, on behalf of a caller whose rights were checked.
+ */
+void
+ct_read_begin(CtManaged *managed, Oid relid)
+{
+	managed->rel = relation_open(relid, AccessShareLock);
+	begin(managed);
+}
+
+/*
+ * Schema of the companion tables of an attached table: 55000 if it is not
+ * attached.
+ */
+char *
+ct_companion_schema(Oid relid)
+{
+	Relation	rel = relation_open(relid, AccessShareLock);
+	char	   *schema = pstrdup(NameStr(find_table(rel)->schema));
+
+	relation_close(rel, NoLock);
+	return schema;
 }
 
 /*
@@ -153,7 +198,8 @@ ct_primary_key(Relation rel)
 	List	   *columns = NIL;
 	uint64		count = ct_executef("SELECT k.attno FROM pg_catalog.pg_index i,"
 									" pg_catalog.unnest(i.indkey::pg_catalog.int2[]) WITH ORDINALITY AS k (attno, position)"
-									" WHERE i.indrelid = %u AND i.indisprimary ORDER BY k.position",
+									" WHERE i.indrelid = %u AND i.indisprimary AND k.position <= i.indnkeyatts"
+									" ORDER BY k.position",
 									RelationGetRelid(rel));
 
 	for (uint64 i = 0; i < count; i++)

@@ -96,23 +96,26 @@ remove_update_triggers(TriggerDesc *triggers)
 	}
 }
 
-static void
-prune_relation(ResultRelInfo *relinfo, EState *estate)
+/*
+ * Can the statement touch no status of a contact in this relation?
+ */
+static bool
+leaves_contacts_alone(ResultRelInfo *relinfo, EState *estate)
 {
 	const Trigger *keeper;
 
 	if (relinfo->ri_TrigDesc == NULL)
-		return;
+		return false;
 	keeper = sole_keeper(relinfo->ri_TrigDesc);
-	if (keeper != NULL &&
+	return keeper != NULL &&
 		!sets_any_column(ct_table_resolve(relinfo->ri_RelationDesc, keeper->tgnargs, keeper->tgargs),
-						 ExecGetUpdatedCols(relinfo, estate)))
-		remove_update_triggers(relinfo->ri_TrigDesc);
+						 ExecGetUpdatedCols(relinfo, estate));
 }
 
 /*
  * Only plain UPDATEs are pruned: what MERGE and ON CONFLICT update, they lock
- * anyway.
+ * anyway.  A partitioned table is pruned as a whole or not at all, since the
+ * statement trigger of the root applies what row triggers of partitions note.
  */
 static void
 prune_update(QueryDesc *query)
@@ -122,7 +125,10 @@ prune_update(QueryDesc *query)
 	if (query->operation != CMD_UPDATE || query->plannedstmt->hasModifyingCTE)
 		return;
 	foreach(cell, query->estate->es_opened_result_relations)
-		prune_relation(lfirst(cell), query->estate);
+		if (!leaves_contacts_alone(lfirst(cell), query->estate))
+		return;
+	foreach(cell, query->estate->es_opened_result_relations)
+		remove_update_triggers(((ResultRelInfo *) lfirst(cell))->ri_TrigDesc);
 }
 
 static void

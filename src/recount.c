@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include "access/relation.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
@@ -15,7 +16,8 @@
 
 /*
  * A query for the marketing contacts of each account in a relation: columns
- * account, marketing, pending.  "from" is what stands in the FROM clause.
+ * account, marketing, pending.  "from" is what stands in the FROM clause.  The
+ * account is NULL for contacts that cannot be marketing contacts but are.
  */
 char *
 ct_count_query(const CtTable *table, const char *from)
@@ -28,9 +30,37 @@ ct_count_query(const CtTable *table, const char *from)
 					" pg_catalog.count(*) FILTER (WHERE %2$s) AS pending"
 					" FROM %3$s"
 					" WHERE %4$s OPERATOR(pg_catalog.=) 'marketing'::contacts_tier.marketing_status"
-					" AND %1$s IS NOT NULL GROUP BY 1",
+					" GROUP BY 1",
 					account, ct_table_column(table, CT_ARG_UNTIL), from,
 					ct_table_column(table, CT_ARG_STATUS));
+}
+
+/*
+ * A query for the marketing contacts of each account in several attached tables
+ * together: columns as ct_count_query().  Contacts without an account make a row
+ * of their own.
+ */
+char *
+ct_recount_query(List *relids)
+{
+	StringInfoData buf;
+	ListCell   *cell;
+
+	initStringInfo(&buf);
+	appendStringInfoString(&buf, "SELECT account, pg_catalog.sum(marketing)::pg_catalog.int8 AS marketing,"
+						   " pg_catalog.sum(pending)::pg_catalog.int8 AS pending FROM (");
+	foreach(cell, relids)
+	{
+		Relation	rel = relation_open(lfirst_oid(cell), AccessShareLock);
+		Trigger    *trigger = ct_find_trigger(rel, CT_TRIGGER_STATUS);
+
+		appendStringInfo(&buf, "%s(%s)", foreach_current_index(cell) > 0 ? " UNION ALL " : "",
+						 ct_count_query(ct_table_resolve(rel, trigger->tgnargs, trigger->tgargs),
+										ct_qualified_name(rel)));
+		relation_close(rel, NoLock);
+	}
+	appendStringInfoString(&buf, ") x GROUP BY account");
+	return buf.data;
 }
 
 /*
@@ -40,7 +70,7 @@ ct_count_query(const CtTable *table, const char *from)
 static void
 freeze_counted(const CtTable *table)
 {
-	uint64		count = ct_execute_latest(psprintf("SELECT DISTINCT c.account FROM %1$s.contacts_tier_counter c"
+	uint64		count = ct_execute_latest(psprintf("SELECT DISTINCT c.account FROM %1$s." CT_COUNTER_TABLE " c"
 												   " WHERE c.slot > 0 ORDER BY c.account",
 												   quote_identifier(NameStr(table->schema))));
 	SPITupleTable *accounts = SPI_tuptable;
@@ -62,8 +92,9 @@ freeze_counted(const CtTable *table)
 void
 ct_count_in(const CtTable *table, const char *from)
 {
-	ct_execute_latest(psprintf("INSERT INTO %s.contacts_tier_counter AS c (account, slot, used, pending, granted)"
+	ct_execute_latest(psprintf("INSERT INTO %s." CT_COUNTER_TABLE " AS c (account, slot, used, pending, granted)"
 							   " SELECT t.account, 0, t.marketing, t.pending, t.marketing FROM (%s ORDER BY 1) t"
+							   " WHERE t.account IS NOT NULL"
 							   " ON CONFLICT (account, slot) DO UPDATE SET used = c.used + excluded.used,"
 							   " pending = c.pending + excluded.pending, granted = c.used + excluded.used",
 							   quote_identifier(NameStr(table->schema)),
@@ -73,17 +104,19 @@ ct_count_in(const CtTable *table, const char *from)
 
 /*
  * Take the contacts of a relation off the counters.  The caller has locked the
- * relation against writers, and is the table's owner.
+ * relation against writers, and is the table's owner.  Where an account has no
+ * slot yet, what is going to be counted in later finds the opposite there.
  */
 void
 ct_uncount(const CtTable *table, const char *from)
 {
-	ct_execute_latest(psprintf("UPDATE %s.contacts_tier_counter c"
-							   " SET used = c.used OPERATOR(pg_catalog.-) t.marketing,"
-							   " pending = c.pending OPERATOR(pg_catalog.-) t.pending"
-							   " FROM (%s) t"
-							   " WHERE c.account %s t.account AND c.slot OPERATOR(pg_catalog.=) 0",
+	ct_execute_latest(psprintf("INSERT INTO %s." CT_COUNTER_TABLE " AS c (account, slot, used, pending, granted)"
+							   " SELECT t.account, 0, OPERATOR(pg_catalog.-) t.marketing,"
+							   " OPERATOR(pg_catalog.-) t.pending, OPERATOR(pg_catalog.-) t.marketing"
+							   " FROM (%s ORDER BY 1) t WHERE t.account IS NOT NULL"
+							   " ON CONFLICT (account, slot) DO UPDATE"
+							   " SET used = c.used OPERATOR(pg_catalog.+) excluded.used,"
+							   " pending = c.pending OPERATOR(pg_catalog.+) excluded.pending",
 							   quote_identifier(NameStr(table->schema)),
-							   ct_count_query(table, from),
-							   ct_quoted_operator(table->account_eq)));
+							   ct_count_query(table, from)));
 }

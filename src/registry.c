@@ -119,6 +119,20 @@ read_arguments(HeapTuple tuple, TupleDesc tupdesc, char *args[CT_NARGS])
 }
 
 /*
+ * Do the companion tables that the arguments name belong to the owner of the
+ * table?  Anybody can write anything into the arguments of a trigger on a table
+ * of his own.
+ */
+static bool
+owns_companions(Oid relid, const char *schema)
+{
+	Oid			namespace = get_namespace_oid(schema, true);
+	Oid			owner = ct_companion_owner(get_relname_relid(CT_ACCOUNT_TABLE, namespace));
+
+	return OidIsValid(owner) && owner == ct_companion_owner(relid);
+}
+
+/*
  * Call "visit" for each attached table: partitions, whose triggers are clones,
  * are not attached themselves.
  */
@@ -136,7 +150,8 @@ visit_attached(void (*visit) (Oid relid, char *args[CT_NARGS], void *arg), void 
 
 		if (!OidIsValid(form->tgparentid) &&
 			ct_trigger_kind(form->tgfoid) == CT_TRIGGER_STATUS &&
-			read_arguments(tuple, RelationGetDescr(pg_trigger), args))
+			read_arguments(tuple, RelationGetDescr(pg_trigger), args) &&
+			owns_companions(form->tgrelid, args[CT_ARG_SCHEMA]))
 			visit(form->tgrelid, args, arg);
 	}
 	systable_endscan(scan);

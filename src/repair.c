@@ -15,6 +15,7 @@
 #include "funcapi.h"
 #include "utils/acl.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 
@@ -32,7 +33,7 @@ repair_rows(const CtManaged *managed)
 	PG_TRY();
 	{
 		ct_trusted_depth = ct_trigger_depth() + 1;
-		ct_normalise_contacts(ct_qualified_name(managed->rel), managed->table);
+		ct_normalise_contacts(&managed->identity, ct_qualified_name(managed->rel), managed->table);
 	}
 	PG_FINALLY();
 	{
@@ -48,7 +49,7 @@ repair_rows(const CtManaged *managed)
 static uint64
 report_drift(const CtManaged *managed, ReturnSetInfo *result)
 {
-	uint64		count = ct_execute_latest(psprintf("SELECT * FROM contacts_tier.verify(%u)"
+	uint64		count = ct_execute_latest(psprintf("SELECT * FROM contacts_tier.verify(%u::regclass)"
 												   " WHERE drift <> 0 OR pending_counted <> pending_actual",
 												   RelationGetRelid(managed->rel)));
 
@@ -64,7 +65,7 @@ static void
 repair_counters(const CtManaged *managed)
 {
 	ct_execute_latest(psprintf("WITH drift AS (SELECT v.account::%3$s AS account, v.actual, v.drift, v.pending_actual"
-							   "   FROM contacts_tier.verify(%4$u) v"
+							   "   FROM contacts_tier.verify(%4$u::regclass) v"
 							   "   WHERE v.account IS NOT NULL AND (v.drift <> 0 OR v.pending_counted <> v.pending_actual)),"
 							   " emptied AS (UPDATE %1$s." CT_COUNTER_TABLE " c SET used = 0, pending = 0, granted = 0"
 							   "   FROM drift WHERE c.account %5$s drift.account AND c.slot <> 0),"
@@ -91,7 +92,11 @@ repair_group(const char *schema, ReturnSetInfo *result)
 	CtManaged  *tables = palloc(sizeof(CtManaged) * ntables);
 
 	for (int i = 0; i < ntables; i++)
+	{
 		ct_manage_begin(&tables[i], list_nth_oid(relids, i), ShareRowExclusiveLock);
+		(void) find_all_inheritors(list_nth_oid(relids, i), ShareRowExclusiveLock, NULL);
+	}
+	ct_delta_apply_all();
 	for (int i = 0; i < ntables; i++)
 	{
 		ct_add_partition_triggers(RelationGetRelid(tables[i].rel));
@@ -101,19 +106,6 @@ repair_group(const char *schema, ReturnSetInfo *result)
 		repair_counters(&tables[0]);
 	for (int i = ntables - 1; i >= 0; i--)
 		ct_manage_end(&tables[i]);
-}
-
-static char *
-companion_schema_of(Oid relid)
-{
-	CtManaged	managed;
-	char	   *schema;
-
-	schema = palloc(NAMEDATALEN);
-	ct_manage_begin(&managed, relid, AccessShareLock);
-	strlcpy(schema, NameStr(managed.table->schema), NAMEDATALEN);
-	ct_manage_end(&managed);
-	return schema;
 }
 
 PG_FUNCTION_INFO_V1(contacts_tier_repair);
@@ -136,9 +128,11 @@ contacts_tier_repair(PG_FUNCTION_ARGS)
 	{
 		char	   *schema;
 
-		if (PG_ARGISNULL(0) && !object_ownercheck(RelationRelationId, lfirst_oid(cell), GetUserId()))
+		if (!PG_ARGISNULL(0))
+			ct_check_owner(lfirst_oid(cell));
+		else if (!object_ownercheck(RelationRelationId, lfirst_oid(cell), GetUserId()))
 			continue;
-		schema = companion_schema_of(lfirst_oid(cell));
+		schema = ct_companion_schema(lfirst_oid(cell));
 		if (list_member(done, makeString(schema)))
 			continue;
 		done = lappend(done, makeString(schema));

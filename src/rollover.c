@@ -95,14 +95,20 @@ open_group(const TableGroup *group)
 
 	for (int i = 0; i < group->ntables; i++)
 		ct_manage_begin(&tables[i], group->relids[i], RowExclusiveLock);
+	/* what would be deferred to the commit would run as the caller there */
+	if (group->run->commits)
+		ct_executef("SET CONSTRAINTS ALL IMMEDIATE");
 	return tables;
 }
 
 static void
 close_group(const TableGroup *group, CtManaged *tables)
 {
+	/* nor is anything left to be counted there */
+	ct_delta_apply(0);
 	for (int i = group->ntables - 1; i >= 0; i--)
 		ct_manage_end(&tables[i]);
+	pfree(tables);
 }
 
 /*
@@ -137,13 +143,13 @@ run_step(Run *run, void (*step) (void *), void *arg, const char *what)
 		error = CopyErrorData();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
-		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED ||
-			ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
+		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
 			ReThrowError(error);
 		ereport(WARNING,
 				(errcode(error->sqlerrcode),
 				 errmsg("rollover of %s failed: %s", what, error->message),
-				 error->detail != NULL ? errdetail("%s", error->detail) : 0));
+				 error->detail != NULL ? errdetail_internal("%s", error->detail) : 0,
+				 error->hint != NULL ? errhint("%s", error->hint) : 0));
 		FreeErrorData(error);
 		run->failures++;
 		done = false;
@@ -157,7 +163,7 @@ run_step(Run *run, void (*step) (void *), void *arg, const char *what)
 
 /*
  * Step: mark the accounts that are due as to be done by this run, and list them
- * in the order in which they came due.
+ * in the order in which they came due.  Also give new partitions what they lack.
  */
 static void
 mark_due_accounts(void *arg)
@@ -179,7 +185,7 @@ mark_due_accounts(void *arg)
 	ct_execute(psprintf("WITH due AS (SELECT account FROM %1$s." CT_ACCOUNT_TABLE
 						"  WHERE next_update_at <= $2%3$s ORDER BY account FOR NO KEY UPDATE)"
 						" UPDATE %1$s." CT_ACCOUNT_TABLE " a"
-						" SET rollover_run = $1, rollover_started_at = $2, rollover_contacts = 0"
+						" SET rollover_run = $1, rollover_started_at = $2"
 						" FROM due WHERE a.account %2$s due.account",
 						schema, tables[0].equals, only),
 			   2, types, values, NULL);
@@ -194,6 +200,8 @@ mark_due_accounts(void *arg)
 		group->accounts = lappend(group->accounts, pstrdup(account));
 		MemoryContextSwitchTo(old);
 	}
+	for (int i = 0; i < group->ntables; i++)
+		ct_add_partition_triggers(group->relids[i]);
 	close_group(group, tables);
 }
 
@@ -281,7 +289,7 @@ flagged_contacts(const CtManaged *managed)
 	StringInfoData buf;
 
 	initStringInfo(&buf);
-	appendStringInfo(&buf, "%s AND (%s < $2 OR %s IS NULL)",
+	appendStringInfo(&buf, "%s AND (%s OPERATOR(pg_catalog.<) $2 OR %s IS NULL)",
 					 ct_table_column(table, CT_ARG_UNTIL), updated_at, updated_at);
 	if (AttributeNumberIsValid(table->attno[CT_ARG_ACCOUNT]))
 		appendStringInfo(&buf, " AND %s %s $1", ct_table_column(table, CT_ARG_ACCOUNT), managed->equals);
@@ -299,7 +307,7 @@ end_of_batch(const Step *step, const CtManaged *managed, const char *columns, co
 	Oid			types[] = {managed->table->account_type, TIMESTAMPTZOID};
 	Datum		values[] = {step->account, TimestampTzGetDatum(work->due)};
 	const char *behind = work->position == NULL ? "" :
-		psprintf(" AND (%s) > (%s)", columns, work->position);
+		psprintf(" AND ROW(%s) OPERATOR(pg_catalog.>) ROW(%s)", columns, work->position);
 
 	if (ct_execute(psprintf("SELECT concat_ws(', ', %s) FROM %s WHERE %s%s ORDER BY %s OFFSET %d LIMIT 1",
 							literals, ct_qualified_name(managed->rel), flagged_contacts(managed),
@@ -340,7 +348,8 @@ demote_contacts(const Step *step, const CtManaged *managed, const char *conditio
 	PG_TRY();
 	{
 		ct_trusted_depth = ct_trigger_depth() + 1;
-		count = (int64) ct_execute(command, lengthof(types), types, values, NULL);
+		count = (int64) ct_execute_as_application(&step->tables[0].identity, command,
+												  lengthof(types), types, values);
 	}
 	PG_FINALLY();
 	{
@@ -348,6 +357,20 @@ demote_contacts(const Step *step, const CtManaged *managed, const char *conditio
 	}
 	PG_END_TRY();
 	return count;
+}
+
+/*
+ * Lock the flagged contacts of a table.
+ */
+static void
+lock_contacts(const Step *step, const CtManaged *managed)
+{
+	Oid			types[] = {managed->table->account_type, TIMESTAMPTZOID};
+	Datum		values[] = {step->account, TimestampTzGetDatum(step->work->due)};
+
+	ct_execute(psprintf("SELECT count(*) FROM (SELECT FROM %s WHERE %s FOR NO KEY UPDATE) c",
+						ct_qualified_name(managed->rel), flagged_contacts(managed)),
+			   2, types, values, NULL);
 }
 
 /*
@@ -371,12 +394,16 @@ demote_batch(Step *step)
 
 		if (end == NULL)
 			continue;
-		behind = work->position == NULL ? "" : psprintf(" AND (%s) > (%s)", columns, work->position);
+		behind = work->position == NULL ? "" :
+			psprintf(" AND ROW(%s) OPERATOR(pg_catalog.>) ROW(%s)", columns, work->position);
 		values[1] = Int64GetDatum(demote_contacts(step, managed,
-												  psprintf("%s AND (%s) <= (%s)", behind, columns, end)));
+												  psprintf("%s AND ROW(%s) OPERATOR(pg_catalog.<=) ROW(%s)",
+														   behind, columns, end)));
 		ct_execute(psprintf("UPDATE %s." CT_ACCOUNT_TABLE " SET rollover_contacts = rollover_contacts + $2"
 							" WHERE account %s $1", managed->schema, managed->equals),
 				   2, types, values, NULL);
+		if (work->position != NULL)
+			pfree(work->position);
 		work->position = MemoryContextStrdup(work->run->context, end);
 		return true;
 	}
@@ -397,6 +424,9 @@ advance(Step *step)
 	};
 	int64		count = 0;
 
+	/* contacts of all tables before the counter, which the first UPDATE locks */
+	for (int i = 1; i < work->group->ntables; i++)
+		lock_contacts(step, &step->tables[i]);
 	for (int i = 0; i < work->group->ntables; i++)
 		count += demote_contacts(step, &step->tables[i], "");
 	ct_counter_freeze(first->table, step->account);
@@ -545,7 +575,7 @@ PG_FUNCTION_INFO_V1(contacts_tier_rollover);
  *
  * Locks: for a step, the table as an UPDATE does, its contacts, the counter row
  * and last the account row.  Errors: 22023 (batch size), 42501, 55000 (not
- * attached), and the first error's code when accounts failed.
+ * attached, or accounts failed).
  */
 Datum
 contacts_tier_rollover(PG_FUNCTION_ARGS)

@@ -34,7 +34,6 @@
 #include "storage/bufmgr.h"
 #include "storage/proc.h"
 #include "utils/builtins.h"
-#include "utils/datum.h"
 #include "utils/fmgroids.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
@@ -202,7 +201,7 @@ find_counter_table(Relation rel, const CtTable *table)
 		return counter;
 
 	counter->valid = false;
-	counter->table = *table;
+	ct_table_copy(&counter->table, table, CacheMemoryContext);
 	counter->direct = is_direct(rel, table, counter);
 	forget_slots(counter);
 	counter->valid = true;
@@ -306,13 +305,7 @@ ct_slots_remember(CtCounter *counter, const CtSlots *slots)
 	Remembered *known = memory_insert(info->memory, slots->account, &found);
 
 	if (!found)
-	{
-		MemoryContext old = MemoryContextSwitchTo(info->context);
-
-		known->account = datumCopy(slots->account, info->table.account_typbyval,
-								   info->table.account_typlen);
-		MemoryContextSwitchTo(old);
-	}
+		known->account = ct_account_copy(&info->table, slots->account, info->context);
 	known->slots = *slots;
 }
 

@@ -13,7 +13,6 @@
 
 #include "access/xact.h"
 #include "utils/builtins.h"
-#include "utils/datum.h"
 #include "utils/memutils.h"
 
 #include "contacts_tier.h"
@@ -70,7 +69,7 @@ keep_answers_for(const CtTable *table, const char *source_type)
 	ct_source_forget();
 	context = AllocSetContextCreate(TopTransactionContext, "contacts_tier defaults",
 									ALLOCSET_SMALL_SIZES);
-	kept_table = *table;
+	ct_table_copy(&kept_table, table, context);
 	kept_source_type = MemoryContextStrdup(context, source_type);
 	kept = defaults_create(context, 16, &kept_table);
 	kept_context = context;
@@ -112,14 +111,10 @@ ct_source_default(const CtTable *table, Datum account, const char *source_type)
 		return entry->marketing;
 
 	marketing = ask_default(table, account, source_type);
+	keep_answers_for(table, source_type);	/* the question may have run code */
 	entry = defaults_insert(kept, account, &found);
 	if (!found)
-	{
-		MemoryContext old = MemoryContextSwitchTo(kept_context);
-
-		entry->account = datumCopy(account, table->account_typbyval, table->account_typlen);
-		MemoryContextSwitchTo(old);
-	}
+		entry->account = ct_account_copy(table, account, kept_context);
 	entry->marketing = marketing;
 	return marketing;
 }

@@ -12,6 +12,7 @@
  */
 #include "postgres.h"
 
+#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -36,6 +37,14 @@ ct_act_as_owner(Oid owner, CtIdentity *saved)
 						   SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
 }
 
+/* Set a setting until the identity is given back. */
+static void
+set_for_now(const char *name, const char *value)
+{
+	(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
+							 true, 0, false);
+}
+
 /*
  * Act as the owner of a contacts table in a managing function, which runs DDL
  * and may fire what the owner has put on the table: with a safe search_path
@@ -52,10 +61,12 @@ ct_manage_as_owner(Oid owner, CtIdentity *saved)
 	if (saved->userid != owner)
 		context |= SECURITY_RESTRICTED_OPERATION;
 	SetUserIdAndSecContext(owner, saved->sec_context | context);
+	saved->search_path = pstrdup(namespace_search_path);
 	saved->guc_level = NewGUCNestLevel();
-	(void) set_config_option("search_path", "pg_catalog, pg_temp",
-							 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
-							 true, 0, false);
+	set_for_now("search_path", "pg_catalog, pg_temp");
+	/* values are compared as text here and there: let none be lost */
+	set_for_now("extra_float_digits", "1");
+	set_for_now("DateStyle", "ISO, YMD");
 }
 
 /*
@@ -91,6 +102,24 @@ ct_execute(const char *command, int nargs, Oid *types, Datum *values, const char
 	if (result < 0)
 		elog(ERROR, "SPI failed on \"%s\": %s", command, SPI_result_code_string(result));
 	return SPI_processed;
+}
+
+/*
+ * The same for a statement that writes contacts, and so fires triggers of the
+ * application: under the search_path of the caller, which they may rely on.
+ * The statement itself must qualify every name and operator.
+ */
+uint64
+ct_execute_as_application(const CtIdentity *caller, const char *command,
+						  int nargs, Oid *types, Datum *values)
+{
+	int			level = NewGUCNestLevel();
+	uint64		count;
+
+	set_for_now("search_path", caller->search_path);
+	count = ct_execute(command, nargs, types, values, NULL);
+	AtEOXact_GUC(false, level);
+	return count;
 }
 
 /*
@@ -134,6 +163,19 @@ ct_executef(const char *format,...)
 		enlargeStringInfo(&buf, needed);
 	}
 	return ct_execute(buf.data, 0, NULL, NULL, NULL);
+}
+
+/*
+ * Run a query that only reads, by the snapshot of the statement that asks.
+ */
+uint64
+ct_query(const char *query)
+{
+	int			result = SPI_execute(query, true, 0);
+
+	if (result < 0)
+		elog(ERROR, "SPI failed on \"%s\": %s", query, SPI_result_code_string(result));
+	return SPI_processed;
 }
 
 /*

@@ -265,6 +265,10 @@ check_thresholds(ArrayType *thresholds)
 	int			count;
 	int			last = 0;
 
+	if (ARR_NDIM(thresholds) > 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("thresholds must be a one-dimensional array")));
 	deconstruct_array(thresholds, INT4OID, sizeof(int32), true, TYPALIGN_INT, &values, &nulls, &count);
 	for (int i = 0; i < count; i++)
 	{
@@ -305,16 +309,16 @@ check_source_defaults(Datum source_defaults)
 }
 
 /*
- * Write the policy.  A new time zone moves the dates that are not due yet.
+ * Write the policy.  In a new time zone the next dates stay the same days.
  */
 static void
 update_policy(const CtManaged *managed, FunctionCallInfo fcinfo, Datum account)
 {
 	Oid			types[] = {
-		managed->table->account_type, TEXTOID, INT8OID, INT4ARRAYOID, JSONBOID, TEXTOID, TIMESTAMPTZOID
+		managed->table->account_type, TEXTOID, INT8OID, INT4ARRAYOID, JSONBOID, TEXTOID
 	};
 	Datum		values[lengthof(types)] = {account};
-	char		nulls[lengthof(types) + 1] = "       ";
+	char		nulls[lengthof(types) + 1] = "      ";
 
 	for (int i = POL_ON_EXCEED; i <= POL_TIME_ZONE; i++)
 	{
@@ -323,7 +327,6 @@ update_policy(const CtManaged *managed, FunctionCallInfo fcinfo, Datum account)
 	}
 	if (!PG_ARGISNULL(POL_ON_EXCEED))
 		values[POL_ON_EXCEED - 1] = CStringGetTextDatum(enum_label(PG_GETARG_OID(POL_ON_EXCEED)));
-	values[6] = TimestampTzGetDatum(ct_now());
 
 	if (ct_execute(psprintf("UPDATE %s." CT_ACCOUNT_TABLE " a SET"
 							" on_exceed = coalesce($2::contacts_tier.exceed_policy, on_exceed),"
@@ -331,10 +334,10 @@ update_policy(const CtManaged *managed, FunctionCallInfo fcinfo, Datum account)
 							" thresholds = coalesce($4, thresholds),"
 							" source_defaults = coalesce($5, source_defaults),"
 							" time_zone = coalesce($6, time_zone),"
-							" next_update_at = CASE WHEN $6 IS NULL OR next_update_at <= $7 THEN next_update_at"
-							"  ELSE contacts_tier.next_update_date(anchor, billing_cycle, $6, $7) END,"
-							" renews_at = CASE WHEN $6 IS NULL OR renews_at <= $7 THEN renews_at"
-							"  ELSE contacts_tier.next_renewal_date(anchor, billing_cycle, $6, $7) END"
+							" next_update_at = contacts_tier.local_midnight(next_update_at AT TIME ZONE time_zone,"
+							"  coalesce($6, time_zone)),"
+							" renews_at = contacts_tier.local_midnight(renews_at AT TIME ZONE time_zone,"
+							"  coalesce($6, time_zone))"
 							" WHERE account %s $1",
 							managed->schema, managed->equals),
 				   lengthof(types), types, values, nulls) == 0)

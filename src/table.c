@@ -23,6 +23,7 @@
 #include "catalog/pg_type.h"
 #include "commands/defrem.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -115,7 +116,7 @@ resolve_column(Relation rel, const char *column, Oid type)
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
 				 errmsg("column \"%s\" of attached table \"%s\" does not exist",
 						column, RelationGetRelationName(rel)),
-				 errhint("If it was renamed, rename it back, or detach the table and attach it with the new name in \"columns\"."),
+				 errhint("If it was renamed, rename it back; then detach the table and attach it with the new name in \"columns\"."),
 				 errtable(rel)));
 	if (OidIsValid(type) && TupleDescAttr(RelationGetDescr(rel), attno - 1)->atttypid != type)
 		ereport(ERROR,
@@ -169,13 +170,14 @@ resolve_account_type(CtTable *table, Relation rel)
 /*
  * The trigger arguments as attach() knows them: what is not given at the end is
  * a column of the default name.  Short argument lists are worth it, since the
- * executor copies them for each statement.
+ * executor copies them for each statement.  The result is palloc'd: what was
+ * given may belong to a relcache entry that is about to be rebuilt.
  */
 void
 ct_complete_args(int nargs, char **given, char *args[CT_NARGS])
 {
 	for (int i = 0; i < CT_NARGS; i++)
-		args[i] = i < nargs ? given[i] : unconstify(char *, ct_default_columns[i]);
+		args[i] = pstrdup(i < nargs ? given[i] : ct_default_columns[i]);
 }
 
 static void
@@ -282,6 +284,33 @@ ct_table_column(const CtTable *table, CtTriggerArg which)
 }
 
 /*
+ * A copy that stays as it is when the table changes, for whoever keeps values
+ * of the account's type.
+ */
+void
+ct_table_copy(CtTable *copy, const CtTable *table, MemoryContext context)
+{
+	*copy = *table;
+	fmgr_info_copy(&copy->account_cmp, unconstify(FmgrInfo *, &table->account_cmp), context);
+	fmgr_info_copy(&copy->account_hash, unconstify(FmgrInfo *, &table->account_hash), context);
+}
+
+/*
+ * A copy of an account that depends on nothing, not even on a TOAST table.
+ */
+Datum
+ct_account_copy(const CtTable *table, Datum account, MemoryContext context)
+{
+	MemoryContext old = MemoryContextSwitchTo(context);
+	Datum		copy = table->account_typlen == -1 ?
+		PointerGetDatum(PG_DETOAST_DATUM_COPY(account)) :
+		datumCopy(account, table->account_typbyval, table->account_typlen);
+
+	MemoryContextSwitchTo(old);
+	return copy;
+}
+
+/*
  * Accounts as keys of hash tables, equal where the primary keys of the companion
  * tables find them equal, and in the order of these.
  */
@@ -326,23 +355,4 @@ ct_quoted_operator(Oid operator)
 					  NameStr(form->oprname));
 	ReleaseSysCache(tuple);
 	return result;
-}
-
-PG_FUNCTION_INFO_V1(contacts_tier_equality_operator);
-
-/*
- * equality_operator(regtype) text: ct_quoted_operator() for the parts that are
- * written in SQL
- */
-Datum
-contacts_tier_equality_operator(PG_FUNCTION_ARGS)
-{
-	TypeCacheEntry *type = lookup_type_cache(PG_GETARG_OID(0), TYPECACHE_EQ_OPR);
-
-	if (!OidIsValid(type->eq_opr))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_FUNCTION),
-				 errmsg("could not identify an equality operator for type %s",
-						format_type_be(type->type_id))));
-	PG_RETURN_TEXT_P(cstring_to_text(ct_quoted_operator(type->eq_opr)));
 }

@@ -78,11 +78,12 @@ needs_mending(const CtTable *table, TriggerData *trigdata)
 
 	old = ct_contact_status(table, trigdata->tg_trigslot);
 	new = ct_contact_status(table, trigdata->tg_newslot);
+	if (!ct_contact_is_legal(table, trigdata->tg_newslot))
+		return true;
 	if (ct_status_equal(old, new))
 		return false;
 	updated_at = slot_getattr(trigdata->tg_newslot, table->attno[CT_ARG_UPDATED_AT], &isnull);
-	return !ct_contact_is_legal(table, trigdata->tg_newslot) ||
-		(old.marketing && !new.marketing) ||
+	return (old.marketing && !new.marketing) ||
 		isnull || DatumGetTimestampTz(updated_at) != ct_now();
 }
 
@@ -92,7 +93,7 @@ mending_statement(const CtTable *table, Relation rel)
 {
 	return psprintf("UPDATE ONLY %s SET %s = CASE WHEN $2 THEN 'marketing'::contacts_tier.marketing_status"
 					" ELSE 'non_marketing'::contacts_tier.marketing_status END,"
-					" %s = nullif($3, false), %s = $4, %s = $5, %s = $6"
+					" %s = CASE WHEN $3 THEN true END, %s = $4, %s = $5, %s = $6"
 					" WHERE ctid OPERATOR(pg_catalog.=) $1",
 					ct_qualified_name(rel),
 					ct_table_column(table, CT_ARG_STATUS),
@@ -191,7 +192,7 @@ contacts_tier_apply_counts(PG_FUNCTION_ARGS)
 /*
  * Take a table that is going to be truncated off the counters.  A partition has
  * its own trigger, which fires for TRUNCATE of the root too; one that was made
- * after attach() has none, and its contacts are taken off by the root.
+ * after attach() has none, and its contacts are taken off by the root's.
  */
 static void
 uncount_relation(Relation rel, const CtTable *table)
@@ -242,9 +243,13 @@ contacts_tier_count_truncate(PG_FUNCTION_ARGS)
 	Relation	rel = trigdata->tg_relation;
 
 	check_trigger(fcinfo, "count_truncate", TRIGGER_EVENT_BEFORE);
+	/* a former partition keeps this trigger, and is not counted any more */
+	if (ct_find_trigger(rel, CT_TRIGGER_STATUS) == NULL)
+		return PointerGetDatum(NULL);
+	ct_delta_apply(ct_trigger_depth());
 	if (rel->rd_rel->relkind == RELKIND_RELATION)
 		uncount_relation(rel, table);
-	else
+	else if (!rel->rd_rel->relispartition)
 		uncount_new_partitions(trigdata);
 	return PointerGetDatum(NULL);
 }

@@ -68,11 +68,10 @@ new_contact(const CtTable *table, TupleTableSlot *slot)
 			ct_source_default(table, account, contact.source_type);
 	}
 	contact.status = ct_status_on_insert(contact.status, default_marketing);
-	if (!contact.updated_at_given)
-	{
+	/* no time to come, or a flag would outlive its update date */
+	if (!contact.updated_at_given || contact.updated_at > ct_now())
 		contact.updated_at = ct_now();
-		contact.updated_at_given = true;
-	}
+	contact.updated_at_given = true;
 	return contact;
 }
 
@@ -183,6 +182,24 @@ update_contact(const CtTable *table, TriggerData *trigdata)
 							trigdata->tg_newtuple, &contact);
 }
 
+/*
+ * A row that the extension writes itself is stored as it is, unless a trigger of
+ * the application made something of it that is not allowed (S3).
+ */
+static HeapTuple
+trusted_contact(const CtTable *table, TriggerData *trigdata, HeapTuple row)
+{
+	TupleTableSlot *slot = TRIGGER_FIRED_BY_INSERT(trigdata->tg_event) ?
+		trigdata->tg_trigslot : trigdata->tg_newslot;
+	CtContact	contact;
+
+	if (ct_contact_is_legal(table, slot))
+		return row;
+	contact = ct_contact_read(table, slot);
+	contact.status = ct_status_on_insert(contact.status, false);
+	return ct_contact_write(table, RelationGetDescr(trigdata->tg_relation), row, &contact);
+}
+
 PG_FUNCTION_INFO_V1(contacts_tier_maintain_status);
 
 /*
@@ -207,7 +224,7 @@ contacts_tier_maintain_status(PG_FUNCTION_ARGS)
 						"maintain_status")));
 
 	if (ct_trusted_depth > 0 && ct_trusted_depth == ct_trigger_depth())
-		return PointerGetDatum(row);
+		return PointerGetDatum(trusted_contact(table, trigdata, row));
 	return PointerGetDatum(is_insert ? insert_contact(table, trigdata) :
 						   update_contact(table, trigdata));
 }

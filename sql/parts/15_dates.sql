@@ -6,9 +6,12 @@
 
 CREATE FUNCTION contacts_tier.local_midnight(day timestamp, time_zone text) RETURNS timestamptz
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN date_trunc('day', day) AT TIME ZONE time_zone;
+RETURN (
+    SELECT CASE WHEN (t - interval '1 hour') AT TIME ZONE time_zone = midnight THEN t - interval '1 hour' ELSE t END
+    FROM (SELECT date_trunc('day', day), date_trunc('day', day) AT TIME ZONE time_zone) AS m (midnight, t)
+);
 COMMENT ON FUNCTION contacts_tier.local_midnight(timestamp, text) IS
-'00:00 of a day in a time zone; where a change of clocks skips 00:00, the first instant after it';
+'00:00 of a day in a time zone; where a change of clocks skips 00:00, the first instant after it, and where it makes 00:00 come twice, the first';
 
 CREATE FUNCTION contacts_tier.clock() RETURNS timestamptz
 LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'contacts_tier_clock';

@@ -16,7 +16,7 @@ SELECT pg_catalog.pg_extension_config_dump('contacts_tier.plan', '');
 CREATE TABLE contacts_tier.tier (
     plan          text NOT NULL REFERENCES contacts_tier.plan (name) ON DELETE CASCADE,
     contact_limit bigint NOT NULL CONSTRAINT tier_contact_limit_positive CHECK (contact_limit > 0),
-    monthly_price numeric CONSTRAINT tier_monthly_price_not_negative CHECK (monthly_price >= 0),
+    monthly_price numeric CONSTRAINT tier_monthly_price_valid CHECK (monthly_price >= 0 AND monthly_price < 'infinity'),
     PRIMARY KEY (plan, contact_limit)
 );
 COMMENT ON TABLE contacts_tier.tier IS 'tiers of a plan: how many marketing contacts they hold, and their price';
@@ -107,6 +107,9 @@ BEGIN
             USING MESSAGE = format('plan "%s" has no tiers', create_plan.plan),
                   HINT = 'Give its contact limits, or marketing_contacts => false for a plan without marketing contacts.';
     END IF;
+    IF array_ndims(limits) > 1 OR array_ndims(create_plan.monthly_prices) > 1 THEN
+        RAISE invalid_parameter_value USING MESSAGE = 'contact limits and monthly prices must be one-dimensional arrays';
+    END IF;
     IF EXISTS (SELECT FROM unnest(limits) WITH ORDINALITY AS l (contact_limit, i)
                WHERE coalesce(l.contact_limit, 0) <= coalesce(limits[i - 1], 0)) THEN
         RAISE invalid_parameter_value
@@ -119,8 +122,8 @@ BEGIN
                   DETAIL = format('There are %s limits and %s prices.',
                                   cardinality(limits), cardinality(create_plan.monthly_prices));
     END IF;
-    IF EXISTS (SELECT FROM unnest(create_plan.monthly_prices) AS p (price) WHERE (p.price >= 0) IS NOT TRUE) THEN
-        RAISE invalid_parameter_value USING MESSAGE = 'monthly prices must not be null or negative';
+    IF EXISTS (SELECT FROM unnest(create_plan.monthly_prices) AS p (price) WHERE (p.price >= 0 AND p.price < 'infinity') IS NOT TRUE) THEN
+        RAISE invalid_parameter_value USING MESSAGE = 'monthly prices must be finite and not negative';
     END IF;
     INSERT INTO contacts_tier.plan (name, currency, marketing_contacts)
     VALUES (create_plan.plan, create_plan.currency, create_plan.marketing_contacts);

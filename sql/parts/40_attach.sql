@@ -105,38 +105,3 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'contacts_tier_detach';
 COMMENT ON FUNCTION contacts_tier.detach(regclass, boolean) IS
 'takes a table off management and its contacts off the counters; the companion tables stay, as history';
 
-CREATE FUNCTION contacts_tier.equality_operator(type regtype) RETURNS text
-LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'contacts_tier_equality_operator';
-COMMENT ON FUNCTION contacts_tier.equality_operator(regtype) IS
-'the operator by which a primary key of the type tells values apart, as it can be written under any search_path';
-
-CREATE FUNCTION contacts_tier.companions(INOUT contacts regclass DEFAULT NULL,
-                                         OUT schema text, OUT account_type text, OUT equals text)
-RETURNS SETOF record
-LANGUAGE plpgsql STABLE ROWS 10
-SET search_path = pg_catalog
-AS $$
-BEGIN
-    IF companions.contacts IS NOT NULL
-       AND NOT EXISTS (SELECT FROM contacts_tier.attached() a WHERE a.contacts = companions.contacts) THEN
-        RAISE object_not_in_prerequisite_state
-            USING MESSAGE = format('table "%s" is not attached', companions.contacts),
-                  HINT = 'Put it under management by contacts_tier.attach().';
-    END IF;
-    RETURN QUERY
-        SELECT DISTINCT ON (a.companion_schema)
-               a.contacts, quote_ident(a.companion_schema), format_type(t.oid, NULL),
-               contacts_tier.equality_operator(t.oid)
-        FROM contacts_tier.attached() a
-        JOIN pg_namespace n ON n.nspname = a.companion_schema
-        JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = 'contacts_tier_account'
-        JOIN pg_attribute k ON k.attrelid = c.oid AND k.attname = 'account'
-        JOIN pg_type t ON t.oid = k.atttypid
-        WHERE a.contacts = companions.contacts
-           OR companions.contacts IS NULL AND has_table_privilege(c.oid, 'SELECT')
-        ORDER BY a.companion_schema, a.contacts::text;
-END
-$$;
-COMMENT ON FUNCTION contacts_tier.companions(regclass) IS
-'the companion tables of an attached table, or, for null, all that the caller may read, each set once: their schema, quoted, and how accounts are written and compared in them';
-

@@ -29,25 +29,7 @@ COMMENT ON FUNCTION contacts_tier.set_policy(regclass, text, contacts_tier.excee
 'changes the policy of an account; what is NULL stays as it is';
 
 CREATE FUNCTION contacts_tier.has_access(contacts regclass, account text) RETURNS boolean
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    companion record;
-    access    boolean;
-BEGIN
-    IF has_access.contacts IS NULL THEN
-        RAISE null_value_not_allowed USING MESSAGE = 'argument "contacts" must not be null';
-    END IF;
-    SELECT * INTO companion FROM contacts_tier.companions(has_access.contacts);
-    EXECUTE format('SELECT EXISTS (SELECT FROM %s.contacts_tier_account a'
-                   ' JOIN contacts_tier.plan p ON p.name = a.plan'
-                   ' WHERE a.account %s $1::%s AND p.marketing_contacts)',
-                   companion.schema, companion.equals, companion.account_type)
-        INTO access USING has_access.account;
-    RETURN access;
-END
-$$;
+LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'contacts_tier_has_access';
 COMMENT ON FUNCTION contacts_tier.has_access(regclass, text) IS
 'whether the subscription of an account includes marketing contacts; false without a subscription';
 

@@ -19,46 +19,7 @@ CREATE FUNCTION contacts_tier.rollover_progress(OUT contacts regclass,
                                                 OUT contacts_done bigint,
                                                 OUT contacts_to_do bigint)
 RETURNS SETOF record
-LANGUAGE plpgsql STABLE ROWS 100
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    companion record;
-BEGIN
-    FOR companion IN SELECT * FROM contacts_tier.companions() LOOP
-        RETURN QUERY EXECUTE format($sql$
-            WITH done AS (
-                SELECT (l.details->>'run')::uuid AS run,
-                       min((l.details->>'started_at')::timestamptz) AS started_at,
-                       max(l.recorded_at) AS finished_at,
-                       count(DISTINCT l.account) AS accounts,
-                       sum(l.contacts)::bigint AS contacts
-                FROM %1$s.contacts_tier_ledger l
-                WHERE l.event = 'rollover'
-                GROUP BY 1
-            ), to_do AS (
-                SELECT a.rollover_run AS run,
-                       min(a.rollover_started_at) AS started_at,
-                       count(*) AS accounts,
-                       sum(a.rollover_contacts)::bigint AS contacts_done,
-                       sum((SELECT sum(c.pending) FROM %1$s.contacts_tier_counter c
-                            WHERE c.account %2$s a.account))::bigint AS contacts
-                FROM %1$s.contacts_tier_account a
-                WHERE a.rollover_run IS NOT NULL
-                GROUP BY 1
-            )
-            SELECT $1, run, t.run IS NOT NULL,
-                   least(d.started_at, t.started_at),
-                   CASE WHEN t.run IS NULL THEN d.finished_at END,
-                   coalesce(d.accounts, 0), coalesce(t.accounts, 0),
-                   coalesce(d.contacts, 0) + coalesce(t.contacts_done, 0), coalesce(t.contacts, 0)
-            FROM done d FULL JOIN to_do t USING (run)
-            ORDER BY 4, run
-            $sql$, companion.schema, companion.equals)
-        USING companion.contacts;
-    END LOOP;
-END
-$$;
+LANGUAGE c STABLE ROWS 100 AS 'MODULE_PATHNAME', 'contacts_tier_rollover_progress';
 COMMENT ON FUNCTION contacts_tier.rollover_progress() IS
 'runs of rollover, in progress and past: accounts and contacts done and to do; what a broken-off run left to do goes to the next one';
 
@@ -85,7 +46,7 @@ AS $$
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_extension e WHERE e.extname = 'pg_cron')
        OR NOT EXISTS (SELECT FROM cron.job j
-                      WHERE j.jobname = 'contacts_tier rollover' AND j.username = session_user) THEN
+                      WHERE j.jobname = 'contacts_tier rollover' AND j.username = current_user) THEN
         RETURN false;
     END IF;
     RETURN cron.unschedule('contacts_tier rollover');

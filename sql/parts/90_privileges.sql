@@ -7,7 +7,7 @@
 GRANT USAGE ON SCHEMA contacts_tier TO PUBLIC;
 GRANT SELECT ON contacts_tier.plan, contacts_tier.tier, contacts_tier.source_type, contacts_tier.tool TO PUBLIC;
 GRANT SELECT, INSERT, UPDATE, DELETE
-    ON contacts_tier.plan, contacts_tier.tier, contacts_tier.source_type, contacts_tier.tool TO @extowner@;
+    ON contacts_tier.plan, contacts_tier.tier, contacts_tier.source_type, contacts_tier.tool TO @extowner@ WITH GRANT OPTION;
 
 REVOKE ALL ON FUNCTION contacts_tier.create_plan(text, bigint[], numeric[], text, boolean) FROM PUBLIC;
 REVOKE ALL ON FUNCTION contacts_tier.attach(regclass, name, jsonb) FROM PUBLIC;
@@ -27,5 +27,5 @@ GRANT EXECUTE ON FUNCTION
     contacts_tier.schedule_rollover(text),
     contacts_tier.unschedule_rollover(),
     contacts_tier.repair(regclass)
-    TO @extowner@;
-GRANT EXECUTE ON PROCEDURE contacts_tier.rollover(regclass, text, integer) TO @extowner@;
+    TO @extowner@ WITH GRANT OPTION;
+GRANT EXECUTE ON PROCEDURE contacts_tier.rollover(regclass, text, integer) TO @extowner@ WITH GRANT OPTION;

@@ -1,0 +1,260 @@
+/*-------------------------------------------------------------------------
+ *
+ * report.c
+ *	  Functions that only read: usage(), verify(), rollover_progress() and
+ *	  has_access().
+ *
+ * Who may SELECT from the companion tables (and, for verify(), from the contacts
+ * themselves) may ask.  The statements run as the owner of the tables all the
+ * same, security-restricted: the types, casts and policies that they meet are
+ * the owner's, and must not run with the rights of a mightier caller.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rls.h"
+
+#include "contacts_tier.h"
+
+/* A report over the tables that share one set of companion tables */
+typedef struct Report
+{
+	const CtManaged *table;		/* the one asked for, or the first of them */
+	List	   *relids;			/* all of them, ascending */
+	const char *account;		/* only this, as text; NULL for all */
+	ReturnSetInfo *result;
+} Report;
+
+/* The statement of a report; its first column is the table as regclass */
+typedef char *(*ReportQuery) (const Report *report);
+
+/*
+ * May the caller read a relation, and all rows of it?  With "missing_ok" says so
+ * by its result, else by an error: 42501.
+ */
+static bool
+may_read(Oid relid, bool missing_ok)
+{
+	AclResult	result = pg_class_aclcheck(relid, GetUserId(), ACL_SELECT);
+
+	if (result != ACLCHECK_OK && !missing_ok)
+		aclcheck_error(result, get_relkind_objtype(get_rel_relkind(relid)), get_rel_name(relid));
+	if (result != ACLCHECK_OK)
+		return false;
+	if (object_ownercheck(RelationRelationId, relid, GetUserId()) ||
+		check_enable_rls(relid, InvalidOid, true) != RLS_ENABLED)
+		return true;
+	if (!missing_ok)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("row-level security hides rows of table \"%s\" from role \"%s\"",
+						get_rel_name(relid), GetUserNameFromId(GetUserId(), false)),
+				 errhint("Query the companion tables directly, or ask as a role that bypasses row-level security.")));
+	return false;
+}
+
+static bool
+may_report(const char *schema, List *relids, bool with_contacts, bool missing_ok)
+{
+	Oid			namespace = get_namespace_oid(schema, false);
+	ListCell   *cell;
+
+	for (int i = 0; i < CT_NCOMPANIONS; i++)
+		if (!may_read(get_relname_relid(ct_companion_names[i], namespace), missing_ok))
+			return false;
+	foreach(cell, with_contacts ? relids : NIL)
+		if (!may_read(lfirst_oid(cell), missing_ok))
+		return false;
+	return true;
+}
+
+/*
+ * Run the report over one set of companion tables, as their owner.
+ */
+static void
+report_companions(Report *report, Oid relid, ReportQuery query)
+{
+	CtManaged	managed;
+	uint64		count;
+
+	ct_read_begin(&managed, relid);
+	report->table = &managed;
+	count = ct_query(query(report));
+	for (uint64 i = 0; i < count; i++)
+		tuplestore_puttuple(report->result->setResult, SPI_tuptable->vals[i]);
+	ct_manage_end(&managed);
+}
+
+/*
+ * Run a report for a table, or for every set of companion tables that the caller
+ * may read.  Errors: 42501, 55000 where the table is not attached.
+ */
+static void
+run_report(FunctionCallInfo fcinfo, Oid contacts, const char *account,
+		   ReportQuery query, bool with_contacts)
+{
+	List	   *relids = OidIsValid(contacts) ? list_make1_oid(contacts) : ct_attached_tables(NULL);
+	List	   *done = NIL;
+	ListCell   *cell;
+
+	InitMaterializedSRF(fcinfo, 0);
+	foreach(cell, relids)
+	{
+		Report		report = {.account = account,.result = (ReturnSetInfo *) fcinfo->resultinfo};
+		char	   *schema = ct_companion_schema(lfirst_oid(cell));
+
+		if (list_member(done, makeString(schema)))
+			continue;
+		done = lappend(done, makeString(schema));
+		report.relids = ct_attached_tables(schema);
+		if (may_report(schema, report.relids, with_contacts, !OidIsValid(contacts)))
+			report_companions(&report, lfirst_oid(cell), query);
+	}
+}
+
+/* A condition on an account column, where one account is asked for. */
+static char *
+only_account(const Report *report, const char *column)
+{
+	if (report->account == NULL)
+		return "";
+	return psprintf(" WHERE %s %s %s::%s", column, report->table->equals,
+					quote_literal_cstr(report->account), report->table->account_type);
+}
+
+static char *
+usage_query(const Report *report)
+{
+	return psprintf("SELECT %1$u::regclass, coalesce(a.account, c.account)::text, a.plan, a.contact_limit,"
+					" coalesce(c.used, 0), coalesce(c.pending, 0), coalesce(c.used - c.pending, 0),"
+					" greatest(a.contact_limit - coalesce(c.used, 0), 0),"
+					" round(100.0 * coalesce(c.used, 0) / nullif(a.contact_limit, 0), 1),"
+					" CASE WHEN a.contact_limit = 0 THEN NULL"
+					"  WHEN c.used >= a.contact_limit * 0.98 THEN 'banner'"
+					"  WHEN c.used >= a.contact_limit * a.thresholds[1] / 100.0 THEN 'notice' END,"
+					" a.next_update_at, a.renews_at"
+					" FROM (SELECT * FROM %2$s." CT_ACCOUNT_TABLE "%4$s) a"
+					" FULL JOIN (SELECT account, sum(used)::bigint AS used, sum(pending)::bigint AS pending"
+					"  FROM %2$s." CT_COUNTER_TABLE "%4$s GROUP BY account) c ON a.account %3$s c.account"
+					" ORDER BY coalesce(a.account, c.account)",
+					report->table->table->relid, report->table->schema, report->table->equals,
+					only_account(report, "account"));
+}
+
+PG_FUNCTION_INFO_V1(contacts_tier_usage);
+
+/*
+ * usage(contacts regclass, account text): a row for each account
+ *
+ * Reads counters and account rows alone.
+ */
+Datum
+contacts_tier_usage(PG_FUNCTION_ARGS)
+{
+	run_report(fcinfo, PG_ARGISNULL(0) ? InvalidOid : PG_GETARG_OID(0),
+			   PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1)),
+			   usage_query, false);
+	return (Datum) 0;
+}
+
+static char *
+verify_query(const Report *report)
+{
+	return psprintf("SELECT %1$u::regclass, coalesce(c.account, t.account)::text,"
+					" coalesce(c.used, 0), coalesce(t.marketing, 0), coalesce(c.used, 0) - coalesce(t.marketing, 0),"
+					" coalesce(c.pending, 0), coalesce(t.pending, 0)"
+					" FROM (SELECT account, sum(used)::bigint AS used, sum(pending)::bigint AS pending"
+					"  FROM %2$s." CT_COUNTER_TABLE " GROUP BY account) c"
+					" FULL JOIN (%4$s) t ON c.account %3$s t.account"
+					" ORDER BY coalesce(c.account, t.account)",
+					report->table->table->relid, report->table->schema, report->table->equals,
+					ct_recount_query(report->relids));
+}
+
+PG_FUNCTION_INFO_V1(contacts_tier_verify);
+
+/*
+ * verify(contacts regclass): counters of each account against its contacts
+ *
+ * One statement, so one snapshot: exact while others write.
+ */
+Datum
+contacts_tier_verify(PG_FUNCTION_ARGS)
+{
+	run_report(fcinfo, PG_ARGISNULL(0) ? InvalidOid : PG_GETARG_OID(0), NULL, verify_query, true);
+	return (Datum) 0;
+}
+
+static char *
+progress_query(const Report *report)
+{
+	return psprintf("SELECT %1$u::regclass, run, t.run IS NOT NULL, least(d.started_at, t.started_at),"
+					" CASE WHEN t.run IS NULL THEN d.finished_at END,"
+					" coalesce(d.accounts, 0), coalesce(t.accounts, 0),"
+					" coalesce(d.contacts, 0) + coalesce(t.contacts_done, 0), coalesce(t.contacts, 0)"
+					" FROM (SELECT (details->>'run')::uuid AS run, min((details->>'started_at')::timestamptz) AS started_at,"
+					"   max(recorded_at) AS finished_at, count(DISTINCT account) AS accounts,"
+					"   sum(contacts)::bigint AS contacts"
+					"  FROM %2$s." CT_LEDGER_TABLE " WHERE event = 'rollover' GROUP BY 1) d"
+					" FULL JOIN (SELECT a.rollover_run AS run, min(a.rollover_started_at) AS started_at,"
+					"   count(*) AS accounts, sum(a.rollover_contacts)::bigint AS contacts_done,"
+					"   sum((SELECT sum(c.pending) FROM %2$s." CT_COUNTER_TABLE " c"
+					"        WHERE c.account %3$s a.account))::bigint AS contacts"
+					"  FROM %2$s." CT_ACCOUNT_TABLE " a WHERE a.rollover_run IS NOT NULL GROUP BY 1) t USING (run)"
+					" ORDER BY 4, run",
+					report->table->table->relid, report->table->schema, report->table->equals);
+}
+
+PG_FUNCTION_INFO_V1(contacts_tier_rollover_progress);
+
+/*
+ * rollover_progress(): runs of rollover, in progress and past
+ */
+Datum
+contacts_tier_rollover_progress(PG_FUNCTION_ARGS)
+{
+	run_report(fcinfo, InvalidOid, NULL, progress_query, false);
+	return (Datum) 0;
+}
+
+PG_FUNCTION_INFO_V1(contacts_tier_has_access);
+
+/*
+ * has_access(contacts regclass, account text) boolean
+ *
+ * Errors: 42501, 55000 where the table is not attached, those of the account's
+ * input function.
+ */
+Datum
+contacts_tier_has_access(PG_FUNCTION_ARGS)
+{
+	CtManaged	managed;
+	Oid			relid;
+	char	   *schema;
+	bool		access;
+
+	ct_check_not_null(fcinfo, 0, "contacts");
+	if (PG_ARGISNULL(1))
+		PG_RETURN_BOOL(false);
+	relid = PG_GETARG_OID(0);
+	schema = ct_companion_schema(relid);
+	(void) may_report(schema, NIL, false, false);
+	ct_read_begin(&managed, relid);
+	access = ct_query(psprintf("SELECT FROM %s." CT_ACCOUNT_TABLE " a JOIN contacts_tier.plan p ON p.name = a.plan"
+							   " WHERE a.account %s %s::%s AND p.marketing_contacts",
+							   managed.schema, managed.equals,
+							   quote_literal_cstr(text_to_cstring(PG_GETARG_TEXT_PP(1))),
+							   managed.account_type)) > 0;
+	ct_manage_end(&managed);
+	PG_RETURN_BOOL(access);
+}
