@@ -12,7 +12,7 @@
 
 #include "access/relation.h"
 #include "access/table.h"
-#include "catalog/catalog.h"
+#include "access/transam.h"
 #include "catalog/dependency.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
@@ -84,7 +84,7 @@ check_kind(Relation rel)
 	if (form->relkind != RELKIND_RELATION && form->relkind != RELKIND_PARTITIONED_TABLE)
 		refuse_kind(rel, ERRCODE_WRONG_OBJECT_TYPE, "It is not a table.",
 					"Attach the table that holds the contacts.");
-	if (IsCatalogRelation(rel) || IsToastRelation(rel))
+	if (RelationGetRelid(rel) < FirstNormalObjectId)
 		refuse_kind(rel, ERRCODE_INSUFFICIENT_PRIVILEGE, "It is a system table.", NULL);
 	if (form->relispartition)
 		refuse_kind(rel, ERRCODE_WRONG_OBJECT_TYPE, "It is a partition.",
@@ -276,7 +276,7 @@ make_companions(Relation rel, const CtTable *table)
 	}
 	/* without a length, so that that of the account column can be changed */
 	initStringInfo(&type);
-	appendStringInfoString(&type, format_type_be_qualified(table->account_type));
+	appendStringInfoString(&type, ct_type_name(table->account_type));
 	if (OidIsValid(table->account_collation))
 		appendStringInfo(&type, " COLLATE %s", generate_collation_name(table->account_collation));
 	ct_executef("SELECT contacts_tier.create_companions(%s, %s)",
@@ -466,6 +466,11 @@ contacts_tier_attach(PG_FUNCTION_ARGS)
 	args[CT_ARG_SCHEMA] = get_namespace_name(RelationGetNamespace(rel));
 	args[CT_ARG_ACCOUNT] = PG_ARGISNULL(1) ? "" : NameStr(*PG_GETARG_NAME(1));
 	ct_complete_args(CT_MIN_NARGS, args, args);
+	if (!PG_ARGISNULL(1) && args[CT_ARG_ACCOUNT][0] == '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("account column must not have an empty name"),
+				 errhint("Leave it out if the whole table is one account.")));
 	if (!PG_ARGISNULL(2))
 		read_columns(PG_GETARG_JSONB_P(2), args);
 	check_distinct_columns(args);

@@ -72,7 +72,7 @@ static const struct
 		4, {ACCOUNT_TYPE, INT4OID, INT4OID, INT8OID}
 	},
 	[CT_QUERY_LOCK_SLOT] = {
-		"SELECT used, granted FROM %1$s.contacts_tier_counter"
+		"SELECT used, coalesce(granted, used" SUB "1) FROM %1$s.contacts_tier_counter"
 		" WHERE account %2$s $1 AND slot" EQ "0 FOR NO KEY UPDATE",
 		1, {ACCOUNT_TYPE}
 	},
@@ -87,7 +87,7 @@ static const struct
 		" WHERE a.account %2$s $1 FOR NO KEY UPDATE OF a",
 		2, {ACCOUNT_TYPE, INT8OID}
 	},
-	/* $2: the new ceiling */
+	/* $2: the new ceiling, NULL to freeze */
 	[CT_QUERY_GRANT] = {
 		"UPDATE %1$s.contacts_tier_counter SET granted = $2"
 		" WHERE account %2$s $1 AND slot" EQ "0",

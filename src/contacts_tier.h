@@ -167,6 +167,7 @@ typedef struct CtManaged
 	const char *equals;			/* its equality operator, qualified */
 } CtManaged;
 
+extern char *ct_type_name(Oid type);
 extern void ct_check_not_null(FunctionCallInfo fcinfo, int argument, const char *name);
 extern void ct_check_owner(Oid relid);
 extern List *ct_primary_key(Relation rel);
@@ -249,6 +250,7 @@ extern HeapTuple ct_contact_write(const CtTable *table, TupleDesc tupdesc,
 extern int	ct_trusted_depth;
 
 extern int	ct_trigger_depth(void);
+extern bool ct_same_columns(const CtTable *table, TupleTableSlot *a, TupleTableSlot *b);
 extern CtContact ct_contact_mended(const CtTable *table, TupleTableSlot *oldslot,
 								   TupleTableSlot *newslot);
 

@@ -34,7 +34,18 @@ grant(const CtTable *table, Datum account, int64 granted)
 	ct_companion_query(table, CT_QUERY_GRANT, values, NULL);
 }
 
-/* Lock the slot, making it if it is missing; returns its used and granted. */
+static void
+freeze(const CtTable *table, Datum account)
+{
+	Datum		values[] = {account, 0};
+
+	ct_companion_query(table, CT_QUERY_GRANT, values, " n");
+}
+
+/*
+ * Lock the slot, making it if it is missing.  Returns how many contacts it has,
+ * and up to how many it may have.
+ */
 static int64
 lock_slot(const CtTable *table, Datum account, int64 *granted)
 {
@@ -75,6 +86,6 @@ ct_sql_freeze(const CtTable *table, Datum account)
 	int64		granted;
 	int64		used = lock_slot(table, account, &granted);
 
-	grant(table, account, used);
+	freeze(table, account);
 	return used;
 }

@@ -212,6 +212,37 @@ take_frame(int depth)
 }
 
 /*
+ * What statements further out have released so far is released: a trigger may
+ * fill the places that its statement has made.  What they claim is judged at
+ * their end.
+ */
+static void
+take_releases(Frame *into, int depth)
+{
+	slist_iter	iter;
+
+	slist_foreach(iter, &frames)
+	{
+		Frame	   *frame = slist_container(Frame, node, iter.cur);
+		delta_iterator entries;
+		DeltaEntry *entry;
+
+		if (frame->depth >= depth || frame->subid != GetCurrentSubTransactionId() ||
+			!same_companions(&frame->table, &into->table))
+			continue;
+		delta_start_iterate(frame->deltas, &entries);
+		while ((entry = delta_iterate(frame->deltas, &entries)) != NULL)
+		{
+			if (entry->delta.marketing >= 0)
+				continue;
+			add_to_frame(into, entry->delta.account, entry->delta.marketing, entry->delta.pending);
+			entry->delta.marketing = 0;
+			entry->delta.pending = 0;
+		}
+	}
+}
+
+/*
  * Apply what was noted at this trigger depth, by the statement that ends now,
  * and below it, by statements that ended without a statement trigger.  What the
  * parent transaction noted waits: it must outlive a rollback of this one.
@@ -222,7 +253,10 @@ ct_delta_apply(int depth)
 	Frame	   *frame;
 
 	while ((frame = take_frame(depth)) != NULL)
+	{
+		take_releases(frame, depth);
 		apply_frame(frame);
+	}
 }
 
 /*

@@ -37,6 +37,7 @@ typedef struct Gathered
 {
 	int			count;
 	int64		room;			/* of them, in contacts */
+	bool		frozen;			/* is one of them? */
 	CtSlot		slot[CT_MAX_SLOTS];
 	bool		held[CT_MAX_SLOTS]; /* by index into CtSlots.place */
 } Gathered;
@@ -45,7 +46,8 @@ typedef struct Gathered
 static bool
 has_room(const CtSlot *slot, const CtDelta *delta)
 {
-	return delta->marketing <= 0 || slot->used + delta->marketing <= slot->granted;
+	return delta->marketing <= 0 ||
+		(!slot->frozen && slot->used + delta->marketing <= slot->granted);
 }
 
 /*
@@ -135,7 +137,7 @@ add_slots(CtCounter *counter, CtSlots *slots)
 	CommandCounterIncrement();
 	ct_slots_list(counter, slots);
 	count = Min(slots->count, CT_MAX_SLOTS - slots->count);
-	if (count == 0 || !ct_slot_read(counter, slots, 0, &first))
+	if (count == 0 || !ct_slot_read(counter, slots, 0, &first) || first.frozen)
 		return;
 
 	share = Max(first.granted - first.used, 0) / (count + 1);
@@ -166,20 +168,25 @@ gather(CtCounter *counter, CtSlots *slots, int index, bool wait, Gathered *gathe
 	if (gathered->held[index] || !ct_slot_lock(counter, slots, index, wait, slot))
 		return false;
 	gathered->held[index] = true;
-	gathered->room += slot->granted - slot->used;
+	if (slot->frozen)
+		gathered->frozen = true;
+	else
+		gathered->room += slot->granted - slot->used;
 	gathered->count++;
 	return true;
 }
 
 /*
- * Lock slots until they have room for "wanted", or all of them.  Slot 0 comes
- * first: who holds it is alone on the slow path, and no slots are added.
+ * Lock slots until they have room for "wanted", or all of them, as where one is
+ * frozen.  Slot 0 comes first: who holds it is alone on the slow path, and no
+ * slots are added.
  */
 static void
 gather_room(CtCounter *counter, CtSlots *slots, int64 wanted, Gathered *gathered)
 {
 	gathered->count = 0;
 	gathered->room = 0;
+	gathered->frozen = false;
 	memset(gathered->held, 0, sizeof(gathered->held));
 
 	if (!gather(counter, slots, 0, true, gathered))
@@ -188,7 +195,7 @@ gather_room(CtCounter *counter, CtSlots *slots, int64 wanted, Gathered *gathered
 	ct_slots_list(counter, slots);
 	for (int i = 1; i < slots->count; i++)
 		gather(counter, slots, i, false, gathered);
-	for (int i = 1; i < slots->count && gathered->room < wanted; i++)
+	for (int i = 1; i < slots->count && (gathered->frozen || gathered->room < wanted); i++)
 		gather(counter, slots, i, true, gathered);
 }
 
@@ -203,7 +210,7 @@ sum_used(const Gathered *gathered)
 }
 
 /*
- * Write all gathered slots, with the room spread evenly over them.
+ * Write all gathered slots, with the room spread evenly over them, or frozen.
  */
 static void
 write_gathered(CtCounter *counter, CtSlots *slots, Gathered *gathered, int64 room)
@@ -215,6 +222,7 @@ write_gathered(CtCounter *counter, CtSlots *slots, Gathered *gathered, int64 roo
 		TransactionId holder;
 
 		slot->granted = slot->used + share;
+		slot->frozen = gathered->frozen;
 		room -= share;
 		if (ct_slot_write(counter, slots, slot, true, &holder) != TM_Ok)
 			elog(ERROR, "slot %d changed while it was locked", slots->place[slot->index].number);
@@ -232,7 +240,7 @@ claim_slowly(CtCounter *counter, CtSlots *slots, const CtDelta *delta)
 
 	gather_room(counter, slots, delta->marketing, &gathered);
 	room = gathered.room - delta->marketing;
-	if (delta->marketing > 0 && room < 0)
+	if (delta->marketing > 0 && (gathered.frozen || room < 0))
 	{
 		CtClaim		claim = {
 			.table = counter->table,.account = delta->account,
@@ -243,6 +251,7 @@ claim_slowly(CtCounter *counter, CtSlots *slots, const CtDelta *delta)
 			elog(ERROR, "could not lock all slots of account \"%s\"",
 				 ct_account_text(counter->table, delta->account));
 		room = ct_limit_decide(&claim) - claim.used - claim.wanted;
+		gathered.frozen = false;
 	}
 	gathered.slot[0].used += delta->marketing;
 	gathered.slot[0].pending += delta->pending;
@@ -314,6 +323,7 @@ ct_escrow_freeze(CtCounter *counter, Datum account)
 		ct_slots_list(counter, &slots);
 	}
 	gather_room(counter, &slots, PG_INT64_MAX, &gathered);
+	gathered.frozen = true;
 	write_gathered(counter, &slots, &gathered, 0);
 	ct_slots_remember(counter, &slots);
 	return sum_used(&gathered);

@@ -40,6 +40,7 @@ typedef struct CtSlot
 	int64		used;			/* contacts; granted - used is its room */
 	int64		pending;
 	int64		granted;
+	bool		frozen;			/* granted is null: somebody must look first */
 	HeapTuple	tuple;			/* the version that was read */
 } CtSlot;
 

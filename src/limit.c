@@ -94,7 +94,7 @@ no_access_error(const CtClaim *claim, const Subscription *subscription)
 			 subscription == NULL ?
 			 errdetail("The account has no subscription; the statement would make %lld of its contacts marketing contacts.",
 					   (long long) claim->wanted) :
-			 errdetail("Plan \"%s\" does not include marketing contacts, or does not exist any more; the statement would make %lld of its contacts marketing contacts.",
+			 errdetail("Plan \"%s\" does not include marketing contacts; the statement would make %lld of its contacts marketing contacts.",
 					   subscription->plan, (long long) claim->wanted),
 			 errhint("Subscribe the account to a plan with marketing contacts by contacts_tier.subscribe(), or leave the contacts non-marketing."),
 			 errcontacts(claim->table)));

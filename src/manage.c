@@ -20,6 +20,16 @@
 #include "contacts_tier.h"
 
 /*
+ * A type as it is written in a statement, for values of any length: bpchar, not
+ * character, which would be one character.
+ */
+char *
+ct_type_name(Oid type)
+{
+	return format_type_extended(type, -1, FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY);
+}
+
+/*
  * Refuse a null argument: 22004.
  */
 void
@@ -105,7 +115,7 @@ begin(CtManaged *managed)
 		elog(ERROR, "SPI_connect failed");
 	ct_manage_as_owner(managed->rel->rd_rel->relowner, &managed->identity);
 	managed->schema = quote_identifier(NameStr(managed->table->schema));
-	managed->account_type = format_type_be_qualified(managed->table->account_type);
+	managed->account_type = ct_type_name(managed->table->account_type);
 	managed->equals = ct_quoted_operator(managed->table->account_eq);
 }
 

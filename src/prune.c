@@ -23,6 +23,8 @@
 #include "access/sysattr.h"
 #include "catalog/pg_trigger.h"
 #include "executor/executor.h"
+#include "optimizer/optimizer.h"
+#include "utils/partcache.h"
 
 #include "contacts_tier.h"
 
@@ -97,19 +99,36 @@ remove_update_triggers(TriggerDesc *triggers)
 }
 
 /*
+ * Could a row be moved to another partition?  It would come by as a new one
+ * there, of which the status trigger must know that it is not.
+ */
+static bool
+may_move_rows(Relation rel, const Bitmapset *sets)
+{
+	Bitmapset  *bounds = NULL;
+
+	if (!rel->rd_rel->relispartition)
+		return false;
+	pull_varattnos((Node *) RelationGetPartitionQual(rel), 1, &bounds);
+	return bms_overlap(bounds, sets);
+}
+
+/*
  * Can the statement touch no status of a contact in this relation?
  */
 static bool
 leaves_contacts_alone(ResultRelInfo *relinfo, EState *estate)
 {
+	Relation	rel = relinfo->ri_RelationDesc;
+	Bitmapset  *sets = ExecGetUpdatedCols(relinfo, estate);
 	const Trigger *keeper;
 
 	if (relinfo->ri_TrigDesc == NULL)
 		return false;
 	keeper = sole_keeper(relinfo->ri_TrigDesc);
 	return keeper != NULL &&
-		!sets_any_column(ct_table_resolve(relinfo->ri_RelationDesc, keeper->tgnargs, keeper->tgargs),
-						 ExecGetUpdatedCols(relinfo, estate));
+		!sets_any_column(ct_table_resolve(rel, keeper->tgnargs, keeper->tgargs), sets) &&
+		!may_move_rows(rel, sets);
 }
 
 /*

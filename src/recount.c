@@ -93,10 +93,10 @@ void
 ct_count_in(const CtTable *table, const char *from)
 {
 	ct_execute_latest(psprintf("INSERT INTO %s." CT_COUNTER_TABLE " AS c (account, slot, used, pending, granted)"
-							   " SELECT t.account, 0, t.marketing, t.pending, t.marketing FROM (%s ORDER BY 1) t"
+							   " SELECT t.account, 0, t.marketing, t.pending, NULL FROM (%s ORDER BY 1) t"
 							   " WHERE t.account IS NOT NULL"
 							   " ON CONFLICT (account, slot) DO UPDATE SET used = c.used + excluded.used,"
-							   " pending = c.pending + excluded.pending, granted = c.used + excluded.used",
+							   " pending = c.pending + excluded.pending, granted = NULL",
 							   quote_identifier(NameStr(table->schema)),
 							   ct_count_query(table, from)));
 	freeze_counted(table);
@@ -112,7 +112,7 @@ ct_uncount(const CtTable *table, const char *from)
 {
 	ct_execute_latest(psprintf("INSERT INTO %s." CT_COUNTER_TABLE " AS c (account, slot, used, pending, granted)"
 							   " SELECT t.account, 0, OPERATOR(pg_catalog.-) t.marketing,"
-							   " OPERATOR(pg_catalog.-) t.pending, OPERATOR(pg_catalog.-) t.marketing"
+							   " OPERATOR(pg_catalog.-) t.pending, NULL"
 							   " FROM (%s ORDER BY 1) t WHERE t.account IS NOT NULL"
 							   " ON CONFLICT (account, slot) DO UPDATE"
 							   " SET used = c.used OPERATOR(pg_catalog.+) excluded.used,"

@@ -38,6 +38,10 @@ typedef struct Report
 /* The statement of a report; its first column is the table as regclass */
 typedef char *(*ReportQuery) (const Report *report);
 
+static char *usage_query(const Report *report);
+static char *verify_query(const Report *report);
+static char *progress_query(const Report *report);
+
 /*
  * May the caller read a relation, and all rows of it?  With "missing_ok" says so
  * by its result, else by an error: 42501.
@@ -63,16 +67,21 @@ may_read(Oid relid, bool missing_ok)
 	return false;
 }
 
+/*
+ * May the caller read the account and the counter table, a third one, and the
+ * contacts themselves?
+ */
 static bool
-may_report(const char *schema, List *relids, bool with_contacts, bool missing_ok)
+may_report(const char *schema, const char *third, List *relids, bool missing_ok)
 {
+	const char *names[] = {CT_ACCOUNT_TABLE, CT_COUNTER_TABLE, third};
 	Oid			namespace = get_namespace_oid(schema, false);
 	ListCell   *cell;
 
-	for (int i = 0; i < CT_NCOMPANIONS; i++)
-		if (!may_read(get_relname_relid(ct_companion_names[i], namespace), missing_ok))
+	for (size_t i = 0; i < lengthof(names); i++)
+		if (names[i] != NULL && !may_read(get_relname_relid(names[i], namespace), missing_ok))
 			return false;
-	foreach(cell, with_contacts ? relids : NIL)
+	foreach(cell, relids)
 		if (!may_read(lfirst_oid(cell), missing_ok))
 		return false;
 	return true;
@@ -100,9 +109,10 @@ report_companions(Report *report, Oid relid, ReportQuery query)
  * may read.  Errors: 42501, 55000 where the table is not attached.
  */
 static void
-run_report(FunctionCallInfo fcinfo, Oid contacts, const char *account,
-		   ReportQuery query, bool with_contacts)
+run_report(FunctionCallInfo fcinfo, Oid contacts, const char *account, ReportQuery query)
 {
+	bool		reads_ledger = query == progress_query;
+	bool		reads_contacts = query == verify_query;
 	List	   *relids = OidIsValid(contacts) ? list_make1_oid(contacts) : ct_attached_tables(NULL);
 	List	   *done = NIL;
 	ListCell   *cell;
@@ -117,19 +127,36 @@ run_report(FunctionCallInfo fcinfo, Oid contacts, const char *account,
 			continue;
 		done = lappend(done, makeString(schema));
 		report.relids = ct_attached_tables(schema);
-		if (may_report(schema, report.relids, with_contacts, !OidIsValid(contacts)))
+		if (may_report(schema, reads_ledger ? CT_LEDGER_TABLE : NULL,
+					   reads_contacts ? report.relids : NIL, !OidIsValid(contacts)))
 			report_companions(&report, lfirst_oid(cell), query);
 	}
 }
 
-/* A condition on an account column, where one account is asked for. */
+/*
+ * A condition on an account column.  The account is read here, so that one that
+ * does not parse gets a plain error.
+ */
+static char *
+is_account(const CtManaged *managed, const char *column, const char *account)
+{
+	Oid			input;
+	Oid			param;
+	Datum		value;
+
+	getTypeInputInfo(managed->table->account_type, &input, &param);
+	value = OidInputFunctionCall(input, unconstify(char *, account), param, -1);
+	return psprintf("%s %s %s::%s", column, managed->equals,
+					quote_literal_cstr(ct_account_text(managed->table, value)),
+					managed->account_type);
+}
+
+/* The same where one account is asked for. */
 static char *
 only_account(const Report *report, const char *column)
 {
-	if (report->account == NULL)
-		return "";
-	return psprintf(" WHERE %s %s %s::%s", column, report->table->equals,
-					quote_literal_cstr(report->account), report->table->account_type);
+	return report->account == NULL ? "" :
+		psprintf(" WHERE %s", is_account(report->table, column, report->account));
 }
 
 static char *
@@ -163,7 +190,7 @@ contacts_tier_usage(PG_FUNCTION_ARGS)
 {
 	run_report(fcinfo, PG_ARGISNULL(0) ? InvalidOid : PG_GETARG_OID(0),
 			   PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1)),
-			   usage_query, false);
+			   usage_query);
 	return (Datum) 0;
 }
 
@@ -191,7 +218,7 @@ PG_FUNCTION_INFO_V1(contacts_tier_verify);
 Datum
 contacts_tier_verify(PG_FUNCTION_ARGS)
 {
-	run_report(fcinfo, PG_ARGISNULL(0) ? InvalidOid : PG_GETARG_OID(0), NULL, verify_query, true);
+	run_report(fcinfo, PG_ARGISNULL(0) ? InvalidOid : PG_GETARG_OID(0), NULL, verify_query);
 	return (Datum) 0;
 }
 
@@ -223,7 +250,7 @@ PG_FUNCTION_INFO_V1(contacts_tier_rollover_progress);
 Datum
 contacts_tier_rollover_progress(PG_FUNCTION_ARGS)
 {
-	run_report(fcinfo, InvalidOid, NULL, progress_query, false);
+	run_report(fcinfo, InvalidOid, NULL, progress_query);
 	return (Datum) 0;
 }
 
@@ -248,13 +275,12 @@ contacts_tier_has_access(PG_FUNCTION_ARGS)
 		PG_RETURN_BOOL(false);
 	relid = PG_GETARG_OID(0);
 	schema = ct_companion_schema(relid);
-	(void) may_report(schema, NIL, false, false);
+	(void) may_report(schema, NULL, NIL, false);
 	ct_read_begin(&managed, relid);
 	access = ct_query(psprintf("SELECT FROM %s." CT_ACCOUNT_TABLE " a JOIN contacts_tier.plan p ON p.name = a.plan"
-							   " WHERE a.account %s %s::%s AND p.marketing_contacts",
-							   managed.schema, managed.equals,
-							   quote_literal_cstr(text_to_cstring(PG_GETARG_TEXT_PP(1))),
-							   managed.account_type)) > 0;
+							   " WHERE %s AND p.marketing_contacts", managed.schema,
+							   is_account(&managed, "a.account",
+										  text_to_cstring(PG_GETARG_TEXT_PP(1))))) > 0;
 	ct_manage_end(&managed);
 	PG_RETURN_BOOL(access);
 }

@@ -273,7 +273,7 @@ key_columns(const CtManaged *managed, char **literals)
 			return NULL;
 		appendStringInfo(&names, "%s%s", comma, quote_identifier(NameStr(attr->attname)));
 		appendStringInfo(&formats, "%sformat('%%L::%s', %s)", comma,
-						 format_type_be_qualified(attr->atttypid),
+						 ct_type_name(attr->atttypid),
 						 quote_identifier(NameStr(attr->attname)));
 	}
 	*literals = formats.data;
@@ -424,12 +424,12 @@ advance(Step *step)
 	};
 	int64		count = 0;
 
-	/* contacts of all tables before the counter, which the first UPDATE locks */
-	for (int i = 1; i < work->group->ntables; i++)
+	/* the order of locks: contacts of all tables, then the slots */
+	for (int i = 0; i < work->group->ntables; i++)
 		lock_contacts(step, &step->tables[i]);
+	ct_counter_freeze(first->table, step->account);
 	for (int i = 0; i < work->group->ntables; i++)
 		count += demote_contacts(step, &step->tables[i], "");
-	ct_counter_freeze(first->table, step->account);
 
 	{
 		Datum		values[] = {

@@ -19,6 +19,7 @@
 #include "access/genam.h"
 #include "access/heapam.h"
 #include "access/htup_details.h"
+#include "access/relscan.h"
 #include "access/skey.h"
 #include "access/stratnum.h"
 #include "access/table.h"
@@ -247,29 +248,40 @@ ct_slots_close(CtCounter *counter)
 
 /*
  * Look up by the index which slots an account has.
+ *
+ * Not by SnapshotSelf: a slot that moves to another index entry between the look
+ * at the index and that at the table would be missed, or seen twice.  All
+ * versions are looked at, and the one that the latest snapshot shows is taken;
+ * there is exactly one.  Doing the check here instead of in the scan keeps
+ * predicate locks of SERIALIZABLE transactions off the slots.
  */
 void
 ct_slots_list(CtCounter *counter, CtSlots *slots)
 {
 	CounterTable *info = counter->info;
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple	tuple;
 
 	ScanKeyEntryInitialize(&key, 0, info->account, BTEqualStrategyNumber, InvalidOid,
 						   info->table.account_collation, info->equals, slots->account);
-	scan = systable_beginscan(counter->rel, info->index, true, SnapshotSelf, 1, &key);
+	scan = systable_beginscan(counter->rel, info->index, true, SnapshotAny, 1, &key);
 	slots->count = 0;
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)) && slots->count < CT_MAX_SLOTS)
 	{
 		bool		isnull;
-		Datum		number = heap_getattr(tuple, info->number, RelationGetDescr(counter->rel), &isnull);
+		Datum		number;
 
+		if (!table_tuple_satisfies_snapshot(counter->rel, scan->slot, snapshot))
+			continue;
+		number = heap_getattr(tuple, info->number, RelationGetDescr(counter->rel), &isnull);
 		slots->place[slots->count].number = DatumGetInt32(number);
 		slots->place[slots->count].tid = tuple->t_self;
 		slots->count++;
 	}
 	systable_endscan(scan);
+	UnregisterSnapshot(snapshot);
 }
 
 /*
@@ -323,7 +335,7 @@ deform_slot(CtCounter *counter, CtSlots *slots, int index, CtSlot *slot)
 	slot->index = index;
 	slot->used = DatumGetInt64(slot_getattr(row, info->used, &isnull));
 	slot->pending = DatumGetInt64(slot_getattr(row, info->pending, &isnull));
-	slot->granted = DatumGetInt64(slot_getattr(row, info->granted, &isnull));
+	slot->granted = DatumGetInt64(slot_getattr(row, info->granted, &slot->frozen));
 	slot->tuple = ExecCopySlotHeapTuple(row);
 	slots->place[index].tid = row->tts_tid;
 	return true;
@@ -402,7 +414,7 @@ ct_slot_write(CtCounter *counter, CtSlots *slots, CtSlot *slot, bool wait, Trans
 	Datum		values[] = {
 		Int64GetDatum(slot->used), Int64GetDatum(slot->pending), Int64GetDatum(slot->granted)
 	};
-	bool		nulls[lengthof(attnos)] = {0};
+	bool		nulls[lengthof(attnos)] = {false, false, slot->frozen};
 	ItemPointer tid = &slots->place[slot->index].tid;
 	HeapTuple	tuple;
 	TM_FailureData failure;

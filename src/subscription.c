@@ -184,6 +184,10 @@ insert_subscription(const CtManaged *managed, FunctionCallInfo fcinfo, Datum acc
 		TimestampTzGetDatum(now)
 	};
 
+	if (TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(started_at)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the start of a subscription must be finite")));
 	if (DatumGetTimestampTz(started_at) > now)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

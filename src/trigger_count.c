@@ -63,7 +63,7 @@ count_row(const CtTable *table, TupleTableSlot *slot, int sign)
 /*
  * Did another BEFORE trigger change the row behind ours, against the rules?  A
  * marketing contact became non-marketing at once, the status changed and the
- * time did not, or the row is one that S3 does not allow.
+ * time did not, or the other way round, or the row is one that S3 does not allow.
  */
 static bool
 needs_mending(const CtTable *table, TriggerData *trigdata)
@@ -81,7 +81,7 @@ needs_mending(const CtTable *table, TriggerData *trigdata)
 	if (!ct_contact_is_legal(table, trigdata->tg_newslot))
 		return true;
 	if (ct_status_equal(old, new))
-		return false;
+		return !ct_same_columns(table, trigdata->tg_trigslot, trigdata->tg_newslot);
 	updated_at = slot_getattr(trigdata->tg_newslot, table->attno[CT_ARG_UPDATED_AT], &isnull);
 	return (old.marketing && !new.marketing) ||
 		isnull || DatumGetTimestampTz(updated_at) != ct_now();

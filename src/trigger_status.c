@@ -12,6 +12,7 @@
 #include "postgres.h"
 
 #include "access/sysattr.h"
+#include "access/xact.h"
 #include "executor/tuptable.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
@@ -25,6 +26,17 @@
  * of it are deeper, and are not trusted.  0 when there is none.
  */
 int			ct_trusted_depth = 0;
+
+/*
+ * The last contact that was updated in a partition, if nobody has ever set its
+ * status: should the update move it to another partition, it comes by as a new
+ * row, and must not be taken for one whose source is to be completed.
+ */
+static struct
+{
+	int			depth;			/* 0: there is none */
+	CommandId	command;
+}			moving = {0};
 
 /*
  * How deep in triggers we are; 0 outside any.
@@ -75,11 +87,40 @@ new_contact(const CtTable *table, TupleTableSlot *slot)
 	return contact;
 }
 
+static void
+note_moving(const CtTable *table, TriggerData *trigdata, TupleTableSlot *slot)
+{
+	moving.depth = 0;
+	if (trigdata->tg_relation->rd_rel->relispartition &&
+		slot_attisnull(slot, table->attno[CT_ARG_SOURCE_TYPE]) &&
+		slot_attisnull(slot, table->attno[CT_ARG_UPDATED_AT]))
+	{
+		moving.depth = ct_trigger_depth();
+		moving.command = GetCurrentCommandId(false);
+	}
+}
+
+static bool
+is_moving(const CtTable *table, TriggerData *trigdata)
+{
+	TupleTableSlot *slot = trigdata->tg_trigslot;
+
+	return moving.depth > 0 && trigdata->tg_relation->rd_rel->relispartition &&
+		moving.depth == ct_trigger_depth() &&
+		moving.command == GetCurrentCommandId(false) &&
+		ct_contact_is_legal(table, slot) &&
+		slot_attisnull(slot, table->attno[CT_ARG_SOURCE_TYPE]) &&
+		slot_attisnull(slot, table->attno[CT_ARG_UPDATED_AT]);
+}
+
 static HeapTuple
 insert_contact(const CtTable *table, TriggerData *trigdata)
 {
-	CtContact	contact = new_contact(table, trigdata->tg_trigslot);
+	CtContact	contact;
 
+	if (is_moving(table, trigdata))
+		return trigdata->tg_trigtuple;
+	contact = new_contact(table, trigdata->tg_trigslot);
 	return ct_contact_write(table, RelationGetDescr(trigdata->tg_relation),
 							trigdata->tg_trigtuple, &contact);
 }
@@ -107,8 +148,9 @@ same_column(const CtTable *table, CtTriggerArg which,
 	return datum_image_eq(a_value, b_value, attr->attbyval, attr->attlen);
 }
 
-static bool
-same_columns(const CtTable *table, TupleTableSlot *a, TupleTableSlot *b)
+/* Do two rows have the same status properties, to the bit? */
+bool
+ct_same_columns(const CtTable *table, TupleTableSlot *a, TupleTableSlot *b)
 {
 	for (int i = CT_ARG_STATUS; i < CT_NARGS; i++)
 		if (!same_column(table, i, a, b))
@@ -173,8 +215,9 @@ update_contact(const CtTable *table, TriggerData *trigdata)
 	bool		sets_status = is_set(table, CT_ARG_STATUS, trigdata->tg_updatedcols);
 	CtContact	contact;
 
+	note_moving(table, trigdata, newslot);
 	/* the usual case: nothing of ours is touched */
-	if (!sets_status && same_columns(table, oldslot, newslot))
+	if (!sets_status && ct_same_columns(table, oldslot, newslot))
 		return trigdata->tg_newtuple;
 
 	contact = change_contact(table, oldslot, newslot, trigdata->tg_updatedcols);

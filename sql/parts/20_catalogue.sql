@@ -110,8 +110,9 @@ BEGIN
     IF array_ndims(limits) > 1 OR array_ndims(create_plan.monthly_prices) > 1 THEN
         RAISE invalid_parameter_value USING MESSAGE = 'contact limits and monthly prices must be one-dimensional arrays';
     END IF;
-    IF EXISTS (SELECT FROM unnest(limits) WITH ORDINALITY AS l (contact_limit, i)
-               WHERE coalesce(l.contact_limit, 0) <= coalesce(limits[i - 1], 0)) THEN
+    IF EXISTS (SELECT FROM (SELECT l.contact_limit, lag(l.contact_limit, 1, 0::bigint) OVER (ORDER BY l.i) AS smaller
+                            FROM unnest(limits) WITH ORDINALITY AS l (contact_limit, i)) AS l
+               WHERE (l.contact_limit > l.smaller) IS NOT TRUE) THEN
         RAISE invalid_parameter_value
             USING MESSAGE = 'contact limits must be positive and grow from tier to tier',
                   DETAIL = format('The limits are %s.', array_to_string(limits, ', ', 'null'));
@@ -128,8 +129,8 @@ BEGIN
     INSERT INTO contacts_tier.plan (name, currency, marketing_contacts)
     VALUES (create_plan.plan, create_plan.currency, create_plan.marketing_contacts);
     INSERT INTO contacts_tier.tier (plan, contact_limit, monthly_price)
-    SELECT create_plan.plan, l.contact_limit, create_plan.monthly_prices[l.i]
-    FROM unnest(limits) WITH ORDINALITY AS l (contact_limit, i);
+    SELECT create_plan.plan, l.contact_limit, l.monthly_price
+    FROM unnest(limits, create_plan.monthly_prices) AS l (contact_limit, monthly_price);
 END
 $$;
 COMMENT ON FUNCTION contacts_tier.create_plan(text, bigint[], numeric[], text, boolean) IS

@@ -56,7 +56,7 @@ BEGIN
             slot    integer NOT NULL DEFAULT 0,
             used    bigint NOT NULL DEFAULT 0,
             pending bigint NOT NULL DEFAULT 0,
-            granted bigint NOT NULL DEFAULT 0,
+            granted bigint,
             PRIMARY KEY (account, slot)
         ) WITH (fillfactor = 30, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0.0,
                 autovacuum_vacuum_cost_delay = 0)$sql$, schema, account_type);
@@ -65,7 +65,7 @@ BEGIN
         COMMENT ON COLUMN %1$s.contacts_tier_counter.used IS 'marketing contacts';
         COMMENT ON COLUMN %1$s.contacts_tier_counter.pending IS 'of these, flagged to become non-marketing on the update date';
         COMMENT ON COLUMN %1$s.contacts_tier_counter.slot IS 'an account has as many as its concurrent writers need; their sum is the counter';
-        COMMENT ON COLUMN %1$s.contacts_tier_counter.granted IS 'number up to which the slot can be used before somebody must look at the tier'
+        COMMENT ON COLUMN %1$s.contacts_tier_counter.granted IS 'number up to which the slot can be used before somebody must look at the tier; null: at once'
         $sql$, schema);
 
     EXECUTE format($sql$

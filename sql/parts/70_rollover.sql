@@ -44,9 +44,11 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF NOT EXISTS (SELECT FROM pg_extension e WHERE e.extname = 'pg_cron')
-       OR NOT EXISTS (SELECT FROM cron.job j
-                      WHERE j.jobname = 'contacts_tier rollover' AND j.username = current_user) THEN
+    IF NOT EXISTS (SELECT FROM pg_extension e WHERE e.extname = 'pg_cron') THEN
+        RETURN false;
+    END IF;
+    IF NOT EXISTS (SELECT FROM cron.job j
+                   WHERE j.jobname = 'contacts_tier rollover' AND j.username = current_user) THEN
         RETURN false;
     END IF;
     RETURN cron.unschedule('contacts_tier rollover');

@@ -1,0 +1,56 @@
+# Counters and limits stay exact whatever many clients do at once; see
+# test/torture.  DURATION is the time it takes, in seconds.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../torture";
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Torture;
+
+my $seconds = $ENV{DURATION} || 60;
+my $clients = $ENV{CLIENTS} || 24;
+
+my $node = PostgreSQL::Test::Cluster->new('torture');
+$node->init;
+$node->append_conf(
+	'postgresql.conf', q{
+	max_connections = 100
+	max_prepared_transactions = 50
+	deadlock_timeout = 50ms
+	autovacuum_naptime = 1s
+	log_line_prefix = '%m [%p] %e '
+	log_min_messages = log
+	log_min_error_statement = panic
+});
+$node->start;
+$node->safe_psql('postgres', 'CREATE EXTENSION contacts_tier');
+
+my $torture = Torture->new(node => $node);
+
+# what the phases without a given time take is about a third of a short run
+foreach my $access ('on', 'off')
+{
+	my $share = $seconds * ($access eq 'on' ? 0.45 : 0.15);
+
+	$torture->use_schema("direct_$access", 'contacts_tier.direct_access' => $access);
+	$torture->exact_limit_phase();
+	$torture->exact_fit_phase();
+	$torture->upgrade_phase();
+	$torture->churn_phase(transactions => int(10 * $share));
+	$torture->single_phase(clients => $clients, seconds => $share * 0.2);
+	$torture->single_phase(clients => $clients, seconds => $share * 0.2, rollovers => 1);
+	$torture->mixed_phase(clients => $clients, seconds => $share * 0.6, crashes => 1 + int($share / 40));
+}
+$torture->check_server_log();
+$torture->summary();
+
+is(join("\n", $torture->violations), '', 'no violations');
+cmp_ok($torture->{counts}{$_} // 0, '>', 0, "there were $_")
+  foreach 'statements', 'rollbacks', 'snapshots compared', 'backends killed', 'crashes', 'error MC001', 'error MC002', 'error 40P01';
+
+$node->stop;
+done_testing();
