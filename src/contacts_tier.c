@@ -25,6 +25,7 @@ _PG_init(void)
 	ct_table_init();
 	ct_source_init();
 	ct_slot_init();
+	ct_notify_init();			/* before delta.c: see there */
 	ct_delta_init();
 	ct_prune_init();
 }

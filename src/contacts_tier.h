@@ -313,6 +313,11 @@ extern void ct_normalise_contacts(const CtIdentity *caller, const char *name,
 								  const CtTable *table);
 
 
+/* notify.c */
+
+extern void ct_notify(const char *payload);
+extern void ct_notify_init(void);
+
 /* prune.c */
 
 extern void ct_prune_init(void);

@@ -13,7 +13,6 @@
 
 #include "catalog/partition.h"
 #include "catalog/pg_type.h"
-#include "commands/async.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -204,7 +203,7 @@ announce(const CtClaim *claim, Subscription *subscription, int percent)
 					 event, (long long) count, details.data);
 
 	ct_ledger_record(claim->table, claim->account, event, count, psprintf("{%s", details.data));
-	Async_Notify("contacts_tier", payload.data);
+	ct_notify(payload.data);
 	subscription->announced = percent;
 }
 

@@ -104,6 +104,18 @@ report_companions(Report *report, Oid relid, ReportQuery query)
 	ct_manage_end(&managed);
 }
 
+/* By names, which are the same after a dump and restore. */
+static int
+compare_names(const ListCell *a, const ListCell *b)
+{
+	Oid			left = lfirst_oid(a);
+	Oid			right = lfirst_oid(b);
+	int			result = strcmp(get_namespace_name(get_rel_namespace(left)),
+								get_namespace_name(get_rel_namespace(right)));
+
+	return result != 0 ? result : strcmp(get_rel_name(left), get_rel_name(right));
+}
+
 /*
  * Run a report for a table, or for every set of companion tables that the caller
  * may read.  Errors: 42501, 55000 where the table is not attached.
@@ -118,6 +130,7 @@ run_report(FunctionCallInfo fcinfo, Oid contacts, const char *account, ReportQue
 	ListCell   *cell;
 
 	InitMaterializedSRF(fcinfo, 0);
+	list_sort(relids, compare_names);
 	foreach(cell, relids)
 	{
 		Report		report = {.account = account,.result = (ReturnSetInfo *) fcinfo->resultinfo};

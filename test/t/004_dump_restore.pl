@@ -75,8 +75,8 @@ is( $node->safe_psql('postgres', 'SELECT count(*), sum(marketing_contacts) FROM 
 my $state_query = q{
 	SET timezone = 'UTC';
 	SET contacts_tier.now = '2024-01-20';
-	SELECT contacts::text, u.* FROM contacts_tier.usage() u;
-	SELECT contacts::text, v.* FROM contacts_tier.verify() v;
+	SELECT contacts::text, u.* FROM contacts_tier.usage() u ORDER BY 1, 3;
+	SELECT contacts::text, v.* FROM contacts_tier.verify() v ORDER BY 1, 3;
 	SELECT contacts::text, a.* FROM contacts_tier.attached() a ORDER BY 1;
 	TABLE contacts_tier.plan ORDER BY 1;
 	TABLE contacts_tier.tier ORDER BY 1, 2;
