@@ -482,8 +482,12 @@ DROP EXTENSION contacts_tier;
 ALTER TABLE contacts RENAME COLUMN marketing_contact_status TO status;
 INSERT INTO contacts (id, account) VALUES (9, 1);
 \echo :SQLSTATE
--- as the hint says: detach, and attach with the new name
+SELECT * FROM contacts_tier.verify('contacts');
 SELECT contacts_tier.detach('contacts');
+-- as the hint says: rename it back, detach, and attach with the new name
+ALTER TABLE contacts RENAME COLUMN status TO marketing_contact_status;
+SELECT contacts_tier.detach('contacts');
+ALTER TABLE contacts RENAME COLUMN marketing_contact_status TO status;
 SELECT contacts_tier.attach('contacts', 'account', '{"status": "status"}');
 INSERT INTO contacts (id, account, status) VALUES (9, 1, 'marketing');
 SELECT id, account, status FROM contacts ORDER BY id;

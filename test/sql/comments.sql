@@ -22,8 +22,9 @@ SELECT attrelid::regclass AS table_name, attname FROM pg_attribute JOIN member O
  WHERE attnum > 0 AND NOT attisdropped AND col_description(attrelid, attnum) IS NULL ORDER BY 1::text, attnum;
 SELECT extname FROM pg_extension WHERE extname = 'contacts_tier' AND obj_description(oid, 'pg_extension') IS NOT NULL;
 
--- What everybody may execute only reads.  All others are for the extension's
--- owner to hand on.
+-- What everybody may execute only reads, but for create_companions(), which makes
+-- tables with the rights of whoever calls it: attach() calls it as the table's
+-- owner.  All others are for the extension's owner to hand on.
 SELECT oid::regprocedure AS function, CASE provolatile WHEN 'v' THEN 'volatile' WHEN 's' THEN 'stable' ELSE 'immutable' END AS volatility
   FROM pg_proc
  WHERE oid IN (SELECT objid FROM member WHERE classid = 'pg_proc'::regclass)
