@@ -36,6 +36,9 @@ typedef struct Subscription
 	int			announced;		/* highest that was announced, or EXCEEDED */
 } Subscription;
 
+/* NOTIFY takes payloads of less than 8000 bytes */
+#define NOTIFY_PAYLOAD_MAX	8000
+
 /* Announced instead of a threshold: the count is above the limit */
 #define EXCEEDED	101
 
@@ -203,7 +206,13 @@ announce(const CtClaim *claim, Subscription *subscription, int percent)
 					 event, (long long) count, details.data);
 
 	ct_ledger_record(claim->table, claim->account, event, count, psprintf("{%s", details.data));
-	ct_notify(payload.data);
+
+	/*
+	 * a name too long for NOTIFY must not fail the statement; the ledger has
+	 * it
+	 */
+	if (payload.len < NOTIFY_PAYLOAD_MAX)
+		ct_notify(payload.data);
 	subscription->announced = percent;
 }
 

@@ -128,6 +128,8 @@ run_step(Run *run, void (*step) (void *), void *arg, const char *what)
 		step(arg);
 		return true;
 	}
+	/* its own transaction, which nobody chose a level for, and which waits */
+	XactIsoLevel = XACT_READ_COMMITTED;
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
 	PG_TRY();
@@ -598,6 +600,8 @@ contacts_tier_rollover(PG_FUNCTION_ARGS)
 	if (!PG_ARGISNULL(0))
 		check_manageable(PG_GETARG_OID(0), run.only_account);
 	groups = find_groups(&run, PG_ARGISNULL(0) ? InvalidOid : PG_GETARG_OID(0));
+	if (run.commits)
+		SPI_commit();
 	foreach(cell, groups)
 	{
 		TableGroup *group = lfirst(cell);
