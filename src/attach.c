@@ -42,11 +42,12 @@ static const struct
 };
 
 /*
- * Names of the triggers.  BEFORE triggers fire in the order of their names, and
- * ours judges what the application's own made of the row.
+ * Names of the triggers, in whose order they fire.  The BEFORE trigger comes
+ * last, to judge what the application's own made of the row; the AFTER trigger
+ * comes first, so that theirs find each row mended, and what it releases noted.
  */
 #define STATUS_TRIGGER		"zz_contacts_tier_status"
-#define COUNT_TRIGGER		"contacts_tier_count"
+#define COUNT_TRIGGER		"aa_contacts_tier_count"
 #define APPLY_TRIGGER		"contacts_tier_apply"
 #define TRUNCATE_TRIGGER	"contacts_tier_truncate"
 

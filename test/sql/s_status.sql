@@ -526,6 +526,17 @@ SET contacts_tier.now = '2026-01-18 18:00+00';
 UPDATE contacts SET email = (ARRAY['vip', 'bounced', 'spam', 'null', 'flag', 'source', 'move'])[id % 10];
 SELECT email, c.*, source_type, updated_at FROM contact c JOIN contacts USING (id) JOIN contact_with_source USING (id) ORDER BY id;
 TABLE drift;
+-- ... also where an AFTER trigger of the application writes the row again
+CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE s_status.contacts SET email = 'touched' WHERE id = NEW.id AND email = 'bounced';
+    RETURN NULL;
+END $$;
+CREATE TRIGGER aaa_touch AFTER UPDATE ON contacts FOR EACH ROW EXECUTE FUNCTION touch();
+UPDATE contacts SET email = 'bounced' WHERE id IN (1, 3);
+SELECT email, c.* FROM contact c JOIN contacts USING (id) WHERE id IN (1, 3) ORDER BY id;
+TABLE drift;
+DROP TRIGGER aaa_touch ON contacts;
 DROP TRIGGER zzz_vip ON contacts;
 
 -- AFTER triggers of the application that write contacts themselves, in the
