@@ -95,7 +95,6 @@ typedef struct CtTable
 } CtTable;
 
 extern void ct_table_init(void);
-extern Oid	ct_marketing_status_type(void);
 extern const char *const ct_default_columns[CT_NARGS];
 
 extern void ct_complete_args(int nargs, char **given, char *args[CT_NARGS]);
@@ -278,7 +277,6 @@ extern void ct_delta_apply_all(void);
 
 /* recount.c */
 
-extern char *ct_count_query(const CtTable *table, const char *from);
 extern char *ct_recount_query(List *relids);
 extern void ct_count_in(const CtTable *table, const char *from);
 extern void ct_uncount(const CtTable *table, const char *from);

@@ -120,14 +120,16 @@ static bool
 leaves_contacts_alone(ResultRelInfo *relinfo, EState *estate)
 {
 	Relation	rel = relinfo->ri_RelationDesc;
-	Bitmapset  *sets = ExecGetUpdatedCols(relinfo, estate);
 	const Trigger *keeper;
+	Bitmapset  *sets;
 
 	if (relinfo->ri_TrigDesc == NULL)
 		return false;
 	keeper = sole_keeper(relinfo->ri_TrigDesc);
-	return keeper != NULL &&
-		!sets_any_column(ct_table_resolve(rel, keeper->tgnargs, keeper->tgargs), sets) &&
+	if (keeper == NULL)
+		return false;
+	sets = ExecGetUpdatedCols(relinfo, estate);
+	return !sets_any_column(ct_table_resolve(rel, keeper->tgnargs, keeper->tgargs), sets) &&
 		!may_move_rows(rel, sets);
 }
 

@@ -19,8 +19,8 @@
  * account, marketing, pending.  "from" is what stands in the FROM clause.  The
  * account is NULL for contacts that cannot be marketing contacts but are.
  */
-char *
-ct_count_query(const CtTable *table, const char *from)
+static char *
+count_query(const CtTable *table, const char *from)
 {
 	const char *account = AttributeNumberIsValid(table->attno[CT_ARG_ACCOUNT]) ?
 		ct_table_column(table, CT_ARG_ACCOUNT) :
@@ -37,7 +37,7 @@ ct_count_query(const CtTable *table, const char *from)
 
 /*
  * A query for the marketing contacts of each account in several attached tables
- * together: columns as ct_count_query().  Contacts without an account make a row
+ * together: columns as count_query().  Contacts without an account make a row
  * of their own.
  */
 char *
@@ -55,8 +55,8 @@ ct_recount_query(List *relids)
 		Trigger    *trigger = ct_find_trigger(rel, CT_TRIGGER_STATUS);
 
 		appendStringInfo(&buf, "%s(%s)", foreach_current_index(cell) > 0 ? " UNION ALL " : "",
-						 ct_count_query(ct_table_resolve(rel, trigger->tgnargs, trigger->tgargs),
-										ct_qualified_name(rel)));
+						 count_query(ct_table_resolve(rel, trigger->tgnargs, trigger->tgargs),
+									 ct_qualified_name(rel)));
 		relation_close(rel, NoLock);
 	}
 	appendStringInfoString(&buf, ") x GROUP BY account");
@@ -98,7 +98,7 @@ ct_count_in(const CtTable *table, const char *from)
 							   " ON CONFLICT (account, slot) DO UPDATE SET used = c.used + excluded.used,"
 							   " pending = c.pending + excluded.pending, granted = NULL",
 							   quote_identifier(NameStr(table->schema)),
-							   ct_count_query(table, from)));
+							   count_query(table, from)));
 	freeze_counted(table);
 }
 
@@ -118,5 +118,5 @@ ct_uncount(const CtTable *table, const char *from)
 							   " SET used = c.used OPERATOR(pg_catalog.+) excluded.used,"
 							   " pending = c.pending OPERATOR(pg_catalog.+) excluded.pending",
 							   quote_identifier(NameStr(table->schema)),
-							   ct_count_query(table, from)));
+							   count_query(table, from)));
 }

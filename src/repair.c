@@ -22,27 +22,6 @@
 #include "contacts_tier.h"
 
 /*
- * Bring rows into line that the rules do not allow, as attach() does, with the
- * triggers standing by: the counters are set right afterwards anyway.
- */
-static void
-repair_rows(const CtManaged *managed)
-{
-	int			saved_depth = ct_trusted_depth;
-
-	PG_TRY();
-	{
-		ct_trusted_depth = ct_trigger_depth() + 1;
-		ct_normalise_contacts(&managed->identity, ct_qualified_name(managed->rel), managed->table);
-	}
-	PG_FINALLY();
-	{
-		ct_trusted_depth = saved_depth;
-	}
-	PG_END_TRY();
-}
-
-/*
  * What verify() finds wrong in the companion tables of this table, as rows of
  * the result; also the number of them.
  */
@@ -81,8 +60,8 @@ repair_counters(const CtManaged *managed)
 }
 
 /*
- * Repair all tables that share the companion tables of "relid", which are
- * locked against writers until the transaction ends.
+ * Repair all tables whose companion tables are in a schema.  They are locked
+ * against writers until the transaction ends.
  */
 static void
 repair_group(const char *schema, ReturnSetInfo *result)
@@ -100,7 +79,7 @@ repair_group(const char *schema, ReturnSetInfo *result)
 	for (int i = 0; i < ntables; i++)
 	{
 		ct_add_partition_triggers(RelationGetRelid(tables[i].rel));
-		repair_rows(&tables[i]);
+		ct_normalise_contacts(&tables[i].identity, ct_qualified_name(tables[i].rel), tables[i].table);
 	}
 	if (report_drift(&tables[0], result) > 0)
 		repair_counters(&tables[0]);

@@ -334,8 +334,6 @@ demote_contacts(const Step *step, const CtManaged *managed, const char *conditio
 		TimestampTzGetDatum(step->work->run->now),
 		CStringGetTextDatum(timestamptz_to_str(step->work->due))
 	};
-	int			saved_depth = ct_trusted_depth;
-	volatile int64 count = 0;
 	char	   *command;
 
 	command = psprintf("UPDATE %s SET %s = 'non_marketing', %s = NULL, %s = 'ROLLOVER', %s = $4, %s = $3"
@@ -347,18 +345,8 @@ demote_contacts(const Step *step, const CtManaged *managed, const char *conditio
 					   ct_table_column(table, CT_ARG_SOURCE_NAME),
 					   ct_table_column(table, CT_ARG_UPDATED_AT),
 					   flagged_contacts(managed), condition);
-	PG_TRY();
-	{
-		ct_trusted_depth = ct_trigger_depth() + 1;
-		count = (int64) ct_execute_as_application(&step->tables[0].identity, command,
-												  lengthof(types), types, values);
-	}
-	PG_FINALLY();
-	{
-		ct_trusted_depth = saved_depth;
-	}
-	PG_END_TRY();
-	return count;
+	return (int64) ct_execute_as_application(&step->tables[0].identity, command,
+											 lengthof(types), types, values);
 }
 
 /*

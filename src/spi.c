@@ -105,19 +105,30 @@ ct_execute(const char *command, int nargs, Oid *types, Datum *values, const char
 }
 
 /*
- * The same for a statement that writes contacts, and so fires triggers of the
- * application: under the search_path of the caller, which they may rely on.
- * The statement itself must qualify every name and operator.
+ * The same for a statement that writes the status of contacts.  Our triggers
+ * trust it, and nothing that it makes others do.  Triggers of the application
+ * fire too, under the search_path of the caller, which they may rely on; so the
+ * statement itself must qualify every name and operator.
  */
 uint64
 ct_execute_as_application(const CtIdentity *caller, const char *command,
 						  int nargs, Oid *types, Datum *values)
 {
 	int			level = NewGUCNestLevel();
-	uint64		count;
+	int			saved_depth = ct_trusted_depth;
+	volatile uint64 count = 0;
 
 	set_for_now("search_path", caller->search_path);
-	count = ct_execute(command, nargs, types, values, NULL);
+	PG_TRY();
+	{
+		ct_trusted_depth = ct_trigger_depth() + 1;
+		count = ct_execute(command, nargs, types, values, NULL);
+	}
+	PG_FINALLY();
+	{
+		ct_trusted_depth = saved_depth;
+	}
+	PG_END_TRY();
 	AtEOXact_GUC(false, level);
 	return count;
 }

@@ -77,8 +77,8 @@ ct_table_init(void)
 /*
  * OID of the type contacts_tier.marketing_status.
  */
-Oid
-ct_marketing_status_type(void)
+static Oid
+marketing_status_type(void)
 {
 	Oid			namespace = get_namespace_oid("contacts_tier", false);
 
@@ -184,7 +184,7 @@ static void
 fill_table(CtTable *table, Relation rel, char **args)
 {
 	Oid			types[CT_NARGS] = {
-		[CT_ARG_STATUS] = ct_marketing_status_type(),
+		[CT_ARG_STATUS] = marketing_status_type(),
 		[CT_ARG_UNTIL] = BOOLOID,
 		[CT_ARG_SOURCE_TYPE] = TEXTOID,
 		[CT_ARG_SOURCE_NAME] = TEXTOID,
