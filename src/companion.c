@@ -33,6 +33,7 @@
 /* Operators and functions that do not depend on the account's type */
 #define EQ	" OPERATOR(pg_catalog.=) "
 #define GE	" OPERATOR(pg_catalog.>=) "
+#define LT	" OPERATOR(pg_catalog.<) "
 #define LE	" OPERATOR(pg_catalog.<=) "
 #define ADD	" OPERATOR(pg_catalog.+) "
 #define SUB	" OPERATOR(pg_catalog.-) "
@@ -52,13 +53,18 @@ static const struct
 	Oid			types[MAX_PARAMS];
 }			queries[CT_NQUERIES] = {
 
-	/* $2, $3: change of marketing and pending contacts; no row: no room */
+	/*
+	 * $2, $3: change of marketing and pending contacts, $4, $5: promoted and
+	 * demoted; no row: no room
+	 */
 	[CT_QUERY_CLAIM] = {
 		"UPDATE %1$s.contacts_tier_counter"
-		" SET used = used" ADD "$2, pending = pending" ADD "$3"
+		" SET used = used" ADD "$2, pending = pending" ADD "$3,"
+		" promoted = promoted" ADD "$4, demoted = demoted" ADD "$5,"
+		" peak = CASE WHEN $2" LT "0 THEN greatest(peak, used) ELSE peak END"
 		" WHERE account %2$s $1 AND slot" EQ "0"
 		" AND ($2" LE "0 OR used" ADD "$2" LE "granted)",
-		3, {ACCOUNT_TYPE, INT8OID, INT8OID}
+		5, {ACCOUNT_TYPE, INT8OID, INT8OID, INT8OID, INT8OID}
 	},
 	[CT_QUERY_ADD_SLOT] = {
 		"INSERT INTO %1$s.contacts_tier_counter (account, slot) VALUES ($1, 0)"
@@ -72,7 +78,7 @@ static const struct
 		4, {ACCOUNT_TYPE, INT4OID, INT4OID, INT8OID}
 	},
 	[CT_QUERY_LOCK_SLOT] = {
-		"SELECT used, coalesce(granted, used" SUB "1) FROM %1$s.contacts_tier_counter"
+		"SELECT used, coalesce(granted, used" SUB "1), pending, promoted, demoted, peak FROM %1$s.contacts_tier_counter"
 		" WHERE account %2$s $1 AND slot" EQ "0 FOR NO KEY UPDATE",
 		1, {ACCOUNT_TYPE}
 	},
@@ -92,6 +98,11 @@ static const struct
 		"UPDATE %1$s.contacts_tier_counter SET granted = $2"
 		" WHERE account %2$s $1 AND slot" EQ "0",
 		2, {ACCOUNT_TYPE, INT8OID}
+	},
+	[CT_QUERY_CLOSE_PERIOD] = {
+		"UPDATE %1$s.contacts_tier_counter SET promoted = 0, demoted = 0, peak = 0"
+		" WHERE account %2$s $1 AND slot" EQ "0",
+		1, {ACCOUNT_TYPE}
 	},
 	/* $2: limit of the new tier, $3: contacts that need it, $4: now, $5: role */
 	[CT_QUERY_SET_TIER] = {

@@ -190,6 +190,7 @@ typedef enum CtQuery
 	CT_QUERY_LOCK_SLOT,
 	CT_QUERY_LOCK_ACCOUNT,
 	CT_QUERY_GRANT,
+	CT_QUERY_CLOSE_PERIOD,
 	CT_QUERY_SET_TIER,
 	CT_QUERY_SET_ANNOUNCED,
 	CT_QUERY_RECORD,
@@ -265,13 +266,14 @@ extern void ct_source_init(void);
 typedef struct CtDelta
 {
 	Datum		account;
-	int64		marketing;		/* marketing contacts */
+	int64		marketing;		/* marketing contacts: promoted less demoted */
 	int64		pending;		/* of these, flagged until next update */
+	int64		promoted;		/* became marketing contacts of the account */
+	int64		demoted;		/* ceased to be */
 } CtDelta;
 
 extern void ct_delta_init(void);
-extern void ct_delta_add(const CtTable *table, int depth, Datum account,
-						 int marketing, int pending);
+extern void ct_delta_add(const CtTable *table, int depth, const CtDelta *change);
 extern void ct_delta_apply(int depth);
 extern void ct_delta_apply_all(void);
 
@@ -283,8 +285,19 @@ extern void ct_uncount(const CtTable *table, const char *from);
 
 /* counter.c, and below it escrow.h */
 
+/* What the counter of an account says of its running period; contacts */
+typedef struct CtCount
+{
+	int64		marketing;		/* marketing contacts now */
+	int64		pending;		/* of these, flagged until next update */
+	int64		promoted;		/* became marketing contacts of the account */
+	int64		demoted;		/* ceased to be */
+	int64		peak;			/* most there were after any statement */
+} CtCount;
+
 extern void ct_counter_apply(const CtTable *table, CtDelta *deltas, int ndeltas);
-extern int64 ct_counter_freeze(const CtTable *table, Datum account);
+extern CtCount ct_counter_freeze(const CtTable *table, Datum account);
+extern CtCount ct_counter_close_period(const CtTable *table, Datum account);
 
 /* slot.c */
 

@@ -65,24 +65,39 @@ ct_counter_apply(const CtTable *table, CtDelta *deltas, int ndeltas)
 	ct_restore_identity(&identity);
 }
 
+static CtCount
+freeze(const CtTable *table, Datum account, bool close_period)
+{
+	CtCounter	counter;
+	CtCount		count;
+
+	if (!ct_direct_access || !ct_slots_open(&counter, table))
+		return ct_sql_freeze(table, account, close_period);
+	count = ct_escrow_freeze(&counter, account, close_period);
+	ct_slots_close(&counter);
+	CommandCounterIncrement();
+	return count;
+}
+
 /*
  * Lock the whole counter of an account, and make the next promotion ask for the
- * ceiling: for whoever changes what the ceiling follows from.  Returns how many
- * marketing contacts the account has.  The caller is the table's owner and
- * connected to SPI.
+ * ceiling: for whoever changes what the ceiling follows from.  The caller is the
+ * table's owner and connected to SPI.
  *
  * Locks: all slots of the account, until the transaction ends.
  */
-int64
+CtCount
 ct_counter_freeze(const CtTable *table, Datum account)
 {
-	CtCounter	counter;
-	int64		used;
+	return freeze(table, account, false);
+}
 
-	if (!ct_direct_access || !ct_slots_open(&counter, table))
-		return ct_sql_freeze(table, account);
-	used = ct_escrow_freeze(&counter, account);
-	ct_slots_close(&counter);
-	CommandCounterIncrement();
-	return used;
+/*
+ * The same, and begin a new period (design.md, D3): what was promoted, demoted
+ * and the peak count anew.  Returns what they were.
+ */
+CtCount
+ct_counter_close_period(const CtTable *table, Datum account)
+{
+	return freeze(table, account, true);
 }

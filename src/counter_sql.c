@@ -20,7 +20,9 @@ claim(const CtTable *table, const CtDelta *delta)
 	Datum		values[] = {
 		delta->account,
 		Int64GetDatum(delta->marketing),
-		Int64GetDatum(delta->pending)
+		Int64GetDatum(delta->pending),
+		Int64GetDatum(delta->promoted),
+		Int64GetDatum(delta->demoted)
 	};
 
 	return ct_companion_query(table, CT_QUERY_CLAIM, values, NULL) > 0;
@@ -78,14 +80,22 @@ ct_sql_apply(const CtTable *table, const CtDelta *delta)
 }
 
 /*
- * Take back what was granted, as ct_escrow_freeze().
+ * Take back what was granted, and begin a new period, as ct_escrow_freeze().
  */
-int64
-ct_sql_freeze(const CtTable *table, Datum account)
+CtCount
+ct_sql_freeze(const CtTable *table, Datum account, bool close_period)
 {
+	Datum		values[] = {account};
+	CtCount		count;
 	int64		granted;
-	int64		used = lock_slot(table, account, &granted);
 
+	count.marketing = lock_slot(table, account, &granted);
+	count.pending = ct_result_int64(3);
+	count.promoted = ct_result_int64(4);
+	count.demoted = ct_result_int64(5);
+	count.peak = Max(ct_result_int64(6), count.marketing);
 	freeze(table, account);
-	return used;
+	if (close_period)
+		ct_companion_query(table, CT_QUERY_CLOSE_PERIOD, values, NULL);
+	return count;
 }

@@ -120,31 +120,40 @@ find_entry(Frame *frame, Datum account)
 	entry = delta_insert(frame->deltas, account, &found);
 	if (!found)
 	{
-		entry->delta.account = ct_account_copy(table, account, frame->context);
-		entry->delta.marketing = 0;
-		entry->delta.pending = 0;
+		entry->delta = (CtDelta)
+		{
+			.account = ct_account_copy(table, account, frame->context)
+		};
 	}
 	frame->last = entry;
 	return entry;
 }
 
 static void
-add_to_frame(Frame *frame, Datum account, int64 marketing, int64 pending)
+add_to_frame(Frame *frame, const CtDelta *change)
 {
-	DeltaEntry *entry = find_entry(frame, account);
+	CtDelta    *delta = &find_entry(frame, change->account)->delta;
 
-	entry->delta.marketing += marketing;
-	entry->delta.pending += pending;
+	delta->marketing += change->marketing;
+	delta->pending += change->pending;
+	delta->promoted += change->promoted;
+	delta->demoted += change->demoted;
 }
 
 /*
- * Note that a row of the table changed the counts of an account.  "depth" is
- * the trigger depth of the row trigger.
+ * Note what the change of a row means for an account.  "depth" is the trigger
+ * depth of the row trigger.
  */
 void
-ct_delta_add(const CtTable *table, int depth, Datum account, int marketing, int pending)
+ct_delta_add(const CtTable *table, int depth, const CtDelta *change)
 {
-	add_to_frame(find_frame(table, depth), account, marketing, pending);
+	add_to_frame(find_frame(table, depth), change);
+}
+
+static bool
+is_empty(const CtDelta *delta)
+{
+	return delta->pending == 0 && delta->promoted == 0 && delta->demoted == 0;
 }
 
 static int
@@ -165,7 +174,7 @@ apply_frame(Frame *frame)
 
 	delta_start_iterate(frame->deltas, &iter);
 	while ((entry = delta_iterate(frame->deltas, &iter)) != NULL)
-		if (entry->delta.marketing != 0 || entry->delta.pending != 0)
+		if (!is_empty(&entry->delta))
 			deltas[ndeltas++] = entry->delta;
 	qsort_arg(deltas, ndeltas, sizeof(CtDelta), compare_deltas, &frame->table);
 	ct_counter_apply(&frame->table, deltas, ndeltas);
@@ -181,7 +190,7 @@ merge_frame(Frame *into, Frame *frame)
 
 	delta_start_iterate(frame->deltas, &iter);
 	while ((entry = delta_iterate(frame->deltas, &iter)) != NULL)
-		add_to_frame(into, entry->delta.account, entry->delta.marketing, entry->delta.pending);
+		add_to_frame(into, &entry->delta);
 	MemoryContextDelete(frame->context);
 }
 
@@ -235,9 +244,11 @@ take_releases(Frame *into, int depth)
 		{
 			if (entry->delta.marketing >= 0)
 				continue;
-			add_to_frame(into, entry->delta.account, entry->delta.marketing, entry->delta.pending);
-			entry->delta.marketing = 0;
-			entry->delta.pending = 0;
+			add_to_frame(into, &entry->delta);
+			entry->delta = (CtDelta)
+			{
+				.account = entry->delta.account
+			};
 		}
 	}
 }

@@ -51,6 +51,36 @@ has_room(const CtSlot *slot, const CtDelta *delta)
 }
 
 /*
+ * Put a change into a slot.  Between two releases the count only grows, so the
+ * peak of the period is among the counts before releases and the last one;
+ * "total" is the count of the account before this one.
+ */
+static void
+add_to_slot(CtSlot *slot, const CtDelta *delta, int64 total)
+{
+	if (delta->marketing < 0)
+		slot->peak = Max(slot->peak, total);
+	slot->used += delta->marketing;
+	slot->pending += delta->pending;
+	slot->promoted += delta->promoted;
+	slot->demoted += delta->demoted;
+}
+
+/*
+ * How many marketing contacts the account has, for a release: of a single slot
+ * the slot itself tells; of several the latest snapshot, without locks.
+ */
+static int64
+total_before(CtCounter *counter, CtSlots *slots, const CtSlot *slot, const CtDelta *delta)
+{
+	CtSlots		fresh = {.account = slots->account};
+
+	if (delta->marketing >= 0)
+		return 0;
+	return slots->count == 1 ? slot->used : ct_slots_list(counter, &fresh);
+}
+
+/*
  * Try to put a change into one slot, without waiting.
  */
 static Outcome
@@ -67,8 +97,7 @@ try_slot(CtCounter *counter, CtSlots *slots, int index, const CtDelta *delta, Ho
 			return MISSED;
 		if (!has_room(&slot, delta))
 			return NO_ROOM;
-		slot.used += delta->marketing;
-		slot.pending += delta->pending;
+		add_to_slot(&slot, delta, total_before(counter, slots, &slot, delta));
 		result = ct_slot_write(counter, slots, &slot, ct_slot_is_ours(&slot), &xid);
 		if (result == TM_Ok)
 			return DONE;
@@ -135,7 +164,7 @@ add_slots(CtCounter *counter, CtSlots *slots)
 		return;
 	slots->contended = false;
 	CommandCounterIncrement();
-	ct_slots_list(counter, slots);
+	(void) ct_slots_list(counter, slots);
 	count = Min(slots->count, CT_MAX_SLOTS - slots->count);
 	if (count == 0 || !ct_slot_read(counter, slots, 0, &first) || first.frozen)
 		return;
@@ -192,7 +221,7 @@ gather_room(CtCounter *counter, CtSlots *slots, int64 wanted, Gathered *gathered
 	if (!gather(counter, slots, 0, true, gathered))
 		elog(ERROR, "counter of account \"%s\" has vanished",
 			 ct_account_text(counter->table, slots->account));
-	ct_slots_list(counter, slots);
+	(void) ct_slots_list(counter, slots);
 	for (int i = 1; i < slots->count; i++)
 		gather(counter, slots, i, false, gathered);
 	for (int i = 1; i < slots->count && (gathered->frozen || gathered->room < wanted); i++)
@@ -253,8 +282,7 @@ claim_slowly(CtCounter *counter, CtSlots *slots, const CtDelta *delta)
 		room = ct_limit_decide(&claim) - claim.used - claim.wanted;
 		gathered.frozen = false;
 	}
-	gathered.slot[0].used += delta->marketing;
-	gathered.slot[0].pending += delta->pending;
+	add_to_slot(&gathered.slot[0], delta, 0);
 	write_gathered(counter, slots, &gathered, room);
 	slots->home = gathered.slot[0].index;
 }
@@ -295,36 +323,72 @@ ct_escrow_apply(CtCounter *counter, const CtDelta *delta)
 			slots.contended = true;
 			XactLockTableWait(holder.xid, counter->rel, &holder.tid, XLTW_Update);
 		}
-		ct_slots_list(counter, &slots);
+		(void) ct_slots_list(counter, &slots);
 		fresh = true;
 	}
 	add_slots(counter, &slots);
 	ct_slots_remember(counter, &slots);
 }
 
+/* What all slots of an account say together. */
+static CtCount
+sum_slots(const Gathered *gathered)
+{
+	CtCount		count = {0};
+
+	for (int i = 0; i < gathered->count; i++)
+	{
+		const CtSlot *slot = &gathered->slot[i];
+
+		count.marketing += slot->used;
+		count.pending += slot->pending;
+		count.promoted += slot->promoted;
+		count.demoted += slot->demoted;
+		count.peak = Max(count.peak, slot->peak);
+	}
+	count.peak = Max(count.peak, count.marketing);
+	return count;
+}
+
+static void
+begin_period(Gathered *gathered)
+{
+	for (int i = 0; i < gathered->count; i++)
+	{
+		gathered->slot[i].promoted = 0;
+		gathered->slot[i].demoted = 0;
+		gathered->slot[i].peak = 0;
+	}
+}
+
 /*
  * Lock all slots of an account and take back what was granted, so that the next
- * promotion asks for the ceiling.  Returns how many marketing contacts there
- * are.
+ * promotion asks for the ceiling.  With "close_period" a new period begins in
+ * them.  Returns what was in them.
  *
  * Locks: all slots of the account, until the transaction ends.
  */
-int64
-ct_escrow_freeze(CtCounter *counter, Datum account)
+CtCount
+ct_escrow_freeze(CtCounter *counter, Datum account, bool close_period)
 {
 	CtSlots		slots;
 	Gathered	gathered;
+	CtCount		count;
 
 	ct_slots_recall(counter, account, &slots);
-	ct_slots_list(counter, &slots); /* what is remembered may be rolled back */
+	(void) ct_slots_list(counter, &slots);	/* what is remembered may be rolled
+											 * back */
 	if (slots.count == 0)
 	{
 		add_first_slot(counter->table, account);
-		ct_slots_list(counter, &slots);
+		(void) ct_slots_list(counter, &slots);
 	}
 	gather_room(counter, &slots, PG_INT64_MAX, &gathered);
+	count = sum_slots(&gathered);
+	if (close_period)
+		begin_period(&gathered);
 	gathered.frozen = true;
 	write_gathered(counter, &slots, &gathered, 0);
 	ct_slots_remember(counter, &slots);
-	return sum_used(&gathered);
+	return count;
 }

@@ -41,6 +41,9 @@ typedef struct CtSlot
 	int64		pending;
 	int64		granted;
 	bool		frozen;			/* granted is null: somebody must look first */
+	int64		promoted;		/* in the running period */
+	int64		demoted;
+	int64		peak;			/* see CtCount; 0 if nobody had to note one */
 	HeapTuple	tuple;			/* the version that was read */
 } CtSlot;
 
@@ -61,7 +64,7 @@ typedef struct CtCounter
 
 extern bool ct_slots_open(CtCounter *counter, const CtTable *table);
 extern void ct_slots_close(CtCounter *counter);
-extern void ct_slots_list(CtCounter *counter, CtSlots *slots);
+extern int64 ct_slots_list(CtCounter *counter, CtSlots *slots);
 extern void ct_slots_recall(CtCounter *counter, Datum account, CtSlots *slots);
 extern void ct_slots_remember(CtCounter *counter, const CtSlots *slots);
 extern bool ct_slot_read(CtCounter *counter, CtSlots *slots, int index, CtSlot *slot);
@@ -73,11 +76,11 @@ extern TM_Result ct_slot_write(CtCounter *counter, CtSlots *slots, CtSlot *slot,
 /* escrow.c */
 
 extern void ct_escrow_apply(CtCounter *counter, const CtDelta *delta);
-extern int64 ct_escrow_freeze(CtCounter *counter, Datum account);
+extern CtCount ct_escrow_freeze(CtCounter *counter, Datum account, bool close_period);
 
 /* counter_sql.c */
 
 extern void ct_sql_apply(const CtTable *table, const CtDelta *delta);
-extern int64 ct_sql_freeze(const CtTable *table, Datum account);
+extern CtCount ct_sql_freeze(const CtTable *table, Datum account, bool close_period);
 
 #endif							/* CONTACTS_TIER_ESCROW_H */

@@ -92,11 +92,12 @@ freeze_counted(const CtTable *table)
 void
 ct_count_in(const CtTable *table, const char *from)
 {
-	ct_execute_latest(psprintf("INSERT INTO %s." CT_COUNTER_TABLE " AS c (account, slot, used, pending, granted)"
-							   " SELECT t.account, 0, t.marketing, t.pending, NULL FROM (%s ORDER BY 1) t"
+	ct_execute_latest(psprintf("INSERT INTO %s." CT_COUNTER_TABLE " AS c (account, slot, used, pending, granted, promoted)"
+							   " SELECT t.account, 0, t.marketing, t.pending, NULL, t.marketing FROM (%s ORDER BY 1) t"
 							   " WHERE t.account IS NOT NULL"
 							   " ON CONFLICT (account, slot) DO UPDATE SET used = c.used + excluded.used,"
-							   " pending = c.pending + excluded.pending, granted = NULL",
+							   " pending = c.pending + excluded.pending,"
+							   " promoted = c.promoted + excluded.promoted, granted = NULL",
 							   quote_identifier(NameStr(table->schema)),
 							   count_query(table, from)));
 	freeze_counted(table);
@@ -110,13 +111,17 @@ ct_count_in(const CtTable *table, const char *from)
 void
 ct_uncount(const CtTable *table, const char *from)
 {
-	ct_execute_latest(psprintf("INSERT INTO %s." CT_COUNTER_TABLE " AS c (account, slot, used, pending, granted)"
+	ct_execute_latest(psprintf("INSERT INTO %1$s." CT_COUNTER_TABLE " AS c"
+							   " (account, slot, used, pending, granted, demoted)"
 							   " SELECT t.account, 0, OPERATOR(pg_catalog.-) t.marketing,"
-							   " OPERATOR(pg_catalog.-) t.pending, NULL"
-							   " FROM (%s ORDER BY 1) t WHERE t.account IS NOT NULL"
+							   " OPERATOR(pg_catalog.-) t.pending, NULL, t.marketing"
+							   " FROM (%2$s ORDER BY 1) t WHERE t.account IS NOT NULL"
 							   " ON CONFLICT (account, slot) DO UPDATE"
 							   " SET used = c.used OPERATOR(pg_catalog.+) excluded.used,"
-							   " pending = c.pending OPERATOR(pg_catalog.+) excluded.pending",
+							   " pending = c.pending OPERATOR(pg_catalog.+) excluded.pending,"
+							   " demoted = c.demoted OPERATOR(pg_catalog.+) excluded.demoted,"
+							   " peak = greatest(c.peak, (SELECT pg_catalog.sum(s.used)::pg_catalog.int8"
+							   "  FROM %1$s." CT_COUNTER_TABLE " s WHERE s.account %3$s c.account))",
 							   quote_identifier(NameStr(table->schema)),
-							   count_query(table, from)));
+							   count_query(table, from), ct_quoted_operator(table->account_eq)));
 }

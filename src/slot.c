@@ -81,6 +81,9 @@ typedef struct CounterTable
 	AttrNumber	used;
 	AttrNumber	pending;
 	AttrNumber	granted;
+	AttrNumber	promoted;
+	AttrNumber	demoted;
+	AttrNumber	peak;
 	Oid			index;			/* its primary key */
 	RegProcedure equals;		/* of the account's type */
 	MemoryContext context;		/* of the memory below */
@@ -163,6 +166,9 @@ is_direct(Relation rel, const CtTable *table, CounterTable *counter)
 	counter->used = column(relid, "used", INT8OID);
 	counter->pending = column(relid, "pending", INT8OID);
 	counter->granted = column(relid, "granted", INT8OID);
+	counter->promoted = column(relid, "promoted", INT8OID);
+	counter->demoted = column(relid, "demoted", INT8OID);
+	counter->peak = column(relid, "peak", INT8OID);
 	counter->index = ct_primary_key_index(rel);
 	counter->equals = get_opcode(table->account_eq);
 
@@ -171,6 +177,7 @@ is_direct(Relation rel, const CtTable *table, CounterTable *counter)
 		rel->rd_rel->relowner == table->owner &&
 		counter->account && counter->number && counter->used &&
 		counter->pending && counter->granted &&
+		counter->promoted && counter->demoted && counter->peak &&
 		OidIsValid(counter->index) && !is_distributed(relid);
 }
 
@@ -247,7 +254,8 @@ ct_slots_close(CtCounter *counter)
 }
 
 /*
- * Look up by the index which slots an account has.
+ * Look up by the index which slots an account has.  Returns the sum of what was
+ * counted in them.
  *
  * Not by SnapshotSelf: a slot that moves to another index entry between the look
  * at the index and that at the table would be missed, or seen twice.  All
@@ -255,7 +263,7 @@ ct_slots_close(CtCounter *counter)
  * there is exactly one.  Doing the check here instead of in the scan keeps
  * predicate locks of SERIALIZABLE transactions off the slots.
  */
-void
+int64
 ct_slots_list(CtCounter *counter, CtSlots *slots)
 {
 	CounterTable *info = counter->info;
@@ -263,6 +271,7 @@ ct_slots_list(CtCounter *counter, CtSlots *slots)
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple	tuple;
+	int64		used = 0;
 
 	ScanKeyEntryInitialize(&key, 0, info->account, BTEqualStrategyNumber, InvalidOid,
 						   info->table.account_collation, info->equals, slots->account);
@@ -279,9 +288,11 @@ ct_slots_list(CtCounter *counter, CtSlots *slots)
 		slots->place[slots->count].number = DatumGetInt32(number);
 		slots->place[slots->count].tid = tuple->t_self;
 		slots->count++;
+		used += DatumGetInt64(heap_getattr(tuple, info->used, RelationGetDescr(counter->rel), &isnull));
 	}
 	systable_endscan(scan);
 	UnregisterSnapshot(snapshot);
+	return used;
 }
 
 /*
@@ -303,7 +314,7 @@ ct_slots_recall(CtCounter *counter, Datum account, CtSlots *slots)
 	}
 	slots->account = account;
 	if (slots->count == 0)
-		ct_slots_list(counter, slots);
+		(void) ct_slots_list(counter, slots);
 }
 
 /*
@@ -336,6 +347,9 @@ deform_slot(CtCounter *counter, CtSlots *slots, int index, CtSlot *slot)
 	slot->used = DatumGetInt64(slot_getattr(row, info->used, &isnull));
 	slot->pending = DatumGetInt64(slot_getattr(row, info->pending, &isnull));
 	slot->granted = DatumGetInt64(slot_getattr(row, info->granted, &slot->frozen));
+	slot->promoted = DatumGetInt64(slot_getattr(row, info->promoted, &isnull));
+	slot->demoted = DatumGetInt64(slot_getattr(row, info->demoted, &isnull));
+	slot->peak = DatumGetInt64(slot_getattr(row, info->peak, &isnull));
 	slot->tuple = ExecCopySlotHeapTuple(row);
 	slots->place[index].tid = row->tts_tid;
 	return true;
@@ -410,11 +424,14 @@ TM_Result
 ct_slot_write(CtCounter *counter, CtSlots *slots, CtSlot *slot, bool wait, TransactionId *holder)
 {
 	CounterTable *info = counter->info;
-	int			attnos[] = {info->used, info->pending, info->granted};
-	Datum		values[] = {
-		Int64GetDatum(slot->used), Int64GetDatum(slot->pending), Int64GetDatum(slot->granted)
+	int			attnos[] = {
+		info->used, info->pending, info->promoted, info->demoted, info->peak, info->granted
 	};
-	bool		nulls[lengthof(attnos)] = {false, false, slot->frozen};
+	Datum		values[] = {
+		Int64GetDatum(slot->used), Int64GetDatum(slot->pending), Int64GetDatum(slot->promoted),
+		Int64GetDatum(slot->demoted), Int64GetDatum(slot->peak), Int64GetDatum(slot->granted)
+	};
+	bool		nulls[lengthof(attnos)] = {[lengthof(attnos) - 1] = slot->frozen};
 	ItemPointer tid = &slots->place[slot->index].tid;
 	HeapTuple	tuple;
 	TM_FailureData failure;
@@ -458,7 +475,7 @@ ct_slot_lock(CtCounter *counter, CtSlots *slots, int index, bool wait, CtSlot *s
 		CHECK_FOR_INTERRUPTS();
 		if (!ct_slot_read(counter, slots, index, slot))
 		{
-			ct_slots_list(counter, slots);
+			(void) ct_slots_list(counter, slots);
 			if (index >= slots->count)
 				return false;
 			continue;

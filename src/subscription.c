@@ -247,7 +247,7 @@ contacts_tier_subscribe(PG_FUNCTION_ARGS)
 	account = ct_managed_account(&managed, text_to_cstring(PG_GETARG_TEXT_PP(SUB_ACCOUNT)));
 	name = ct_account_text(managed.table, account);
 	plan = read_plan(text_to_cstring(PG_GETARG_TEXT_PP(SUB_PLAN)));
-	used = ct_counter_freeze(managed.table, account);
+	used = ct_counter_freeze(managed.table, account).marketing;
 	contact_limit = PG_ARGISNULL(SUB_LIMIT) ? fitting_tier(&plan, name, used) :
 		asked_tier(&plan, name, PG_GETARG_INT64(SUB_LIMIT), used);
 	insert_subscription(&managed, fcinfo, account, contact_limit);

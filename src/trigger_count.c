@@ -35,29 +35,50 @@ check_trigger(FunctionCallInfo fcinfo, const char *function, TriggerEvent timing
 }
 
 /*
- * Add a contact of this status to the counts of the row's account, or take it
- * off (sign -1).
+ * Note that a contact of an account had one status and has another; no_contact
+ * where it was not the account's, or is not any more.
  */
-static void
-count_contact(const CtTable *table, TupleTableSlot *slot, CtStatus status, int sign)
-{
-	bool		isnull;
-	Datum		account;
+static const CtStatus no_contact = {0};
 
-	if (!status.marketing)
-		return;
-	account = ct_table_account(table, slot, &isnull);
-	if (!isnull)
-		ct_delta_add(table, ct_trigger_depth(), account,
-					 sign, status.until_next_update ? sign : 0);
-	else if (sign > 0)
-		ct_null_account_error(table);
+static void
+count_change(const CtTable *table, Datum account, CtStatus old, CtStatus new)
+{
+	CtDelta		change = {.account = account};
+
+	change.promoted = new.marketing && !old.marketing;
+	change.demoted = old.marketing && !new.marketing;
+	change.marketing = change.promoted - change.demoted;
+	change.pending = (int) (new.marketing && new.until_next_update) -
+		(int) (old.marketing && old.until_next_update);
+	if (change.marketing != 0 || change.pending != 0)
+		ct_delta_add(table, ct_trigger_depth(), &change);
 }
 
+/*
+ * Count a row that changed: from "old" to "new", whose slots are NULL for a new
+ * and for a deleted row.  Errors: MC002 for a marketing contact without an
+ * account.
+ */
 static void
-count_row(const CtTable *table, TupleTableSlot *slot, int sign)
+count_row(const CtTable *table, TupleTableSlot *oldslot, CtStatus old,
+		  TupleTableSlot *newslot, CtStatus new)
 {
-	count_contact(table, slot, ct_contact_status(table, slot), sign);
+	bool		old_null = true;
+	bool		new_null = true;
+	Datum		from = oldslot == NULL ? 0 : ct_table_account(table, oldslot, &old_null);
+	Datum		to = newslot == NULL ? 0 : ct_table_account(table, newslot, &new_null);
+
+	if (newslot != NULL && new_null && new.marketing)
+		ct_null_account_error(table);
+	if (!old_null && !new_null && ct_account_compare(table, from, to) == 0)
+		count_change(table, to, old, new);
+	else
+	{
+		if (!old_null)
+			count_change(table, from, old, no_contact);
+		if (!new_null)
+			count_change(table, to, no_contact, new);
+	}
 }
 
 /*
@@ -105,10 +126,11 @@ mending_statement(const CtTable *table, Relation rel)
 
 /*
  * Write the row once more, as the rules want it.  No triggers fire, or the one
- * that changed it would do so again; so what it means for the counts is noted
- * here.  If the row has been written again since, its own event is to come.
+ * that changed it would do so again.  If the row has been written again since,
+ * its own event is to come.  Returns the status that the row has now, as far as
+ * this event is concerned.
  */
-static void
+static CtStatus
 mend_row(const CtTable *table, TriggerData *trigdata)
 {
 	bool		is_insert = TRIGGER_FIRED_BY_INSERT(trigdata->tg_event);
@@ -136,12 +158,7 @@ mend_row(const CtTable *table, TriggerData *trigdata)
 					   lengthof(types), types, values, NULL);
 	ct_restore_identity(&identity);
 	SPI_finish();
-
-	if (count > 0)
-	{
-		count_row(table, slot, -1);
-		count_contact(table, slot, contact.status, 1);
-	}
+	return count > 0 ? contact.status : ct_contact_status(table, slot);
 }
 
 PG_FUNCTION_INFO_V1(contacts_tier_count_contact);
@@ -158,19 +175,19 @@ contacts_tier_count_contact(PG_FUNCTION_ARGS)
 	TriggerData *trigdata = (TriggerData *) fcinfo->context;
 	TriggerEvent event = trigdata->tg_event;
 	bool		trusted = ct_trusted_depth > 0 && ct_trusted_depth == ct_trigger_depth();
+	TupleTableSlot *oldslot = TRIGGER_FIRED_BY_INSERT(event) ? NULL : trigdata->tg_trigslot;
+	TupleTableSlot *newslot = TRIGGER_FIRED_BY_INSERT(event) ? trigdata->tg_trigslot :
+		TRIGGER_FIRED_BY_UPDATE(event) ? trigdata->tg_newslot : NULL;
+	CtStatus	old = no_contact;
+	CtStatus	new = no_contact;
 
 	check_trigger(fcinfo, "count_contact", TRIGGER_EVENT_AFTER | TRIGGER_EVENT_ROW);
-	if (!TRIGGER_FIRED_BY_INSERT(event))
-		count_row(table, trigdata->tg_trigslot, -1);
-	if (TRIGGER_FIRED_BY_INSERT(event))
-		count_row(table, trigdata->tg_trigslot, 1);
-	else if (TRIGGER_FIRED_BY_UPDATE(event))
-		count_row(table, trigdata->tg_newslot, 1);
-
-	if (TRIGGER_FIRED_BY_DELETE(event))
-		return PointerGetDatum(NULL);
-	if (!trusted && needs_mending(table, trigdata))
-		mend_row(table, trigdata);
+	if (oldslot != NULL)
+		old = ct_contact_status(table, oldslot);
+	if (newslot != NULL)
+		new = !trusted && needs_mending(table, trigdata) ? mend_row(table, trigdata) :
+			ct_contact_status(table, newslot);
+	count_row(table, oldslot, old, newslot, new);
 	return PointerGetDatum(NULL);
 }
 

@@ -52,11 +52,14 @@ BEGIN
     -- HOT updates, and a vacuum that comes early.
     EXECUTE format($sql$
         CREATE TABLE %1$s.contacts_tier_counter (
-            account %2$s NOT NULL,
-            slot    integer NOT NULL DEFAULT 0,
-            used    bigint NOT NULL DEFAULT 0,
-            pending bigint NOT NULL DEFAULT 0,
-            granted bigint,
+            account  %2$s NOT NULL,
+            slot     integer NOT NULL DEFAULT 0,
+            used     bigint NOT NULL DEFAULT 0,
+            pending  bigint NOT NULL DEFAULT 0,
+            granted  bigint,
+            promoted bigint NOT NULL DEFAULT 0,
+            demoted  bigint NOT NULL DEFAULT 0,
+            peak     bigint NOT NULL DEFAULT 0,
             PRIMARY KEY (account, slot)
         ) WITH (fillfactor = 30, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0.0,
                 autovacuum_vacuum_cost_delay = 0)$sql$, schema, account_type);
@@ -65,7 +68,10 @@ BEGIN
         COMMENT ON COLUMN %1$s.contacts_tier_counter.used IS 'marketing contacts';
         COMMENT ON COLUMN %1$s.contacts_tier_counter.pending IS 'of these, flagged to become non-marketing on the update date';
         COMMENT ON COLUMN %1$s.contacts_tier_counter.slot IS 'an account has as many as its concurrent writers need; their sum is the counter';
-        COMMENT ON COLUMN %1$s.contacts_tier_counter.granted IS 'number up to which the slot can be used before somebody must look at the tier; null: at once'
+        COMMENT ON COLUMN %1$s.contacts_tier_counter.granted IS 'number up to which the slot can be used before somebody must look at the tier; null: at once';
+        COMMENT ON COLUMN %1$s.contacts_tier_counter.promoted IS 'contacts that became marketing contacts of the account in the running period';
+        COMMENT ON COLUMN %1$s.contacts_tier_counter.demoted IS 'contacts that ceased to be marketing contacts of the account in the running period';
+        COMMENT ON COLUMN %1$s.contacts_tier_counter.peak IS 'highest count of the account that was noted before a release in the running period'
         $sql$, schema);
 
     EXECUTE format($sql$
