@@ -33,12 +33,13 @@ static const struct
 {
 	const char *key;			/* in the "columns" argument */
 	const char *type;
+	const char *expression;		/* its default, or NULL */
 }			status_columns[CT_NCOLUMNS] = {
-	{"status", "contacts_tier.marketing_status"},
-	{"until_next_update", "pg_catalog.bool"},
-	{"source_type", "pg_catalog.text"},
-	{"source_name", "pg_catalog.text"},
-	{"updated_at", "pg_catalog.timestamptz"}
+	{"status", "contacts_tier.marketing_status", "contacts_tier.default_status()"},
+	{"until_next_update", "pg_catalog.bool", NULL},
+	{"source_type", "pg_catalog.text", "contacts_tier.default_source_type()"},
+	{"source_name", "pg_catalog.text", "contacts_tier.default_source_name()"},
+	{"updated_at", "pg_catalog.timestamptz", "contacts_tier.clock()"}
 };
 
 /*
@@ -234,6 +235,26 @@ add_columns(Oid relid, const char *name, char **args)
 						name, quote_identifier(column));
 	}
 	return had_status;
+}
+
+/*
+ * Give the status columns that have no default one that says what the status
+ * trigger would.  A default of the application's own stays.
+ */
+static void
+set_defaults(Oid relid, const char *name, char **args)
+{
+	for (int i = 0; i < CT_NCOLUMNS; i++)
+	{
+		const char *column = args[CT_ARG_STATUS + i];
+		Relation	rel = table_open(relid, NoLock);
+		bool		has_default = TupleDescAttr(RelationGetDescr(rel), get_attnum(relid, column) - 1)->atthasdef;
+
+		table_close(rel, NoLock);
+		if (!has_default && status_columns[i].expression != NULL)
+			ct_executef("ALTER TABLE %s ALTER COLUMN %s SET DEFAULT %s",
+						name, quote_identifier(column), status_columns[i].expression);
+	}
 }
 
 /*
@@ -441,6 +462,7 @@ attach_table(Oid relid, const char *name, char **args, const CtIdentity *caller)
 	make_row_triggers(name, args);
 	make_statement_triggers(name, args);
 	ct_add_partition_triggers(relid);
+	set_defaults(relid, name, args);
 }
 
 PG_FUNCTION_INFO_V1(contacts_tier_attach);
@@ -529,6 +551,33 @@ drop_index(Oid relid)
 		ct_executef("DROP INDEX %s", indexes);
 }
 
+/*
+ * The statement that drops the status columns, or else the defaults that
+ * set_defaults() gave them; NULL if there is nothing to drop.
+ */
+static char *
+alter_columns(const CtManaged *managed, bool drop_columns)
+{
+	StringInfoData command;
+	const char *separator = "";
+
+	initStringInfo(&command);
+	appendStringInfo(&command, "ALTER TABLE %s", ct_qualified_name(managed->rel));
+	for (int i = CT_ARG_STATUS; i < CT_NARGS; i++)
+	{
+		const char *column = ct_table_column(managed->table, i);
+
+		if (drop_columns)
+			appendStringInfo(&command, "%s DROP COLUMN %s", separator, column);
+		else if (ct_has_our_default(managed->rel, managed->table->attno[i]))
+			appendStringInfo(&command, "%s ALTER COLUMN %s DROP DEFAULT", separator, column);
+		else
+			continue;
+		separator = ",";
+	}
+	return *separator == '\0' ? NULL : command.data;
+}
+
 PG_FUNCTION_INFO_V1(contacts_tier_detach);
 
 /*
@@ -542,27 +591,22 @@ contacts_tier_detach(PG_FUNCTION_ARGS)
 {
 	Oid			relid;
 	CtManaged	managed;
-	StringInfoData command;
+	char	   *command;
 
 	ct_check_not_null(fcinfo, 0, "contacts");
 	ct_check_not_null(fcinfo, 1, "drop_columns");
 	relid = PG_GETARG_OID(0);
 	ct_manage_begin(&managed, relid, AccessExclusiveLock);
 	(void) find_all_inheritors(relid, AccessExclusiveLock, NULL);
-
-	initStringInfo(&command);
-	appendStringInfo(&command, "ALTER TABLE %s", ct_qualified_name(managed.rel));
-	for (int i = CT_ARG_STATUS; i < CT_NARGS; i++)
-		appendStringInfo(&command, "%s DROP COLUMN %s", i > CT_ARG_STATUS ? "," : "",
-						 ct_table_column(managed.table, i));
+	command = alter_columns(&managed, PG_GETARG_BOOL(1));
 	if (OidIsValid(get_relname_relid(CT_COUNTER_TABLE, get_namespace_oid(NameStr(managed.table->schema), true))))
 		ct_uncount(managed.table, ct_qualified_name(managed.rel));
 	ct_manage_close_table(&managed);
 
 	drop_triggers(relid);
 	drop_index(relid);
-	if (PG_GETARG_BOOL(1))
-		ct_execute(command.data, 0, NULL, NULL, NULL);
+	if (command != NULL)
+		ct_execute(command, 0, NULL, NULL, NULL);
 	ct_manage_end(&managed);
 	PG_RETURN_VOID();
 }

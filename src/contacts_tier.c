@@ -28,6 +28,7 @@ _PG_init(void)
 	ct_notify_init();			/* before delta.c: see there */
 	ct_delta_init();
 	ct_prune_init();
+	ct_copy_init();
 }
 
 /*

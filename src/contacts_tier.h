@@ -97,6 +97,8 @@ typedef struct CtTable
 extern void ct_table_init(void);
 extern const char *const ct_default_columns[CT_NARGS];
 
+extern Oid	ct_non_marketing(void);
+
 extern void ct_complete_args(int nargs, char **given, char *args[CT_NARGS]);
 extern CtTable *ct_table_of_trigger(FunctionCallInfo fcinfo, const char *function);
 extern CtTable *ct_table_resolve(Relation rel, int nargs, char **args);
@@ -111,18 +113,24 @@ extern const char *ct_quoted_operator(Oid operator);
 
 /* registry.c */
 
-/* A trigger that is ours, or not */
-typedef enum CtTriggerKind
+/* A function that is ours, or not */
+typedef enum CtFunction
 {
-	CT_TRIGGER_OTHER,
+	CT_OTHER_FUNCTION,
 	CT_TRIGGER_STATUS,
 	CT_TRIGGER_COUNT,
 	CT_TRIGGER_APPLY,
-	CT_TRIGGER_TRUNCATE
-} CtTriggerKind;
+	CT_TRIGGER_TRUNCATE,
+	CT_DEFAULT_STATUS,
+	CT_DEFAULT_SOURCE_TYPE,
+	CT_DEFAULT_SOURCE_NAME,
+	CT_DEFAULT_UPDATED_AT
+} CtFunction;
 
-extern CtTriggerKind ct_trigger_kind(Oid function);
-extern Trigger *ct_find_trigger(Relation rel, CtTriggerKind kind);
+extern CtFunction ct_function(Oid function);
+extern bool ct_has_our_default(Relation rel, AttrNumber attno);
+extern const Trigger *ct_sole_keeper(const TriggerDesc *triggers, int16 event);
+extern Trigger *ct_find_trigger(Relation rel, CtFunction kind);
 extern List *ct_attached_tables(const char *companion_schema);
 
 /* spi.c */
@@ -252,10 +260,14 @@ extern int	ct_trusted_depth;
 extern int	ct_trigger_depth(void);
 extern bool ct_same_columns(const CtTable *table, TupleTableSlot *a, TupleTableSlot *b);
 extern CtContact ct_contact_mended(const CtTable *table, TupleTableSlot *oldslot,
-								   TupleTableSlot *newslot);
+								   TupleTableSlot *newslot, bool status_defaulted);
+extern bool ct_contact_is_complete(const CtTable *table, TupleTableSlot *slot);
+extern bool ct_contact_lacks_default(const CtTable *table, TupleTableSlot *slot);
 
 /* source.c */
 
+extern const char *ct_session_source_type(void);
+extern const char *ct_session_source_name(void);
 extern bool ct_source_default(const CtTable *table, Datum account, const char *source_type);
 extern void ct_source_forget(void);
 extern void ct_source_init(void);
@@ -328,6 +340,12 @@ extern void ct_normalise_contacts(const CtIdentity *caller, const char *name,
 
 extern void ct_notify(const char *payload);
 extern void ct_notify_init(void);
+
+/* copy.c */
+
+extern void ct_copy_init(void);
+extern void ct_copy_show_triggers(void);
+extern bool ct_is_copying(int depth, bool *sets_status);
 
 /* prune.c */
 

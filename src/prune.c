@@ -30,37 +30,6 @@
 
 static ExecutorStart_hook_type previous_start = NULL;
 
-/* Does the trigger fire for each row, before it is updated? */
-static bool
-is_before_update_row(const Trigger *trigger)
-{
-	return TRIGGER_FOR_ROW(trigger->tgtype) &&
-		TRIGGER_FOR_BEFORE(trigger->tgtype) &&
-		TRIGGER_FOR_UPDATE(trigger->tgtype);
-}
-
-/*
- * Our status trigger, if no other trigger can change a row before it is
- * updated; NULL if one can, or if the table is not attached.
- */
-static const Trigger *
-sole_keeper(const TriggerDesc *triggers)
-{
-	const Trigger *keeper = NULL;
-
-	for (int i = 0; i < triggers->numtriggers; i++)
-	{
-		const Trigger *trigger = &triggers->triggers[i];
-
-		if (!is_before_update_row(trigger))
-			continue;
-		if (ct_trigger_kind(trigger->tgfoid) != CT_TRIGGER_STATUS || !ct_right_args(trigger->tgnargs))
-			return NULL;
-		keeper = trigger;
-	}
-	return keeper;
-}
-
 static bool
 sets_any_column(const CtTable *table, const Bitmapset *sets)
 {
@@ -85,11 +54,11 @@ remove_update_triggers(TriggerDesc *triggers)
 	{
 		Trigger    *trigger = &triggers->triggers[i];
 
-		if (ct_trigger_kind(trigger->tgfoid) != CT_TRIGGER_OTHER)
+		if (ct_function(trigger->tgfoid) != CT_OTHER_FUNCTION)
 			trigger->tgtype &= ~TRIGGER_TYPE_UPDATE;
 		if (!TRIGGER_FOR_UPDATE(trigger->tgtype))
 			continue;
-		if (is_before_update_row(trigger))
+		if (TRIGGER_FOR_BEFORE(trigger->tgtype) && TRIGGER_FOR_ROW(trigger->tgtype))
 			triggers->trig_update_before_row = true;
 		else if (TRIGGER_FOR_AFTER(trigger->tgtype) && TRIGGER_FOR_ROW(trigger->tgtype))
 			triggers->trig_update_after_row = true;
@@ -125,7 +94,7 @@ leaves_contacts_alone(ResultRelInfo *relinfo, EState *estate)
 
 	if (relinfo->ri_TrigDesc == NULL)
 		return false;
-	keeper = sole_keeper(relinfo->ri_TrigDesc);
+	keeper = ct_sole_keeper(relinfo->ri_TrigDesc, TRIGGER_TYPE_UPDATE);
 	if (keeper == NULL)
 		return false;
 	sets = ExecGetUpdatedCols(relinfo, estate);
@@ -155,6 +124,7 @@ prune_update(QueryDesc *query)
 static void
 executor_start(QueryDesc *query, int flags)
 {
+	ct_copy_show_triggers();
 	if (previous_start)
 		previous_start(query, flags);
 	else

@@ -18,6 +18,7 @@
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "funcapi.h"
+#include "rewrite/rewriteHandler.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/inval.h"
@@ -26,16 +27,20 @@
 
 #include "contacts_tier.h"
 
-static const char *const trigger_functions[] = {
+static const char *const functions[] = {
 	[CT_TRIGGER_STATUS] = "maintain_status",
 	[CT_TRIGGER_COUNT] = "count_contact",
 	[CT_TRIGGER_APPLY] = "apply_counts",
-	[CT_TRIGGER_TRUNCATE] = "count_truncate"
+	[CT_TRIGGER_TRUNCATE] = "count_truncate",
+	[CT_DEFAULT_STATUS] = "default_status",
+	[CT_DEFAULT_SOURCE_TYPE] = "default_source_type",
+	[CT_DEFAULT_SOURCE_NAME] = "default_source_name",
+	[CT_DEFAULT_UPDATED_AT] = "clock"
 };
 
-#define NKINDS	((int) lengthof(trigger_functions))
+#define NKINDS	((int) lengthof(functions))
 
-/* OIDs of the trigger functions, while known */
+/* Their OIDs, while known */
 static Oid	function_oids[NKINDS];
 static bool functions_known = false;
 
@@ -59,36 +64,72 @@ look_up_functions(void)
 	}
 	for (int i = CT_TRIGGER_STATUS; i < NKINDS; i++)
 		function_oids[i] = GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid,
-										   CStringGetDatum(trigger_functions[i]),
+										   CStringGetDatum(functions[i]),
 										   PointerGetDatum(no_arguments),
 										   ObjectIdGetDatum(namespace));
 	functions_known = true;
 }
 
 /*
- * Which of our trigger functions is this, if any?
+ * Which of our functions is this, if any?
  */
-CtTriggerKind
-ct_trigger_kind(Oid function)
+CtFunction
+ct_function(Oid function)
 {
 	if (!functions_known)
 		look_up_functions();
 	for (int i = CT_TRIGGER_STATUS; i < NKINDS; i++)
 		if (function_oids[i] == function)
-			return (CtTriggerKind) i;
-	return CT_TRIGGER_OTHER;
+			return (CtFunction) i;
+	return CT_OTHER_FUNCTION;
+}
+
+/*
+ * Does a column get its default from us?
+ */
+bool
+ct_has_our_default(Relation rel, AttrNumber attno)
+{
+	Node	   *expression = build_column_default(rel, attno);
+
+	return expression != NULL && IsA(expression, FuncExpr) &&
+		ct_function(((FuncExpr *) expression)->funcid) >= CT_DEFAULT_STATUS;
+}
+
+/*
+ * Our status trigger, if no other trigger can change a row before the event, one
+ * of TRIGGER_TYPE_INSERT and TRIGGER_TYPE_UPDATE; NULL if one can, or if the
+ * table is not attached.
+ */
+const Trigger *
+ct_sole_keeper(const TriggerDesc *triggers, int16 event)
+{
+	const Trigger *keeper = NULL;
+
+	for (int i = 0; i < triggers->numtriggers; i++)
+	{
+		const Trigger *trigger = &triggers->triggers[i];
+
+		if (!TRIGGER_FOR_ROW(trigger->tgtype) || !TRIGGER_FOR_BEFORE(trigger->tgtype) ||
+			(trigger->tgtype & event) == 0)
+			continue;
+		if (ct_function(trigger->tgfoid) != CT_TRIGGER_STATUS || !ct_right_args(trigger->tgnargs))
+			return NULL;
+		keeper = trigger;
+	}
+	return keeper;
 }
 
 /*
  * The first trigger of a relation that runs one of our functions, or NULL.
  */
 Trigger *
-ct_find_trigger(Relation rel, CtTriggerKind kind)
+ct_find_trigger(Relation rel, CtFunction kind)
 {
 	TriggerDesc *triggers = rel->trigdesc;
 
 	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
-		if (ct_trigger_kind(triggers->triggers[i].tgfoid) == kind)
+		if (ct_function(triggers->triggers[i].tgfoid) == kind)
 			return &triggers->triggers[i];
 	return NULL;
 }
@@ -149,7 +190,7 @@ visit_attached(void (*visit) (Oid relid, char *args[CT_NARGS], void *arg), void 
 		char	   *args[CT_NARGS];
 
 		if (!OidIsValid(form->tgparentid) &&
-			ct_trigger_kind(form->tgfoid) == CT_TRIGGER_STATUS &&
+			ct_function(form->tgfoid) == CT_TRIGGER_STATUS &&
 			read_arguments(tuple, RelationGetDescr(pg_trigger), args) &&
 			owns_companions(form->tgrelid, args[CT_ARG_SCHEMA]))
 			visit(form->tgrelid, args, arg);

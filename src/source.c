@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * source.c
- *	  The status that a new contact gets by default (design.md, S4).
+ *	  Who sets the status of contacts in this session (design.md, S5), and the
+ *	  status that a new contact gets by default (S4).
  *
  * An import asks for the same few answers once per row, so they are kept for
  * the transaction, for one source type at a time.  A policy that another
@@ -16,6 +17,41 @@
 #include "utils/memutils.h"
 
 #include "contacts_tier.h"
+
+/*
+ * S5: what a row does not say about its source, the settings do, and else the
+ * caller's role.
+ */
+const char *
+ct_session_source_type(void)
+{
+	return *ct_source_type != '\0' ? ct_source_type : "USER";
+}
+
+const char *
+ct_session_source_name(void)
+{
+	return *ct_source_name != '\0' ? ct_source_name : ct_caller_name();
+}
+
+PG_FUNCTION_INFO_V1(contacts_tier_default_source_type);
+PG_FUNCTION_INFO_V1(contacts_tier_default_source_name);
+
+/*
+ * default_source_type(), default_source_name() text: the same as defaults of
+ * columns
+ */
+Datum
+contacts_tier_default_source_type(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TEXT_P(cstring_to_text(ct_session_source_type()));
+}
+
+Datum
+contacts_tier_default_source_name(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TEXT_P(cstring_to_text(ct_session_source_name()));
+}
 
 typedef struct DefaultEntry
 {

@@ -102,6 +102,20 @@ enum_value(Oid type, const char *label)
 }
 
 /*
+ * The status that new contacts have who are not marketing contacts.
+ */
+Oid
+ct_non_marketing(void)
+{
+	static Oid	non_marketing = InvalidOid;
+
+	/* an enum value never changes, but the extension may be made anew */
+	if (!SearchSysCacheExists1(ENUMOID, ObjectIdGetDatum(non_marketing)))
+		non_marketing = enum_value(marketing_status_type(), "non_marketing");
+	return non_marketing;
+}
+
+/*
  * Attribute number of a column that a trigger argument names; its type must be
  * the given one (InvalidOid: any).  A renamed column is the one way in which a
  * user can make the arguments wrong, so the hint speaks of that.

@@ -81,6 +81,32 @@ count_row(const CtTable *table, TupleTableSlot *oldslot, CtStatus old,
 	}
 }
 
+/* Was the status of the row defaulted by a COPY, which could not see the row? */
+static bool
+is_status_defaulted(TriggerData *trigdata)
+{
+	bool		sets_status;
+
+	return TRIGGER_FIRED_BY_INSERT(trigdata->tg_event) &&
+		ct_is_copying(ct_trigger_depth(), &sets_status) && !sets_status;
+}
+
+/*
+ * Is a new row not as our BEFORE trigger would have left it?  In a COPY it may
+ * not have fired; else another one may have changed the row behind it.
+ */
+static bool
+new_needs_mending(const CtTable *table, TriggerData *trigdata)
+{
+	TupleTableSlot *slot = trigdata->tg_trigslot;
+	bool		sets_status;
+
+	if (!ct_is_copying(ct_trigger_depth(), &sets_status))
+		return !ct_contact_is_legal(table, slot);
+	return !ct_contact_is_complete(table, slot) ||
+		(!sets_status && ct_contact_lacks_default(table, slot));
+}
+
 /*
  * Did another BEFORE trigger change the row behind ours, against the rules?  A
  * marketing contact became non-marketing at once, the status changed and the
@@ -95,7 +121,7 @@ needs_mending(const CtTable *table, TriggerData *trigdata)
 	Datum		updated_at;
 
 	if (TRIGGER_FIRED_BY_INSERT(trigdata->tg_event))
-		return !ct_contact_is_legal(table, trigdata->tg_trigslot);
+		return new_needs_mending(table, trigdata);
 
 	old = ct_contact_status(table, trigdata->tg_trigslot);
 	new = ct_contact_status(table, trigdata->tg_newslot);
@@ -135,7 +161,8 @@ mend_row(const CtTable *table, TriggerData *trigdata)
 {
 	bool		is_insert = TRIGGER_FIRED_BY_INSERT(trigdata->tg_event);
 	TupleTableSlot *slot = is_insert ? trigdata->tg_trigslot : trigdata->tg_newslot;
-	CtContact	contact = ct_contact_mended(table, is_insert ? NULL : trigdata->tg_trigslot, slot);
+	CtContact	contact = ct_contact_mended(table, is_insert ? NULL : trigdata->tg_trigslot, slot,
+										   is_status_defaulted(trigdata));
 	Oid			types[] = {TIDOID, BOOLOID, BOOLOID, TEXTOID, TEXTOID, TIMESTAMPTZOID};
 	Datum		values[] = {
 		PointerGetDatum(&slot->tts_tid),

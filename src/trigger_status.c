@@ -17,6 +17,7 @@
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/fmgrprotos.h"
+#include "utils/timestamp.h"
 
 #include "contacts_tier.h"
 
@@ -47,38 +48,42 @@ ct_trigger_depth(void)
 	return DatumGetInt32(DirectFunctionCall1(pg_trigger_depth, (Datum) 0));
 }
 
-/*
- * S5: what the row does not say about its source, the settings do, and else the
- * caller's role.
- */
+/* S5: what the row does not say about its source, the session does. */
 static void
 complete_source(CtContact *contact)
 {
 	if (contact->source_type == NULL)
-		contact->source_type = *ct_source_type != '\0' ? ct_source_type : "USER";
+		contact->source_type = pstrdup(ct_session_source_type());
 	if (contact->source_name == NULL)
-		contact->source_name = *ct_source_name != '\0' ? ct_source_name : ct_caller_name();
+		contact->source_name = pstrdup(ct_session_source_name());
+}
+
+/* The status that a new contact gets which is given none. */
+static bool
+defaults_to_marketing(const CtTable *table, TupleTableSlot *slot, const char *source_type)
+{
+	bool		isnull;
+	Datum		account = ct_table_account(table, slot, &isnull);
+
+	return !isnull && ct_source_default(table, account, source_type);
 }
 
 /*
  * The status properties of a new row.  What it gives is taken; an import may
- * bring the time along too.
+ * bring the time along too.  With "status_defaulted" the status that it has was
+ * not given.
  */
 static CtContact
-new_contact(const CtTable *table, TupleTableSlot *slot)
+new_contact(const CtTable *table, TupleTableSlot *slot, bool status_defaulted)
 {
 	CtContact	contact = ct_contact_read(table, slot);
 	bool		default_marketing = false;
 
 	complete_source(&contact);
+	if (status_defaulted)
+		contact.status.given = false;
 	if (!contact.status.given)
-	{
-		bool		isnull;
-		Datum		account = ct_table_account(table, slot, &isnull);
-
-		default_marketing = !isnull &&
-			ct_source_default(table, account, contact.source_type);
-	}
+		default_marketing = defaults_to_marketing(table, slot, contact.source_type);
 	contact.status = ct_status_on_insert(contact.status, default_marketing);
 	/* no time to come, or a flag would outlive its update date */
 	if (!contact.updated_at_given || contact.updated_at > ct_now())
@@ -113,14 +118,44 @@ is_moving(const CtTable *table, TriggerData *trigdata)
 		slot_attisnull(slot, table->attno[CT_ARG_UPDATED_AT]);
 }
 
+/*
+ * Is a new row as new_contact() would leave it?  Most are, thanks to the defaults
+ * of their columns.
+ */
+bool
+ct_contact_is_complete(const CtTable *table, TupleTableSlot *slot)
+{
+	bool		isnull;
+	Datum		updated_at = slot_getattr(slot, table->attno[CT_ARG_UPDATED_AT], &isnull);
+
+	return !isnull && DatumGetTimestampTz(updated_at) <= ct_now() &&
+		!slot_attisnull(slot, table->attno[CT_ARG_SOURCE_TYPE]) &&
+		!slot_attisnull(slot, table->attno[CT_ARG_SOURCE_NAME]) &&
+		ct_contact_is_legal(table, slot);
+}
+
+/*
+ * Does a new row whose status was defaulted without regard to the row miss what
+ * the default of its source type in its account would have made of it?
+ */
+bool
+ct_contact_lacks_default(const CtTable *table, TupleTableSlot *slot)
+{
+	bool		isnull;
+	Datum		source_type = slot_getattr(slot, table->attno[CT_ARG_SOURCE_TYPE], &isnull);
+
+	return !isnull && !ct_contact_status(table, slot).marketing &&
+		defaults_to_marketing(table, slot, TextDatumGetCString(source_type));
+}
+
 static HeapTuple
 insert_contact(const CtTable *table, TriggerData *trigdata)
 {
 	CtContact	contact;
 
-	if (is_moving(table, trigdata))
+	if (ct_contact_is_complete(table, trigdata->tg_trigslot) || is_moving(table, trigdata))
 		return trigdata->tg_trigtuple;
-	contact = new_contact(table, trigdata->tg_trigslot);
+	contact = new_contact(table, trigdata->tg_trigslot, false);
 	return ct_contact_write(table, RelationGetDescr(trigdata->tg_relation),
 							trigdata->tg_trigtuple, &contact);
 }
@@ -191,15 +226,17 @@ change_contact(const CtTable *table, TupleTableSlot *oldslot,
 
 /*
  * The status properties that a row should have got, where another trigger
- * changed them behind maintain_status().  oldslot is NULL for a new row.
+ * changed them behind maintain_status(), or it did not fire.  oldslot is NULL for
+ * a new row, and status_defaulted as in new_contact().
  */
 CtContact
-ct_contact_mended(const CtTable *table, TupleTableSlot *oldslot, TupleTableSlot *newslot)
+ct_contact_mended(const CtTable *table, TupleTableSlot *oldslot, TupleTableSlot *newslot,
+				  bool status_defaulted)
 {
 	CtContact	contact;
 
 	if (oldslot == NULL)
-		return new_contact(table, newslot);
+		return new_contact(table, newslot, status_defaulted);
 	contact = change_contact(table, oldslot, newslot, NULL);
 	complete_source(&contact);
 	if (!contact.updated_at_given)

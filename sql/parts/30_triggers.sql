@@ -24,6 +24,26 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'contacts_tier_count_truncate';
 COMMENT ON FUNCTION contacts_tier.count_truncate() IS
 'BEFORE TRUNCATE trigger: takes the contacts that go off the counters';
 
+------------------------------------------------------------------------------
+-- Defaults of the status columns, which attach() sets where there are none.  They
+-- say what maintain_status() would, so that COPY can do without it.
+------------------------------------------------------------------------------
+
+CREATE FUNCTION contacts_tier.default_status() RETURNS contacts_tier.marketing_status
+LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'contacts_tier_default_status';
+COMMENT ON FUNCTION contacts_tier.default_status() IS
+'default of the status: NULL, which leaves it to maintain_status(), or in a COPY without that trigger the usual one';
+
+CREATE FUNCTION contacts_tier.default_source_type() RETURNS text
+LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'contacts_tier_default_source_type';
+COMMENT ON FUNCTION contacts_tier.default_source_type() IS
+'default of the source type: the setting contacts_tier.source_type, else USER';
+
+CREATE FUNCTION contacts_tier.default_source_name() RETURNS text
+LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'contacts_tier_default_source_name';
+COMMENT ON FUNCTION contacts_tier.default_source_name() IS
+'default of the source name: the setting contacts_tier.source_name, else the name of the role';
+
 CREATE FUNCTION contacts_tier.library_loaded() RETURNS boolean
 LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'contacts_tier_library_loaded';
 COMMENT ON FUNCTION contacts_tier.library_loaded() IS
