@@ -19,7 +19,9 @@
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/hsearch.h"
+#include "utils/json.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -32,6 +34,7 @@
 
 /* Operators and functions that do not depend on the account's type */
 #define EQ	" OPERATOR(pg_catalog.=) "
+#define GT	" OPERATOR(pg_catalog.>) "
 #define GE	" OPERATOR(pg_catalog.>=) "
 #define LT	" OPERATOR(pg_catalog.<) "
 #define LE	" OPERATOR(pg_catalog.<=) "
@@ -128,6 +131,33 @@ static const struct
 		"INSERT INTO %1$s.contacts_tier_ledger (account, recorded_at, event, role, contacts, details)"
 		" VALUES ($1, contacts_tier.clock(), $2, $5, $3, $4::pg_catalog.jsonb)",
 		5, {ACCOUNT_TYPE, TEXTOID, INT8OID, TEXTOID, TEXTOID}
+	},
+	/* $2: role, $3: promoted contacts, $4: details */
+	[CT_QUERY_RECORD_ACTIVITY] = {
+		"INSERT INTO %1$s.contacts_tier_ledger (account, recorded_at, event, role, contacts, details)"
+		" SELECT $1, contacts_tier.clock(), 'activity', $2, $3, $4"
+		" WHERE NOT EXISTS (SELECT FROM %1$s.contacts_tier_account a"
+		"  WHERE a.account %2$s $1 AND NOT a.record_activity)",
+		4, {ACCOUNT_TYPE, TEXTOID, INT8OID, JSONBOID}
+	},
+
+	/*
+	 * $2: limit of the tier that is needed, $3: contacts that need it, $4:
+	 * role; no row: as much is asked for already
+	 */
+	[CT_QUERY_REQUEST_UPGRADE] = {
+		"WITH asked AS (UPDATE %1$s.contacts_tier_account a SET requested_limit = $2"
+		"  WHERE a.account %2$s $1 AND $2" GT "coalesce(a.requested_limit, 0)"
+		"  RETURNING a.plan, a.contact_limit)"
+		" INSERT INTO %1$s.contacts_tier_ledger (account, recorded_at, event, role, contacts, details)"
+		" SELECT $1, contacts_tier.clock(), 'upgrade_request', $4, $3, pg_catalog.jsonb_build_object("
+		"  'contact_limit', $2, 'from', a.contact_limit,"
+		"  'extra_price', (SELECT t.monthly_price FROM contacts_tier.tier t"
+		"    WHERE t.plan" EQ "a.plan AND t.contact_limit" EQ "$2)"
+		"   " SUB "(SELECT t.monthly_price FROM contacts_tier.tier t"
+		"    WHERE t.plan" EQ "a.plan AND t.contact_limit" EQ "a.contact_limit))"
+		" FROM asked a",
+		4, {ACCOUNT_TYPE, INT8OID, INT8OID, TEXTOID}
 	},
 	/* $2: source type; no row: the account has no marketing contacts */
 	[CT_QUERY_SOURCE_DEFAULT] = {
@@ -271,6 +301,49 @@ ct_companion_query(const CtTable *table, CtQuery query, Datum *values, const cha
 	if (result < 0)
 		elog(ERROR, "SPI failed on query %d: %s", query, SPI_result_code_string(result));
 	return SPI_processed;
+}
+
+static void
+append_text(StringInfo buf, const char *key, const char *value)
+{
+	if (value == NULL)
+		return;
+	appendStringInfo(buf, "%s\"%s\": ", buf->len > 1 ? ", " : "", key);
+	escape_json(buf, value);
+}
+
+static void
+append_count(StringInfo buf, const char *key, int64 count)
+{
+	if (count != 0)
+		appendStringInfo(buf, "%s\"%s\": %lld", buf->len > 1 ? ", " : "", key, (long long) count);
+}
+
+/*
+ * Append to the ledger what a statement did in an account, unless the account
+ * does not want it.
+ */
+void
+ct_ledger_record_activity(const CtTable *table, const CtDelta *delta)
+{
+	StringInfoData details;
+	Datum		values[] = {delta->account, 0, Int64GetDatum(delta->promoted), 0};
+
+	initStringInfo(&details);
+	appendStringInfoChar(&details, '{');
+	append_text(&details, "source_type", delta->source_type);
+	append_text(&details, "source_name", delta->source_name);
+	append_count(&details, "created", delta->created);
+	append_count(&details, "deleted", delta->deleted);
+	append_count(&details, "promoted", delta->promoted);
+	append_count(&details, "flagged", delta->flagged);
+	append_count(&details, "unflagged", delta->unflagged);
+	append_count(&details, "demoted", delta->demoted);
+	append_count(&details, "dropped", delta->dropped);
+	appendStringInfoChar(&details, '}');
+	values[1] = CStringGetTextDatum(ct_caller_name());
+	values[3] = DirectFunctionCall1(jsonb_in, CStringGetDatum(details.data));
+	ct_companion_query(table, CT_QUERY_RECORD_ACTIVITY, values, NULL);
 }
 
 /*

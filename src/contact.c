@@ -11,24 +11,34 @@
 #include "access/htup_details.h"
 #include "executor/tuptable.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/timestamp.h"
 
 #include "contacts_tier.h"
 
 /*
+ * The columns of a row that concern us.
+ */
+void
+ct_row_read(const CtTable *table, TupleTableSlot *slot, CtRow *row)
+{
+	row->value[CT_ARG_ACCOUNT] = ct_table_account(table, slot, &row->isnull[CT_ARG_ACCOUNT]);
+	for (int i = CT_ARG_STATUS; i < CT_NARGS; i++)
+		row->value[i] = slot_getattr(slot, table->attno[i], &row->isnull[i]);
+	row->tid = slot->tts_tid;
+}
+
+/*
  * Status and flag of a row.
  */
 CtStatus
-ct_contact_status(const CtTable *table, TupleTableSlot *slot)
+ct_row_status(const CtTable *table, const CtRow *row)
 {
 	CtStatus	status;
-	bool		isnull;
-	Datum		value = slot_getattr(slot, table->attno[CT_ARG_STATUS], &isnull);
 
-	status.given = !isnull;
-	status.marketing = !isnull && DatumGetObjectId(value) == table->marketing;
-	value = slot_getattr(slot, table->attno[CT_ARG_UNTIL], &isnull);
-	status.until_next_update = !isnull && DatumGetBool(value);
+	status.given = !row->isnull[CT_ARG_STATUS];
+	status.marketing = status.given && DatumGetObjectId(row->value[CT_ARG_STATUS]) == table->marketing;
+	status.until_next_update = !row->isnull[CT_ARG_UNTIL] && DatumGetBool(row->value[CT_ARG_UNTIL]);
 	return status;
 }
 
@@ -37,38 +47,75 @@ ct_contact_status(const CtTable *table, TupleTableSlot *slot)
  * and only on a marketing contact (S3).
  */
 bool
-ct_contact_is_legal(const CtTable *table, TupleTableSlot *slot)
+ct_row_is_legal(const CtTable *table, const CtRow *row)
 {
-	CtStatus	status = ct_contact_status(table, slot);
+	CtStatus	status = ct_row_status(table, row);
 
 	if (!status.given || (status.until_next_update && !status.marketing))
 		return false;
-	return status.until_next_update || slot_attisnull(slot, table->attno[CT_ARG_UNTIL]);
+	return status.until_next_update || row->isnull[CT_ARG_UNTIL];
+}
+
+/*
+ * Has a new row all that it is to have?  Most have, thanks to the defaults of
+ * their columns.  A time to come is not taken, or a flag would outlive its
+ * update date.
+ */
+bool
+ct_row_is_complete(const CtTable *table, const CtRow *row)
+{
+	return !row->isnull[CT_ARG_SOURCE_TYPE] && !row->isnull[CT_ARG_SOURCE_NAME] &&
+		!row->isnull[CT_ARG_UPDATED_AT] &&
+		DatumGetTimestampTz(row->value[CT_ARG_UPDATED_AT]) <= ct_now() &&
+		ct_row_is_legal(table, row);
+}
+
+/*
+ * Do two rows have the same value, to the bit, in a status column?
+ */
+bool
+ct_row_same_column(const CtRow *a, const CtRow *b, CtTriggerArg which)
+{
+	bool		is_text = which == CT_ARG_SOURCE_TYPE || which == CT_ARG_SOURCE_NAME;
+
+	if (a->isnull[which] || b->isnull[which])
+		return a->isnull[which] && b->isnull[which];
+	return is_text ? datum_image_eq(a->value[which], b->value[which], false, -1) :
+		a->value[which] == b->value[which];
+}
+
+/*
+ * The same for all status columns.
+ */
+bool
+ct_row_same_columns(const CtRow *a, const CtRow *b)
+{
+	for (int i = CT_ARG_STATUS; i < CT_NARGS; i++)
+		if (!ct_row_same_column(a, b, i))
+			return false;
+	return true;
 }
 
 static char *
-read_text(const CtTable *table, CtTriggerArg which, TupleTableSlot *slot)
+read_text(const CtRow *row, CtTriggerArg which)
 {
-	bool		isnull;
-	Datum		value = slot_getattr(slot, table->attno[which], &isnull);
-
-	return isnull ? NULL : TextDatumGetCString(value);
+	return row->isnull[which] ? NULL : TextDatumGetCString(row->value[which]);
 }
 
 /*
  * All status properties of a row; texts are palloc'd.
  */
 CtContact
-ct_contact_read(const CtTable *table, TupleTableSlot *slot)
+ct_contact_read(const CtTable *table, const CtRow *row)
 {
 	CtContact	contact;
-	bool		isnull;
 
-	contact.status = ct_contact_status(table, slot);
-	contact.source_type = read_text(table, CT_ARG_SOURCE_TYPE, slot);
-	contact.source_name = read_text(table, CT_ARG_SOURCE_NAME, slot);
-	contact.updated_at = DatumGetTimestampTz(slot_getattr(slot, table->attno[CT_ARG_UPDATED_AT], &isnull));
-	contact.updated_at_given = !isnull;
+	contact.status = ct_row_status(table, row);
+	contact.source_type = read_text(row, CT_ARG_SOURCE_TYPE);
+	contact.source_name = read_text(row, CT_ARG_SOURCE_NAME);
+	contact.updated_at_given = !row->isnull[CT_ARG_UPDATED_AT];
+	contact.updated_at = contact.updated_at_given ?
+		DatumGetTimestampTz(row->value[CT_ARG_UPDATED_AT]) : 0;
 	return contact;
 }
 

@@ -187,36 +187,6 @@ extern char *ct_companion_schema(Oid relid);
 extern void ct_manage_close_table(CtManaged *managed);
 extern void ct_manage_end(CtManaged *managed);
 
-/* companion.c */
-
-/* Statements on the companion tables that triggers run */
-typedef enum CtQuery
-{
-	CT_QUERY_CLAIM,
-	CT_QUERY_ADD_SLOT,
-	CT_QUERY_ADD_SLOTS,
-	CT_QUERY_LOCK_SLOT,
-	CT_QUERY_LOCK_ACCOUNT,
-	CT_QUERY_GRANT,
-	CT_QUERY_CLOSE_PERIOD,
-	CT_QUERY_SET_TIER,
-	CT_QUERY_SET_ANNOUNCED,
-	CT_QUERY_RECORD,
-	CT_QUERY_SOURCE_DEFAULT,
-	CT_NQUERIES
-} CtQuery;
-
-#define CT_NCOMPANIONS	3
-
-extern const char *const ct_companion_names[CT_NCOMPANIONS];
-
-extern Oid	ct_companion_owner(Oid relid);
-extern void ct_check_companions(const CtTable *table);
-extern uint64 ct_companion_query(const CtTable *table, CtQuery query,
-								 Datum *values, const char *nulls);
-extern void ct_ledger_record(const CtTable *table, Datum account, const char *event,
-							 int64 contacts, const char *details);
-
 /* status.c */
 
 /* The part of a contact that the status rules speak of */
@@ -247,9 +217,24 @@ typedef struct CtContact
 	bool		updated_at_given;	/* false: it is null */
 } CtContact;
 
-extern CtStatus ct_contact_status(const CtTable *table, TupleTableSlot *slot);
-extern bool ct_contact_is_legal(const CtTable *table, TupleTableSlot *slot);
-extern CtContact ct_contact_read(const CtTable *table, TupleTableSlot *slot);
+/*
+ * The columns of a row that concern us, by CtTriggerArg from CT_ARG_ACCOUNT on,
+ * and its place, if it has one already
+ */
+typedef struct CtRow
+{
+	Datum		value[CT_NARGS];
+	bool		isnull[CT_NARGS];
+	ItemPointerData tid;
+} CtRow;
+
+extern void ct_row_read(const CtTable *table, TupleTableSlot *slot, CtRow *row);
+extern CtStatus ct_row_status(const CtTable *table, const CtRow *row);
+extern bool ct_row_is_legal(const CtTable *table, const CtRow *row);
+extern bool ct_row_is_complete(const CtTable *table, const CtRow *row);
+extern bool ct_row_same_column(const CtRow *a, const CtRow *b, CtTriggerArg which);
+extern bool ct_row_same_columns(const CtRow *a, const CtRow *b);
+extern CtContact ct_contact_read(const CtTable *table, const CtRow *row);
 extern HeapTuple ct_contact_write(const CtTable *table, TupleDesc tupdesc,
 								  HeapTuple tuple, const CtContact *contact);
 
@@ -258,11 +243,26 @@ extern HeapTuple ct_contact_write(const CtTable *table, TupleDesc tupdesc,
 extern int	ct_trusted_depth;
 
 extern int	ct_trigger_depth(void);
-extern bool ct_same_columns(const CtTable *table, TupleTableSlot *a, TupleTableSlot *b);
-extern CtContact ct_contact_mended(const CtTable *table, TupleTableSlot *oldslot,
-								   TupleTableSlot *newslot, bool status_defaulted);
-extern bool ct_contact_is_complete(const CtTable *table, TupleTableSlot *slot);
-extern bool ct_contact_lacks_default(const CtTable *table, TupleTableSlot *slot);
+extern bool ct_row_lacks_default(const CtTable *table, const CtRow *row);
+extern CtContact ct_contact_mended(const CtTable *table, const CtRow *oldrow, const CtRow *newrow,
+								   bool status_defaulted);
+
+/* trigger_count.c */
+
+/* The change of a row, as it is to be counted */
+typedef struct CtRowChange
+{
+	int			depth;			/* of the row trigger */
+	Oid			relid;			/* of the very relation that holds the row */
+	bool		trusted;		/* written by the extension itself */
+	const CtRow *old;			/* NULL for a new row */
+	const CtRow *new;			/* NULL for a deleted one */
+	CtStatus	status;			/* of the new row, maybe mended */
+	bool		by_default;		/* is it a marketing contact by default only? */
+} CtRowChange;
+
+extern bool ct_needs_mending(const CtTable *table, const CtRowChange *change);
+extern void ct_count_row(const CtTable *table, const CtRowChange *change);
 
 /* source.c */
 
@@ -274,20 +274,83 @@ extern void ct_source_init(void);
 
 /* delta.c */
 
-/* What a statement changed in the counts of one account */
+/* A contact that a statement made a marketing contact, and where it is */
+typedef struct CtPromotion
+{
+	Oid			relid;
+	ItemPointerData tid;
+	bool		created;
+	bool		by_default;		/* only a default asked for it (S4) */
+	bool		dropped;		/* did not fit: to be non-marketing */
+} CtPromotion;
+
+/* What a statement changed in the counts of one account, in contacts */
 typedef struct CtDelta
 {
 	Datum		account;
-	int64		marketing;		/* marketing contacts: promoted less demoted */
-	int64		pending;		/* of these, flagged until next update */
+	int64		marketing;		/* promoted less demoted */
+	int64		pending;		/* marketing contacts until next update */
 	int64		promoted;		/* became marketing contacts of the account */
 	int64		demoted;		/* ceased to be */
+	int64		flagged;		/* became so until next update */
+	int64		unflagged;		/* ceased to be, and stay marketing contacts */
+	int64		created;
+	int64		deleted;
+	/* the promoted ones, in the order of the statement */
+	CtPromotion *promotions;
+	int64		npromotions;
+	int64		dropped;		/* of these */
+	/* who did it; NULL where it was not told, or by several */
+	char	   *source_type;
+	char	   *source_name;
 } CtDelta;
 
 extern void ct_delta_init(void);
-extern void ct_delta_add(const CtTable *table, int depth, const CtDelta *change);
+extern void ct_delta_add(const CtTable *table, const CtRowChange *change, const CtDelta *delta);
+extern void ct_delta_note_insert(const CtTable *table, int depth, Datum account, bool by_default);
+extern int64 ct_delta_by_default(const CtDelta *delta);
+extern void ct_delta_drop(CtDelta *delta, int64 count, bool only_defaults);
 extern void ct_delta_apply(int depth);
 extern void ct_delta_apply_all(void);
+
+/* companion.c */
+
+/* Statements on the companion tables that triggers run */
+typedef enum CtQuery
+{
+	CT_QUERY_CLAIM,
+	CT_QUERY_ADD_SLOT,
+	CT_QUERY_ADD_SLOTS,
+	CT_QUERY_LOCK_SLOT,
+	CT_QUERY_LOCK_ACCOUNT,
+	CT_QUERY_GRANT,
+	CT_QUERY_CLOSE_PERIOD,
+	CT_QUERY_SET_TIER,
+	CT_QUERY_SET_ANNOUNCED,
+	CT_QUERY_RECORD,
+	CT_QUERY_RECORD_ACTIVITY,
+	CT_QUERY_REQUEST_UPGRADE,
+	CT_QUERY_SOURCE_DEFAULT,
+	CT_NQUERIES
+} CtQuery;
+
+#define CT_NCOMPANIONS	3
+
+extern const char *const ct_companion_names[CT_NCOMPANIONS];
+
+extern Oid	ct_companion_owner(Oid relid);
+extern void ct_check_companions(const CtTable *table);
+extern uint64 ct_companion_query(const CtTable *table, CtQuery query,
+								 Datum *values, const char *nulls);
+extern void ct_ledger_record_activity(const CtTable *table, const CtDelta *delta);
+extern void ct_ledger_record(const CtTable *table, Datum account, const char *event,
+							 int64 contacts, const char *details);
+
+/* rewrite.c */
+
+extern bool ct_rewrite_row(const CtTable *table, const char *statement, int nargs,
+						   Oid *types, Datum *values, ItemPointer tid);
+extern int64 ct_make_non_marketing(Oid relid, ItemPointer tids, int count, int64 *flagged);
 
 /* recount.c */
 
@@ -321,9 +384,8 @@ extern void ct_slot_init(void);
 typedef struct CtClaim
 {
 	const CtTable *table;
-	Datum		account;
+	CtDelta    *delta;			/* what does not fit may be taken out of it */
 	int64		used;			/* marketing contacts of the account now */
-	int64		wanted;			/* how many more the statement makes */
 } CtClaim;
 
 extern int64 ct_limit_decide(const CtClaim *claim);
@@ -338,7 +400,8 @@ extern void ct_normalise_contacts(const CtIdentity *caller, const char *name,
 
 /* notify.c */
 
-extern void ct_notify(const char *payload);
+extern void ct_announce(const CtTable *table, Datum account, const char *event,
+						int64 contacts, int64 marketing_contacts, const char *details);
 extern void ct_notify_init(void);
 
 /* copy.c */

@@ -13,8 +13,15 @@
 
 #include "escrow.h"
 
+/* Does the change concern the counter, or only the ledger? */
+static bool
+is_counted(const CtDelta *delta)
+{
+	return delta->promoted != 0 || delta->demoted != 0 || delta->pending != 0;
+}
+
 static void
-apply_directly(CtCounter *counter, const CtDelta *deltas, int ndeltas)
+apply_directly(CtCounter *counter, CtDelta *deltas, int ndeltas)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "contacts_tier counter",
 												  ALLOCSET_SMALL_SIZES);
@@ -22,7 +29,8 @@ apply_directly(CtCounter *counter, const CtDelta *deltas, int ndeltas)
 
 	for (int i = 0; i < ndeltas; i++)
 	{
-		ct_escrow_apply(counter, &deltas[i]);
+		if (is_counted(&deltas[i]))
+			ct_escrow_apply(counter, &deltas[i]);
 		MemoryContextReset(context);
 	}
 	MemoryContextSwitchTo(old);
@@ -32,19 +40,39 @@ apply_directly(CtCounter *counter, const CtDelta *deltas, int ndeltas)
 }
 
 static void
-apply_by_sql(const CtTable *table, const CtDelta *deltas, int ndeltas)
+apply_by_sql(const CtTable *table, CtDelta *deltas, int ndeltas)
 {
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	for (int i = 0; i < ndeltas; i++)
-		ct_sql_apply(table, &deltas[i]);
+		if (is_counted(&deltas[i]))
+			ct_sql_apply(table, &deltas[i]);
+	SPI_finish();
+}
+
+static void
+record_activity(const CtTable *table, const CtDelta *deltas, int ndeltas)
+{
+	MemoryContext context;
+	MemoryContext old;
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	context = AllocSetContextCreate(CurrentMemoryContext, "contacts_tier activity", ALLOCSET_SMALL_SIZES);
+	old = MemoryContextSwitchTo(context);
+	for (int i = 0; i < ndeltas; i++)
+	{
+		ct_ledger_record_activity(table, &deltas[i]);
+		MemoryContextReset(context);
+	}
+	MemoryContextSwitchTo(old);
 	SPI_finish();
 }
 
 /*
  * Apply what a statement changed, in the order of accounts given, which must be
  * ascending: single-statement transactions then lock counters in one order and
- * cannot deadlock on them.
+ * cannot deadlock on them.  Then note it in the ledger.
  *
  * Locks: of each account a slot, or all slots and the account row where the
  * ceiling is reached, until the transaction ends.  Errors: those of limit.c.
@@ -62,6 +90,7 @@ ct_counter_apply(const CtTable *table, CtDelta *deltas, int ndeltas)
 		apply_directly(&counter, deltas, ndeltas);
 	else
 		apply_by_sql(table, deltas, ndeltas);
+	record_activity(table, deltas, ndeltas);
 	ct_restore_identity(&identity);
 }
 

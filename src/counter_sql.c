@@ -64,16 +64,16 @@ lock_slot(const CtTable *table, Datum account, int64 *granted)
  * 40001 above READ COMMITTED.
  */
 void
-ct_sql_apply(const CtTable *table, const CtDelta *delta)
+ct_sql_apply(const CtTable *table, CtDelta *delta)
 {
-	CtClaim		request = {.table = table,.account = delta->account,.wanted = delta->marketing};
+	CtClaim		request = {.table = table,.delta = delta};
 	int64		granted;
 
 	if (claim(table, delta))
 		return;
 	request.used = lock_slot(table, delta->account, &granted);
 	/* a release: there was no slot yet.  Else somebody may have made room. */
-	if (delta->marketing > 0 && request.used + request.wanted > granted)
+	if (delta->marketing > 0 && request.used + delta->marketing > granted)
 		grant(table, delta->account, ct_limit_decide(&request));
 	if (!claim(table, delta))
 		elog(ERROR, "claim of %lld contacts failed under lock", (long long) delta->marketing);

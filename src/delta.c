@@ -20,6 +20,7 @@
 #include "access/xact.h"
 #include "common/hashfn.h"
 #include "lib/ilist.h"
+#include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
@@ -30,6 +31,16 @@ typedef struct DeltaEntry
 	CtDelta		delta;
 	uint32		hash;
 	char		status;			/* of simplehash */
+	int64		capacity;		/* of delta.promotions */
+	bool		source_told;	/* is delta.source_type, ..._name of some row? */
+
+	/*
+	 * New marketing contacts as the BEFORE trigger saw them, some of which may
+	 * have been dropped later: how many, and which of them only a default made
+	 * one.
+	 */
+	int64		inserts;
+	List	   *by_default;		/* numbers, counted from 0 */
 } DeltaEntry;
 
 #define SH_PREFIX			delta
@@ -58,6 +69,9 @@ typedef struct Frame
 	DeltaEntry *last;			/* entry added to last: rows often come by
 								 * account */
 } Frame;
+
+/* Rows that are made non-marketing by one statement */
+#define DROP_BATCH	10000
 
 /* Newest first; all in children of TopTransactionContext */
 static slist_head frames = SLIST_STATIC_INIT(frames);
@@ -120,40 +134,273 @@ find_entry(Frame *frame, Datum account)
 	entry = delta_insert(frame->deltas, account, &found);
 	if (!found)
 	{
-		entry->delta = (CtDelta)
-		{
-			.account = ct_account_copy(table, account, frame->context)
-		};
+		CtDelta		empty = {.account = ct_account_copy(table, account, frame->context)};
+
+		entry->delta = empty;
+		entry->capacity = 0;
+		entry->source_told = false;
+		entry->inserts = 0;
+		entry->by_default = NIL;
 	}
 	frame->last = entry;
 	return entry;
 }
 
 static void
-add_to_frame(Frame *frame, const CtDelta *change)
+add_promotions(Frame *frame, DeltaEntry *entry, const CtPromotion *promotions, int64 count)
 {
-	CtDelta    *delta = &find_entry(frame, change->account)->delta;
+	CtDelta    *delta = &entry->delta;
+
+	if (count == 0)
+		return;
+	if (delta->npromotions + count > entry->capacity)
+	{
+		int64		capacity = Max(delta->npromotions + count, entry->capacity * 2);
+		Size		size = sizeof(CtPromotion) * capacity;
+
+		delta->promotions = delta->promotions == NULL ?
+			MemoryContextAllocHuge(frame->context, size) : repalloc_huge(delta->promotions, size);
+		entry->capacity = capacity;
+	}
+	memcpy(&delta->promotions[delta->npromotions], promotions, sizeof(CtPromotion) * count);
+	delta->npromotions += count;
+}
+
+/*
+ * Note who did it.  Where different sources meet in one statement, none is told.
+ */
+static void
+add_source(Frame *frame, DeltaEntry *entry, const char *source_type, const char *source_name)
+{
+	CtDelta    *delta = &entry->delta;
+
+	if (!entry->source_told)
+	{
+		entry->source_told = true;
+		delta->source_type = source_type == NULL ? NULL : MemoryContextStrdup(frame->context, source_type);
+		delta->source_name = source_name == NULL ? NULL : MemoryContextStrdup(frame->context, source_name);
+		return;
+	}
+	if (delta->source_type != NULL &&
+		(source_type == NULL || strcmp(delta->source_type, source_type) != 0))
+		delta->source_type = NULL;
+	if (delta->source_name != NULL &&
+		(source_name == NULL || strcmp(delta->source_name, source_name) != 0))
+		delta->source_name = NULL;
+}
+
+/* Is the text the same as a C string? */
+static bool
+is_text(const CtRow *row, CtTriggerArg which, const char *string)
+{
+	text	   *value = row->isnull[which] ? NULL : DatumGetTextPP(row->value[which]);
+
+	if (value == NULL || string == NULL)
+		return value == NULL && string == NULL;
+	return VARSIZE_ANY_EXHDR(value) == strlen(string) &&
+		memcmp(VARDATA_ANY(value), string, strlen(string)) == 0;
+}
+
+/*
+ * Note the source of a row, NULL for a deleted one: then it is the session's.
+ */
+static void
+note_source(Frame *frame, DeltaEntry *entry, const CtRow *row)
+{
+	CtDelta    *delta = &entry->delta;
+
+	if (row == NULL)
+		add_source(frame, entry, ct_session_source_type(), ct_session_source_name());
+	else if (!entry->source_told ||
+			 !is_text(row, CT_ARG_SOURCE_TYPE, delta->source_type) ||
+			 !is_text(row, CT_ARG_SOURCE_NAME, delta->source_name))
+		add_source(frame, entry,
+				   row->isnull[CT_ARG_SOURCE_TYPE] ? NULL : TextDatumGetCString(row->value[CT_ARG_SOURCE_TYPE]),
+				   row->isnull[CT_ARG_SOURCE_NAME] ? NULL : TextDatumGetCString(row->value[CT_ARG_SOURCE_NAME]));
+}
+
+static DeltaEntry *
+add_counts(Frame *frame, const CtDelta *change)
+{
+	DeltaEntry *entry = find_entry(frame, change->account);
+	CtDelta    *delta = &entry->delta;
 
 	delta->marketing += change->marketing;
 	delta->pending += change->pending;
 	delta->promoted += change->promoted;
 	delta->demoted += change->demoted;
+	delta->flagged += change->flagged;
+	delta->unflagged += change->unflagged;
+	delta->created += change->created;
+	delta->deleted += change->deleted;
+	return entry;
+}
+
+/* Add what one entry holds to a frame, and empty it. */
+static void
+move_entry(Frame *into, DeltaEntry *from)
+{
+	DeltaEntry *entry = add_counts(into, &from->delta);
+	CtDelta		empty = {.account = from->delta.account};
+
+	add_promotions(into, entry, from->delta.promotions, from->delta.npromotions);
+	if (from->source_told)
+		add_source(into, entry, from->delta.source_type, from->delta.source_name);
+	from->delta = empty;
+	from->capacity = 0;
+	from->source_told = false;
 }
 
 /*
- * Note what the change of a row means for an account.  "depth" is the trigger
- * depth of the row trigger.
+ * Note what the change of a row means for an account.
  */
 void
-ct_delta_add(const CtTable *table, int depth, const CtDelta *change)
+ct_delta_add(const CtTable *table, const CtRowChange *change, const CtDelta *delta)
 {
-	add_to_frame(find_frame(table, depth), change);
+	Frame	   *frame = find_frame(table, change->depth);
+	DeltaEntry *entry = add_counts(frame, delta);
+
+	if (delta->promoted > 0)
+	{
+		CtPromotion promotion = {
+			.relid = change->relid,.tid = change->new->tid,
+			.created = change->old == NULL,.by_default = change->by_default
+		};
+
+		add_promotions(frame, entry, &promotion, 1);
+	}
+	note_source(frame, entry, change->new);
+}
+
+/*
+ * Note that a new row is going to be a marketing contact, as the BEFORE trigger
+ * made it: "by_default" if nobody asked for it.
+ */
+void
+ct_delta_note_insert(const CtTable *table, int depth, Datum account, bool by_default)
+{
+	Frame	   *frame = find_frame(table, depth);
+	DeltaEntry *entry = find_entry(frame, account);
+
+	if (by_default)
+	{
+		MemoryContext old = MemoryContextSwitchTo(frame->context);
+
+		entry->by_default = lappend_int(entry->by_default, (int) entry->inserts);
+		MemoryContextSwitchTo(old);
+	}
+	entry->inserts++;
+}
+
+/*
+ * Find out which of the new contacts in an entry only a default made marketing
+ * contacts.  The BEFORE trigger knew which, the AFTER trigger knows where they
+ * are; rows come to both in the same order, but some may have been dropped in
+ * between.  That matters only where a statement asked for some and not for
+ * others; then nobody can tell, and all count as asked for.
+ */
+static void
+resolve_defaults(DeltaEntry *entry)
+{
+	CtDelta    *delta = &entry->delta;
+	bool		all = list_length(entry->by_default) == entry->inserts;
+	ListCell   *next = list_head(entry->by_default);
+	int64		created = 0;
+
+	if (next == NULL)
+		return;
+	for (int64 i = 0; i < delta->npromotions; i++)
+		created += delta->promotions[i].created ? 1 : 0;
+	if (!all && created != entry->inserts)
+		return;
+	created = 0;
+	for (int64 i = 0; i < delta->npromotions; i++)
+	{
+		CtPromotion *promotion = &delta->promotions[i];
+
+		if (!promotion->created)
+			continue;
+		if (all || (next != NULL && lfirst_int(next) == created))
+		{
+			promotion->by_default = true;
+			next = all ? next : lnext(entry->by_default, next);
+		}
+		created++;
+	}
 }
 
 static bool
 is_empty(const CtDelta *delta)
 {
-	return delta->pending == 0 && delta->promoted == 0 && delta->demoted == 0;
+	return delta->promoted == 0 && delta->demoted == 0 && delta->pending == 0 &&
+		delta->flagged == 0 && delta->created == 0 && delta->deleted == 0;
+}
+
+/*
+ * How many of the promotions only a default asked for.
+ */
+int64
+ct_delta_by_default(const CtDelta *delta)
+{
+	int64		count = 0;
+
+	for (int64 i = 0; i < delta->npromotions; i++)
+		count += delta->promotions[i].by_default ? 1 : 0;
+	return count;
+}
+
+/*
+ * Collect the last promotions that may still be dropped and are in one relation,
+ * in their order, at most "max"; marks them as looked at.
+ */
+static int
+collect_droppable(CtDelta *delta, bool only_defaults, int max, Oid *relid, ItemPointerData *tids)
+{
+	int			count = 0;
+
+	for (int64 i = delta->npromotions - 1; i >= 0 && count < max; i--)
+	{
+		CtPromotion *promotion = &delta->promotions[i];
+
+		if (promotion->dropped || (only_defaults && !promotion->by_default))
+			continue;
+		if (count > 0 && promotion->relid != *relid)
+			break;
+		*relid = promotion->relid;
+		tids[count++] = promotion->tid;
+		promotion->dropped = true;
+	}
+	return count;
+}
+
+/*
+ * Make the last promotions of a change non-marketing after all, as many as
+ * "count" or as there are: all are candidates, or those that only a default
+ * asked for.  Rows that another trigger has deleted or demoted since are no
+ * candidates any more.  The change tells afterwards what is left of it, and how
+ * many were dropped.  The caller is the table's owner and connected to SPI.
+ */
+void
+ct_delta_drop(CtDelta *delta, int64 count, bool only_defaults)
+{
+	ItemPointerData *tids = palloc(sizeof(ItemPointerData) * DROP_BATCH);
+	Oid			relid = InvalidOid;
+	int			candidates;
+
+	while (count > 0 &&
+		   (candidates = collect_droppable(delta, only_defaults, Min(count, DROP_BATCH), &relid, tids)) > 0)
+	{
+		int64		flagged;
+		int64		changed = ct_make_non_marketing(relid, tids, candidates, &flagged);
+
+		count -= changed;
+		delta->marketing -= changed;
+		delta->promoted -= changed;
+		delta->pending -= flagged;
+		delta->flagged = Max(delta->flagged - flagged, 0);
+		delta->dropped += changed;
+	}
+	pfree(tids);
 }
 
 static int
@@ -175,7 +422,10 @@ apply_frame(Frame *frame)
 	delta_start_iterate(frame->deltas, &iter);
 	while ((entry = delta_iterate(frame->deltas, &iter)) != NULL)
 		if (!is_empty(&entry->delta))
+		{
+			resolve_defaults(entry);
 			deltas[ndeltas++] = entry->delta;
+		}
 	qsort_arg(deltas, ndeltas, sizeof(CtDelta), compare_deltas, &frame->table);
 	ct_counter_apply(&frame->table, deltas, ndeltas);
 	MemoryContextDelete(frame->context);
@@ -190,7 +440,7 @@ merge_frame(Frame *into, Frame *frame)
 
 	delta_start_iterate(frame->deltas, &iter);
 	while ((entry = delta_iterate(frame->deltas, &iter)) != NULL)
-		add_to_frame(into, &entry->delta);
+		move_entry(into, entry);
 	MemoryContextDelete(frame->context);
 }
 
@@ -242,13 +492,8 @@ take_releases(Frame *into, int depth)
 		delta_start_iterate(frame->deltas, &entries);
 		while ((entry = delta_iterate(frame->deltas, &entries)) != NULL)
 		{
-			if (entry->delta.marketing >= 0)
-				continue;
-			add_to_frame(into, &entry->delta);
-			entry->delta = (CtDelta)
-			{
-				.account = entry->delta.account
-			};
+			if (entry->delta.marketing < 0)
+				move_entry(into, entry);
 		}
 	}
 }

@@ -262,27 +262,26 @@ write_gathered(CtCounter *counter, CtSlots *slots, Gathered *gathered, int64 roo
  * The slow path.  Errors: MC001, MC002.
  */
 static void
-claim_slowly(CtCounter *counter, CtSlots *slots, const CtDelta *delta)
+claim_slowly(CtCounter *counter, CtSlots *slots, CtDelta *delta)
 {
 	Gathered	gathered;
 	int64		room;
+	int64		used = 0;
 
 	gather_room(counter, slots, delta->marketing, &gathered);
 	room = gathered.room - delta->marketing;
 	if (delta->marketing > 0 && (gathered.frozen || room < 0))
 	{
-		CtClaim		claim = {
-			.table = counter->table,.account = delta->account,
-			.used = sum_used(&gathered),.wanted = delta->marketing
-		};
+		CtClaim		claim = {.table = counter->table,.delta = delta,.used = sum_used(&gathered)};
 
 		if (gathered.count < slots->count)
 			elog(ERROR, "could not lock all slots of account \"%s\"",
 				 ct_account_text(counter->table, delta->account));
-		room = ct_limit_decide(&claim) - claim.used - claim.wanted;
+		room = ct_limit_decide(&claim) - claim.used - delta->marketing;
+		used = claim.used;
 		gathered.frozen = false;
 	}
-	add_to_slot(&gathered.slot[0], delta, 0);
+	add_to_slot(&gathered.slot[0], delta, used);
 	write_gathered(counter, slots, &gathered, room);
 	slots->home = gathered.slot[0].index;
 }
@@ -294,7 +293,7 @@ claim_slowly(CtCounter *counter, CtSlots *slots, const CtDelta *delta)
  * path, until the transaction ends.  Errors: MC001, MC002.
  */
 void
-ct_escrow_apply(CtCounter *counter, const CtDelta *delta)
+ct_escrow_apply(CtCounter *counter, CtDelta *delta)
 {
 	CtSlots		slots;
 	Outcome		outcome;

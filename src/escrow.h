@@ -75,12 +75,12 @@ extern TM_Result ct_slot_write(CtCounter *counter, CtSlots *slots, CtSlot *slot,
 
 /* escrow.c */
 
-extern void ct_escrow_apply(CtCounter *counter, const CtDelta *delta);
+extern void ct_escrow_apply(CtCounter *counter, CtDelta *delta);
 extern CtCount ct_escrow_freeze(CtCounter *counter, Datum account, bool close_period);
 
 /* counter_sql.c */
 
-extern void ct_sql_apply(const CtTable *table, const CtDelta *delta);
+extern void ct_sql_apply(const CtTable *table, CtDelta *delta);
 extern CtCount ct_sql_freeze(const CtTable *table, Datum account, bool close_period);
 
 #endif							/* CONTACTS_TIER_ESCROW_H */

@@ -36,9 +36,6 @@ typedef struct Subscription
 	int			announced;		/* highest that was announced, or EXCEEDED */
 } Subscription;
 
-/* NOTIFY takes payloads of less than 8000 bytes */
-#define NOTIFY_PAYLOAD_MAX	8000
-
 /* Announced instead of a threshold: the count is above the limit */
 #define EXCEEDED	101
 
@@ -88,16 +85,16 @@ ct_null_account_error(const CtTable *table)
 static void
 no_access_error(const CtClaim *claim, const Subscription *subscription)
 {
-	char	   *account = ct_account_text(claim->table, claim->account);
+	char	   *account = ct_account_text(claim->table, claim->delta->account);
 
 	ereport(ERROR,
 			(errcode(ERRCODE_CT_NO_ACCESS),
 			 errmsg("account \"%s\" has no marketing contacts", account),
 			 subscription == NULL ?
 			 errdetail("The account has no subscription; the statement would make %lld of its contacts marketing contacts.",
-					   (long long) claim->wanted) :
+					   (long long) claim->delta->marketing) :
 			 errdetail("Plan \"%s\" does not include marketing contacts; the statement would make %lld of its contacts marketing contacts.",
-					   subscription->plan, (long long) claim->wanted),
+					   subscription->plan, (long long) claim->delta->marketing),
 			 errhint("Subscribe the account to a plan with marketing contacts by contacts_tier.subscribe(), or leave the contacts non-marketing."),
 			 errcontacts(claim->table)));
 }
@@ -105,7 +102,7 @@ no_access_error(const CtClaim *claim, const Subscription *subscription)
 static void
 exceeded_error(const CtClaim *claim, const Subscription *subscription)
 {
-	char	   *account = ct_account_text(claim->table, claim->account);
+	char	   *account = ct_account_text(claim->table, claim->delta->account);
 	bool		blocked = strcmp(subscription->on_exceed, "block") == 0;
 	int64		room = subscription->contact_limit - claim->used + subscription->grace;
 	char	   *grace = subscription->grace == 0 ? "" :
@@ -116,7 +113,7 @@ exceeded_error(const CtClaim *claim, const Subscription *subscription)
 			 errmsg("contact tier of account \"%s\" exceeded", account),
 			 errdetail("The account has %lld of %lld marketing contacts%s; the statement adds %lld where %lld fit.",
 					   (long long) claim->used, (long long) subscription->contact_limit,
-					   grace, (long long) claim->wanted, (long long) Max(room, 0)),
+					   grace, (long long) claim->delta->marketing, (long long) Max(room, 0)),
 			 blocked && subscription->larger_tier > 0 ?
 			 errhint("Make fewer contacts marketing, or set the policy of the account to \"upgrade\" by contacts_tier.set_policy(): the next tier that fits has %lld contacts.",
 					 (long long) subscription->larger_tier) :
@@ -131,7 +128,7 @@ exceeded_error(const CtClaim *claim, const Subscription *subscription)
 static bool
 lock_subscription(const CtClaim *claim, Subscription *subscription)
 {
-	Datum		values[] = {claim->account, Int64GetDatum(claim->used + claim->wanted)};
+	Datum		values[] = {claim->delta->account, Int64GetDatum(claim->used + claim->delta->marketing)};
 	bool		isnull;
 
 	if (ct_companion_query(claim->table, CT_QUERY_LOCK_ACCOUNT, values, NULL) == 0)
@@ -187,39 +184,19 @@ rearm(Subscription *subscription, int64 used)
 static void
 announce(const CtClaim *claim, Subscription *subscription, int percent)
 {
-	const char *event = percent == EXCEEDED ? "exceeded" : "threshold";
-	int64		count = claim->used + claim->wanted;
-	StringInfoData details;
-	StringInfoData payload;
+	int64		count = claim->used + claim->delta->marketing;
+	char	   *threshold = percent == EXCEEDED ? "" : psprintf("\"threshold\": %d, ", percent);
 
-	initStringInfo(&details);
-	if (percent != EXCEEDED)
-		appendStringInfo(&details, "\"threshold\": %d, ", percent);
-	appendStringInfo(&details, "\"contact_limit\": %lld}", (long long) subscription->contact_limit);
-
-	initStringInfo(&payload);
-	appendStringInfoString(&payload, "{\"schema\": ");
-	escape_json(&payload, NameStr(claim->table->schema));
-	appendStringInfoString(&payload, ", \"account\": ");
-	escape_json(&payload, ct_account_text(claim->table, claim->account));
-	appendStringInfo(&payload, ", \"event\": \"%s\", \"marketing_contacts\": %lld, %s",
-					 event, (long long) count, details.data);
-
-	ct_ledger_record(claim->table, claim->account, event, count, psprintf("{%s", details.data));
-
-	/*
-	 * a name too long for NOTIFY must not fail the statement; the ledger has
-	 * it
-	 */
-	if (payload.len < NOTIFY_PAYLOAD_MAX)
-		ct_notify(payload.data);
+	ct_announce(claim->table, claim->delta->account, percent == EXCEEDED ? "exceeded" : "threshold",
+				count, count, psprintf("{%s\"contact_limit\": %lld}", threshold,
+									   (long long) subscription->contact_limit));
 	subscription->announced = percent;
 }
 
 static void
 announce_thresholds(const CtClaim *claim, Subscription *subscription)
 {
-	int64		count = claim->used + claim->wanted;
+	int64		count = claim->used + claim->delta->marketing;
 
 	for (int i = 0; i < subscription->nthresholds; i++)
 	{
@@ -259,9 +236,9 @@ static void
 upgrade(const CtClaim *claim, Subscription *subscription)
 {
 	Datum		values[] = {
-		claim->account,
+		claim->delta->account,
 		Int64GetDatum(subscription->larger_tier),
-		Int64GetDatum(claim->used + claim->wanted),
+		Int64GetDatum(claim->used + claim->delta->marketing),
 		TimestampTzGetDatum(ct_now()),
 		CStringGetTextDatum(ct_caller_name())
 	};
@@ -271,41 +248,140 @@ upgrade(const CtClaim *claim, Subscription *subscription)
 	subscription->announced = 0;
 }
 
+/*
+ * How many contacts of the claim are beyond what the tier and its grace hold?
+ */
+static int64
+excess(const CtClaim *claim, const Subscription *subscription)
+{
+	int64		room = subscription->contact_limit - claim->used +
+		Min(subscription->grace, PG_INT64_MAX - subscription->contact_limit);
+
+	return claim->delta->marketing - room;
+}
+
+/*
+ * Note which tier the account would need, for somebody to approve (approve_upgrade),
+ * unless as much was asked for already.
+ */
+static void
+request_upgrade(const CtClaim *claim, const Subscription *subscription)
+{
+	int64		count = claim->used + claim->delta->marketing;
+	Datum		values[] = {
+		claim->delta->account,
+		Int64GetDatum(subscription->larger_tier),
+		Int64GetDatum(count),
+		CStringGetTextDatum(ct_caller_name())
+	};
+
+	if (subscription->larger_tier > 0)
+		ct_companion_query(claim->table, CT_QUERY_REQUEST_UPGRADE, values, NULL);
+}
+
+/*
+ * Take the last promotions out of the claim, as many as are beyond the tier, or
+ * as there are: under "cap" any, else those that only a default asked for (T3,
+ * S4).
+ */
+static void
+drop_excess(const CtClaim *claim, const Subscription *subscription, int64 count, bool only_defaults)
+{
+	CtDelta    *delta = claim->delta;
+	int64		before = delta->dropped;
+	int64		dropped;
+
+	if (count <= 0)
+		return;
+	ct_delta_drop(delta, count, only_defaults);
+	dropped = delta->dropped - before;
+	if (dropped == 0)
+		return;
+	ct_announce(claim->table, delta->account, "capped", dropped, claim->used + delta->marketing,
+				psprintf("{\"dropped\": %lld, \"contact_limit\": %lld}", (long long) dropped,
+						 (long long) subscription->contact_limit));
+	ereport(WARNING,
+			(errcode(ERRCODE_CT_TIER_EXCEEDED),
+			 errmsg_plural("%lld contact of account \"%s\" was stored as non-marketing contact",
+						   "%lld contacts of account \"%s\" were stored as non-marketing contacts",
+						   dropped, (long long) dropped, ct_account_text(claim->table, delta->account)),
+			 subscription->has_access ?
+			 errdetail("The contact tier of %lld is full.", (long long) subscription->contact_limit) :
+			 errdetail("The account has no marketing contacts.")));
+}
+
+/*
+ * The account has no marketing contacts: those that only a default made ones are
+ * not, and others are refused.
+ */
+static int64
+decide_without_access(const CtClaim *claim, const Subscription *subscription)
+{
+	static const Subscription none = {0};
+
+	drop_excess(claim, subscription != NULL ? subscription : &none, ct_delta_by_default(claim->delta), true);
+	if (claim->delta->marketing > 0)
+		no_access_error(claim, subscription);
+	return claim->used + claim->delta->marketing;
+}
+
+/*
+ * Make the claim fit: by a larger tier, or by dropping what may be dropped.
+ */
+static void
+fit(const CtClaim *claim, Subscription *subscription)
+{
+	bool		caps = strcmp(subscription->on_exceed, "cap") == 0;
+
+	if (strcmp(subscription->on_exceed, "upgrade") == 0 && subscription->larger_tier > 0)
+	{
+		upgrade(claim, subscription);
+		return;
+	}
+	if (caps)
+		request_upgrade(claim, subscription);
+	drop_excess(claim, subscription, excess(claim, subscription), !caps);
+	if (claim->delta->marketing > 0 && excess(claim, subscription) > 0)
+		exceeded_error(claim, subscription);
+}
+
 static int64
 decide(const CtClaim *claim)
 {
 	Subscription subscription;
-	int64		count = claim->used + claim->wanted;
 	int			announced;
 
 	if (!lock_subscription(claim, &subscription))
-		no_access_error(claim, NULL);
+		return decide_without_access(claim, NULL);
 	if (!subscription.has_access)
-		no_access_error(claim, &subscription);
+		return decide_without_access(claim, &subscription);
 
 	announced = subscription.announced;
 	rearm(&subscription, claim->used);
-	if (count - subscription.contact_limit > subscription.grace)
+	if (excess(claim, &subscription) > 0)
 	{
-		if (strcmp(subscription.on_exceed, "upgrade") != 0 || subscription.larger_tier == 0)
-			exceeded_error(claim, &subscription);
-		upgrade(claim, &subscription);
-		announced = 0;
+		int64		limit = subscription.contact_limit;
+
+		fit(claim, &subscription);
+		if (subscription.contact_limit != limit)
+			announced = 0;
 	}
 	announce_thresholds(claim, &subscription);
 	if (subscription.announced != announced)
 	{
-		Datum		values[] = {claim->account, Int32GetDatum(subscription.announced)};
+		Datum		values[] = {claim->delta->account, Int32GetDatum(subscription.announced)};
 
 		ct_companion_query(claim->table, CT_QUERY_SET_ANNOUNCED, values, NULL);
 	}
-	return ceiling(&subscription, count);
+	return Max(ceiling(&subscription, claim->used + claim->delta->marketing),
+			   claim->used + claim->delta->marketing);
 }
 
 /*
  * Decide about a claim beyond the ceiling.  Returns the new ceiling, which holds
- * the claim; moves the account to a larger tier where its policy says so, and
- * announces the thresholds that the claim reaches.
+ * the claim; moves the account to a larger tier where its policy says so, takes
+ * contacts that do not fit out of the claim where they may be, and announces the
+ * thresholds that the claim reaches.
  *
  * Locks: the account row, until the transaction ends; the caller holds all slots
  * of the account.  Errors: MC001, MC002.

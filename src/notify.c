@@ -15,11 +15,15 @@
 #include "access/xact.h"
 #include "commands/async.h"
 #include "lib/ilist.h"
+#include "utils/json.h"
 #include "utils/memutils.h"
 
 #include "contacts_tier.h"
 
 #define CHANNEL		"contacts_tier"
+
+/* NOTIFY takes payloads of less than 8000 bytes */
+#define NOTIFY_PAYLOAD_MAX	8000
 
 typedef struct Announcement
 {
@@ -31,17 +35,44 @@ typedef struct Announcement
 /* Newest first; all in TopTransactionContext */
 static slist_head announcements = SLIST_STATIC_INIT(announcements);
 
-/*
- * Announce something when, and if, the transaction commits.
- */
-void
-ct_notify(const char *payload)
+/* NOTIFY it when, and if, the transaction commits. */
+static void
+notify_at_commit(const char *payload)
 {
 	Announcement *announcement = MemoryContextAlloc(TopTransactionContext, sizeof(Announcement));
 
 	announcement->subid = GetCurrentSubTransactionId();
 	announcement->payload = MemoryContextStrdup(TopTransactionContext, payload);
 	slist_push_head(&announcements, &announcement->node);
+}
+
+/*
+ * Announce in the ledger and by NOTIFY what happened to so many contacts of an
+ * account, and how many marketing contacts it has now.  "details" is a JSON
+ * object that is not empty; the payload has its members too.  The caller is the
+ * table's owner and connected to SPI.
+ */
+void
+ct_announce(const CtTable *table, Datum account, const char *event,
+			int64 contacts, int64 marketing_contacts, const char *details)
+{
+	StringInfoData payload;
+
+	initStringInfo(&payload);
+	appendStringInfoString(&payload, "{\"schema\": ");
+	escape_json(&payload, NameStr(table->schema));
+	appendStringInfoString(&payload, ", \"account\": ");
+	escape_json(&payload, ct_account_text(table, account));
+	appendStringInfo(&payload, ", \"event\": \"%s\", \"marketing_contacts\": %lld, %s",
+					 event, (long long) marketing_contacts, details + 1);
+	ct_ledger_record(table, account, event, contacts, details);
+
+	/*
+	 * a name too long for NOTIFY must not fail the statement; the ledger has
+	 * it
+	 */
+	if (payload.len < NOTIFY_PAYLOAD_MAX)
+		notify_at_commit(payload.data);
 }
 
 /* Hand over to NOTIFY, in the order in which it happened. */

@@ -34,61 +34,66 @@ check_trigger(FunctionCallInfo fcinfo, const char *function, TriggerEvent timing
 				 errhint("Triggers of contacts_tier are made by contacts_tier.attach().")));
 }
 
+static const CtStatus no_contact = {0};
+
 /*
  * Note that a contact of an account had one status and has another; no_contact
  * where it was not the account's, or is not any more.
  */
-static const CtStatus no_contact = {0};
-
 static void
-count_change(const CtTable *table, Datum account, CtStatus old, CtStatus new)
+count_change(const CtTable *table, const CtRowChange *change, Datum account,
+			 CtStatus old, CtStatus new)
 {
-	CtDelta		change = {.account = account};
+	bool		was_flagged = old.marketing && old.until_next_update;
+	bool		is_flagged = new.marketing && new.until_next_update;
+	CtDelta		delta = {.account = account};
 
-	change.promoted = new.marketing && !old.marketing;
-	change.demoted = old.marketing && !new.marketing;
-	change.marketing = change.promoted - change.demoted;
-	change.pending = (int) (new.marketing && new.until_next_update) -
-		(int) (old.marketing && old.until_next_update);
-	if (change.marketing != 0 || change.pending != 0)
-		ct_delta_add(table, ct_trigger_depth(), &change);
+	delta.promoted = new.marketing && !old.marketing;
+	delta.demoted = old.marketing && !new.marketing;
+	delta.marketing = delta.promoted - delta.demoted;
+	delta.pending = (int) is_flagged - (int) was_flagged;
+	delta.flagged = is_flagged && !was_flagged;
+	delta.unflagged = was_flagged && new.marketing && !is_flagged;
+	delta.created = change->old == NULL;
+	delta.deleted = change->new == NULL;
+	if (delta.marketing != 0 || delta.pending != 0 || delta.created || delta.deleted)
+		ct_delta_add(table, change, &delta);
 }
 
 /*
- * Count a row that changed: from "old" to "new", whose slots are NULL for a new
- * and for a deleted row.  Errors: MC002 for a marketing contact without an
+ * Count a row that changed.  Errors: MC002 for a marketing contact without an
  * account.
  */
-static void
-count_row(const CtTable *table, TupleTableSlot *oldslot, CtStatus old,
-		  TupleTableSlot *newslot, CtStatus new)
+void
+ct_count_row(const CtTable *table, const CtRowChange *change)
 {
-	bool		old_null = true;
-	bool		new_null = true;
-	Datum		from = oldslot == NULL ? 0 : ct_table_account(table, oldslot, &old_null);
-	Datum		to = newslot == NULL ? 0 : ct_table_account(table, newslot, &new_null);
+	const CtRow *old = change->old;
+	const CtRow *new = change->new;
+	bool		had_account = old != NULL && !old->isnull[CT_ARG_ACCOUNT];
+	bool		has_account = new != NULL && !new->isnull[CT_ARG_ACCOUNT];
+	CtStatus	old_status = old != NULL ? ct_row_status(table, old) : no_contact;
 
-	if (newslot != NULL && new_null && new.marketing)
+	if (new != NULL && !has_account && change->status.marketing)
 		ct_null_account_error(table);
-	if (!old_null && !new_null && ct_account_compare(table, from, to) == 0)
-		count_change(table, to, old, new);
-	else
+	if (had_account && has_account &&
+		ct_account_compare(table, old->value[CT_ARG_ACCOUNT], new->value[CT_ARG_ACCOUNT]) == 0)
 	{
-		if (!old_null)
-			count_change(table, from, old, no_contact);
-		if (!new_null)
-			count_change(table, to, no_contact, new);
+		count_change(table, change, new->value[CT_ARG_ACCOUNT], old_status, change->status);
+		return;
 	}
+	if (had_account)
+		count_change(table, change, old->value[CT_ARG_ACCOUNT], old_status, no_contact);
+	if (has_account)
+		count_change(table, change, new->value[CT_ARG_ACCOUNT], no_contact, change->status);
 }
 
-/* Was the status of the row defaulted by a COPY, which could not see the row? */
+/* Was the status of a new row defaulted by a COPY, which could not see the row? */
 static bool
-is_status_defaulted(TriggerData *trigdata)
+is_status_defaulted(const CtRowChange *change)
 {
 	bool		sets_status;
 
-	return TRIGGER_FIRED_BY_INSERT(trigdata->tg_event) &&
-		ct_is_copying(ct_trigger_depth(), &sets_status) && !sets_status;
+	return change->old == NULL && ct_is_copying(change->depth, &sets_status) && !sets_status;
 }
 
 /*
@@ -96,42 +101,39 @@ is_status_defaulted(TriggerData *trigdata)
  * not have fired; else another one may have changed the row behind it.
  */
 static bool
-new_needs_mending(const CtTable *table, TriggerData *trigdata)
+new_needs_mending(const CtTable *table, const CtRowChange *change)
 {
-	TupleTableSlot *slot = trigdata->tg_trigslot;
 	bool		sets_status;
 
-	if (!ct_is_copying(ct_trigger_depth(), &sets_status))
-		return !ct_contact_is_legal(table, slot);
-	return !ct_contact_is_complete(table, slot) ||
-		(!sets_status && ct_contact_lacks_default(table, slot));
+	if (!ct_is_copying(change->depth, &sets_status))
+		return !ct_row_is_legal(table, change->new);
+	return !ct_row_is_complete(table, change->new) ||
+		(!sets_status && ct_row_lacks_default(table, change->new));
 }
 
 /*
- * Did another BEFORE trigger change the row behind ours, against the rules?  A
- * marketing contact became non-marketing at once, the status changed and the
- * time did not, or the other way round, or the row is one that S3 does not allow.
+ * Is a row that was written not as the rules want it?  For a changed one: another
+ * BEFORE trigger changed it behind ours.  A marketing contact became
+ * non-marketing at once, the status changed and the time did not, or the other
+ * way round, or the row is one that S3 does not allow.
  */
-static bool
-needs_mending(const CtTable *table, TriggerData *trigdata)
+bool
+ct_needs_mending(const CtTable *table, const CtRowChange *change)
 {
+	const CtRow *row = change->new;
 	CtStatus	old;
-	CtStatus	new;
-	bool		isnull;
-	Datum		updated_at;
 
-	if (TRIGGER_FIRED_BY_INSERT(trigdata->tg_event))
-		return new_needs_mending(table, trigdata);
-
-	old = ct_contact_status(table, trigdata->tg_trigslot);
-	new = ct_contact_status(table, trigdata->tg_newslot);
-	if (!ct_contact_is_legal(table, trigdata->tg_newslot))
+	if (row == NULL || change->trusted)
+		return false;
+	if (change->old == NULL)
+		return new_needs_mending(table, change);
+	if (!ct_row_is_legal(table, row))
 		return true;
-	if (ct_status_equal(old, new))
-		return !ct_same_columns(table, trigdata->tg_trigslot, trigdata->tg_newslot);
-	updated_at = slot_getattr(trigdata->tg_newslot, table->attno[CT_ARG_UPDATED_AT], &isnull);
-	return (old.marketing && !new.marketing) ||
-		isnull || DatumGetTimestampTz(updated_at) != ct_now();
+	old = ct_row_status(table, change->old);
+	if (ct_status_equal(old, change->status))
+		return !ct_row_same_columns(change->old, row);
+	return (old.marketing && !change->status.marketing) || row->isnull[CT_ARG_UPDATED_AT] ||
+		DatumGetTimestampTz(row->value[CT_ARG_UPDATED_AT]) != ct_now();
 }
 
 /* The statement that writes the status properties of one row of a relation. */
@@ -141,7 +143,7 @@ mending_statement(const CtTable *table, Relation rel)
 	return psprintf("UPDATE ONLY %s SET %s = CASE WHEN $2 THEN 'marketing'::contacts_tier.marketing_status"
 					" ELSE 'non_marketing'::contacts_tier.marketing_status END,"
 					" %s = CASE WHEN $3 THEN true END, %s = $4, %s = $5, %s = $6"
-					" WHERE ctid OPERATOR(pg_catalog.=) $1",
+					" WHERE ctid OPERATOR(pg_catalog.=) $1 RETURNING ctid",
 					ct_qualified_name(rel),
 					ct_table_column(table, CT_ARG_STATUS),
 					ct_table_column(table, CT_ARG_UNTIL),
@@ -153,39 +155,27 @@ mending_statement(const CtTable *table, Relation rel)
 /*
  * Write the row once more, as the rules want it.  No triggers fire, or the one
  * that changed it would do so again.  If the row has been written again since,
- * its own event is to come.  Returns the status that the row has now, as far as
- * this event is concerned.
+ * its own event is to come, and the status of this one stays what it was.
  */
-static CtStatus
-mend_row(const CtTable *table, TriggerData *trigdata)
+static void
+mend_row(const CtTable *table, Relation rel, CtRowChange *change, CtRow *row)
 {
-	bool		is_insert = TRIGGER_FIRED_BY_INSERT(trigdata->tg_event);
-	TupleTableSlot *slot = is_insert ? trigdata->tg_trigslot : trigdata->tg_newslot;
-	CtContact	contact = ct_contact_mended(table, is_insert ? NULL : trigdata->tg_trigslot, slot,
-										   is_status_defaulted(trigdata));
+	bool		status_defaulted = is_status_defaulted(change);
+	CtContact	contact = ct_contact_mended(table, change->old, row, status_defaulted);
 	Oid			types[] = {TIDOID, BOOLOID, BOOLOID, TEXTOID, TEXTOID, TIMESTAMPTZOID};
 	Datum		values[] = {
-		PointerGetDatum(&slot->tts_tid),
+		PointerGetDatum(&row->tid),
 		BoolGetDatum(contact.status.marketing),
 		BoolGetDatum(contact.status.until_next_update),
 		CStringGetTextDatum(contact.source_type),
 		CStringGetTextDatum(contact.source_name),
 		TimestampTzGetDatum(contact.updated_at)
 	};
-	CtIdentity	identity;
-	uint64		count;
 
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	ct_act_as_owner(table->owner, &identity);
-	identity.guc_level = NewGUCNestLevel();
-	(void) set_config_option("session_replication_role", "replica", PGC_SUSET,
-							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	count = ct_execute(mending_statement(table, trigdata->tg_relation),
-					   lengthof(types), types, values, NULL);
-	ct_restore_identity(&identity);
-	SPI_finish();
-	return count > 0 ? contact.status : ct_contact_status(table, slot);
+	if (!ct_rewrite_row(table, mending_statement(table, rel), lengthof(types), types, values, &row->tid))
+		return;
+	change->by_default = contact.status.marketing && (status_defaulted || !change->status.given);
+	change->status = contact.status;
 }
 
 PG_FUNCTION_INFO_V1(contacts_tier_count_contact);
@@ -201,20 +191,27 @@ contacts_tier_count_contact(PG_FUNCTION_ARGS)
 	CtTable    *table = ct_table_of_trigger(fcinfo, "count_contact");
 	TriggerData *trigdata = (TriggerData *) fcinfo->context;
 	TriggerEvent event = trigdata->tg_event;
-	bool		trusted = ct_trusted_depth > 0 && ct_trusted_depth == ct_trigger_depth();
-	TupleTableSlot *oldslot = TRIGGER_FIRED_BY_INSERT(event) ? NULL : trigdata->tg_trigslot;
-	TupleTableSlot *newslot = TRIGGER_FIRED_BY_INSERT(event) ? trigdata->tg_trigslot :
-		TRIGGER_FIRED_BY_UPDATE(event) ? trigdata->tg_newslot : NULL;
-	CtStatus	old = no_contact;
-	CtStatus	new = no_contact;
+	TupleTableSlot *newslot = TRIGGER_FIRED_BY_UPDATE(event) ? trigdata->tg_newslot : trigdata->tg_trigslot;
+	CtRow		oldrow;
+	CtRow		newrow;
+	CtRowChange change = {.depth = ct_trigger_depth(),.relid = RelationGetRelid(trigdata->tg_relation)};
 
 	check_trigger(fcinfo, "count_contact", TRIGGER_EVENT_AFTER | TRIGGER_EVENT_ROW);
-	if (oldslot != NULL)
-		old = ct_contact_status(table, oldslot);
-	if (newslot != NULL)
-		new = !trusted && needs_mending(table, trigdata) ? mend_row(table, trigdata) :
-			ct_contact_status(table, newslot);
-	count_row(table, oldslot, old, newslot, new);
+	change.trusted = ct_trusted_depth > 0 && ct_trusted_depth == change.depth;
+	if (!TRIGGER_FIRED_BY_INSERT(event))
+	{
+		ct_row_read(table, trigdata->tg_trigslot, &oldrow);
+		change.old = &oldrow;
+	}
+	if (!TRIGGER_FIRED_BY_DELETE(event))
+	{
+		ct_row_read(table, newslot, &newrow);
+		change.new = &newrow;
+		change.status = ct_row_status(table, &newrow);
+	}
+	if (ct_needs_mending(table, &change))
+		mend_row(table, trigdata->tg_relation, &change, &newrow);
+	ct_count_row(table, &change);
 	return PointerGetDatum(NULL);
 }
 

@@ -15,7 +15,6 @@
 #include "access/xact.h"
 #include "executor/tuptable.h"
 #include "utils/builtins.h"
-#include "utils/datum.h"
 #include "utils/fmgrprotos.h"
 #include "utils/timestamp.h"
 
@@ -60,12 +59,10 @@ complete_source(CtContact *contact)
 
 /* The status that a new contact gets which is given none. */
 static bool
-defaults_to_marketing(const CtTable *table, TupleTableSlot *slot, const char *source_type)
+defaults_to_marketing(const CtTable *table, const CtRow *row, const char *source_type)
 {
-	bool		isnull;
-	Datum		account = ct_table_account(table, slot, &isnull);
-
-	return !isnull && ct_source_default(table, account, source_type);
+	return !row->isnull[CT_ARG_ACCOUNT] &&
+		ct_source_default(table, row->value[CT_ARG_ACCOUNT], source_type);
 }
 
 /*
@@ -74,16 +71,16 @@ defaults_to_marketing(const CtTable *table, TupleTableSlot *slot, const char *so
  * not given.
  */
 static CtContact
-new_contact(const CtTable *table, TupleTableSlot *slot, bool status_defaulted)
+new_contact(const CtTable *table, const CtRow *row, bool status_defaulted)
 {
-	CtContact	contact = ct_contact_read(table, slot);
+	CtContact	contact = ct_contact_read(table, row);
 	bool		default_marketing = false;
 
 	complete_source(&contact);
 	if (status_defaulted)
 		contact.status.given = false;
 	if (!contact.status.given)
-		default_marketing = defaults_to_marketing(table, slot, contact.source_type);
+		default_marketing = defaults_to_marketing(table, row, contact.source_type);
 	contact.status = ct_status_on_insert(contact.status, default_marketing);
 	/* no time to come, or a flag would outlive its update date */
 	if (!contact.updated_at_given || contact.updated_at > ct_now())
@@ -92,13 +89,18 @@ new_contact(const CtTable *table, TupleTableSlot *slot, bool status_defaulted)
 	return contact;
 }
 
+/* Has nobody ever set the status of the contact? */
+static bool
+is_never_set(const CtRow *row)
+{
+	return row->isnull[CT_ARG_SOURCE_TYPE] && row->isnull[CT_ARG_UPDATED_AT];
+}
+
 static void
-note_moving(const CtTable *table, TriggerData *trigdata, TupleTableSlot *slot)
+note_moving(TriggerData *trigdata, const CtRow *row)
 {
 	moving.depth = 0;
-	if (trigdata->tg_relation->rd_rel->relispartition &&
-		slot_attisnull(slot, table->attno[CT_ARG_SOURCE_TYPE]) &&
-		slot_attisnull(slot, table->attno[CT_ARG_UPDATED_AT]))
+	if (trigdata->tg_relation->rd_rel->relispartition && is_never_set(row))
 	{
 		moving.depth = ct_trigger_depth();
 		moving.command = GetCurrentCommandId(false);
@@ -106,32 +108,12 @@ note_moving(const CtTable *table, TriggerData *trigdata, TupleTableSlot *slot)
 }
 
 static bool
-is_moving(const CtTable *table, TriggerData *trigdata)
+is_moving(const CtTable *table, TriggerData *trigdata, const CtRow *row)
 {
-	TupleTableSlot *slot = trigdata->tg_trigslot;
-
 	return moving.depth > 0 && trigdata->tg_relation->rd_rel->relispartition &&
 		moving.depth == ct_trigger_depth() &&
 		moving.command == GetCurrentCommandId(false) &&
-		ct_contact_is_legal(table, slot) &&
-		slot_attisnull(slot, table->attno[CT_ARG_SOURCE_TYPE]) &&
-		slot_attisnull(slot, table->attno[CT_ARG_UPDATED_AT]);
-}
-
-/*
- * Is a new row as new_contact() would leave it?  Most are, thanks to the defaults
- * of their columns.
- */
-bool
-ct_contact_is_complete(const CtTable *table, TupleTableSlot *slot)
-{
-	bool		isnull;
-	Datum		updated_at = slot_getattr(slot, table->attno[CT_ARG_UPDATED_AT], &isnull);
-
-	return !isnull && DatumGetTimestampTz(updated_at) <= ct_now() &&
-		!slot_attisnull(slot, table->attno[CT_ARG_SOURCE_TYPE]) &&
-		!slot_attisnull(slot, table->attno[CT_ARG_SOURCE_NAME]) &&
-		ct_contact_is_legal(table, slot);
+		ct_row_is_legal(table, row) && is_never_set(row);
 }
 
 /*
@@ -139,23 +121,37 @@ ct_contact_is_complete(const CtTable *table, TupleTableSlot *slot)
  * the default of its source type in its account would have made of it?
  */
 bool
-ct_contact_lacks_default(const CtTable *table, TupleTableSlot *slot)
+ct_row_lacks_default(const CtTable *table, const CtRow *row)
 {
-	bool		isnull;
-	Datum		source_type = slot_getattr(slot, table->attno[CT_ARG_SOURCE_TYPE], &isnull);
+	return !row->isnull[CT_ARG_SOURCE_TYPE] && !ct_row_status(table, row).marketing &&
+		defaults_to_marketing(table, row, TextDatumGetCString(row->value[CT_ARG_SOURCE_TYPE]));
+}
 
-	return !isnull && !ct_contact_status(table, slot).marketing &&
-		defaults_to_marketing(table, slot, TextDatumGetCString(source_type));
+/*
+ * S4: a new contact that only a default makes a marketing contact need not be
+ * one, if it does not fit.  Only here it is known which these are.
+ */
+static void
+note_new_contact(const CtTable *table, const CtRow *row, CtStatus status, bool by_default)
+{
+	if (status.marketing && !row->isnull[CT_ARG_ACCOUNT])
+		ct_delta_note_insert(table, ct_trigger_depth(), row->value[CT_ARG_ACCOUNT], by_default);
 }
 
 static HeapTuple
 insert_contact(const CtTable *table, TriggerData *trigdata)
 {
+	CtRow		row;
 	CtContact	contact;
 
-	if (ct_contact_is_complete(table, trigdata->tg_trigslot) || is_moving(table, trigdata))
+	ct_row_read(table, trigdata->tg_trigslot, &row);
+	if (ct_row_is_complete(table, &row) || is_moving(table, trigdata, &row))
+	{
+		note_new_contact(table, &row, ct_row_status(table, &row), false);
 		return trigdata->tg_trigtuple;
-	contact = new_contact(table, trigdata->tg_trigslot, false);
+	}
+	contact = new_contact(table, &row, false);
+	note_new_contact(table, &row, contact.status, row.isnull[CT_ARG_STATUS]);
 	return ct_contact_write(table, RelationGetDescr(trigdata->tg_relation),
 							trigdata->tg_trigtuple, &contact);
 }
@@ -166,33 +162,6 @@ is_set(const CtTable *table, CtTriggerArg which, const Bitmapset *sets)
 	return bms_is_member(table->attno[which] - FirstLowInvalidHeapAttributeNumber, sets);
 }
 
-/* Do two rows have the same value, to the bit, in a status column? */
-static bool
-same_column(const CtTable *table, CtTriggerArg which,
-			TupleTableSlot *a, TupleTableSlot *b)
-{
-	AttrNumber	attno = table->attno[which];
-	Form_pg_attribute attr = TupleDescAttr(a->tts_tupleDescriptor, attno - 1);
-	bool		a_null;
-	bool		b_null;
-	Datum		a_value = slot_getattr(a, attno, &a_null);
-	Datum		b_value = slot_getattr(b, attno, &b_null);
-
-	if (a_null || b_null)
-		return a_null && b_null;
-	return datum_image_eq(a_value, b_value, attr->attbyval, attr->attlen);
-}
-
-/* Do two rows have the same status properties, to the bit? */
-bool
-ct_same_columns(const CtTable *table, TupleTableSlot *a, TupleTableSlot *b)
-{
-	for (int i = CT_ARG_STATUS; i < CT_NARGS; i++)
-		if (!same_column(table, i, a, b))
-			return false;
-	return true;
-}
-
 /*
  * The status properties that a changed row gets.  "sets" are the columns that
  * the statement names: a source that it names is believed, even if it is the
@@ -200,11 +169,10 @@ ct_same_columns(const CtTable *table, TupleTableSlot *a, TupleTableSlot *b)
  * status nor flag changes (S5).
  */
 static CtContact
-change_contact(const CtTable *table, TupleTableSlot *oldslot,
-			   TupleTableSlot *newslot, const Bitmapset *sets)
+change_contact(const CtTable *table, const CtRow *oldrow, const CtRow *newrow, const Bitmapset *sets)
 {
-	CtContact	old = ct_contact_read(table, oldslot);
-	CtContact	contact = ct_contact_read(table, newslot);
+	CtContact	old = ct_contact_read(table, oldrow);
+	CtContact	contact = ct_contact_read(table, newrow);
 
 	contact.status = ct_status_on_update(old.status, contact.status,
 										 is_set(table, CT_ARG_STATUS, sets),
@@ -213,10 +181,10 @@ change_contact(const CtTable *table, TupleTableSlot *oldslot,
 		return old;
 
 	if (!is_set(table, CT_ARG_SOURCE_TYPE, sets) &&
-		same_column(table, CT_ARG_SOURCE_TYPE, oldslot, newslot))
+		ct_row_same_column(oldrow, newrow, CT_ARG_SOURCE_TYPE))
 		contact.source_type = NULL;
 	if (!is_set(table, CT_ARG_SOURCE_NAME, sets) &&
-		same_column(table, CT_ARG_SOURCE_NAME, oldslot, newslot))
+		ct_row_same_column(oldrow, newrow, CT_ARG_SOURCE_NAME))
 		contact.source_name = NULL;
 	complete_source(&contact);
 	contact.updated_at = ct_now();
@@ -226,18 +194,17 @@ change_contact(const CtTable *table, TupleTableSlot *oldslot,
 
 /*
  * The status properties that a row should have got, where another trigger
- * changed them behind maintain_status(), or it did not fire.  oldslot is NULL for
+ * changed them behind maintain_status(), or it did not fire.  oldrow is NULL for
  * a new row, and status_defaulted as in new_contact().
  */
 CtContact
-ct_contact_mended(const CtTable *table, TupleTableSlot *oldslot, TupleTableSlot *newslot,
-				  bool status_defaulted)
+ct_contact_mended(const CtTable *table, const CtRow *oldrow, const CtRow *newrow, bool status_defaulted)
 {
 	CtContact	contact;
 
-	if (oldslot == NULL)
-		return new_contact(table, newslot, status_defaulted);
-	contact = change_contact(table, oldslot, newslot, NULL);
+	if (oldrow == NULL)
+		return new_contact(table, newrow, status_defaulted);
+	contact = change_contact(table, oldrow, newrow, NULL);
 	complete_source(&contact);
 	if (!contact.updated_at_given)
 		contact.updated_at = ct_now();
@@ -247,17 +214,19 @@ ct_contact_mended(const CtTable *table, TupleTableSlot *oldslot, TupleTableSlot 
 static HeapTuple
 update_contact(const CtTable *table, TriggerData *trigdata)
 {
-	TupleTableSlot *oldslot = trigdata->tg_trigslot;
-	TupleTableSlot *newslot = trigdata->tg_newslot;
 	bool		sets_status = is_set(table, CT_ARG_STATUS, trigdata->tg_updatedcols);
+	CtRow		oldrow;
+	CtRow		newrow;
 	CtContact	contact;
 
-	note_moving(table, trigdata, newslot);
+	ct_row_read(table, trigdata->tg_trigslot, &oldrow);
+	ct_row_read(table, trigdata->tg_newslot, &newrow);
+	note_moving(trigdata, &newrow);
 	/* the usual case: nothing of ours is touched */
-	if (!sets_status && ct_same_columns(table, oldslot, newslot))
+	if (!sets_status && ct_row_same_columns(&oldrow, &newrow))
 		return trigdata->tg_newtuple;
 
-	contact = change_contact(table, oldslot, newslot, trigdata->tg_updatedcols);
+	contact = change_contact(table, &oldrow, &newrow, trigdata->tg_updatedcols);
 	return ct_contact_write(table, RelationGetDescr(trigdata->tg_relation),
 							trigdata->tg_newtuple, &contact);
 }
@@ -267,17 +236,18 @@ update_contact(const CtTable *table, TriggerData *trigdata)
  * the application made something of it that is not allowed (S3).
  */
 static HeapTuple
-trusted_contact(const CtTable *table, TriggerData *trigdata, HeapTuple row)
+trusted_contact(const CtTable *table, TriggerData *trigdata, HeapTuple tuple)
 {
-	TupleTableSlot *slot = TRIGGER_FIRED_BY_INSERT(trigdata->tg_event) ?
-		trigdata->tg_trigslot : trigdata->tg_newslot;
+	CtRow		row;
 	CtContact	contact;
 
-	if (ct_contact_is_legal(table, slot))
-		return row;
-	contact = ct_contact_read(table, slot);
+	ct_row_read(table, TRIGGER_FIRED_BY_INSERT(trigdata->tg_event) ?
+				trigdata->tg_trigslot : trigdata->tg_newslot, &row);
+	if (ct_row_is_legal(table, &row))
+		return tuple;
+	contact = ct_contact_read(table, &row);
 	contact.status = ct_status_on_insert(contact.status, false);
-	return ct_contact_write(table, RelationGetDescr(trigdata->tg_relation), row, &contact);
+	return ct_contact_write(table, RelationGetDescr(trigdata->tg_relation), tuple, &contact);
 }
 
 PG_FUNCTION_INFO_V1(contacts_tier_maintain_status);

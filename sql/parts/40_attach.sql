@@ -24,6 +24,8 @@ BEGIN
             period_started_at   timestamptz NOT NULL,
             next_update_at      timestamptz NOT NULL,
             renews_at           timestamptz NOT NULL,
+            requested_limit     bigint,
+            record_activity     boolean NOT NULL DEFAULT true,
             rollover_run        uuid,
             rollover_started_at timestamptz,
             rollover_contacts   bigint NOT NULL DEFAULT 0,
