@@ -13,7 +13,12 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
 #include "access/htup_details.h"
+#include "access/skey.h"
+#include "access/stratnum.h"
+#include "access/table.h"
+#include "access/tableam.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
@@ -134,6 +139,11 @@ static const struct
 	},
 	/* $2: role, $3: promoted contacts, $4: details */
 	[CT_QUERY_RECORD_ACTIVITY] = {
+		"INSERT INTO %1$s.contacts_tier_ledger (account, recorded_at, event, role, contacts, details)"
+		" VALUES ($1, contacts_tier.clock(), 'activity', $2, $3, $4)",
+		4, {ACCOUNT_TYPE, TEXTOID, INT8OID, JSONBOID}
+	},
+	[CT_QUERY_RECORD_WANTED_ACTIVITY] = {
 		"INSERT INTO %1$s.contacts_tier_ledger (account, recorded_at, event, role, contacts, details)"
 		" SELECT $1, contacts_tier.clock(), 'activity', $2, $3, $4"
 		" WHERE NOT EXISTS (SELECT FROM %1$s.contacts_tier_account a"
@@ -320,15 +330,51 @@ append_count(StringInfo buf, const char *key, int64 count)
 }
 
 /*
+ * Does the account not want its activity in the ledger?  As the slots are, its
+ * row is read as it is now and without a predicate lock: who writes contacts at
+ * SERIALIZABLE must not depend on who changes the account.  The companion tables
+ * are ordinary tables of this node.
+ */
+static bool
+is_activity_off(const CtTable *table, Datum account)
+{
+	Oid			relid = get_relname_relid(CT_ACCOUNT_TABLE, get_namespace_oid(NameStr(table->schema), false));
+	Relation	rel = table_open(relid, AccessShareLock);
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		off = false;
+
+	ScanKeyEntryInitialize(&key, 0, get_attnum(relid, "account"), BTEqualStrategyNumber, InvalidOid,
+						   table->account_collation, get_opcode(table->account_eq), account);
+	scan = systable_beginscan(rel, ct_primary_key_index(rel), true, SnapshotAny, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		bool		isnull;
+
+		if (table_tuple_satisfies_snapshot(rel, scan->slot, snapshot))
+			off = !DatumGetBool(heap_getattr(tuple, get_attnum(relid, "record_activity"),
+											 RelationGetDescr(rel), &isnull));
+	}
+	systable_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	table_close(rel, NoLock);
+	return off;
+}
+
+/*
  * Append to the ledger what a statement did in an account, unless the account
- * does not want it.
+ * does not want it.  "direct" as in counter.c.
  */
 void
-ct_ledger_record_activity(const CtTable *table, const CtDelta *delta)
+ct_ledger_record_activity(const CtTable *table, const CtDelta *delta, bool direct)
 {
 	StringInfoData details;
 	Datum		values[] = {delta->account, 0, Int64GetDatum(delta->promoted), 0};
 
+	if (direct && is_activity_off(table, delta->account))
+		return;
 	initStringInfo(&details);
 	appendStringInfoChar(&details, '{');
 	append_text(&details, "source_type", delta->source_type);
@@ -343,7 +389,8 @@ ct_ledger_record_activity(const CtTable *table, const CtDelta *delta)
 	appendStringInfoChar(&details, '}');
 	values[1] = CStringGetTextDatum(ct_caller_name());
 	values[3] = DirectFunctionCall1(jsonb_in, CStringGetDatum(details.data));
-	ct_companion_query(table, CT_QUERY_RECORD_ACTIVITY, values, NULL);
+	ct_companion_query(table, direct ? CT_QUERY_RECORD_ACTIVITY : CT_QUERY_RECORD_WANTED_ACTIVITY,
+					   values, NULL);
 }
 
 /*

@@ -329,6 +329,7 @@ typedef enum CtQuery
 	CT_QUERY_SET_ANNOUNCED,
 	CT_QUERY_RECORD,
 	CT_QUERY_RECORD_ACTIVITY,
+	CT_QUERY_RECORD_WANTED_ACTIVITY,
 	CT_QUERY_REQUEST_UPGRADE,
 	CT_QUERY_SOURCE_DEFAULT,
 	CT_NQUERIES
@@ -342,7 +343,7 @@ extern Oid	ct_companion_owner(Oid relid);
 extern void ct_check_companions(const CtTable *table);
 extern uint64 ct_companion_query(const CtTable *table, CtQuery query,
 								 Datum *values, const char *nulls);
-extern void ct_ledger_record_activity(const CtTable *table, const CtDelta *delta);
+extern void ct_ledger_record_activity(const CtTable *table, const CtDelta *delta, bool direct);
 extern void ct_ledger_record(const CtTable *table, Datum account, const char *event,
 							 int64 contacts, const char *details);
 

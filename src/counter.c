@@ -51,7 +51,7 @@ apply_by_sql(const CtTable *table, CtDelta *deltas, int ndeltas)
 }
 
 static void
-record_activity(const CtTable *table, const CtDelta *deltas, int ndeltas)
+record_activity(const CtTable *table, const CtDelta *deltas, int ndeltas, bool direct)
 {
 	MemoryContext context;
 	MemoryContext old;
@@ -62,7 +62,7 @@ record_activity(const CtTable *table, const CtDelta *deltas, int ndeltas)
 	old = MemoryContextSwitchTo(context);
 	for (int i = 0; i < ndeltas; i++)
 	{
-		ct_ledger_record_activity(table, &deltas[i]);
+		ct_ledger_record_activity(table, &deltas[i], direct);
 		MemoryContextReset(context);
 	}
 	MemoryContextSwitchTo(old);
@@ -82,15 +82,17 @@ ct_counter_apply(const CtTable *table, CtDelta *deltas, int ndeltas)
 {
 	CtIdentity	identity;
 	CtCounter	counter;
+	bool		direct;
 
 	if (ndeltas == 0)
 		return;
 	ct_act_as_owner(table->owner, &identity);
-	if (ct_direct_access && ct_slots_open(&counter, table))
+	direct = ct_direct_access && ct_slots_open(&counter, table);
+	if (direct)
 		apply_directly(&counter, deltas, ndeltas);
 	else
 		apply_by_sql(table, deltas, ndeltas);
-	record_activity(table, deltas, ndeltas);
+	record_activity(table, deltas, ndeltas, direct);
 	ct_restore_identity(&identity);
 }
 
