@@ -121,6 +121,7 @@ typedef enum CtFunction
 	CT_TRIGGER_COUNT,
 	CT_TRIGGER_APPLY,
 	CT_TRIGGER_TRUNCATE,
+	CT_COUNT_IN_PLACE,
 	CT_DEFAULT_STATUS,
 	CT_DEFAULT_SOURCE_TYPE,
 	CT_DEFAULT_SOURCE_NAME,
@@ -128,9 +129,11 @@ typedef enum CtFunction
 } CtFunction;
 
 extern CtFunction ct_function(Oid function);
+extern Oid	ct_function_oid(CtFunction function);
 extern bool ct_has_our_default(Relation rel, AttrNumber attno);
 extern const Trigger *ct_sole_keeper(const TriggerDesc *triggers, int16 event);
 extern Trigger *ct_find_trigger(Relation rel, CtFunction kind);
+extern Trigger *ct_find_trigger_in(TriggerDesc *triggers, CtFunction kind);
 extern List *ct_attached_tables(const char *companion_schema);
 
 /* spi.c */
@@ -404,6 +407,11 @@ extern void ct_normalise_contacts(const CtIdentity *caller, const char *name,
 extern void ct_announce(const CtTable *table, Datum account, const char *event,
 						int64 contacts, int64 marketing_contacts, const char *details);
 extern void ct_notify_init(void);
+
+/* bulk.c */
+
+extern char *ct_bulk_clause(Relation rel, const Trigger *trigger, bool update);
+extern void ct_bulk_prepare(QueryDesc *query);
 
 /* copy.c */
 

@@ -130,6 +130,7 @@ executor_start(QueryDesc *query, int flags)
 	else
 		standard_ExecutorStart(query, flags);
 	prune_update(query);
+	ct_bulk_prepare(query);
 }
 
 /*

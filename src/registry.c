@@ -32,6 +32,7 @@ static const char *const functions[] = {
 	[CT_TRIGGER_COUNT] = "count_contact",
 	[CT_TRIGGER_APPLY] = "apply_counts",
 	[CT_TRIGGER_TRUNCATE] = "count_truncate",
+	[CT_COUNT_IN_PLACE] = "count_in_place",
 	[CT_DEFAULT_STATUS] = "default_status",
 	[CT_DEFAULT_SOURCE_TYPE] = "default_source_type",
 	[CT_DEFAULT_SOURCE_NAME] = "default_source_name",
@@ -55,6 +56,7 @@ look_up_functions(void)
 {
 	static bool registered = false;
 	Oid			namespace = get_namespace_oid("contacts_tier", false);
+	Oid			clause_arguments[] = {INTERNALOID, ANYOID};
 	oidvector  *no_arguments = buildoidvector(NULL, 0);
 
 	if (!registered)
@@ -65,7 +67,9 @@ look_up_functions(void)
 	for (int i = CT_TRIGGER_STATUS; i < NKINDS; i++)
 		function_oids[i] = GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid,
 										   CStringGetDatum(functions[i]),
-										   PointerGetDatum(no_arguments),
+										   PointerGetDatum(i == CT_COUNT_IN_PLACE ?
+														   buildoidvector(clause_arguments, lengthof(clause_arguments)) :
+														   no_arguments),
 										   ObjectIdGetDatum(namespace));
 	functions_known = true;
 }
@@ -82,6 +86,17 @@ ct_function(Oid function)
 		if (function_oids[i] == function)
 			return (CtFunction) i;
 	return CT_OTHER_FUNCTION;
+}
+
+/*
+ * And the other way round.
+ */
+Oid
+ct_function_oid(CtFunction function)
+{
+	if (!functions_known)
+		look_up_functions();
+	return function_oids[function];
 }
 
 /*
@@ -126,8 +141,15 @@ ct_sole_keeper(const TriggerDesc *triggers, int16 event)
 Trigger *
 ct_find_trigger(Relation rel, CtFunction kind)
 {
-	TriggerDesc *triggers = rel->trigdesc;
+	return ct_find_trigger_in(rel->trigdesc, kind);
+}
 
+/*
+ * The same in a description of triggers, which may be NULL.
+ */
+Trigger *
+ct_find_trigger_in(TriggerDesc *triggers, CtFunction kind)
+{
 	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
 		if (ct_function(triggers->triggers[i].tgfoid) == kind)
 			return &triggers->triggers[i];
