@@ -208,19 +208,6 @@ extern bool ct_status_equal(CtStatus a, CtStatus b);
 /* contact.c */
 
 /*
- * The status properties of a row, or those that it shall get.  Text values are
- * C strings, NULL for a null.
- */
-typedef struct CtContact
-{
-	CtStatus	status;
-	char	   *source_type;
-	char	   *source_name;
-	TimestampTz updated_at;
-	bool		updated_at_given;	/* false: it is null */
-} CtContact;
-
-/*
  * The columns of a row that concern us, by CtTriggerArg from CT_ARG_ACCOUNT on,
  * and its place, if it has one already
  */
@@ -237,18 +224,19 @@ extern bool ct_row_is_legal(const CtTable *table, const CtRow *row);
 extern bool ct_row_is_complete(const CtTable *table, const CtRow *row);
 extern bool ct_row_same_column(const CtRow *a, const CtRow *b, CtTriggerArg which);
 extern bool ct_row_same_columns(const CtRow *a, const CtRow *b);
-extern CtContact ct_contact_read(const CtTable *table, const CtRow *row);
-extern HeapTuple ct_contact_write(const CtTable *table, TupleDesc tupdesc,
-								  HeapTuple tuple, const CtContact *contact);
-
+extern void ct_row_set_status(const CtTable *table, CtRow *row, CtStatus status);
+extern void ct_row_complete_source(CtRow *row);
+extern void ct_row_set_time(CtRow *row);
+extern HeapTuple ct_row_write(const CtTable *table, TupleDesc tupdesc, HeapTuple tuple, const CtRow *row);
 /* trigger_status.c */
 
 extern int	ct_trusted_depth;
 
 extern int	ct_trigger_depth(void);
 extern bool ct_row_lacks_default(const CtTable *table, const CtRow *row);
-extern CtContact ct_contact_mended(const CtTable *table, const CtRow *oldrow, const CtRow *newrow,
-								   bool status_defaulted);
+extern bool ct_row_change(const CtTable *table, const CtRow *old, CtRow *row,
+						  const Bitmapset *sets, bool trusted);
+extern void ct_row_mend(const CtTable *table, const CtRow *old, CtRow *row, bool status_defaulted);
 
 /* trigger_count.c */
 
