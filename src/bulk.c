@@ -83,7 +83,7 @@ is_bulk(const QueryDesc *query)
 	const ModifyTable *plan = (const ModifyTable *) query->plannedstmt->planTree;
 
 	if ((query->operation != CMD_INSERT && query->operation != CMD_UPDATE) ||
-		query->plannedstmt->hasModifyingCTE || !IsA(plan, ModifyTable))
+		!IsA(plan, ModifyTable))
 		return false;
 	return plan->onConflictAction != ONCONFLICT_UPDATE &&
 		outerPlan(plan)->plan_rows >= BULK_ROWS;
@@ -119,22 +119,14 @@ ct_bulk_prepare(QueryDesc *query)
 static void
 read_row(FunctionCallInfo fcinfo, const CtTable *table, int first, CtRow *row)
 {
-	for (int i = CT_ARG_ACCOUNT; i < CT_NARGS; i++)
-	{
-		int			arg = first + i - CT_ARG_ACCOUNT;
-
-		row->value[i] = fcinfo->args[arg].value;
-		row->isnull[i] = fcinfo->args[arg].isnull;
-	}
-	if (!AttributeNumberIsValid(table->attno[CT_ARG_ACCOUNT]))
-		row->value[CT_ARG_ACCOUNT] = ct_table_account(table, NULL, &row->isnull[CT_ARG_ACCOUNT]);
+	ct_row_from_args(fcinfo, table, first, row);
 	ItemPointerCopy((ItemPointer) DatumGetPointer(fcinfo->args[first + ROW_ARGS - 1].value), &row->tid);
 }
 
 PG_FUNCTION_INFO_V1(contacts_tier_count_in_place);
 
 /*
- * count_in_place(internal, VARIADIC "any") boolean: the clause
+ * count_in_place(internal, ...) boolean: the clause
  *
  * Nobody else can call it, for want of a value of type internal: the first
  * argument is the CtTable.  Errors: MC002 as ct_count_row().

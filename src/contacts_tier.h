@@ -122,6 +122,7 @@ typedef enum CtFunction
 	CT_TRIGGER_APPLY,
 	CT_TRIGGER_TRUNCATE,
 	CT_COUNT_IN_PLACE,
+	CT_KEEP_PROPERTY,
 	CT_DEFAULT_STATUS,
 	CT_DEFAULT_SOURCE_TYPE,
 	CT_DEFAULT_SOURCE_NAME,
@@ -219,6 +220,7 @@ typedef struct CtRow
 } CtRow;
 
 extern void ct_row_read(const CtTable *table, TupleTableSlot *slot, CtRow *row);
+extern void ct_row_from_args(FunctionCallInfo fcinfo, const CtTable *table, int first, CtRow *row);
 extern CtStatus ct_row_status(const CtTable *table, const CtRow *row);
 extern bool ct_row_is_legal(const CtTable *table, const CtRow *row);
 extern bool ct_row_is_complete(const CtTable *table, const CtRow *row);
@@ -406,6 +408,11 @@ extern void ct_bulk_prepare(QueryDesc *query);
 extern void ct_copy_init(void);
 extern void ct_copy_show_triggers(void);
 extern bool ct_is_copying(int depth, bool *sets_status);
+
+/* update.c */
+
+extern bool ct_may_move_rows(Relation rel, const CtTable *table, const Bitmapset *sets);
+extern void ct_update_prepare(QueryDesc *query);
 
 /* prune.c */
 

@@ -33,6 +33,7 @@ static const char *const functions[] = {
 	[CT_TRIGGER_APPLY] = "apply_counts",
 	[CT_TRIGGER_TRUNCATE] = "count_truncate",
 	[CT_COUNT_IN_PLACE] = "count_in_place",
+	[CT_KEEP_PROPERTY] = "keep_property",
 	[CT_DEFAULT_STATUS] = "default_status",
 	[CT_DEFAULT_SOURCE_TYPE] = "default_source_type",
 	[CT_DEFAULT_SOURCE_NAME] = "default_source_name",
@@ -56,8 +57,7 @@ look_up_functions(void)
 {
 	static bool registered = false;
 	Oid			namespace = get_namespace_oid("contacts_tier", false);
-	Oid			clause_arguments[] = {INTERNALOID, ANYOID};
-	oidvector  *no_arguments = buildoidvector(NULL, 0);
+	Oid			arguments[] = {INTERNALOID, INT4OID, ANYOID};
 
 	if (!registered)
 	{
@@ -65,12 +65,14 @@ look_up_functions(void)
 		registered = true;
 	}
 	for (int i = CT_TRIGGER_STATUS; i < NKINDS; i++)
+	{
+		int			nargs = i == CT_KEEP_PROPERTY ? 3 : i == CT_COUNT_IN_PLACE ? 1 : 0;
+
 		function_oids[i] = GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid,
 										   CStringGetDatum(functions[i]),
-										   PointerGetDatum(i == CT_COUNT_IN_PLACE ?
-														   buildoidvector(clause_arguments, lengthof(clause_arguments)) :
-														   no_arguments),
+										   PointerGetDatum(buildoidvector(arguments, nargs)),
 										   ObjectIdGetDatum(namespace));
+	}
 	functions_known = true;
 }
 
