@@ -132,7 +132,7 @@ typedef enum CtFunction
 extern CtFunction ct_function(Oid function);
 extern Oid	ct_function_oid(CtFunction function);
 extern bool ct_has_our_default(Relation rel, AttrNumber attno);
-extern const Trigger *ct_sole_keeper(const TriggerDesc *triggers, int16 event);
+extern Trigger *ct_sole_keeper(TriggerDesc *triggers, int16 event);
 extern Trigger *ct_find_trigger(Relation rel, CtFunction kind);
 extern Trigger *ct_find_trigger_in(TriggerDesc *triggers, CtFunction kind);
 extern List *ct_attached_tables(const char *companion_schema);
@@ -236,6 +236,7 @@ extern int	ct_trusted_depth;
 
 extern int	ct_trigger_depth(void);
 extern bool ct_row_lacks_default(const CtTable *table, const CtRow *row);
+extern bool ct_row_insert(const CtTable *table, CtRow *row, int depth);
 extern bool ct_row_change(const CtTable *table, const CtRow *old, CtRow *row,
 						  const Bitmapset *sets, bool trusted);
 extern void ct_row_mend(const CtTable *table, const CtRow *old, CtRow *row, bool status_defaulted);
@@ -409,10 +410,10 @@ extern void ct_copy_init(void);
 extern void ct_copy_show_triggers(void);
 extern bool ct_is_copying(int depth, bool *sets_status);
 
-/* update.c */
+/* keep.c */
 
 extern bool ct_may_move_rows(Relation rel, const CtTable *table, const Bitmapset *sets);
-extern void ct_update_prepare(QueryDesc *query);
+extern void ct_keep_prepare(QueryDesc *query);
 
 /* prune.c */
 

@@ -120,7 +120,7 @@ executor_start(QueryDesc *query, int flags)
 	if (query->plannedstmt->hasModifyingCTE)
 		return;
 	if (!prune_update(query))
-		ct_update_prepare(query);
+		ct_keep_prepare(query);
 	ct_bulk_prepare(query);
 }
 

@@ -118,14 +118,14 @@ ct_has_our_default(Relation rel, AttrNumber attno)
  * of TRIGGER_TYPE_INSERT and TRIGGER_TYPE_UPDATE; NULL if one can, or if the
  * table is not attached.
  */
-const Trigger *
-ct_sole_keeper(const TriggerDesc *triggers, int16 event)
+Trigger *
+ct_sole_keeper(TriggerDesc *triggers, int16 event)
 {
-	const Trigger *keeper = NULL;
+	Trigger    *keeper = NULL;
 
 	for (int i = 0; i < triggers->numtriggers; i++)
 	{
-		const Trigger *trigger = &triggers->triggers[i];
+		Trigger    *trigger = &triggers->triggers[i];
 
 		if (!TRIGGER_FOR_ROW(trigger->tgtype) || !TRIGGER_FOR_BEFORE(trigger->tgtype) ||
 			(trigger->tgtype & event) == 0)

@@ -120,27 +120,37 @@ ct_row_lacks_default(const CtTable *table, const CtRow *row)
  * one, if it does not fit.  Only here it is known which these are.
  */
 static void
-note_new_contact(const CtTable *table, const CtRow *row, bool by_default)
+note_new_contact(const CtTable *table, int depth, const CtRow *row, bool by_default)
 {
 	if (ct_row_status(table, row).marketing && !row->isnull[CT_ARG_ACCOUNT])
-		ct_delta_note_insert(table, ct_trigger_depth(), row->value[CT_ARG_ACCOUNT], by_default);
+		ct_delta_note_insert(table, depth, row->value[CT_ARG_ACCOUNT], by_default);
+}
+
+/*
+ * What becomes of the status properties of a new row, given as a statement and
+ * the triggers before ours leave it.  "depth" is that of the statement's row
+ * triggers.  Returns whether that differs from the row as given.
+ */
+bool
+ct_row_insert(const CtTable *table, CtRow *row, int depth)
+{
+	bool		by_default = row->isnull[CT_ARG_STATUS];
+	bool		complete = ct_row_is_complete(table, row);
+
+	if (!complete)
+		complete_new(table, row, false);
+	note_new_contact(table, depth, row, by_default);
+	return !complete;
 }
 
 static HeapTuple
 insert_contact(const CtTable *table, TriggerData *trigdata)
 {
 	CtRow		row;
-	bool		by_default;
 
 	ct_row_read(table, trigdata->tg_trigslot, &row);
-	if (ct_row_is_complete(table, &row) || is_moving(table, trigdata, &row))
-	{
-		note_new_contact(table, &row, false);
+	if (is_moving(table, trigdata, &row) || !ct_row_insert(table, &row, ct_trigger_depth()))
 		return trigdata->tg_trigtuple;
-	}
-	by_default = row.isnull[CT_ARG_STATUS];
-	complete_new(table, &row, false);
-	note_new_contact(table, &row, by_default);
 	return ct_row_write(table, RelationGetDescr(trigdata->tg_relation), trigdata->tg_trigtuple, &row);
 }
 
