@@ -419,6 +419,31 @@ extern int64 ct_demote_contacts(const CtUpdateDate *due, const CtManaged *manage
 extern void ct_apply_update_date(const CtUpdateDate *due);
 extern bool ct_catch_up(const CtTable *table, Datum account);
 
+/* report.c */
+
+/* A report over the tables that share one set of companion tables */
+typedef struct CtReport
+{
+	FunctionCallInfo fcinfo;	/* of the function that reports */
+	const CtManaged *table;		/* the one asked for, or the first of them */
+	List	   *relids;			/* all of them, ascending */
+	const char *account;		/* only this, as text; NULL for all */
+} CtReport;
+
+/* The statement of a report; its columns have the types of the function's result */
+typedef char *(*CtReportQuery) (const CtReport *report);
+
+/* A report, and what the caller must be allowed to read besides counters and accounts */
+typedef struct CtReportKind
+{
+	CtReportQuery query;
+	bool		reads_ledger;
+	bool		reads_contacts;
+} CtReportKind;
+
+extern void ct_report(FunctionCallInfo fcinfo, const CtReportKind *kind);
+extern char *ct_report_account(const CtReport *report, const char *keyword, const char *column);
+
 /* attach.c */
 
 extern void ct_add_partition_triggers(Oid root);
