@@ -13,6 +13,16 @@ rotated() {
     echo "${@:first + 1}" "${@:1:first}"
 }
 
+# Sizes, the small ones repeated: their times scatter most and cost least
+weighted() {
+    local size
+
+    for size; do
+        echo "$size"
+        ((size >= 100000 || ROUNDS == 1)) || { echo "$size"; echo "$size"; }
+    done
+}
+
 # One value.  A case says what else was chosen; times are in milliseconds.
 record() { # measure, case, size, side, value
     [[ -n $5 ]] || { echo "no value for $1, $2, $3, $4" >&2; exit 1; }

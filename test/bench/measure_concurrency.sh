@@ -25,7 +25,7 @@ transactions_per_second() { # side, kind of commit, clients
 }
 
 one_round() {
-    local contacts=$((SECONDS_EACH * 60000)) commit clients side tps
+    local contacts=$((SECONDS_EACH * 100000)) commit clients side tps
 
     for commit in slow on off; do
         for clients in 8 32; do

@@ -17,14 +17,16 @@ prepare() {
 }
 
 one_round() {
-    local size accounts side
+    local size accounts case side
 
-    for size in $SIZES; do
+    for size in $(weighted $SIZES); do
         for accounts in 1000 1; do
+            case=$accounts\ accounts
+            ((accounts > 1)) || case='1 account'
             for side in $(rotated bare same ours after_floor before_floor statement); do
                 sql -c "SELECT bench.clear('$side')"
                 settle "$side"
-                time_statement copy "$accounts accounts" "$size" "$side" \
+                time_statement copy "$case" "$size" "$side" \
                     "COPY SIDE.contacts (id, account, email, marketing_contact_status) FROM '$(copy_file "$size" "$accounts")'"
                 sql -c "SELECT bench.clear('$side')"
             done

@@ -14,7 +14,7 @@ prepare() {
 one_round() {
     local size side
 
-    for size in $ROW_SIZES; do
+    for size in $(weighted $ROW_SIZES); do
         for side in $(rotated bare ours row); do
             sql -c "SELECT bench.clear('$side')"
             settle "$side"

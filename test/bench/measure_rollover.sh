@@ -81,7 +81,7 @@ one_round() {
         sql -c "SELECT bench.fill_pending('ours', $size, 1, 1)"
         settle ours
         make_due ours 1
-        record rollover_memory "1 account; $ROLLOVER_CONTACTS to $((ROLLOVER_CONTACTS / 5))" "$ROLLOVER_CONTACTS" \
+        record rollover_memory "1 account" "$ROLLOVER_CONTACTS" \
             "$size contacts" "$(memory_of_rollover)"
         check_done ours
     done

@@ -4,7 +4,7 @@
 one_round() {
     local size side
 
-    for size in $TRANSACTION_SIZES; do
+    for size in $(weighted $TRANSACTION_SIZES); do
         for side in $(rotated bare ours row); do
             [[ $side != row ]] || ((size <= 20000)) || continue
             sql -c "SELECT bench.fill('$side', $size, 1)"

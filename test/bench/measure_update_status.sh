@@ -5,7 +5,7 @@
 one_round() {
     local size side table by_hand
 
-    for size in $SIZES; do
+    for size in $(weighted $SIZES); do
         ((size <= 1000000)) || continue
         for side in $(rotated bare filled same ours after_floor before_floor statement); do
             table=$side by_hand=

@@ -37,8 +37,7 @@ function judge(measure, what, size, side,  i, f, against, met) {
     aim = verdict = ""
     for (i = 1; i <= aims; i++) {
         split(aim_line[i], f, "|")
-        if (f[1] != measure || (f[2] != "*" && f[2] != what) || (f[3] != "*" && f[3] != size &&
-            !(f[3] == "LARGEST" && size == largest_size[measure])))
+        if (f[1] != measure || (f[2] != "*" && f[2] != what) || (f[3] != "*" && f[3] != size))
             continue
         if (f[4] != side && !(f[4] == "largest" && side == large[measure, what, size]))
             continue
@@ -46,7 +45,7 @@ function judge(measure, what, size, side,  i, f, against, met) {
             aim = "< " f[7] / 1000 " s"
             met = of(measure, what, size, side) < f[7]
         } else if (f[6] == "faster") {
-            against = (measure, what, size, f[5]) in count ? of(measure, what, size, f[5]) : of("copy", "1 accounts", size, f[5])
+            against = (measure, what, size, f[5]) in count ? of(measure, what, size, f[5]) : of("copy", "1 account", size, f[5])
             if (!against)
                 continue
             aim = "ours > " f[7] " x faster: " sprintf("%.0f", of(measure, what, size, side) / against)
@@ -81,7 +80,7 @@ function add(measure, what, size, side, v,  key) {
 # largest size on.
 function extrapolate(  size, growth) {
     size = largest_size["copy_row"]
-    if (!size || !of("copy", "1 accounts", 1000000, "ours"))
+    if (!size || !of("copy", "1 account", 1000000, "ours"))
         return
     growth = 1000000 / size
     add("copy_row", "by its growth", 1000000, "row", of("copy_row", "1 account", size, "row") * growth * growth)
