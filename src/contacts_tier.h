@@ -395,8 +395,23 @@ pg_noreturn extern void ct_null_account_error(const CtTable *table);
 
 /* tier.c */
 
+/* The subscription of an account that is being managed, locked */
+typedef struct CtSubscribed
+{
+	char	   *plan;
+	int64		contact_limit;
+	int64		requested_limit;	/* by contacts that were capped; 0: none */
+	int64		count;			/* marketing contacts */
+} CtSubscribed;
+
+extern CtSubscribed ct_lock_subscription(const CtManaged *managed, Datum account);
 extern void ct_tier_move(const CtTable *table, Datum account, int64 to, int64 count,
 						 const char *reason, TimestampTz at);
+
+/* policy.c */
+
+extern char *ct_enum_label(Oid value);
+extern void ct_check_grace(int64 grace);
 
 /* period.c */
 
