@@ -225,8 +225,9 @@ contacts_tier_forecast(PG_FUNCTION_ARGS)
 }
 
 /*
- * The rules are those of limit.c.  One row, also for an account without a
- * subscription.
+ * The rules are those of limit.c, but for update dates that have passed: those
+ * are not applied, since nothing is written, and their contacts still count.  One
+ * row, also for an account without a subscription.
  */
 static char *
 preview_query(const CtReport *report)

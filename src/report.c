@@ -285,7 +285,7 @@ contacts_tier_has_access(PG_FUNCTION_ARGS)
 	(void) may_report(schema, NULL, NIL, false);
 	ct_read_begin(&managed, relid);
 	access = ct_query(psprintf("SELECT FROM %s." CT_ACCOUNT_TABLE " a JOIN contacts_tier.plan p ON p.name = a.plan"
-							   " WHERE %s AND p.marketing_contacts", managed.schema,
+							   " WHERE %s AND p.marketing_contacts AND a.ended_at IS NULL", managed.schema,
 							   is_account(&managed, "a.account",
 										  text_to_cstring(PG_GETARG_TEXT_PP(1))))) > 0;
 	ct_manage_end(&managed);

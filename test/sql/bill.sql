@@ -159,6 +159,7 @@ SELECT * FROM preview('nobody', 0, 1);
 SELECT * FROM preview('legacy', 1);
 UPDATE contacts_tier_account SET ended_at = '2026-03-01 00:00+00' WHERE account = 'grows';
 SELECT * FROM preview('grows', 1);
+SELECT account, contacts_tier.has_access('contacts', account) FROM unnest('{nobody, legacy, grows, annual}'::text[]) account;
 -- what ended has bills, but no running period and no future
 SELECT account, "from", closed, total FROM period WHERE account = 'grows';
 SELECT count(*) FROM contacts_tier.forecast('contacts', 'grows');
