@@ -180,7 +180,8 @@ contacts_tier_activity(PG_FUNCTION_ARGS)
 
 /*
  * Contacts that are flagged leave on the next update date, which is not later
- * than the renewal; with a cancelled subscription all do, at the renewal.
+ * than the renewal; with a cancelled subscription all do, at the renewal,
+ * and no tier is needed.
  */
 static char *
 forecast_query(const CtReport *report)
@@ -189,17 +190,17 @@ forecast_query(const CtReport *report)
 					  "SELECT %1$u::regclass, b.account::text, b.used, b.pending, b.period_end, b.at_update,"
 					  " b.renews_at, b.at_renewal,"
 					  " (SELECT min(t.contact_limit) FROM contacts_tier.tier t"
-					  "   WHERE t.plan = b.plan AND t.contact_limit >= b.at_update),"
-					  " CASE WHEN NOT b.cancelled THEN (SELECT min(t.contact_limit) FROM contacts_tier.tier t"
-					  "   WHERE t.plan = b.plan AND t.contact_limit >= b.at_renewal) END,"
+					  "   WHERE NOT b.ends AND t.plan = b.plan AND t.contact_limit >= b.at_update),"
+					  " (SELECT min(t.contact_limit) FROM contacts_tier.tier t"
+					  "   WHERE NOT b.cancelled AND t.plan = b.plan AND t.contact_limit >= b.at_renewal),"
 					  " n.contact_limit, round(n.monthly_price - p.monthly_price, 2), round(c.charges, 2), b.currency"
-					  " FROM (SELECT a.*, c.used, c.pending, a.period_started_at AS period_start,"
-					  "   a.next_update_at AS period_end, p.currency,"
-					  "   CASE WHEN a.cancelled AND a.renews_at <= a.next_update_at THEN 0 ELSE c.used - c.pending END AS at_update,"
+					  " FROM (SELECT a.*, c.*, a.period_started_at AS period_start, a.next_update_at AS period_end, p.currency,"
+					  "   CASE WHEN c.ends THEN 0 ELSE c.used - c.pending END AS at_update,"
 					  "   CASE WHEN a.cancelled THEN 0 ELSE c.used - c.pending END AS at_renewal"
 					  "  FROM (SELECT * FROM %2$s." CT_ACCOUNT_TABLE " WHERE ended_at IS NULL%3$s) a"
-					  "  LEFT JOIN " COUNTERS " s ON s.account %4$s a.account,"
-					  "  LATERAL (SELECT coalesce(s.used, 0) AS used, coalesce(s.pending, 0) AS pending) c"
+					  "  LEFT JOIN " COUNTERS " s ON s.account %4$s a.account"
+					  "  CROSS JOIN LATERAL (SELECT coalesce(s.used, 0) AS used, coalesce(s.pending, 0) AS pending,"
+					  "   a.cancelled AND a.renews_at <= a.next_update_at AS ends) c"
 					  "  LEFT JOIN contacts_tier.plan p ON p.name = a.plan) b"
 					  " LEFT JOIN contacts_tier.tier p ON p.plan = b.plan AND p.contact_limit = b.contact_limit"
 					  " LEFT JOIN LATERAL (SELECT t.contact_limit, t.monthly_price FROM contacts_tier.tier t"
@@ -224,8 +225,9 @@ contacts_tier_forecast(PG_FUNCTION_ARGS)
 }
 
 /*
- * The rules are those of limit.c.  One row, also for an account without a
- * subscription.
+ * The rules are those of limit.c, but for update dates that have passed: those
+ * are not applied, since nothing is written, and their contacts still count.  One
+ * row, also for an account without a subscription.
  */
 static char *
 preview_query(const CtReport *report)
