@@ -24,16 +24,10 @@ CREATE VIEW period AS
     SELECT account, period_start::date AS "from", period_end::date AS "to", closed, contact_limit AS "limit", opening, peak,
            closing, promoted AS up, demoted AS down, upgrades, monthly_price, tier_charges, total
       FROM contacts_tier.billing_periods('contacts');
--- what an account owes for the tier with which its running period began
-CREATE PROCEDURE begin_period() LANGUAGE sql AS $$
-    UPDATE contacts_tier_account a SET period_limit = contact_limit,
-           period_price = (SELECT t.monthly_price FROM contacts_tier.tier t WHERE t.plan = a.plan AND t.contact_limit = a.contact_limit)
-$$;
 
 
 -- Nothing happened yet: the running period alone
 SELECT contacts_tier.subscribe('contacts', 'grows', 'bill', 2);
-CALL begin_period();
 SELECT * FROM contacts_tier.billing_periods('contacts') \gx
 SELECT * FROM contacts_tier.tier_changes('contacts');
 SELECT * FROM contacts_tier.notifications('contacts');
@@ -95,14 +89,12 @@ SELECT would_be FROM contacts_tier.preview('leads', 'grows', 1);
 DELETE FROM contacts_tier_counter WHERE slot > 0;
 -- no counter yet, but contacts at the start: the peak is not below them
 SELECT contacts_tier.subscribe('contacts', 'opened', 'bill', 4);
-CALL begin_period();
 UPDATE contacts_tier_account SET period_opening = 3 WHERE account = 'opened';
 SELECT opening, peak, closing FROM contacts_tier.billing_periods('contacts', 'opened');
 
 
 -- Where no prices are kept there is no bill, but there are counts
 SELECT contacts_tier.subscribe('contacts', 'unpriced', 'bill unpriced', 2);
-CALL begin_period();
 SELECT monthly_price, tier_charges, total, currency FROM contacts_tier.billing_periods('contacts', 'unpriced');
 INSERT INTO contacts (id, account, marketing_contact_status) SELECT n, 'unpriced', 'marketing' FROM generate_series(11, 13) n;
 SELECT from_limit, to_limit, charge, currency FROM contacts_tier.tier_changes('contacts', 'unpriced');
