@@ -6,7 +6,7 @@ EXTVERSION = $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" $(EXTENSION).co
 
 # These goals must work where neither a compiler nor PostgreSQL's build files
 # are installed yet, so they never reach the PGXS part below.
-BOOTSTRAP_GOALS = check demo bench bench-concurrency torture matrix
+BOOTSTRAP_GOALS = check demo bench bench-concurrency torture property matrix
 ifneq ($(filter $(BOOTSTRAP_GOALS),$(MAKECMDGOALS)),)
 
 .PHONY: $(BOOTSTRAP_GOALS)
@@ -20,6 +20,8 @@ bench-concurrency:
 	@test/bench/concurrency
 torture:
 	@DURATION=$(DURATION) test/torture/run
+property:
+	@SEED=$(SEED) SEEDS=$(SEEDS) ACCOUNTS=$(ACCOUNTS) STEPS=$(STEPS) test/property/run
 matrix:
 	@test/matrix
 

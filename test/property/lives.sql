@@ -538,6 +538,7 @@ BEGIN
     -- a statement works on contacts in the order of their ids
     SET enable_seqscan = off;
     SET enable_bitmapscan = off;
+    SET jit = off;    -- which plans that are said to be costly would get
 END $$;
 
 -- Live through three years.  Ends early after a step that mismatches.
@@ -558,3 +559,10 @@ BEGIN
         END IF;
     END LOOP;
 END $$;
+
+-- What led to a mismatch: the last steps of the accounts concerned
+CREATE VIEW property.last_steps AS
+    SELECT s.step, s.now, s.account, s.command, s.outcome
+    FROM property.step s
+    WHERE EXISTS (SELECT FROM property.mismatch m WHERE m.account = ANY (string_to_array(s.account, ' ')))
+    ORDER BY s.step DESC LIMIT 15;
