@@ -1,8 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * contact.c
- *	  From a row of a contacts table to the struct that the rules speak of, and
- *	  back.
+ *	  What concerns us of a row of a contacts table: reading, judging, writing.
  *
  *-------------------------------------------------------------------------
  */
@@ -26,6 +25,21 @@ ct_row_read(const CtTable *table, TupleTableSlot *slot, CtRow *row)
 	for (int i = CT_ARG_STATUS; i < CT_NARGS; i++)
 		row->value[i] = slot_getattr(slot, table->attno[i], &row->isnull[i]);
 	row->tid = slot->tts_tid;
+}
+
+/*
+ * The same from the arguments of a function, beginning with argument "first".
+ */
+void
+ct_row_from_args(FunctionCallInfo fcinfo, const CtTable *table, int first, CtRow *row)
+{
+	for (int i = CT_ARG_ACCOUNT; i < CT_NARGS; i++)
+	{
+		row->value[i] = fcinfo->args[first + i - CT_ARG_ACCOUNT].value;
+		row->isnull[i] = fcinfo->args[first + i - CT_ARG_ACCOUNT].isnull;
+	}
+	if (!AttributeNumberIsValid(table->attno[CT_ARG_ACCOUNT]))
+		row->value[CT_ARG_ACCOUNT] = ct_table_account(table, NULL, &row->isnull[CT_ARG_ACCOUNT]);
 }
 
 /*
@@ -96,57 +110,58 @@ ct_row_same_columns(const CtRow *a, const CtRow *b)
 	return true;
 }
 
-static char *
-read_text(const CtRow *row, CtTriggerArg which)
-{
-	return row->isnull[which] ? NULL : TextDatumGetCString(row->value[which]);
-}
-
 /*
- * All status properties of a row; texts are palloc'd.
+ * Give a row this status and flag.
  */
-CtContact
-ct_contact_read(const CtTable *table, const CtRow *row)
+void
+ct_row_set_status(const CtTable *table, CtRow *row, CtStatus status)
 {
-	CtContact	contact;
+	row->value[CT_ARG_STATUS] = ObjectIdGetDatum(status.marketing ? table->marketing : table->non_marketing);
+	row->isnull[CT_ARG_STATUS] = false;
+	row->value[CT_ARG_UNTIL] = BoolGetDatum(status.until_next_update);
+	row->isnull[CT_ARG_UNTIL] = !status.until_next_update;
+}
 
-	contact.status = ct_row_status(table, row);
-	contact.source_type = read_text(row, CT_ARG_SOURCE_TYPE);
-	contact.source_name = read_text(row, CT_ARG_SOURCE_NAME);
-	contact.updated_at_given = !row->isnull[CT_ARG_UPDATED_AT];
-	contact.updated_at = contact.updated_at_given ?
-		DatumGetTimestampTz(row->value[CT_ARG_UPDATED_AT]) : 0;
-	return contact;
+static void
+complete_text(CtRow *row, CtTriggerArg which, const char *(*find) (void))
+{
+	if (!row->isnull[which])
+		return;
+	row->value[which] = CStringGetTextDatum(find());
+	row->isnull[which] = false;
 }
 
 /*
- * A copy of the tuple with these status properties.
+ * S5: what the row does not say about its source, the session does.
+ */
+void
+ct_row_complete_source(CtRow *row)
+{
+	complete_text(row, CT_ARG_SOURCE_TYPE, ct_session_source_type);
+	complete_text(row, CT_ARG_SOURCE_NAME, ct_session_source_name);
+}
+
+/*
+ * Its status changes now.
+ */
+void
+ct_row_set_time(CtRow *row)
+{
+	row->value[CT_ARG_UPDATED_AT] = TimestampTzGetDatum(ct_now());
+	row->isnull[CT_ARG_UPDATED_AT] = false;
+}
+
+/*
+ * A copy of the tuple with the status properties of the row.
  */
 HeapTuple
-ct_contact_write(const CtTable *table, TupleDesc tupdesc, HeapTuple tuple,
-				 const CtContact *contact)
+ct_row_write(const CtTable *table, TupleDesc tupdesc, HeapTuple tuple, const CtRow *row)
 {
-	Datum		values[CT_NCOLUMNS] = {0};
-	bool		nulls[CT_NCOLUMNS] = {0};
 	int			attnos[CT_NCOLUMNS];
 
-#define VALUE(which)	values[(which) - CT_ARG_STATUS]
-#define IS_NULL(which)	nulls[(which) - CT_ARG_STATUS]
 	for (int i = 0; i < CT_NCOLUMNS; i++)
 		attnos[i] = table->attno[CT_ARG_STATUS + i];
-	VALUE(CT_ARG_STATUS) = ObjectIdGetDatum(contact->status.marketing ?
-											table->marketing : table->non_marketing);
-	VALUE(CT_ARG_UNTIL) = BoolGetDatum(true);
-	IS_NULL(CT_ARG_UNTIL) = !contact->status.until_next_update;
-	if (contact->source_type != NULL)
-		VALUE(CT_ARG_SOURCE_TYPE) = CStringGetTextDatum(contact->source_type);
-	IS_NULL(CT_ARG_SOURCE_TYPE) = contact->source_type == NULL;
-	if (contact->source_name != NULL)
-		VALUE(CT_ARG_SOURCE_NAME) = CStringGetTextDatum(contact->source_name);
-	IS_NULL(CT_ARG_SOURCE_NAME) = contact->source_name == NULL;
-	VALUE(CT_ARG_UPDATED_AT) = TimestampTzGetDatum(contact->updated_at);
-	IS_NULL(CT_ARG_UPDATED_AT) = !contact->updated_at_given;
-#undef VALUE
-#undef IS_NULL
-	return heap_modify_tuple_by_cols(tuple, tupdesc, CT_NCOLUMNS, attnos, values, nulls);
+	return heap_modify_tuple_by_cols(tuple, tupdesc, CT_NCOLUMNS, attnos,
+									 unconstify(Datum *, &row->value[CT_ARG_STATUS]),
+									 unconstify(bool *, &row->isnull[CT_ARG_STATUS]));
 }

@@ -121,6 +121,8 @@ typedef enum CtFunction
 	CT_TRIGGER_COUNT,
 	CT_TRIGGER_APPLY,
 	CT_TRIGGER_TRUNCATE,
+	CT_COUNT_IN_PLACE,
+	CT_KEEP_PROPERTY,
 	CT_DEFAULT_STATUS,
 	CT_DEFAULT_SOURCE_TYPE,
 	CT_DEFAULT_SOURCE_NAME,
@@ -128,9 +130,11 @@ typedef enum CtFunction
 } CtFunction;
 
 extern CtFunction ct_function(Oid function);
+extern Oid	ct_function_oid(CtFunction function);
 extern bool ct_has_our_default(Relation rel, AttrNumber attno);
-extern const Trigger *ct_sole_keeper(const TriggerDesc *triggers, int16 event);
+extern Trigger *ct_sole_keeper(TriggerDesc *triggers, int16 event);
 extern Trigger *ct_find_trigger(Relation rel, CtFunction kind);
+extern Trigger *ct_find_trigger_in(TriggerDesc *triggers, CtFunction kind);
 extern List *ct_attached_tables(const char *companion_schema);
 
 /* spi.c */
@@ -205,19 +209,6 @@ extern bool ct_status_equal(CtStatus a, CtStatus b);
 /* contact.c */
 
 /*
- * The status properties of a row, or those that it shall get.  Text values are
- * C strings, NULL for a null.
- */
-typedef struct CtContact
-{
-	CtStatus	status;
-	char	   *source_type;
-	char	   *source_name;
-	TimestampTz updated_at;
-	bool		updated_at_given;	/* false: it is null */
-} CtContact;
-
-/*
  * The columns of a row that concern us, by CtTriggerArg from CT_ARG_ACCOUNT on,
  * and its place, if it has one already
  */
@@ -229,23 +220,26 @@ typedef struct CtRow
 } CtRow;
 
 extern void ct_row_read(const CtTable *table, TupleTableSlot *slot, CtRow *row);
+extern void ct_row_from_args(FunctionCallInfo fcinfo, const CtTable *table, int first, CtRow *row);
 extern CtStatus ct_row_status(const CtTable *table, const CtRow *row);
 extern bool ct_row_is_legal(const CtTable *table, const CtRow *row);
 extern bool ct_row_is_complete(const CtTable *table, const CtRow *row);
 extern bool ct_row_same_column(const CtRow *a, const CtRow *b, CtTriggerArg which);
 extern bool ct_row_same_columns(const CtRow *a, const CtRow *b);
-extern CtContact ct_contact_read(const CtTable *table, const CtRow *row);
-extern HeapTuple ct_contact_write(const CtTable *table, TupleDesc tupdesc,
-								  HeapTuple tuple, const CtContact *contact);
-
+extern void ct_row_set_status(const CtTable *table, CtRow *row, CtStatus status);
+extern void ct_row_complete_source(CtRow *row);
+extern void ct_row_set_time(CtRow *row);
+extern HeapTuple ct_row_write(const CtTable *table, TupleDesc tupdesc, HeapTuple tuple, const CtRow *row);
 /* trigger_status.c */
 
 extern int	ct_trusted_depth;
 
 extern int	ct_trigger_depth(void);
 extern bool ct_row_lacks_default(const CtTable *table, const CtRow *row);
-extern CtContact ct_contact_mended(const CtTable *table, const CtRow *oldrow, const CtRow *newrow,
-								   bool status_defaulted);
+extern bool ct_row_insert(const CtTable *table, CtRow *row, int depth);
+extern bool ct_row_change(const CtTable *table, const CtRow *old, CtRow *row,
+						  const Bitmapset *sets, bool trusted);
+extern void ct_row_mend(const CtTable *table, const CtRow *old, CtRow *row, bool status_defaulted);
 
 /* trigger_count.c */
 
@@ -405,11 +399,21 @@ extern void ct_announce(const CtTable *table, Datum account, const char *event,
 						int64 contacts, int64 marketing_contacts, const char *details);
 extern void ct_notify_init(void);
 
+/* bulk.c */
+
+extern char *ct_bulk_clause(Relation rel, const Trigger *trigger, bool update);
+extern void ct_bulk_prepare(QueryDesc *query);
+
 /* copy.c */
 
 extern void ct_copy_init(void);
 extern void ct_copy_show_triggers(void);
 extern bool ct_is_copying(int depth, bool *sets_status);
+
+/* keep.c */
+
+extern bool ct_may_move_rows(Relation rel, const CtTable *table, const Bitmapset *sets);
+extern void ct_keep_prepare(QueryDesc *query);
 
 /* prune.c */
 

@@ -33,6 +33,7 @@
 #include "nodes/parsenodes.h"
 #include "tcop/utility.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 
 #include "contacts_tier.h"
 
@@ -42,49 +43,71 @@ typedef struct Copying
 	int			depth;			/* of the triggers that it fires; 0: no such
 								 * COPY */
 	bool		sets_status;	/* is the status among the columns copied? */
-	List	   *relations;		/* whose trigger was hidden */
-	bool		hidden;			/* is it still? */
+	List	   *relations;		/* whose triggers are described otherwise */
+	List	   *clauses;		/* that their counting triggers were given */
+	bool		hidden;			/* are they still? */
 } Copying;
 
 static Copying copying = {0};
 static ProcessUtility_hook_type previous_utility = NULL;
 
-/* Can a COPY of this relation do without row triggers before its rows? */
+/* Is our status trigger the only one that fires before a row of a COPY? */
 static bool
 is_sole_trigger(Relation rel)
 {
-	return rel->trigdesc != NULL &&
-		ct_sole_keeper(rel->trigdesc, TRIGGER_TYPE_INSERT) != NULL &&
-		ct_find_trigger(rel, CT_TRIGGER_COUNT) != NULL;
+	Trigger    *count = ct_find_trigger(rel, CT_TRIGGER_COUNT);
+
+	return count != NULL && ct_right_args(count->tgnargs) && count->tgqual == NULL &&
+		ct_sole_keeper(rel->trigdesc, TRIGGER_TYPE_INSERT) != NULL;
 }
 
 /*
- * Let other code see the triggers.
+ * Let other code see the triggers as they are.
  */
 void
 ct_copy_show_triggers(void)
 {
 	ListCell   *cell;
+	ListCell   *clause;
 
 	if (!copying.hidden)
 		return;
 	copying.hidden = false;
-	foreach(cell, copying.relations)
+	forboth(cell, copying.relations, clause, copying.clauses)
 	{
 		Relation	rel = lfirst(cell);
+		Trigger    *trigger = ct_find_trigger(rel, CT_TRIGGER_COUNT);
 
 		/* it may have been read anew; then it is right already */
-		if (ct_find_trigger(rel, CT_TRIGGER_STATUS) != NULL)
-			rel->trigdesc->trig_insert_before_row = true;
+		if (trigger == NULL || trigger->tgqual != lfirst(clause))
+			continue;
+		pfree(trigger->tgqual);
+		trigger->tgqual = NULL;
+		rel->trigdesc->trig_insert_before_row = ct_find_trigger(rel, CT_TRIGGER_STATUS) != NULL;
 	}
 }
 
+/* Change what is known of the triggers of one relation, which stays open. */
+static void
+hide_triggers_of(Relation rel, bool status_trigger)
+{
+	MemoryContext old = MemoryContextSwitchTo(CacheMemoryContext);
+	Trigger    *trigger = ct_find_trigger(rel, CT_TRIGGER_COUNT);
+
+	trigger->tgqual = ct_bulk_clause(rel, trigger, false);
+	MemoryContextSwitchTo(old);
+	if (status_trigger)
+		rel->trigdesc->trig_insert_before_row = false;
+	copying.relations = lappend(copying.relations, rel);
+	copying.clauses = lappend(copying.clauses, trigger->tgqual);
+	copying.hidden = true;
+}
+
 /*
- * Hide our trigger on the relation and, if it is partitioned, its partitions.
- * They stay open, or their descriptions might go.
+ * The same for a relation and, if it is partitioned, its partitions.
  */
 static void
-hide_triggers(Relation root)
+hide_triggers(Relation root, bool status_trigger)
 {
 	List	   *relids = find_all_inheritors(RelationGetRelid(root), AccessShareLock, NULL);
 	ListCell   *cell;
@@ -93,14 +116,10 @@ hide_triggers(Relation root)
 	{
 		Relation	rel = table_open(lfirst_oid(cell), NoLock);
 
-		if (!is_sole_trigger(rel))
-		{
+		if (is_sole_trigger(rel))
+			hide_triggers_of(rel, status_trigger);
+		else
 			table_close(rel, NoLock);
-			continue;
-		}
-		rel->trigdesc->trig_insert_before_row = false;
-		copying.relations = lappend(copying.relations, rel);
-		copying.hidden = true;
 	}
 }
 
@@ -151,7 +170,7 @@ needs_no_trigger(Relation rel, const CopyStmt *copy)
 	char	   *args[CT_NARGS];
 	CtTable    *table;
 
-	if (!is_sole_trigger(rel) || !ct_right_args(trigger->tgnargs) || copy->attlist == NIL)
+	if (copy->attlist == NIL)
 		return false;
 	ct_complete_args(trigger->tgnargs, trigger->tgargs, args);
 	if (is_listed(copy->attlist, args[CT_ARG_UNTIL]))
@@ -176,10 +195,13 @@ begin_copy(const CopyStmt *copy)
 
 	if (rel == NULL)
 		return;
-	if (needs_no_trigger(rel, copy))
+	if (is_sole_trigger(rel))
 	{
-		copying.depth = ct_trigger_depth() + 1;
-		hide_triggers(rel);
+		bool		needless = needs_no_trigger(rel, copy);
+
+		if (needless)
+			copying.depth = ct_trigger_depth() + 1;
+		hide_triggers(rel, needless);
 	}
 	table_close(rel, NoLock);
 }

@@ -33,6 +33,8 @@ typedef struct DeltaEntry
 	char		status;			/* of simplehash */
 	int64		capacity;		/* of delta.promotions */
 	bool		source_told;	/* is delta.source_type, ..._name of some row? */
+	int			type_length;	/* of delta.source_type, and delta.source_name */
+	int			name_length;
 
 	/*
 	 * New marketing contacts as the BEFORE trigger saw them, some of which may
@@ -62,6 +64,7 @@ typedef struct Frame
 	slist_node	node;
 	int			depth;
 	SubTransactionId subid;
+	Oid			relid;			/* the last table that added to it */
 	CtTable		table;			/* the first table that added to it; a copy,
 								 * for it must not change under the entries */
 	MemoryContext context;		/* holds the frame and all below it */
@@ -96,6 +99,7 @@ make_frame(const CtTable *table, int depth)
 
 	frame->depth = depth;
 	frame->subid = GetCurrentSubTransactionId();
+	frame->relid = table->relid;
 	ct_table_copy(&frame->table, table, context);
 	frame->context = context;
 	frame->deltas = delta_create(context, 16, &frame->table);
@@ -115,8 +119,11 @@ find_frame(const CtTable *table, int depth)
 
 		if (frame->depth == depth &&
 			frame->subid == GetCurrentSubTransactionId() &&
-			same_companions(&frame->table, table))
+			(frame->relid == table->relid || same_companions(&frame->table, table)))
+		{
+			frame->relid = table->relid;
 			return frame;
+		}
 	}
 	return make_frame(table, depth);
 }
@@ -179,6 +186,8 @@ add_source(Frame *frame, DeltaEntry *entry, const char *source_type, const char 
 		entry->source_told = true;
 		delta->source_type = source_type == NULL ? NULL : MemoryContextStrdup(frame->context, source_type);
 		delta->source_name = source_name == NULL ? NULL : MemoryContextStrdup(frame->context, source_name);
+		entry->type_length = source_type == NULL ? 0 : strlen(source_type);
+		entry->name_length = source_name == NULL ? 0 : strlen(source_name);
 		return;
 	}
 	if (delta->source_type != NULL &&
@@ -189,16 +198,16 @@ add_source(Frame *frame, DeltaEntry *entry, const char *source_type, const char 
 		delta->source_name = NULL;
 }
 
-/* Is the text the same as a C string? */
+/* Is the text the same as a C string of this length? */
 static bool
-is_text(const CtRow *row, CtTriggerArg which, const char *string)
+is_text(const CtRow *row, CtTriggerArg which, const char *string, int length)
 {
 	text	   *value = row->isnull[which] ? NULL : DatumGetTextPP(row->value[which]);
 
 	if (value == NULL || string == NULL)
 		return value == NULL && string == NULL;
-	return VARSIZE_ANY_EXHDR(value) == strlen(string) &&
-		memcmp(VARDATA_ANY(value), string, strlen(string)) == 0;
+	return VARSIZE_ANY_EXHDR(value) == (Size) length &&
+		memcmp(VARDATA_ANY(value), string, length) == 0;
 }
 
 /*
@@ -212,8 +221,8 @@ note_source(Frame *frame, DeltaEntry *entry, const CtRow *row)
 	if (row == NULL)
 		add_source(frame, entry, ct_session_source_type(), ct_session_source_name());
 	else if (!entry->source_told ||
-			 !is_text(row, CT_ARG_SOURCE_TYPE, delta->source_type) ||
-			 !is_text(row, CT_ARG_SOURCE_NAME, delta->source_name))
+			 !is_text(row, CT_ARG_SOURCE_TYPE, delta->source_type, entry->type_length) ||
+			 !is_text(row, CT_ARG_SOURCE_NAME, delta->source_name, entry->name_length))
 		add_source(frame, entry,
 				   row->isnull[CT_ARG_SOURCE_TYPE] ? NULL : TextDatumGetCString(row->value[CT_ARG_SOURCE_TYPE]),
 				   row->isnull[CT_ARG_SOURCE_NAME] ? NULL : TextDatumGetCString(row->value[CT_ARG_SOURCE_NAME]));

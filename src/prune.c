@@ -68,21 +68,6 @@ remove_update_triggers(TriggerDesc *triggers)
 }
 
 /*
- * Could a row be moved to another partition?  It would come by as a new one
- * there, of which the status trigger must know that it is not.
- */
-static bool
-may_move_rows(Relation rel, const Bitmapset *sets)
-{
-	Bitmapset  *bounds = NULL;
-
-	if (!rel->rd_rel->relispartition)
-		return false;
-	pull_varattnos((Node *) RelationGetPartitionQual(rel), 1, &bounds);
-	return bms_overlap(bounds, sets);
-}
-
-/*
  * Can the statement touch no status of a contact in this relation?
  */
 static bool
@@ -90,6 +75,7 @@ leaves_contacts_alone(ResultRelInfo *relinfo, EState *estate)
 {
 	Relation	rel = relinfo->ri_RelationDesc;
 	const Trigger *keeper;
+	CtTable    *table;
 	Bitmapset  *sets;
 
 	if (relinfo->ri_TrigDesc == NULL)
@@ -98,27 +84,29 @@ leaves_contacts_alone(ResultRelInfo *relinfo, EState *estate)
 	if (keeper == NULL)
 		return false;
 	sets = ExecGetUpdatedCols(relinfo, estate);
-	return !sets_any_column(ct_table_resolve(rel, keeper->tgnargs, keeper->tgargs), sets) &&
-		!may_move_rows(rel, sets);
+	table = ct_table_resolve(rel, keeper->tgnargs, keeper->tgargs);
+	return !sets_any_column(table, sets) && !ct_may_move_rows(rel, table, sets);
 }
 
 /*
  * Only plain UPDATEs are pruned: what MERGE and ON CONFLICT update, they lock
  * anyway.  A partitioned table is pruned as a whole or not at all, since the
  * statement trigger of the root applies what row triggers of partitions note.
+ * Returns whether it was.
  */
-static void
+static bool
 prune_update(QueryDesc *query)
 {
 	ListCell   *cell;
 
-	if (query->operation != CMD_UPDATE || query->plannedstmt->hasModifyingCTE)
-		return;
+	if (query->operation != CMD_UPDATE)
+		return false;
 	foreach(cell, query->estate->es_opened_result_relations)
 		if (!leaves_contacts_alone(lfirst(cell), query->estate))
-		return;
+		return false;
 	foreach(cell, query->estate->es_opened_result_relations)
 		remove_update_triggers(((ResultRelInfo *) lfirst(cell))->ri_TrigDesc);
+	return true;
 }
 
 static void
@@ -129,7 +117,11 @@ executor_start(QueryDesc *query, int flags)
 		previous_start(query, flags);
 	else
 		standard_ExecutorStart(query, flags);
-	prune_update(query);
+	if (query->plannedstmt->hasModifyingCTE)
+		return;
+	if (!prune_update(query))
+		ct_keep_prepare(query);
+	ct_bulk_prepare(query);
 }
 
 /*

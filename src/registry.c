@@ -32,6 +32,8 @@ static const char *const functions[] = {
 	[CT_TRIGGER_COUNT] = "count_contact",
 	[CT_TRIGGER_APPLY] = "apply_counts",
 	[CT_TRIGGER_TRUNCATE] = "count_truncate",
+	[CT_COUNT_IN_PLACE] = "count_in_place",
+	[CT_KEEP_PROPERTY] = "keep_property",
 	[CT_DEFAULT_STATUS] = "default_status",
 	[CT_DEFAULT_SOURCE_TYPE] = "default_source_type",
 	[CT_DEFAULT_SOURCE_NAME] = "default_source_name",
@@ -55,7 +57,7 @@ look_up_functions(void)
 {
 	static bool registered = false;
 	Oid			namespace = get_namespace_oid("contacts_tier", false);
-	oidvector  *no_arguments = buildoidvector(NULL, 0);
+	Oid			arguments[] = {INTERNALOID, INT4OID, ANYOID};
 
 	if (!registered)
 	{
@@ -63,10 +65,14 @@ look_up_functions(void)
 		registered = true;
 	}
 	for (int i = CT_TRIGGER_STATUS; i < NKINDS; i++)
+	{
+		int			nargs = i == CT_KEEP_PROPERTY ? 3 : i == CT_COUNT_IN_PLACE ? 1 : 0;
+
 		function_oids[i] = GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid,
 										   CStringGetDatum(functions[i]),
-										   PointerGetDatum(no_arguments),
+										   PointerGetDatum(buildoidvector(arguments, nargs)),
 										   ObjectIdGetDatum(namespace));
+	}
 	functions_known = true;
 }
 
@@ -82,6 +88,17 @@ ct_function(Oid function)
 		if (function_oids[i] == function)
 			return (CtFunction) i;
 	return CT_OTHER_FUNCTION;
+}
+
+/*
+ * And the other way round.
+ */
+Oid
+ct_function_oid(CtFunction function)
+{
+	if (!functions_known)
+		look_up_functions();
+	return function_oids[function];
 }
 
 /*
@@ -101,14 +118,14 @@ ct_has_our_default(Relation rel, AttrNumber attno)
  * of TRIGGER_TYPE_INSERT and TRIGGER_TYPE_UPDATE; NULL if one can, or if the
  * table is not attached.
  */
-const Trigger *
-ct_sole_keeper(const TriggerDesc *triggers, int16 event)
+Trigger *
+ct_sole_keeper(TriggerDesc *triggers, int16 event)
 {
-	const Trigger *keeper = NULL;
+	Trigger    *keeper = NULL;
 
 	for (int i = 0; i < triggers->numtriggers; i++)
 	{
-		const Trigger *trigger = &triggers->triggers[i];
+		Trigger    *trigger = &triggers->triggers[i];
 
 		if (!TRIGGER_FOR_ROW(trigger->tgtype) || !TRIGGER_FOR_BEFORE(trigger->tgtype) ||
 			(trigger->tgtype & event) == 0)
@@ -126,8 +143,15 @@ ct_sole_keeper(const TriggerDesc *triggers, int16 event)
 Trigger *
 ct_find_trigger(Relation rel, CtFunction kind)
 {
-	TriggerDesc *triggers = rel->trigdesc;
+	return ct_find_trigger_in(rel->trigdesc, kind);
+}
 
+/*
+ * The same in a description of triggers, which may be NULL.
+ */
+Trigger *
+ct_find_trigger_in(TriggerDesc *triggers, CtFunction kind)
+{
 	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
 		if (ct_function(triggers->triggers[i].tgfoid) == kind)
 			return &triggers->triggers[i];

@@ -34,6 +34,22 @@ ct_session_source_name(void)
 	return *ct_source_name != '\0' ? ct_source_name : ct_caller_name();
 }
 
+/* A text that all rows of a statement get, found once. */
+static Datum
+same_text_in_statement(FunctionCallInfo fcinfo, const char *(*find) (void))
+{
+	FmgrInfo   *function = fcinfo->flinfo;
+
+	if (function->fn_extra == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(function->fn_mcxt);
+
+		function->fn_extra = cstring_to_text(find());
+		MemoryContextSwitchTo(old);
+	}
+	PG_RETURN_TEXT_P(function->fn_extra);
+}
+
 PG_FUNCTION_INFO_V1(contacts_tier_default_source_type);
 PG_FUNCTION_INFO_V1(contacts_tier_default_source_name);
 
@@ -44,13 +60,13 @@ PG_FUNCTION_INFO_V1(contacts_tier_default_source_name);
 Datum
 contacts_tier_default_source_type(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_TEXT_P(cstring_to_text(ct_session_source_type()));
+	return same_text_in_statement(fcinfo, ct_session_source_type);
 }
 
 Datum
 contacts_tier_default_source_name(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_TEXT_P(cstring_to_text(ct_session_source_name()));
+	return same_text_in_statement(fcinfo, ct_session_source_name);
 }
 
 typedef struct DefaultEntry

@@ -161,21 +161,29 @@ static void
 mend_row(const CtTable *table, Relation rel, CtRowChange *change, CtRow *row)
 {
 	bool		status_defaulted = is_status_defaulted(change);
-	CtContact	contact = ct_contact_mended(table, change->old, row, status_defaulted);
+	CtRow		mended = *row;
 	Oid			types[] = {TIDOID, BOOLOID, BOOLOID, TEXTOID, TEXTOID, TIMESTAMPTZOID};
-	Datum		values[] = {
-		PointerGetDatum(&row->tid),
-		BoolGetDatum(contact.status.marketing),
-		BoolGetDatum(contact.status.until_next_update),
-		CStringGetTextDatum(contact.source_type),
-		CStringGetTextDatum(contact.source_name),
-		TimestampTzGetDatum(contact.updated_at)
-	};
+	CtStatus	status;
 
-	if (!ct_rewrite_row(table, mending_statement(table, rel), lengthof(types), types, values, &row->tid))
-		return;
-	change->by_default = contact.status.marketing && (status_defaulted || !change->status.given);
-	change->status = contact.status;
+	ct_row_mend(table, change->old, &mended, status_defaulted);
+	status = ct_row_status(table, &mended);
+	{
+		Datum		values[] = {
+			PointerGetDatum(&row->tid),
+			BoolGetDatum(status.marketing),
+			BoolGetDatum(status.until_next_update),
+			mended.value[CT_ARG_SOURCE_TYPE],
+			mended.value[CT_ARG_SOURCE_NAME],
+			mended.value[CT_ARG_UPDATED_AT]
+		};
+
+		if (!ct_rewrite_row(table, mending_statement(table, rel), lengthof(types), types, values, &row->tid))
+			return;
+	}
+	mended.tid = row->tid;
+	*row = mended;
+	change->by_default = status.marketing && (status_defaulted || !change->status.given);
+	change->status = status;
 }
 
 PG_FUNCTION_INFO_V1(contacts_tier_count_contact);

@@ -47,16 +47,6 @@ ct_trigger_depth(void)
 	return DatumGetInt32(DirectFunctionCall1(pg_trigger_depth, (Datum) 0));
 }
 
-/* S5: what the row does not say about its source, the session does. */
-static void
-complete_source(CtContact *contact)
-{
-	if (contact->source_type == NULL)
-		contact->source_type = pstrdup(ct_session_source_type());
-	if (contact->source_name == NULL)
-		contact->source_name = pstrdup(ct_session_source_name());
-}
-
 /* The status that a new contact gets which is given none. */
 static bool
 defaults_to_marketing(const CtTable *table, const CtRow *row, const char *source_type)
@@ -66,27 +56,25 @@ defaults_to_marketing(const CtTable *table, const CtRow *row, const char *source
 }
 
 /*
- * The status properties of a new row.  What it gives is taken; an import may
- * bring the time along too.  With "status_defaulted" the status that it has was
- * not given.
+ * The status properties that a new row gets.  What it gives is taken; an import
+ * may bring the time along too.  With "status_defaulted" the status that it has
+ * was not given.
  */
-static CtContact
-new_contact(const CtTable *table, const CtRow *row, bool status_defaulted)
+static void
+complete_new(const CtTable *table, CtRow *row, bool status_defaulted)
 {
-	CtContact	contact = ct_contact_read(table, row);
+	CtStatus	status = ct_row_status(table, row);
 	bool		default_marketing = false;
 
-	complete_source(&contact);
+	ct_row_complete_source(row);
 	if (status_defaulted)
-		contact.status.given = false;
-	if (!contact.status.given)
-		default_marketing = defaults_to_marketing(table, row, contact.source_type);
-	contact.status = ct_status_on_insert(contact.status, default_marketing);
+		status.given = false;
+	if (!status.given)
+		default_marketing = defaults_to_marketing(table, row, TextDatumGetCString(row->value[CT_ARG_SOURCE_TYPE]));
+	ct_row_set_status(table, row, ct_status_on_insert(status, default_marketing));
 	/* no time to come, or a flag would outlive its update date */
-	if (!contact.updated_at_given || contact.updated_at > ct_now())
-		contact.updated_at = ct_now();
-	contact.updated_at_given = true;
-	return contact;
+	if (row->isnull[CT_ARG_UPDATED_AT] || DatumGetTimestampTz(row->value[CT_ARG_UPDATED_AT]) > ct_now())
+		ct_row_set_time(row);
 }
 
 /* Has nobody ever set the status of the contact? */
@@ -132,28 +120,38 @@ ct_row_lacks_default(const CtTable *table, const CtRow *row)
  * one, if it does not fit.  Only here it is known which these are.
  */
 static void
-note_new_contact(const CtTable *table, const CtRow *row, CtStatus status, bool by_default)
+note_new_contact(const CtTable *table, int depth, const CtRow *row, bool by_default)
 {
-	if (status.marketing && !row->isnull[CT_ARG_ACCOUNT])
-		ct_delta_note_insert(table, ct_trigger_depth(), row->value[CT_ARG_ACCOUNT], by_default);
+	if (ct_row_status(table, row).marketing && !row->isnull[CT_ARG_ACCOUNT])
+		ct_delta_note_insert(table, depth, row->value[CT_ARG_ACCOUNT], by_default);
+}
+
+/*
+ * What becomes of the status properties of a new row, given as a statement and
+ * the triggers before ours leave it.  "depth" is that of the statement's row
+ * triggers.  Returns whether that differs from the row as given.
+ */
+bool
+ct_row_insert(const CtTable *table, CtRow *row, int depth)
+{
+	bool		by_default = row->isnull[CT_ARG_STATUS];
+	bool		complete = ct_row_is_complete(table, row);
+
+	if (!complete)
+		complete_new(table, row, false);
+	note_new_contact(table, depth, row, by_default);
+	return !complete;
 }
 
 static HeapTuple
 insert_contact(const CtTable *table, TriggerData *trigdata)
 {
 	CtRow		row;
-	CtContact	contact;
 
 	ct_row_read(table, trigdata->tg_trigslot, &row);
-	if (ct_row_is_complete(table, &row) || is_moving(table, trigdata, &row))
-	{
-		note_new_contact(table, &row, ct_row_status(table, &row), false);
+	if (is_moving(table, trigdata, &row) || !ct_row_insert(table, &row, ct_trigger_depth()))
 		return trigdata->tg_trigtuple;
-	}
-	contact = new_contact(table, &row, false);
-	note_new_contact(table, &row, contact.status, row.isnull[CT_ARG_STATUS]);
-	return ct_contact_write(table, RelationGetDescr(trigdata->tg_relation),
-							trigdata->tg_trigtuple, &contact);
+	return ct_row_write(table, RelationGetDescr(trigdata->tg_relation), trigdata->tg_trigtuple, &row);
 }
 
 static bool
@@ -163,91 +161,88 @@ is_set(const CtTable *table, CtTriggerArg which, const Bitmapset *sets)
 }
 
 /*
- * The status properties that a changed row gets.  "sets" are the columns that
- * the statement names: a source that it names is believed, even if it is the
- * one that stood there before.  The properties stay as they were where neither
- * status nor flag changes (S5).
+ * The status properties that a changed row gets where the status or the flag may
+ * change.  "sets" are the columns that the statement names: a source that it
+ * names is believed, even if it is the one that stood there before.  The
+ * properties stay as they were where neither status nor flag changes (S5).
  */
-static CtContact
-change_contact(const CtTable *table, const CtRow *oldrow, const CtRow *newrow, const Bitmapset *sets)
+static void
+change_row(const CtTable *table, const CtRow *old, CtRow *row, const Bitmapset *sets)
 {
-	CtContact	old = ct_contact_read(table, oldrow);
-	CtContact	contact = ct_contact_read(table, newrow);
+	CtStatus	old_status = ct_row_status(table, old);
+	CtStatus	status = ct_status_on_update(old_status, ct_row_status(table, row),
+											 is_set(table, CT_ARG_STATUS, sets),
+											 is_set(table, CT_ARG_UNTIL, sets));
 
-	contact.status = ct_status_on_update(old.status, contact.status,
-										 is_set(table, CT_ARG_STATUS, sets),
-										 is_set(table, CT_ARG_UNTIL, sets));
-	if (ct_status_equal(old.status, contact.status))
-		return old;
+	if (ct_status_equal(old_status, status))
+	{
+		*row = *old;
+		ct_row_set_status(table, row, status);
+		return;
+	}
+	for (int i = CT_ARG_SOURCE_TYPE; i <= CT_ARG_SOURCE_NAME; i++)
+		if (!is_set(table, i, sets) && ct_row_same_column(old, row, i))
+			row->isnull[i] = true;
+	ct_row_complete_source(row);
+	ct_row_set_status(table, row, status);
+	ct_row_set_time(row);
+}
 
-	if (!is_set(table, CT_ARG_SOURCE_TYPE, sets) &&
-		ct_row_same_column(oldrow, newrow, CT_ARG_SOURCE_TYPE))
-		contact.source_type = NULL;
-	if (!is_set(table, CT_ARG_SOURCE_NAME, sets) &&
-		ct_row_same_column(oldrow, newrow, CT_ARG_SOURCE_NAME))
-		contact.source_name = NULL;
-	complete_source(&contact);
-	contact.updated_at = ct_now();
-	contact.updated_at_given = true;
-	return contact;
+/*
+ * What becomes of the status properties of a row, given as a statement and the
+ * triggers before ours leave it.  Returns whether that differs from the row as
+ * given.  A row that the extension writes itself ("trusted") is taken as it is,
+ * unless a trigger made something of it that is not allowed (S3).
+ */
+bool
+ct_row_change(const CtTable *table, const CtRow *old, CtRow *row, const Bitmapset *sets, bool trusted)
+{
+	if (trusted)
+	{
+		if (ct_row_is_legal(table, row))
+			return false;
+		ct_row_set_status(table, row, ct_status_on_insert(ct_row_status(table, row), false));
+		return true;
+	}
+	/* the usual case: nothing of ours is touched */
+	if (!is_set(table, CT_ARG_STATUS, sets) && ct_row_same_columns(old, row))
+		return false;
+	change_row(table, old, row, sets);
+	return true;
 }
 
 /*
  * The status properties that a row should have got, where another trigger
- * changed them behind maintain_status(), or it did not fire.  oldrow is NULL for
- * a new row, and status_defaulted as in new_contact().
+ * changed them behind maintain_status(), or it did not fire.  "old" is NULL for
+ * a new row, and status_defaulted as in complete_new().
  */
-CtContact
-ct_contact_mended(const CtTable *table, const CtRow *oldrow, const CtRow *newrow, bool status_defaulted)
+void
+ct_row_mend(const CtTable *table, const CtRow *old, CtRow *row, bool status_defaulted)
 {
-	CtContact	contact;
-
-	if (oldrow == NULL)
-		return new_contact(table, newrow, status_defaulted);
-	contact = change_contact(table, oldrow, newrow, NULL);
-	complete_source(&contact);
-	if (!contact.updated_at_given)
-		contact.updated_at = ct_now();
-	return contact;
+	if (old == NULL)
+	{
+		complete_new(table, row, status_defaulted);
+		return;
+	}
+	change_row(table, old, row, NULL);
+	ct_row_complete_source(row);
+	if (row->isnull[CT_ARG_UPDATED_AT])
+		ct_row_set_time(row);
 }
 
 static HeapTuple
-update_contact(const CtTable *table, TriggerData *trigdata)
+update_contact(const CtTable *table, TriggerData *trigdata, bool trusted)
 {
-	bool		sets_status = is_set(table, CT_ARG_STATUS, trigdata->tg_updatedcols);
-	CtRow		oldrow;
-	CtRow		newrow;
-	CtContact	contact;
-
-	ct_row_read(table, trigdata->tg_trigslot, &oldrow);
-	ct_row_read(table, trigdata->tg_newslot, &newrow);
-	note_moving(trigdata, &newrow);
-	/* the usual case: nothing of ours is touched */
-	if (!sets_status && ct_row_same_columns(&oldrow, &newrow))
-		return trigdata->tg_newtuple;
-
-	contact = change_contact(table, &oldrow, &newrow, trigdata->tg_updatedcols);
-	return ct_contact_write(table, RelationGetDescr(trigdata->tg_relation),
-							trigdata->tg_newtuple, &contact);
-}
-
-/*
- * A row that the extension writes itself is stored as it is, unless a trigger of
- * the application made something of it that is not allowed (S3).
- */
-static HeapTuple
-trusted_contact(const CtTable *table, TriggerData *trigdata, HeapTuple tuple)
-{
+	CtRow		old;
 	CtRow		row;
-	CtContact	contact;
 
-	ct_row_read(table, TRIGGER_FIRED_BY_INSERT(trigdata->tg_event) ?
-				trigdata->tg_trigslot : trigdata->tg_newslot, &row);
-	if (ct_row_is_legal(table, &row))
-		return tuple;
-	contact = ct_contact_read(table, &row);
-	contact.status = ct_status_on_insert(contact.status, false);
-	return ct_contact_write(table, RelationGetDescr(trigdata->tg_relation), tuple, &contact);
+	ct_row_read(table, trigdata->tg_trigslot, &old);
+	ct_row_read(table, trigdata->tg_newslot, &row);
+	if (!trusted)
+		note_moving(trigdata, &row);
+	if (!ct_row_change(table, &old, &row, trigdata->tg_updatedcols, trusted))
+		return trigdata->tg_newtuple;
+	return ct_row_write(table, RelationGetDescr(trigdata->tg_relation), trigdata->tg_newtuple, &row);
 }
 
 PG_FUNCTION_INFO_V1(contacts_tier_maintain_status);
@@ -262,8 +257,7 @@ contacts_tier_maintain_status(PG_FUNCTION_ARGS)
 {
 	CtTable    *table = ct_table_of_trigger(fcinfo, "maintain_status");
 	TriggerData *trigdata = (TriggerData *) fcinfo->context;
-	bool		is_insert = TRIGGER_FIRED_BY_INSERT(trigdata->tg_event);
-	HeapTuple	row = is_insert ? trigdata->tg_trigtuple : trigdata->tg_newtuple;
+	bool		trusted = ct_trusted_depth > 0 && ct_trusted_depth == ct_trigger_depth();
 
 	if (!TRIGGER_FIRED_BEFORE(trigdata->tg_event) ||
 		!TRIGGER_FIRED_FOR_ROW(trigdata->tg_event) ||
@@ -273,8 +267,7 @@ contacts_tier_maintain_status(PG_FUNCTION_ARGS)
 				 errmsg("function \"%s\" must be fired BEFORE INSERT OR UPDATE for each row",
 						"maintain_status")));
 
-	if (ct_trusted_depth > 0 && ct_trusted_depth == ct_trigger_depth())
-		return PointerGetDatum(trusted_contact(table, trigdata, row));
-	return PointerGetDatum(is_insert ? insert_contact(table, trigdata) :
-						   update_contact(table, trigdata));
+	return PointerGetDatum(TRIGGER_FIRED_BY_INSERT(trigdata->tg_event) ?
+						   insert_contact(table, trigdata) :
+						   update_contact(table, trigdata, trusted));
 }

@@ -19,6 +19,16 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'contacts_tier_apply_counts';
 COMMENT ON FUNCTION contacts_tier.apply_counts() IS
 'AFTER statement trigger: applies the noted changes to the counters and enforces the contact tier';
 
+CREATE FUNCTION contacts_tier.count_in_place(internal) RETURNS boolean
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'contacts_tier_count_in_place';
+COMMENT ON FUNCTION contacts_tier.count_in_place(internal) IS
+'counts a row of a bulk statement in the place of count_contact(); only the extension can call it';
+
+CREATE FUNCTION contacts_tier.keep_property(internal, integer, VARIADIC "any") RETURNS internal
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'contacts_tier_keep_property';
+COMMENT ON FUNCTION contacts_tier.keep_property(internal, integer, VARIADIC "any") IS
+'a status property of a row that an UPDATE changes, in the place of maintain_status(); only the extension can call it';
+
 CREATE FUNCTION contacts_tier.count_truncate() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'contacts_tier_count_truncate';
 COMMENT ON FUNCTION contacts_tier.count_truncate() IS
