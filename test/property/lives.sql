@@ -219,7 +219,9 @@ BEGIN
     expected := property.try(format(model_command, quote_literal(CASE got WHEN '00000' THEN property.applied(accounts)
                                                                           ELSE accounts END)));
     INSERT INTO property.step VALUES (which_step, model.now(), array_to_string(accounts, ' '), command, got);
-    IF got <> expected THEN
+    -- of several reasons to refuse an order, any will do
+    IF (got = '00000') <> (expected = '00000') OR length(got) > 5
+       OR got <> expected AND model_command LIKE 'SELECT model.statement(%' THEN
         INSERT INTO property.mismatch
         VALUES (which_step, accounts[1], format('outcome: expected %s, got %s', expected, got));
     END IF;
@@ -438,7 +440,7 @@ END $$;
 CREATE FUNCTION property.next_instant(average interval) RETURNS timestamptz LANGUAGE plpgsql AS $$
 DECLARE
     now timestamptz := model.now();
-    t timestamptz := date_trunc('second', now + average * (2 * random()));
+    t timestamptz := date_trunc('second', now + average * 2 * random());
     near boolean := property.chance(0.3);
     distance integer := property.random(3) - 1;
     due timestamptz;
@@ -543,11 +545,14 @@ END $$;
 
 -- Live through three years.  Ends early after a step that mismatches.
 CREATE PROCEDURE property.live(seed integer, accounts integer, steps integer) LANGUAGE plpgsql AS $$
+DECLARE
+    last timestamptz;
 BEGIN
     PERFORM property.begin(seed, accounts);
+    last := model.now() + interval '3 years';
     COMMIT;
     FOR s IN 1 .. steps LOOP
-        PERFORM property.set_clock(property.next_instant(interval '3 years' / steps));
+        PERFORM property.set_clock(property.next_instant((last - model.now()) / (steps - s + 1)));
         CALL property.roll_over(s);
         PERFORM property.act(s);
         COMMIT;

@@ -31,7 +31,7 @@ my %coverage = (
 	'capped promotions' => q{SELECT count(*) FROM contacts_tier_ledger WHERE event = 'capped'},
 	'ended subscriptions' => q{SELECT count(*) FROM model.account WHERE ended_at IS NOT NULL},
 	'demoted contacts' => q{SELECT sum(demoted) FROM model.period},
-	'years' => q{SELECT extract(year FROM age((SELECT max(now) FROM property.step), (SELECT min(now) FROM property.step)))});
+	'years' => q{SELECT extract(epoch FROM (SELECT max(now) - min(now) FROM property.step)) / 86400 / 365.25 - 1.5});
 
 my $node = new_node('property', 'max_wal_size = 1GB', 'autovacuum_naptime = 10s');
 $node->safe_psql('postgres', 'CREATE DATABASE life');
