@@ -300,7 +300,6 @@ BEGIN
     PERFORM model.close_period(a);
     a := model.open_period(a);
     a.period_started_at := due;
-    a := model.settle_grace(a);
     IF is_renewal THEN
         a := model.renew_tier(a);
         a.billing_cycle := coalesce(a.renewal_cycle, a.billing_cycle);
@@ -309,6 +308,7 @@ BEGIN
         a.renews_at := model.midnight(model.day_after_months(a.anchor, a.renewal_months), a.time_zone);
         a.period_limit := a.contact_limit;
     END IF;
+    a := model.settle_grace(a);
     a.update_day := model.next_update_day(a.billing_cycle, a.update_day, model.day_after_months(a.anchor, a.renewal_months));
     a.next_update_at := model.midnight(a.update_day, a.time_zone);
     RETURN a;
@@ -669,7 +669,15 @@ BEGIN
         a.renewal_cycle := nullif(cycle, a.billing_cycle);
     END IF;
     IF zone IS NOT NULL THEN
+        -- the same days; one that lies before the running period there is over
         a.time_zone := zone;
+        WHILE model.midnight(a.update_day, zone) <= a.period_started_at LOOP
+            IF a.update_day = model.day_after_months(a.anchor, a.renewal_months) THEN
+                a.renewal_months := a.renewal_months + model.term(a.billing_cycle);
+            END IF;
+            a.update_day := model.next_update_day(a.billing_cycle, a.update_day,
+                                                  model.day_after_months(a.anchor, a.renewal_months));
+        END LOOP;
         a.next_update_at := model.midnight(a.update_day, zone);
         a.renews_at := model.midnight(model.day_after_months(a.anchor, a.renewal_months), zone);
     END IF;

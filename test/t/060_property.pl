@@ -31,7 +31,7 @@ my %coverage = (
 	'capped promotions' => q{SELECT count(*) FROM contacts_tier_ledger WHERE event = 'capped'},
 	'ended subscriptions' => q{SELECT count(*) FROM model.account WHERE ended_at IS NOT NULL},
 	'demoted contacts' => q{SELECT sum(demoted) FROM model.period},
-	'years' => q{SELECT extract(epoch FROM (SELECT max(now) - min(now) FROM property.step)) / 86400 / 365.25 - 1.5});
+	'three years' => q{SELECT (max(now) - min(now) > '1085 days')::integer FROM property.step});
 
 my $node = new_node('property', 'max_wal_size = 1GB', 'autovacuum_naptime = 10s');
 $node->safe_psql('postgres', 'CREATE DATABASE life');
@@ -61,7 +61,7 @@ foreach my $seed (@seeds)
 		my $count = $node->safe_psql("life_$seed", $coverage{$what});
 
 		note("$what: $count");
-		cmp_ok($count, '>', $what eq 'years' ? 1 : 0, "seed $seed: there were $what") unless $mismatches || $stderr || $ENV{STEPS};
+		cmp_ok($count, '>', 0, "seed $seed: there were $what") unless $mismatches || $stderr || $ENV{STEPS};
 	}
 	$node->safe_psql('postgres', "DROP DATABASE life_$seed");
 }
