@@ -22,7 +22,9 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
+#include "common/pg_prng.h"
 #include "miscadmin.h"
+#include "port/pg_bswap.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/hsearch.h"
@@ -32,6 +34,7 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
+#include "utils/uuid.h"
 
 #include "contacts_tier.h"
 
@@ -311,6 +314,33 @@ ct_companion_query(const CtTable *table, CtQuery query, Datum *values, const cha
 	if (result < 0)
 		elog(ERROR, "SPI failed on query %d: %s", query, SPI_result_code_string(result));
 	return SPI_processed;
+}
+
+PG_FUNCTION_INFO_V1(contacts_tier_ledger_entry);
+
+/*
+ * ledger_entry() uuid: the time, and random bits (RFC 9562, version 7)
+ *
+ * The 12 bits behind the milliseconds are the fraction of one, and those of one
+ * backend grow strictly, so that entries can be told in their order.  No
+ * sequence, which distributed tables could not share.
+ */
+Datum
+contacts_tier_ledger_entry(PG_FUNCTION_ARGS)
+{
+	const int64 unix_epoch = (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
+	static uint64 last = 0;
+	uint64		now = Max((uint64) (GetCurrentTimestamp() + unix_epoch), last + 1);
+	uint64		fraction = now % 1000 * 4096 / 1000;
+	uint64		random = pg_prng_uint64(&pg_global_prng_state);
+	pg_uuid_t  *uuid = palloc(sizeof(pg_uuid_t));
+	uint64		high = pg_hton64(now / 1000 << 16 | 0x7000 | fraction);
+	uint64		low = pg_hton64((random & UINT64CONST(0x3fffffffffffffff)) | UINT64CONST(0x8000000000000000));
+
+	last = now;
+	memcpy(uuid->data, &high, sizeof(high));
+	memcpy(uuid->data + sizeof(high), &low, sizeof(low));
+	PG_RETURN_UUID_P(uuid);
 }
 
 static void

@@ -2,6 +2,11 @@
 -- Attaching tables
 ------------------------------------------------------------------------------
 
+CREATE FUNCTION contacts_tier.ledger_entry() RETURNS uuid
+LANGUAGE c VOLATILE PARALLEL SAFE AS 'MODULE_PATHNAME', 'contacts_tier_ledger_entry';
+COMMENT ON FUNCTION contacts_tier.ledger_entry() IS
+'key of a new ledger entry: a UUID of version 7, so that entries of an account lie in the order in which they were made';
+
 CREATE FUNCTION contacts_tier.create_companions(schema text, account_type text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -24,6 +29,15 @@ BEGIN
             period_started_at   timestamptz NOT NULL,
             next_update_at      timestamptz NOT NULL,
             renews_at           timestamptz NOT NULL,
+            renewal_limit       bigint,
+            renewal_cycle       contacts_tier.billing_cycle,
+            auto_downgrade      boolean NOT NULL DEFAULT false,
+            cancelled           boolean NOT NULL DEFAULT false,
+            ended_at            timestamptz,
+            period_limit        bigint NOT NULL DEFAULT 0,
+            period_price        numeric,
+            period_opening      bigint NOT NULL DEFAULT 0,
+            period_upgrades     integer NOT NULL DEFAULT 0,
             requested_limit     bigint,
             record_activity     boolean NOT NULL DEFAULT true,
             rollover_run        uuid,
@@ -46,6 +60,17 @@ BEGIN
         COMMENT ON COLUMN %1$s.contacts_tier_account.period_started_at IS 'last update date that was applied, or the start';
         COMMENT ON COLUMN %1$s.contacts_tier_account.next_update_at IS 'next update date; rollover is due when it has passed';
         COMMENT ON COLUMN %1$s.contacts_tier_account.renews_at IS 'renewal date of the contract';
+        COMMENT ON COLUMN %1$s.contacts_tier_account.renewal_limit IS 'tier that was asked for from the renewal date on; null: the same';
+        COMMENT ON COLUMN %1$s.contacts_tier_account.renewal_cycle IS 'billing cycle that was asked for from the renewal date on; null: the same';
+        COMMENT ON COLUMN %1$s.contacts_tier_account.auto_downgrade IS 'whether the renewal takes the smallest tier that fits';
+        COMMENT ON COLUMN %1$s.contacts_tier_account.cancelled IS 'whether the subscription ends at the renewal date';
+        COMMENT ON COLUMN %1$s.contacts_tier_account.ended_at IS 'when a cancelled subscription ended; from then on the account has no marketing contacts';
+        COMMENT ON COLUMN %1$s.contacts_tier_account.period_limit IS 'contact limit at the start of the running period';
+        COMMENT ON COLUMN %1$s.contacts_tier_account.period_price IS 'monthly price of that tier then; null where no prices are kept';
+        COMMENT ON COLUMN %1$s.contacts_tier_account.period_opening IS 'marketing contacts at the start of the running period';
+        COMMENT ON COLUMN %1$s.contacts_tier_account.period_upgrades IS 'moves to a larger tier in the running period';
+        COMMENT ON COLUMN %1$s.contacts_tier_account.requested_limit IS 'tier that contacts which were capped would have needed; see approve_upgrade()';
+        COMMENT ON COLUMN %1$s.contacts_tier_account.record_activity IS 'whether the ledger notes each statement that changes contacts';
         COMMENT ON COLUMN %1$s.contacts_tier_account.rollover_run IS 'the rollover that works, or is going to work, on the account';
         COMMENT ON COLUMN %1$s.contacts_tier_account.rollover_contacts IS 'contacts that it has made non-marketing so far'
         $sql$, schema);
@@ -79,7 +104,7 @@ BEGIN
     EXECUTE format($sql$
         CREATE TABLE %1$s.contacts_tier_ledger (
             account     %2$s NOT NULL,
-            entry       uuid NOT NULL DEFAULT gen_random_uuid(),
+            entry       uuid NOT NULL DEFAULT contacts_tier.ledger_entry(),
             recorded_at timestamptz NOT NULL,
             event       text NOT NULL,
             role        text NOT NULL,
@@ -87,11 +112,12 @@ BEGIN
             details     jsonb NOT NULL,
             PRIMARY KEY (account, entry)
         )$sql$, schema, account_type);
+    -- Activity is by far the most frequent event, so it pays for one index only.
     EXECUTE format('CREATE INDEX contacts_tier_ledger_recorded_at_idx'
-                   ' ON %s.contacts_tier_ledger (account, recorded_at)', schema);
+                   ' ON %s.contacts_tier_ledger (account, recorded_at) WHERE event <> ''activity''', schema);
     EXECUTE format($sql$
         COMMENT ON TABLE %1$s.contacts_tier_ledger IS 'contacts_tier: what happened to each account; entries are only added';
-        COMMENT ON COLUMN %1$s.contacts_tier_ledger.event IS 'subscribe, policy, tier_change, threshold, exceeded, rollover or repair';
+        COMMENT ON COLUMN %1$s.contacts_tier_ledger.event IS 'what happened: see the reference';
         COMMENT ON COLUMN %1$s.contacts_tier_ledger.role IS 'role on whose behalf it happened';
         COMMENT ON COLUMN %1$s.contacts_tier_ledger.contacts IS 'number of contacts that the event is about';
         REVOKE UPDATE, DELETE, TRUNCATE ON %1$s.contacts_tier_ledger FROM %2$I
