@@ -482,9 +482,21 @@ END $$;
 -- Lives
 ------------------------------------------------------------------------------
 
-CREATE FUNCTION property.act(which_step integer) RETURNS void LANGUAGE plpgsql AS $$
+-- Mostly one whose update date is now, if there is one.
+CREATE FUNCTION property.concerned_account() RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     which text := property.any_account();
+    moment interval := '1 microsecond';
+BEGIN
+    RETURN coalesce((SELECT min(account) FROM model.account
+                     WHERE next_update_at BETWEEN model.now() - moment AND model.now() + moment
+                        OR period_started_at BETWEEN model.now() - moment AND model.now() + moment
+                     HAVING property.chance(0.7)), which);
+END $$;
+
+CREATE FUNCTION property.act(which_step integer) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    which text := property.concerned_account();
     source text := CASE WHEN property.chance(0.3) THEN property.pick('WORKFLOW', 'BULK_ACTION', 'CRM_SYNC') END;
     dice integer;
 BEGIN
@@ -549,14 +561,21 @@ END $$;
 CREATE PROCEDURE property.live(seed integer, accounts integer, steps integer) LANGUAGE plpgsql AS $$
 DECLARE
     last timestamptz;
+    late boolean;
 BEGIN
     PERFORM property.begin(seed, accounts);
     last := model.now() + interval '3 years';
     COMMIT;
     FOR s IN 1 .. steps LOOP
         PERFORM property.set_clock(property.next_instant((last - model.now()) / (steps - s + 1)));
-        CALL property.roll_over(s);
+        late := property.chance(0.5);
+        IF NOT late THEN
+            CALL property.roll_over(s);
+        END IF;
         PERFORM property.act(s);
+        IF late THEN
+            CALL property.roll_over(s);
+        END IF;
         COMMIT;
         EXIT WHEN EXISTS (SELECT FROM property.mismatch);
         IF s % (steps / 10) = 0 THEN
