@@ -38,7 +38,7 @@
 
 #include "contacts_tier.h"
 
-#define MAX_PARAMS	5
+#define MAX_PARAMS	6
 
 /* Operators and functions that do not depend on the account's type */
 #define EQ	" OPERATOR(pg_catalog.=) "
@@ -48,6 +48,7 @@
 #define LE	" OPERATOR(pg_catalog.<=) "
 #define ADD	" OPERATOR(pg_catalog.+) "
 #define SUB	" OPERATOR(pg_catalog.-) "
+#define MUL	" OPERATOR(pg_catalog.*) "
 #define DIV	" OPERATOR(pg_catalog./) "
 
 /* Stands for the account's own type in a list of parameter types */
@@ -115,19 +116,39 @@ static const struct
 		" WHERE account %2$s $1 AND slot" EQ "0",
 		1, {ACCOUNT_TYPE}
 	},
-	/* $2: limit of the new tier, $3: contacts that need it, $4: now, $5: role */
+	/*
+	 * $2: limit of the new tier, $3: contacts that need it, $4: when, $5:
+	 * role, $6: reason.  At an update date a whole period is left; at a
+	 * renewal nothing is charged for the change.
+	 */
 	[CT_QUERY_SET_TIER] = {
-		"WITH before AS (SELECT plan, contact_limit,"
-		"   (extract(epoch FROM next_update_at)" SUB "extract(epoch FROM $4))"
-		"   " DIV "(extract(epoch FROM next_update_at)" SUB "extract(epoch FROM period_started_at)) AS fraction"
-		"  FROM %1$s.contacts_tier_account WHERE account %2$s $1),"
-		" changed AS (UPDATE %1$s.contacts_tier_account SET contact_limit = $2, announced = 0"
+		"WITH before AS (SELECT a.plan, a.contact_limit, p.currency,"
+		"   (SELECT t.monthly_price FROM contacts_tier.tier t"
+		"     WHERE t.plan" EQ "a.plan AND t.contact_limit" EQ "a.contact_limit) AS from_price,"
+		"   (SELECT t.monthly_price FROM contacts_tier.tier t"
+		"     WHERE t.plan" EQ "a.plan AND t.contact_limit" EQ "$2) AS to_price,"
+		"   pg_catalog.round(CASE WHEN $6" EQ "'grace' OR $6" EQ "'renewal' THEN 1 ELSE greatest(0, least(1,"
+		"    (extract(epoch FROM a.next_update_at)" SUB "extract(epoch FROM $4))"
+		"    " DIV "(extract(epoch FROM a.next_update_at)" SUB "extract(epoch FROM a.period_started_at)))) END, 6) AS fraction"
+		"  FROM %1$s.contacts_tier_account a LEFT JOIN contacts_tier.plan p ON p.name" EQ "a.plan"
+		"  WHERE a.account %2$s $1),"
+		" changed AS (UPDATE %1$s.contacts_tier_account SET contact_limit = $2, announced = 0,"
+		"   period_upgrades = period_upgrades" ADD "CASE WHEN contact_limit" LT "$2 THEN 1 ELSE 0 END,"
+		"   requested_limit = CASE WHEN requested_limit" GT "$2 THEN requested_limit END"
 		"  WHERE account %2$s $1)"
 		" INSERT INTO %1$s.contacts_tier_ledger (account, recorded_at, event, role, contacts, details)"
 		" SELECT $1, $4, 'tier_change', $5, $3, pg_catalog.jsonb_build_object("
-		"  'plan', plan, 'from', contact_limit, 'to', $2, 'reason', 'exceeded',"
-		"  'period_fraction', pg_catalog.round(greatest(0, least(1, fraction)), 6)) FROM before",
-		5, {ACCOUNT_TYPE, INT8OID, INT8OID, TIMESTAMPTZOID, TEXTOID}
+		"  'plan', plan, 'currency', currency, 'from', contact_limit, 'to', $2,"
+		"  'from_price', from_price, 'to_price', to_price, 'reason', $6, 'period_fraction', fraction,"
+		"  'charge', CASE WHEN $6" EQ "'renewal' THEN 0 ELSE"
+		"   pg_catalog.round(fraction" MUL "(to_price" SUB "from_price), 2) END) FROM before",
+		6, {ACCOUNT_TYPE, INT8OID, INT8OID, TIMESTAMPTZOID, TEXTOID, TEXTOID}
+	},
+	/* $2: now; a row: an update date has passed */
+	[CT_QUERY_IS_OVERDUE] = {
+		"SELECT FROM %1$s.contacts_tier_account"
+		" WHERE account %2$s $1 AND next_update_at" LE "$2",
+		2, {ACCOUNT_TYPE, TIMESTAMPTZOID}
 	},
 	/* $2: the highest threshold announced, in percent */
 	[CT_QUERY_SET_ANNOUNCED] = {

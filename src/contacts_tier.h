@@ -156,6 +156,9 @@ extern char *ct_caller_name(void);
 extern uint64 ct_execute(const char *command, int nargs, Oid *types, Datum *values,
 						 const char *nulls);
 extern uint64 ct_execute_latest(const char *command);
+extern uint64 ct_execute_now(const char *command, int nargs, Oid *types, Datum *values);
+extern uint64 ct_execute_now_nulls(const char *command, int nargs, Oid *types, Datum *values,
+								   const char *nulls);
 extern uint64 ct_execute_as_application(const CtIdentity *caller, const char *command,
 										int nargs, Oid *types, Datum *values);
 extern uint64 ct_executef(const char *format,...) pg_attribute_printf(1, 2);
@@ -320,6 +323,7 @@ typedef enum CtQuery
 	CT_QUERY_GRANT,
 	CT_QUERY_CLOSE_PERIOD,
 	CT_QUERY_SET_TIER,
+	CT_QUERY_IS_OVERDUE,
 	CT_QUERY_SET_ANNOUNCED,
 	CT_QUERY_RECORD,
 	CT_QUERY_RECORD_ACTIVITY,
@@ -385,6 +389,32 @@ typedef struct CtClaim
 
 extern int64 ct_limit_decide(const CtClaim *claim);
 pg_noreturn extern void ct_null_account_error(const CtTable *table);
+
+/* tier.c */
+
+extern void ct_tier_move(const CtTable *table, Datum account, int64 to, int64 count,
+						 const char *reason, TimestampTz at);
+
+/* period.c */
+
+/* An update date that is to be applied to an account */
+typedef struct CtUpdateDate
+{
+	CtManaged  *tables;			/* all attached tables with its contacts, open */
+	int			ntables;
+	Datum		account;
+	TimestampTz date;
+	bool		ends;			/* does a cancelled subscription end then? */
+	TimestampTz now;			/* at most dates up to here are applied */
+	const char *run;			/* a uuid, as text; NULL: no rollover, but a
+								 * statement */
+} CtUpdateDate;
+
+extern bool ct_find_update_date(CtUpdateDate *due);
+extern char *ct_flagged_contacts(const CtManaged *managed);
+extern int64 ct_demote_contacts(const CtUpdateDate *due, const CtManaged *managed, const char *condition);
+extern void ct_apply_update_date(const CtUpdateDate *due);
+extern bool ct_catch_up(const CtTable *table, Datum account);
 
 /* attach.c */
 

@@ -300,6 +300,7 @@ ct_escrow_apply(CtCounter *counter, CtDelta *delta)
 	Holder		holder;
 	bool		fresh = false;	/* are the slots listed as they are now? */
 	bool		added = false;	/* was the first slot made here? */
+	bool		current = false;	/* are no update dates overdue? */
 
 	ct_slots_recall(counter, delta->account, &slots);
 	while ((outcome = try_slots(counter, &slots, delta, &holder)) != DONE)
@@ -311,6 +312,11 @@ ct_escrow_apply(CtCounter *counter, CtDelta *delta)
 					 ct_account_text(counter->table, delta->account));
 			add_first_slot(counter->table, delta->account);
 			added = true;
+		}
+		else if (fresh && outcome == NO_ROOM && !current)
+		{
+			(void) ct_catch_up(counter->table, delta->account);
+			current = true;
 		}
 		else if (fresh && outcome == NO_ROOM)
 		{

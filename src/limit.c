@@ -235,15 +235,8 @@ ceiling(const Subscription *subscription, int64 count)
 static void
 upgrade(const CtClaim *claim, Subscription *subscription)
 {
-	Datum		values[] = {
-		claim->delta->account,
-		Int64GetDatum(subscription->larger_tier),
-		Int64GetDatum(claim->used + claim->delta->marketing),
-		TimestampTzGetDatum(ct_now()),
-		CStringGetTextDatum(ct_caller_name())
-	};
-
-	ct_companion_query(claim->table, CT_QUERY_SET_TIER, values, NULL);
+	ct_tier_move(claim->table, claim->delta->account, subscription->larger_tier,
+				 claim->used + claim->delta->marketing, "exceeded", ct_now());
 	subscription->contact_limit = subscription->larger_tier;
 	subscription->announced = 0;
 }

@@ -81,8 +81,7 @@ typedef struct Work
 typedef struct Step
 {
 	Work	   *work;
-	CtManaged  *tables;
-	Datum		account;
+	CtUpdateDate due;
 } Step;
 
 /*
@@ -225,33 +224,6 @@ lock_account(const Work *work)
 }
 
 /*
- * Find the update date that is to be applied; false if there is none.
- */
-static bool
-find_due_date(Step *step)
-{
-	Work	   *work = step->work;
-	Oid			types[] = {step->tables[0].table->account_type, TIMESTAMPTZOID};
-	Datum		values[] = {step->account, TimestampTzGetDatum(work->run->now)};
-	bool		isnull;
-	TimestampTz due;
-
-	if (ct_execute(psprintf("SELECT next_update_at FROM %s." CT_ACCOUNT_TABLE
-							" WHERE account %s $1 AND next_update_at <= $2",
-							step->tables[0].schema, step->tables[0].equals),
-				   2, types, values, NULL) == 0)
-		return false;
-	due = DatumGetTimestampTz(ct_result(1, &isnull));
-	if (due != work->due)
-	{
-		work->due = due;
-		work->table = 0;
-		work->position = NULL;
-	}
-	return true;
-}
-
-/*
  * The columns of the primary key by whose ranges a table is worked through,
  * with a format for their values; NULL where there is none that is safe to
  * compare by PostgreSQL's own operators.
@@ -282,22 +254,6 @@ key_columns(const CtManaged *managed, char **literals)
 	return names.len > 0 ? names.data : NULL;
 }
 
-/* The contacts that are still to be done in a table: a WHERE clause over $1, $2. */
-static char *
-flagged_contacts(const CtManaged *managed)
-{
-	const CtTable *table = managed->table;
-	const char *updated_at = ct_table_column(table, CT_ARG_UPDATED_AT);
-	StringInfoData buf;
-
-	initStringInfo(&buf);
-	appendStringInfo(&buf, "%s AND (%s OPERATOR(pg_catalog.<) $2 OR %s IS NULL)",
-					 ct_table_column(table, CT_ARG_UNTIL), updated_at, updated_at);
-	if (AttributeNumberIsValid(table->attno[CT_ARG_ACCOUNT]))
-		appendStringInfo(&buf, " AND %s %s $1", ct_table_column(table, CT_ARG_ACCOUNT), managed->equals);
-	return buf.data;
-}
-
 /*
  * The key of the last contact of a full batch behind the given position; NULL
  * if less than a full batch is left.
@@ -307,60 +263,16 @@ end_of_batch(const Step *step, const CtManaged *managed, const char *columns, co
 {
 	const Work *work = step->work;
 	Oid			types[] = {managed->table->account_type, TIMESTAMPTZOID};
-	Datum		values[] = {step->account, TimestampTzGetDatum(work->due)};
+	Datum		values[] = {step->due.account, TimestampTzGetDatum(step->due.date)};
 	const char *behind = work->position == NULL ? "" :
 		psprintf(" AND ROW(%s) OPERATOR(pg_catalog.>) ROW(%s)", columns, work->position);
 
-	if (ct_execute(psprintf("SELECT concat_ws(', ', %s) FROM %s WHERE %s%s ORDER BY %s OFFSET %d LIMIT 1",
-							literals, ct_qualified_name(managed->rel), flagged_contacts(managed),
-							behind, columns, work->run->batch_size - 1),
-				   2, types, values, NULL) == 0)
+	if (ct_execute_now(psprintf("SELECT concat_ws(', ', %s) FROM %s WHERE %s%s ORDER BY %s OFFSET %d LIMIT 1",
+								literals, ct_qualified_name(managed->rel), ct_flagged_contacts(managed),
+								behind, columns, work->run->batch_size - 1),
+					   2, types, values) == 0)
 		return NULL;
 	return ct_result_text(1);
-}
-
-/*
- * Make flagged contacts of a table non-marketing, those that a further
- * condition selects.  Returns how many.
- */
-static int64
-demote_contacts(const Step *step, const CtManaged *managed, const char *condition)
-{
-	const CtTable *table = managed->table;
-	Oid			types[] = {table->account_type, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID};
-	Datum		values[] = {
-		step->account,
-		TimestampTzGetDatum(step->work->due),
-		TimestampTzGetDatum(step->work->run->now),
-		CStringGetTextDatum(timestamptz_to_str(step->work->due))
-	};
-	char	   *command;
-
-	command = psprintf("UPDATE %s SET %s = 'non_marketing', %s = NULL, %s = 'ROLLOVER', %s = $4, %s = $3"
-					   " WHERE %s%s",
-					   ct_qualified_name(managed->rel),
-					   ct_table_column(table, CT_ARG_STATUS),
-					   ct_table_column(table, CT_ARG_UNTIL),
-					   ct_table_column(table, CT_ARG_SOURCE_TYPE),
-					   ct_table_column(table, CT_ARG_SOURCE_NAME),
-					   ct_table_column(table, CT_ARG_UPDATED_AT),
-					   flagged_contacts(managed), condition);
-	return (int64) ct_execute_as_application(&step->tables[0].identity, command,
-											 lengthof(types), types, values);
-}
-
-/*
- * Lock the flagged contacts of a table.
- */
-static void
-lock_contacts(const Step *step, const CtManaged *managed)
-{
-	Oid			types[] = {managed->table->account_type, TIMESTAMPTZOID};
-	Datum		values[] = {step->account, TimestampTzGetDatum(step->work->due)};
-
-	ct_execute(psprintf("SELECT count(*) FROM (SELECT FROM %s WHERE %s FOR NO KEY UPDATE) c",
-						ct_qualified_name(managed->rel), flagged_contacts(managed)),
-			   2, types, values, NULL);
 }
 
 /*
@@ -374,24 +286,24 @@ demote_batch(Step *step)
 
 	for (; work->table < work->group->ntables; work->table++, work->position = NULL)
 	{
-		CtManaged  *managed = &step->tables[work->table];
+		CtManaged  *managed = &step->due.tables[work->table];
 		char	   *literals;
 		char	   *columns = key_columns(managed, &literals);
 		char	   *end = columns == NULL ? NULL : end_of_batch(step, managed, columns, literals);
 		Oid			types[] = {managed->table->account_type, INT8OID};
-		Datum		values[] = {step->account, 0};
+		Datum		values[] = {step->due.account, 0};
 		const char *behind;
 
 		if (end == NULL)
 			continue;
 		behind = work->position == NULL ? "" :
 			psprintf(" AND ROW(%s) OPERATOR(pg_catalog.>) ROW(%s)", columns, work->position);
-		values[1] = Int64GetDatum(demote_contacts(step, managed,
-												  psprintf("%s AND ROW(%s) OPERATOR(pg_catalog.<=) ROW(%s)",
-														   behind, columns, end)));
-		ct_execute(psprintf("UPDATE %s." CT_ACCOUNT_TABLE " SET rollover_contacts = rollover_contacts + $2"
-							" WHERE account %s $1", managed->schema, managed->equals),
-				   2, types, values, NULL);
+		values[1] = Int64GetDatum(ct_demote_contacts(&step->due, managed,
+													 psprintf("%s%s AND ROW(%s) OPERATOR(pg_catalog.<=) ROW(%s)",
+															  ct_flagged_contacts(managed), behind, columns, end)));
+		ct_execute_now(psprintf("UPDATE %s." CT_ACCOUNT_TABLE " SET rollover_contacts = rollover_contacts + $2"
+								" WHERE account %s $1", managed->schema, managed->equals),
+					   2, types, values);
 		if (work->position != NULL)
 			pfree(work->position);
 		work->position = MemoryContextStrdup(work->run->context, end);
@@ -401,51 +313,23 @@ demote_batch(Step *step)
 }
 
 /*
- * The last step of an update date: what is left in all tables, the next date,
- * and the entry in the ledger, all or nothing.
+ * Find the update date to be applied, and go on with its batches where the last
+ * step of this run left off.
  */
-static void
-advance(Step *step)
+static bool
+find_due_date(Step *step)
 {
 	Work	   *work = step->work;
-	const CtManaged *first = &step->tables[0];
-	Oid			types[] = {
-		first->table->account_type, TIMESTAMPTZOID, INT8OID, TEXTOID, TEXTOID, TIMESTAMPTZOID
-	};
-	int64		count = 0;
 
-	/* the order of locks: contacts of all tables, then the slots */
-	for (int i = 0; i < work->group->ntables; i++)
-		lock_contacts(step, &step->tables[i]);
-	ct_counter_freeze(first->table, step->account);
-	for (int i = 0; i < work->group->ntables; i++)
-		count += demote_contacts(step, &step->tables[i], "");
-
+	if (!ct_find_update_date(&step->due))
+		return false;
+	if (step->due.date != work->due)
 	{
-		Datum		values[] = {
-			step->account,
-			TimestampTzGetDatum(work->due),
-			Int64GetDatum(count),
-			CStringGetTextDatum(work->run->id),
-			CStringGetTextDatum(ct_caller_name()),
-			TimestampTzGetDatum(work->run->now)
-		};
-
-		ct_execute(psprintf("WITH before AS (SELECT account, rollover_contacts + $3 AS contacts, period_started_at, contact_limit"
-							"   FROM %1$s." CT_ACCOUNT_TABLE " WHERE account %2$s $1 FOR NO KEY UPDATE),"
-							" advanced AS (UPDATE %1$s." CT_ACCOUNT_TABLE " SET"
-							"   period_started_at = $2,"
-							"   next_update_at = contacts_tier.next_update_date(anchor, billing_cycle, time_zone, $2),"
-							"   renews_at = CASE WHEN renews_at > $2 THEN renews_at"
-							"     ELSE contacts_tier.next_renewal_date(anchor, billing_cycle, time_zone, $2) END,"
-							"   announced = 0, rollover_run = NULL, rollover_started_at = NULL, rollover_contacts = 0"
-							"   WHERE account %2$s $1)"
-							" INSERT INTO %1$s." CT_LEDGER_TABLE " (account, recorded_at, event, role, contacts, details)"
-							" SELECT $1, $6, 'rollover', $5, contacts, jsonb_build_object('run', $4, 'update_date', $2,"
-							"   'period_started_at', period_started_at, 'contact_limit', contact_limit, 'started_at', $6) FROM before",
-							first->schema, first->equals),
-				   lengthof(types), types, values, NULL);
+		work->due = step->due.date;
+		work->table = 0;
+		work->position = NULL;
 	}
+	return true;
 }
 
 /*
@@ -455,15 +339,18 @@ static void
 roll_over_step(void *arg)
 {
 	Work	   *work = arg;
-	Step		step = {.work = work};
+	Step		step = {
+		.work = work,
+		.due = {.ntables = work->group->ntables,.now = work->run->now,.run = work->run->id}
+	};
 
-	step.tables = open_group(work->group);
-	step.account = ct_managed_account(&step.tables[0], work->account);
+	step.due.tables = open_group(work->group);
+	step.due.account = ct_managed_account(&step.due.tables[0], work->account);
 	if (!lock_account(work) || !find_due_date(&step))
 		work->finished = true;
 	else if (!demote_batch(&step))
-		advance(&step);
-	close_group(work->group, step.tables);
+		ct_apply_update_date(&step.due);
+	close_group(work->group, step.due.tables);
 }
 
 /*

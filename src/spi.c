@@ -122,7 +122,7 @@ ct_execute_as_application(const CtIdentity *caller, const char *command,
 	PG_TRY();
 	{
 		ct_trusted_depth = ct_trigger_depth() + 1;
-		count = ct_execute(command, nargs, types, values, NULL);
+		count = ct_execute_now(command, nargs, types, values);
 	}
 	PG_FINALLY();
 	{
@@ -136,21 +136,33 @@ ct_execute_as_application(const CtIdentity *caller, const char *command,
 /*
  * The same for a statement that must see what is committed now, even where the
  * transaction's snapshot is older: the caller holds a lock that keeps writers
- * out, and counts.
+ * out, and counts; or has to find what others have flagged.
  */
 uint64
-ct_execute_latest(const char *command)
+ct_execute_now_nulls(const char *command, int nargs, Oid *types, Datum *values, const char *nulls)
 {
-	SPIPlanPtr	plan = SPI_prepare(command, 0, NULL);
+	SPIPlanPtr	plan = SPI_prepare(command, nargs, types);
 	int			result;
 
 	if (plan == NULL)
 		elog(ERROR, "SPI_prepare failed on \"%s\": %s", command, SPI_result_code_string(SPI_result));
-	result = SPI_execute_snapshot(plan, NULL, NULL, GetLatestSnapshot(), InvalidSnapshot,
+	result = SPI_execute_snapshot(plan, values, nulls, GetLatestSnapshot(), InvalidSnapshot,
 								  false, true, 0);
 	if (result < 0)
 		elog(ERROR, "SPI failed on \"%s\": %s", command, SPI_result_code_string(result));
 	return SPI_processed;
+}
+
+uint64
+ct_execute_now(const char *command, int nargs, Oid *types, Datum *values)
+{
+	return ct_execute_now_nulls(command, nargs, types, values, NULL);
+}
+
+uint64
+ct_execute_latest(const char *command)
+{
+	return ct_execute_now_nulls(command, 0, NULL, NULL, NULL);
 }
 
 /*

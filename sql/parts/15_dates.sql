@@ -54,6 +54,25 @@ END;
 COMMENT ON FUNCTION contacts_tier.update_dates(date, contacts_tier.billing_cycle, text, timestamptz) IS
 'the update dates next to an instant, at least one before and one after it: monthly, the anchor day; annual, the 1st of each month and the renewal date';
 
+CREATE FUNCTION contacts_tier.following_renewal_date(anchor date, cycle contacts_tier.billing_cycle,
+                                                     time_zone text, renewal timestamptz) RETURNS timestamptz
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN contacts_tier.local_midnight(
+    anchor + make_interval(months => contacts_tier.months_since(anchor, renewal, time_zone)
+                                     + CASE cycle WHEN 'annual' THEN 12 ELSE 1 END), time_zone);
+COMMENT ON FUNCTION contacts_tier.following_renewal_date(date, contacts_tier.billing_cycle, text, timestamptz) IS
+'the renewal date after one: a month or a year later, on the anchor day, clamped in short months';
+
+CREATE FUNCTION contacts_tier.following_update_date(cycle contacts_tier.billing_cycle, time_zone text,
+                                                    renewal timestamptz, after timestamptz) RETURNS timestamptz
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE cycle
+    WHEN 'annual' THEN least(renewal,
+        contacts_tier.local_midnight(date_trunc('month', after AT TIME ZONE time_zone) + interval '1 month', time_zone))
+    ELSE renewal END;
+COMMENT ON FUNCTION contacts_tier.following_update_date(contacts_tier.billing_cycle, text, timestamptz, timestamptz) IS
+'the update date after an instant: monthly, the renewal date; annual, the 1st of the next month or the renewal date, whichever comes first';
+
 CREATE FUNCTION contacts_tier.next_update_date(anchor date, cycle contacts_tier.billing_cycle,
                                                time_zone text, after timestamptz) RETURNS timestamptz
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
