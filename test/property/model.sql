@@ -173,13 +173,14 @@ CREATE FUNCTION price(which_plan text, which_limit bigint) RETURNS numeric LANGU
 $$ SELECT monthly_price FROM model.tier WHERE plan = which_plan AND contact_limit = which_limit $$;
 
 -- The tier changes, and the share of the running period that is left is charged
-CREATE FUNCTION change_tier_now(a account, to_limit bigint, contacts bigint, reason text, fraction numeric) RETURNS account
+CREATE FUNCTION move_to_tier(a account, to_limit bigint, contacts bigint, reason text, fraction numeric, at timestamptz)
+RETURNS account
 LANGUAGE plpgsql AS $$
 DECLARE
     charge numeric := round(fraction * (model.price(a.plan, to_limit) - model.price(a.plan, a.contact_limit)), 2);
 BEGIN
     INSERT INTO model.tier_change
-    VALUES (a.account, model.now(), a.plan, a.contact_limit, to_limit, reason, contacts, fraction, charge);
+    VALUES (a.account, at, a.plan, a.contact_limit, to_limit, reason, contacts, fraction, charge);
     IF to_limit > a.contact_limit THEN
         a.upgrades := a.upgrades + 1;
     END IF;
@@ -263,7 +264,7 @@ BEGIN
     END IF;
     IF wanted IS NOT NULL AND a.marketing <= wanted AND wanted <> a.contact_limit THEN
         INSERT INTO model.tier_change
-        VALUES (a.account, model.now(), a.plan, a.contact_limit, wanted, 'renewal', a.marketing, 0, 0);
+        VALUES (a.account, a.period_started_at, a.plan, a.contact_limit, wanted, 'renewal', a.marketing, 1, 0);
         a.contact_limit := wanted;
         IF a.requested_limit <= wanted THEN
             a.requested_limit := NULL;
@@ -278,7 +279,7 @@ DECLARE
     fits bigint := model.smallest_tier(a.plan, a.marketing);
 BEGIN
     IF a.on_exceed = 'upgrade' AND a.marketing > a.contact_limit AND fits IS NOT NULL THEN
-        a := model.change_tier_now(a, fits, a.marketing, 'grace', 1);
+        a := model.move_to_tier(a, fits, a.marketing, 'grace', 1, a.period_started_at);
     END IF;
     RETURN a;
 END $$;
@@ -466,7 +467,7 @@ BEGIN
         RETURN;
     END IF;
     IF a.on_exceed = 'upgrade' AND larger IS NOT NULL THEN
-        a := model.change_tier_now(a, larger, wanted, 'exceeded', model.fraction_left(a));
+        a := model.move_to_tier(a, larger, wanted, 'exceeded', model.fraction_left(a), model.now());
         RETURN;
     END IF;
     IF a.on_exceed = 'cap' AND larger > coalesce(a.requested_limit, 0) THEN
@@ -631,7 +632,7 @@ BEGIN
     ELSIF at_renewal THEN
         a.renewal_limit := wanted;
     ELSE
-        a := model.change_tier_now(a, wanted, a.marketing, 'requested', model.fraction_left(a));
+        a := model.move_to_tier(a, wanted, a.marketing, 'requested', model.fraction_left(a), model.now());
         a.renewal_limit := NULL;
     END IF;
     PERFORM model.save(a);
@@ -644,7 +645,7 @@ BEGIN
     IF a.requested_limit IS NULL THEN
         PERFORM model.refuse('nothing is requested', '55000');
     END IF;
-    a := model.change_tier_now(a, a.requested_limit, a.marketing, 'approved', model.fraction_left(a));
+    a := model.move_to_tier(a, a.requested_limit, a.marketing, 'approved', model.fraction_left(a), model.now());
     PERFORM model.save(a);
 END $$;
 
