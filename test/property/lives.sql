@@ -65,9 +65,12 @@ $$ BEGIN RETURN random() < p; END $$;
 CREATE FUNCTION property.pick(VARIADIC choices text[]) RETURNS text LANGUAGE plpgsql AS
 $$ BEGIN RETURN choices[1 + property.random(cardinality(choices))]; END $$;
 
+-- A quarter of the accounts are busy.
 CREATE FUNCTION property.any_account() RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
-    chosen integer := property.random((SELECT count(*)::integer FROM property.life));
+    accounts integer := (SELECT count(*) FROM property.life);
+    busy boolean := property.chance(0.6);
+    chosen integer := property.random(CASE WHEN busy THEN accounts / 4 ELSE accounts END);
 BEGIN
     RETURN (SELECT account FROM property.life ORDER BY account OFFSET chosen LIMIT 1);
 END $$;
