@@ -118,8 +118,8 @@ static const struct
 	},
 	/*
 	 * $2: limit of the new tier, $3: contacts that need it, $4: when, $5:
-	 * role, $6: reason.  At an update date a whole period is left; at a
-	 * renewal nothing is charged for the change.
+	 * role, $6: reason.  When grace is settled a whole period is left; at a
+	 * renewal the new period begins with the new tier.
 	 */
 	[CT_QUERY_SET_TIER] = {
 		"WITH before AS (SELECT a.plan, a.contact_limit, p.currency,"
@@ -127,7 +127,7 @@ static const struct
 		"     WHERE t.plan" EQ "a.plan AND t.contact_limit" EQ "a.contact_limit) AS from_price,"
 		"   (SELECT t.monthly_price FROM contacts_tier.tier t"
 		"     WHERE t.plan" EQ "a.plan AND t.contact_limit" EQ "$2) AS to_price,"
-		"   pg_catalog.round(CASE WHEN $6" EQ "'grace' OR $6" EQ "'renewal' THEN 1 ELSE greatest(0, least(1,"
+		"   pg_catalog.round(CASE WHEN $6" EQ "'grace' THEN 1 WHEN $6" EQ "'renewal' THEN 0 ELSE greatest(0, least(1,"
 		"    (extract(epoch FROM a.next_update_at)" SUB "extract(epoch FROM $4))"
 		"    " DIV "(extract(epoch FROM a.next_update_at)" SUB "extract(epoch FROM a.period_started_at)))) END, 6) AS fraction"
 		"  FROM %1$s.contacts_tier_account a LEFT JOIN contacts_tier.plan p ON p.name" EQ "a.plan"
@@ -140,8 +140,7 @@ static const struct
 		" SELECT $1, $4, 'tier_change', $5, $3, pg_catalog.jsonb_build_object("
 		"  'plan', plan, 'currency', currency, 'from', contact_limit, 'to', $2,"
 		"  'from_price', from_price, 'to_price', to_price, 'reason', $6, 'period_fraction', fraction,"
-		"  'charge', CASE WHEN $6" EQ "'renewal' THEN 0 ELSE"
-		"   pg_catalog.round(fraction" MUL "(to_price" SUB "from_price), 2) END) FROM before",
+		"  'charge', pg_catalog.round(fraction" MUL "(to_price" SUB "from_price), 2)) FROM before",
 		6, {ACCOUNT_TYPE, INT8OID, INT8OID, TIMESTAMPTZOID, TEXTOID, TEXTOID}
 	},
 	/* $2: now; a row: an update date has passed */
@@ -381,13 +380,13 @@ append_count(StringInfo buf, const char *key, int64 count)
 }
 
 /*
- * Does the account not want its activity in the ledger?  As the slots are, its
- * row is read as it is now and without a predicate lock: who writes contacts at
- * SERIALIZABLE must not depend on who changes the account.  The companion tables
- * are ordinary tables of this node.
+ * A column of an account row as it is now, which is not null; false if there is
+ * no such account.  As slots are, the row is read without a predicate lock: who
+ * writes contacts at SERIALIZABLE must not depend on who changes the account.
+ * The companion tables are ordinary tables of this node.
  */
 static bool
-is_activity_off(const CtTable *table, Datum account)
+peek_at_account(const CtTable *table, Datum account, const char *column, Datum *value)
 {
 	Oid			relid = get_relname_relid(CT_ACCOUNT_TABLE, get_namespace_oid(NameStr(table->schema), false));
 	Relation	rel = table_open(relid, AccessShareLock);
@@ -395,23 +394,42 @@ is_activity_off(const CtTable *table, Datum account)
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple	tuple;
-	bool		off = false;
+	bool		found = false;
+	bool		isnull;
 
 	ScanKeyEntryInitialize(&key, 0, get_attnum(relid, "account"), BTEqualStrategyNumber, InvalidOid,
 						   table->account_collation, get_opcode(table->account_eq), account);
 	scan = systable_beginscan(rel, ct_primary_key_index(rel), true, SnapshotAny, 1, &key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	while (!found && HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
-		bool		isnull;
-
-		if (table_tuple_satisfies_snapshot(rel, scan->slot, snapshot))
-			off = !DatumGetBool(heap_getattr(tuple, get_attnum(relid, "record_activity"),
-											 RelationGetDescr(rel), &isnull));
+		found = table_tuple_satisfies_snapshot(rel, scan->slot, snapshot);
+		if (found)
+			*value = heap_getattr(tuple, get_attnum(relid, column), RelationGetDescr(rel), &isnull);
 	}
 	systable_endscan(scan);
 	UnregisterSnapshot(snapshot);
 	table_close(rel, NoLock);
-	return off;
+	return found;
+}
+
+/*
+ * Has an update date of the account passed?  "direct" as in counter.c.
+ */
+bool
+ct_is_overdue(const CtTable *table, Datum account, bool direct)
+{
+	Datum		values[] = {account, TimestampTzGetDatum(ct_now())};
+	Datum		next_update_at;
+	bool		overdue;
+
+	if (direct)
+		return peek_at_account(table, account, "next_update_at", &next_update_at) &&
+			DatumGetTimestampTz(next_update_at) <= ct_now();
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	overdue = ct_companion_query(table, CT_QUERY_IS_OVERDUE, values, NULL) > 0;
+	SPI_finish();
+	return overdue;
 }
 
 /*
@@ -423,8 +441,10 @@ ct_ledger_record_activity(const CtTable *table, const CtDelta *delta, bool direc
 {
 	StringInfoData details;
 	Datum		values[] = {delta->account, 0, Int64GetDatum(delta->promoted), 0};
+	Datum		wanted;
 
-	if (direct && is_activity_off(table, delta->account))
+	if (direct && peek_at_account(table, delta->account, "record_activity", &wanted) &&
+		!DatumGetBool(wanted))
 		return;
 	initStringInfo(&details);
 	appendStringInfoChar(&details, '{');

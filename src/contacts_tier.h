@@ -341,6 +341,7 @@ extern Oid	ct_companion_owner(Oid relid);
 extern void ct_check_companions(const CtTable *table);
 extern uint64 ct_companion_query(const CtTable *table, CtQuery query,
 								 Datum *values, const char *nulls);
+extern bool ct_is_overdue(const CtTable *table, Datum account, bool direct);
 extern void ct_ledger_record_activity(const CtTable *table, const CtDelta *delta, bool direct);
 extern void ct_ledger_record(const CtTable *table, Datum account, const char *event,
 							 int64 contacts, const char *details);
@@ -376,6 +377,7 @@ extern CtCount ct_counter_close_period(const CtTable *table, Datum account);
 /* slot.c */
 
 extern void ct_slot_init(void);
+extern bool ct_slots_are_direct(const CtTable *table);
 
 /* limit.c */
 

@@ -236,7 +236,7 @@ close_period(const CtUpdateDate *due, const CtCount *closing, int64 demoted)
 								  "  'contact_limit', a.period_limit, 'monthly_price', a.period_price,"
 								  "  'opening', a.period_opening, 'peak', greatest($7, a.period_opening), 'closing', $6,"
 								  "  'promoted', $8, 'demoted', $9, 'upgrades', a.period_upgrades))"
-								  " ) AS e (event, contacts, details)"
+								  ") AS e (event, contacts, details)"
 								  " WHERE a.account %2$s $1", first->schema, first->equals),
 						 lengthof(types), types, values, nulls);
 }
@@ -413,14 +413,6 @@ apply_overdue(const CtTable *table, Datum account)
 bool
 ct_catch_up(const CtTable *table, Datum account)
 {
-	Datum		values[] = {account, TimestampTzGetDatum(ct_now())};
-	bool		overdue;
-
-	if (applying)
-		return false;
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	overdue = ct_companion_query(table, CT_QUERY_IS_OVERDUE, values, NULL) > 0;
-	SPI_finish();
-	return overdue && apply_overdue(table, account);
+	return !applying && ct_is_overdue(table, account, ct_slots_are_direct(table)) &&
+		apply_overdue(table, account);
 }

@@ -245,6 +245,20 @@ ct_slots_open(CtCounter *counter, const CtTable *table)
 	return true;
 }
 
+/*
+ * May the companion tables of an attached table be accessed directly?
+ */
+bool
+ct_slots_are_direct(const CtTable *table)
+{
+	CtCounter	counter;
+
+	if (!ct_direct_access || !ct_slots_open(&counter, table))
+		return false;
+	ct_slots_close(&counter);
+	return true;
+}
+
 void
 ct_slots_close(CtCounter *counter)
 {

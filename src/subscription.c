@@ -52,16 +52,6 @@ check_grace(int64 grace)
 				 errmsg("grace must not be negative")));
 }
 
-static void
-check_on_exceed(const char *policy)
-{
-	if (strcmp(policy, "cap") == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("policy \"cap\" is not supported by this version"),
-				 errhint("Use \"upgrade\" or \"block\".")));
-}
-
 static char *
 subscribe_details(const char *plan, int64 contact_limit)
 {
@@ -220,7 +210,6 @@ check_subscribe_arguments(FunctionCallInfo fcinfo)
 	ct_check_not_null(fcinfo, SUB_ON_EXCEED, "on_exceed");
 	ct_check_not_null(fcinfo, SUB_GRACE, "grace");
 	check_grace(PG_GETARG_INT64(SUB_GRACE));
-	check_on_exceed(enum_label(PG_GETARG_OID(SUB_ON_EXCEED)));
 }
 
 PG_FUNCTION_INFO_V1(contacts_tier_subscribe);
@@ -389,8 +378,6 @@ contacts_tier_set_policy(PG_FUNCTION_ARGS)
 
 	ct_check_not_null(fcinfo, POL_CONTACTS, "contacts");
 	ct_check_not_null(fcinfo, POL_ACCOUNT, "account");
-	if (!PG_ARGISNULL(POL_ON_EXCEED))
-		check_on_exceed(enum_label(PG_GETARG_OID(POL_ON_EXCEED)));
 	if (!PG_ARGISNULL(POL_GRACE))
 		check_grace(PG_GETARG_INT64(POL_GRACE));
 	if (!PG_ARGISNULL(POL_THRESHOLDS))

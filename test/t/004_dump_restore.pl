@@ -140,7 +140,8 @@ is( $node->safe_psql(
 	'1: 1, 11: 4, 12: 0, a: 4, b\c: 3, default: 4',
 	'and the counters moved');
 my ($status, $stdout, $stderr) = $node->psql(
-	'plain', q{INSERT INTO "My ""own"" schema"."Kunden, 'alle'" ("Konto ""Nr.""", "Status'")
+	'plain', q{SET contacts_tier.now = '2024-01-20';
+	INSERT INTO "My ""own"" schema"."Kunden, 'alle'" ("Konto ""Nr.""", "Status'")
 	SELECT 'a', 'marketing' FROM generate_series(1, 5)});
 like($stderr, qr/contact tier of account "a" exceeded/, 'the tier is enforced');
 $node->safe_psql('plain', q{SET contacts_tier.now = '2024-02-20'; CALL contacts_tier.rollover()});
