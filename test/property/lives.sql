@@ -183,6 +183,17 @@ BEGIN
         SELECT account, period_start AS at, period_end, closed, plan, contact_limit, opening, peak, closing,
                promoted, demoted, upgrades, monthly_price, tier_charges, total
         FROM contacts_tier.billing_periods('contacts')$sql$);
+    -- who did it tells of all that was counted
+    PERFORM property.compare_reports(which_step, 'activity()', $sql$
+        SELECT account, now() AS at, promoted, demoted
+        FROM (SELECT account, sum(promoted) AS promoted, sum(demoted) AS demoted
+              FROM (SELECT account, promoted, demoted FROM model.period
+                    UNION ALL SELECT account, promoted, demoted FROM model.account) AS p GROUP BY account) AS s
+        WHERE promoted + demoted > 0$sql$, $sql$
+        SELECT account, now() AS at, promoted, demoted
+        FROM (SELECT account, sum(promoted) AS promoted, sum(demoted) AS demoted
+              FROM contacts_tier.activity('contacts') GROUP BY account) AS s
+        WHERE promoted + demoted > 0$sql$);
 END $$;
 
 ------------------------------------------------------------------------------
@@ -215,9 +226,16 @@ END $$;
 CREATE FUNCTION property.do(which_step integer, accounts text[], command text, model_command text) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
-    got text := property.try(command);
+    got text;
     expected text;
 BEGIN
+    IF property.chance(0.04) THEN      -- something fails later, and takes it back
+        got := property.try(format('DO %L', format('BEGIN EXECUTE %L; PERFORM 1 / 0; END', command)));
+        INSERT INTO property.step VALUES (which_step, model.now(), array_to_string(accounts, ' '), command, 'taken back: ' || got);
+        PERFORM property.compare(which_step, accounts);
+        RETURN;
+    END IF;
+    got := property.try(command);
     -- what was refused had them applied first, and taken back
     expected := property.try(format(model_command, quote_literal(CASE got WHEN '00000' THEN property.applied(accounts)
                                                                           ELSE accounts END)));
@@ -285,6 +303,7 @@ DECLARE
     n integer := CASE WHEN property.chance(0.5) THEN 1 ELSE 2 + property.random(9) END;
     several boolean := property.chance(0.2);
     columns text[] := '{id,account}';
+    command text;
     w model.write;
     writes model.write[] := '{}';
 BEGIN
@@ -307,10 +326,15 @@ BEGIN
         END IF;
         writes := writes || w;
     END LOOP;
-    IF n > 2 AND last > 0 AND property.chance(0.1) THEN      -- a contact that is there already, at the end
+    IF n > 2 AND property.chance(0.1) THEN       -- a contact that is there already, at the end
         writes[n].id := writes[1].id;
     END IF;
-    PERFORM property.do_statement(which_step, property.insert_command(columns, writes), writes);
+    command := property.insert_command(columns, writes);
+    IF n > 2 AND writes[n].id = writes[1].id AND command LIKE 'INSERT%' AND property.chance(0.5) THEN
+        command := command || ' ON CONFLICT DO NOTHING';
+        writes := trim_array(writes, 1);
+    END IF;
+    PERFORM property.do_statement(which_step, command, writes);
 END $$;
 
 -- An UPDATE of some contacts; the one write that it is told by has no id yet.
