@@ -584,15 +584,16 @@ BEGIN
     SET jit = off;    -- which plans that are said to be costly would get
 END $$;
 
--- Live through three years.  Ends early after a step that mismatches.
+-- Live through three years, a transaction for each step.  Ends early after a
+-- step that mismatches.
 CREATE PROCEDURE property.live(seed integer, accounts integer, steps integer) LANGUAGE plpgsql AS $$
 DECLARE
     last timestamptz;
     late boolean;
+    differs boolean;
 BEGIN
     PERFORM property.begin(seed, accounts);
     last := model.now() + interval '3 years';
-    COMMIT;
     FOR s IN 1 .. steps LOOP
         PERFORM property.set_clock(property.next_instant((last - model.now()) / (steps - s + 1)));
         late := property.chance(0.5);
@@ -603,13 +604,15 @@ BEGIN
         IF late THEN
             CALL property.roll_over(s);
         END IF;
-        COMMIT;
-        EXIT WHEN EXISTS (SELECT FROM property.mismatch);
         IF s % (steps / 10) = 0 THEN
             PERFORM property.compare_all(s);
-            COMMIT;
-            EXIT WHEN EXISTS (SELECT FROM property.mismatch);
         END IF;
+        differs := EXISTS (SELECT FROM property.mismatch);
+        PERFORM set_config('default_transaction_isolation',
+                           CASE WHEN property.chance(0.15) THEN property.pick('repeatable read', 'serializable')
+                                ELSE 'read committed' END, false);
+        COMMIT;
+        EXIT WHEN differs;
     END LOOP;
 END $$;
 

@@ -264,7 +264,8 @@ BEGIN
     END IF;
     IF wanted IS NOT NULL AND a.marketing <= wanted AND wanted <> a.contact_limit THEN
         INSERT INTO model.tier_change
-        VALUES (a.account, a.period_started_at, a.plan, a.contact_limit, wanted, 'renewal', a.marketing, 0, 0);
+        VALUES (a.account, a.period_started_at, a.plan, a.contact_limit, wanted, 'renewal', a.marketing, 0,
+                0 * model.price(a.plan, wanted));
         a.contact_limit := wanted;
         IF a.requested_limit <= wanted THEN
             a.requested_limit := NULL;
