@@ -151,6 +151,7 @@ typedef struct CtIdentity
 
 extern void ct_act_as_owner(Oid owner, CtIdentity *saved);
 extern void ct_manage_as_owner(Oid owner, CtIdentity *saved);
+extern void ct_set_for_now(const char *name, const char *value);
 extern void ct_restore_identity(const CtIdentity *saved);
 extern char *ct_caller_name(void);
 extern uint64 ct_execute(const char *command, int nargs, Oid *types, Datum *values,

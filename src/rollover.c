@@ -31,6 +31,7 @@
 #include "nodes/parsenodes.h"
 #include "storage/lock.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/portal.h"
@@ -52,6 +53,8 @@ typedef struct Run
 	char	   *id;				/* a uuid, as text */
 	char	   *only_account;	/* as text; NULL for all */
 	int			failures;		/* accounts, or whole schemas, that failed */
+	bool		may_be_lost;	/* could the step at hand be done again after a
+								 * crash? */
 } Run;
 
 /* The attached tables that share one set of companion tables */
@@ -127,6 +130,7 @@ run_step(Run *run, void (*step) (void *), void *arg, const char *what)
 		step(arg);
 		return true;
 	}
+	run->may_be_lost = false;
 	/* its own transaction, which nobody chose a level for, and which waits */
 	XactIsoLevel = XACT_READ_COMMITTED;
 	BeginInternalSubTransaction(NULL);
@@ -158,6 +162,10 @@ run_step(Run *run, void (*step) (void *), void *arg, const char *what)
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
+	/* then nobody needs to wait until it is on disk */
+	if (run->may_be_lost)
+		(void) set_config_option("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_LOCAL, true, 0, false);
 	SPI_commit();
 	return done;
 }
@@ -256,23 +264,33 @@ key_columns(const CtManaged *managed, char **literals)
 
 /*
  * The key of the last contact of a full batch behind the given position; NULL
- * if less than a full batch is left.
+ * if less than a full batch is left.  When they were flagged is not asked here, so
+ * the index that attach() made can tell, which has them in order; a plan that
+ * sorts would read all that are left, for each batch.
  */
 static char *
 end_of_batch(const Step *step, const CtManaged *managed, const char *columns, const char *literals)
 {
 	const Work *work = step->work;
-	Oid			types[] = {managed->table->account_type, TIMESTAMPTZOID};
-	Datum		values[] = {step->due.account, TimestampTzGetDatum(step->due.date)};
+	Oid			types[] = {managed->table->account_type};
+	Datum		values[] = {step->due.account};
+	const char *account = !AttributeNumberIsValid(managed->table->attno[CT_ARG_ACCOUNT]) ? "" :
+		psprintf(" AND %s %s $1", ct_table_column(managed->table, CT_ARG_ACCOUNT), managed->equals);
 	const char *behind = work->position == NULL ? "" :
 		psprintf(" AND ROW(%s) OPERATOR(pg_catalog.>) ROW(%s)", columns, work->position);
+	int			level = NewGUCNestLevel();
+	char	   *end;
 
-	if (ct_execute_now(psprintf("SELECT concat_ws(', ', %s) FROM %s WHERE %s%s ORDER BY %s OFFSET %d LIMIT 1",
-								literals, ct_qualified_name(managed->rel), ct_flagged_contacts(managed),
-								behind, columns, work->run->batch_size - 1),
-					   2, types, values) == 0)
-		return NULL;
-	return ct_result_text(1);
+	ct_set_for_now("enable_bitmapscan", "off");
+	ct_set_for_now("enable_sort", "off");
+	end = ct_execute_now(psprintf("SELECT concat_ws(', ', %s) FROM (SELECT %s FROM %s WHERE %s%s%s"
+								  " ORDER BY %s OFFSET %d LIMIT 1) c",
+								  literals, columns, ct_qualified_name(managed->rel),
+								  ct_table_column(managed->table, CT_ARG_UNTIL), account, behind,
+								  columns, work->run->batch_size - 1),
+						 lengthof(types), types, values) == 0 ? NULL : ct_result_text(1);
+	AtEOXact_GUC(false, level);
+	return end;
 }
 
 /*
@@ -307,6 +325,7 @@ demote_batch(Step *step)
 		if (work->position != NULL)
 			pfree(work->position);
 		work->position = MemoryContextStrdup(work->run->context, end);
+		work->run->may_be_lost = true;
 		return true;
 	}
 	return false;

@@ -37,9 +37,12 @@ ct_act_as_owner(Oid owner, CtIdentity *saved)
 						   SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
 }
 
-/* Set a setting until the identity is given back. */
-static void
-set_for_now(const char *name, const char *value)
+/*
+ * Set a setting until the present GUC nest level ends, for instance when the
+ * identity is given back.
+ */
+void
+ct_set_for_now(const char *name, const char *value)
 {
 	(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
 							 true, 0, false);
@@ -63,10 +66,10 @@ ct_manage_as_owner(Oid owner, CtIdentity *saved)
 	SetUserIdAndSecContext(owner, saved->sec_context | context);
 	saved->search_path = pstrdup(namespace_search_path);
 	saved->guc_level = NewGUCNestLevel();
-	set_for_now("search_path", "pg_catalog, pg_temp");
+	ct_set_for_now("search_path", "pg_catalog, pg_temp");
 	/* values are compared as text here and there: let none be lost */
-	set_for_now("extra_float_digits", "1");
-	set_for_now("DateStyle", "ISO, YMD");
+	ct_set_for_now("extra_float_digits", "1");
+	ct_set_for_now("DateStyle", "ISO, YMD");
 }
 
 /*
@@ -118,7 +121,7 @@ ct_execute_as_application(const CtIdentity *caller, const char *command,
 	int			saved_depth = ct_trusted_depth;
 	volatile uint64 count = 0;
 
-	set_for_now("search_path", caller->search_path);
+	ct_set_for_now("search_path", caller->search_path);
 	PG_TRY();
 	{
 		ct_trusted_depth = ct_trigger_depth() + 1;
