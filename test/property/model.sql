@@ -1,0 +1,690 @@
+--
+-- What contacts_tier promises (its rules S, T and D), once more, as plainly as
+-- possible: rows and loops, and PostgreSQL's own date functions.  Nothing here
+-- knows of the extension, its functions or its tables; the property test lives
+-- the same lives here and there, and compares.
+--
+-- A statement is an array of model.write, in the order in which it writes rows.
+-- What the rules refuse raises the SQLSTATE that they name, and leaves nothing.
+--
+CREATE SCHEMA model;
+SET search_path = model, pg_catalog;
+SET check_function_bodies = off;
+
+CREATE TABLE clock (now timestamptz NOT NULL);
+
+CREATE TABLE plan (
+    plan       text PRIMARY KEY,
+    has_access boolean NOT NULL,
+    currency   text NOT NULL
+);
+CREATE TABLE tier (
+    plan          text NOT NULL,
+    contact_limit bigint NOT NULL,
+    monthly_price numeric,
+    PRIMARY KEY (plan, contact_limit)
+);
+-- default status of the source types; all others default to non-marketing
+CREATE TABLE source_type (
+    source_type text PRIMARY KEY,
+    marketing   boolean NOT NULL,
+    changeable  boolean NOT NULL
+);
+INSERT INTO source_type VALUES
+    ('FORM', true, true), ('EXTERNAL_FORM', true, true), ('CHATFLOW', false, true), ('IMPORT', false, true),
+    ('INTEGRATION', false, true), ('API', false, true), ('CRM_SYNC', false, true), ('USER', false, true);
+
+CREATE TABLE contact (
+    id          integer PRIMARY KEY,
+    account     text NOT NULL,
+    status      text NOT NULL CHECK (status IN ('marketing', 'non_marketing')),
+    flag        boolean CHECK (flag IS NULL OR flag AND status = 'marketing'),
+    source_type text NOT NULL,
+    updated_at  timestamptz NOT NULL
+);
+CREATE INDEX ON contact (account);
+
+CREATE TABLE account (
+    account           text PRIMARY KEY,
+    plan              text NOT NULL,
+    contact_limit     bigint NOT NULL,
+    billing_cycle     text NOT NULL,
+    on_exceed         text NOT NULL,
+    grace             bigint NOT NULL,
+    source_defaults   jsonb NOT NULL DEFAULT '{}',
+    auto_downgrade    boolean NOT NULL DEFAULT false,
+    time_zone         text NOT NULL,
+    -- dates are days of the account's own calendar; the renewal date is so many
+    -- months after the anchor
+    anchor            date NOT NULL,
+    renewal_months    integer NOT NULL,
+    update_day        date NOT NULL,
+    -- the instants at which these begin
+    period_started_at timestamptz NOT NULL,
+    next_update_at    timestamptz NOT NULL,
+    renews_at         timestamptz NOT NULL,
+    -- what is to happen at the renewal date
+    renewal_limit     bigint,
+    renewal_cycle     text,
+    cancelled         boolean NOT NULL DEFAULT false,
+    ended_at          timestamptz,
+    requested_limit   bigint,
+    -- the count, and the running period
+    marketing         bigint NOT NULL DEFAULT 0,
+    period_limit      bigint NOT NULL,
+    opening           bigint NOT NULL DEFAULT 0,
+    peak              bigint NOT NULL DEFAULT 0,
+    promoted          bigint NOT NULL DEFAULT 0,
+    demoted           bigint NOT NULL DEFAULT 0,
+    upgrades          integer NOT NULL DEFAULT 0,
+    charges           numeric NOT NULL DEFAULT 0
+);
+CREATE INDEX ON account (next_update_at);
+
+CREATE TABLE period (
+    account       text NOT NULL,
+    period_start  timestamptz NOT NULL,
+    period_end    timestamptz NOT NULL,
+    plan          text NOT NULL,
+    contact_limit bigint NOT NULL,
+    opening       bigint NOT NULL,
+    peak          bigint NOT NULL,
+    closing       bigint NOT NULL,
+    promoted      bigint NOT NULL,
+    demoted       bigint NOT NULL,
+    upgrades      integer NOT NULL,
+    tier_charges  numeric NOT NULL
+);
+
+CREATE TABLE tier_change (
+    account         text NOT NULL,
+    changed_at      timestamptz NOT NULL,
+    plan            text NOT NULL,
+    from_limit      bigint NOT NULL,
+    to_limit        bigint NOT NULL,
+    reason          text NOT NULL,
+    contacts        bigint NOT NULL,
+    period_fraction numeric NOT NULL,
+    charge          numeric
+);
+
+-- One row of a statement.  NULL means that the statement does not say.
+CREATE TYPE write AS (
+    action      text,     -- insert, update or delete
+    id          integer,
+    account     text,
+    status      text,
+    flag        text,     -- 'true' or 'null'
+    source_type text
+);
+-- What it meant for the count of an account
+CREATE TYPE effect AS (
+    account    text,
+    id         integer,
+    change     integer,   -- 1: became a marketing contact of it, -1: ceased to be
+    by_default boolean    -- became one although nobody asked for it
+);
+
+CREATE FUNCTION now() RETURNS timestamptz LANGUAGE sql STABLE AS 'SELECT now FROM model.clock';
+
+------------------------------------------------------------------------------
+-- D1: dates
+------------------------------------------------------------------------------
+
+-- The first instant at which clocks in a zone show the day, or a later one:
+-- found by trying every quarter of an hour.
+CREATE TABLE midnight (time_zone text, day date, instant timestamptz NOT NULL, PRIMARY KEY (time_zone, day));
+CREATE FUNCTION midnight(which_day date, which_zone text) RETURNS timestamptz LANGUAGE plpgsql AS $$
+DECLARE
+    t timestamptz;
+BEGIN
+    SELECT instant INTO t FROM model.midnight WHERE day = which_day AND time_zone = which_zone;
+    IF FOUND THEN
+        RETURN t;
+    END IF;
+    t := which_day::timestamp AT TIME ZONE 'UTC' - interval '16 hours';
+    WHILE t AT TIME ZONE which_zone < which_day LOOP
+        t := t + interval '15 minutes';
+    END LOOP;
+    INSERT INTO model.midnight VALUES (which_zone, which_day, t);
+    RETURN t;
+END $$;
+
+-- Adding months to a date clamps it to the end of a short month
+CREATE FUNCTION day_after_months(anchor date, months integer) RETURNS date LANGUAGE sql IMMUTABLE AS
+$$ SELECT (anchor + make_interval(months => months))::date $$;
+
+CREATE FUNCTION term(cycle text) RETURNS integer LANGUAGE sql IMMUTABLE AS
+$$ SELECT CASE cycle WHEN 'annual' THEN 12 ELSE 1 END $$;
+
+-- The update day after a day
+CREATE FUNCTION next_update_day(cycle text, day date, renewal_day date) RETURNS date LANGUAGE sql IMMUTABLE AS
+$$ SELECT CASE cycle WHEN 'annual' THEN least((date_trunc('month', day) + interval '1 month')::date, renewal_day)
+                     ELSE renewal_day END $$;
+
+------------------------------------------------------------------------------
+-- Tiers
+------------------------------------------------------------------------------
+
+CREATE FUNCTION smallest_tier(which_plan text, contacts bigint) RETURNS bigint LANGUAGE sql STABLE AS
+$$ SELECT min(contact_limit) FROM model.tier WHERE plan = which_plan AND contact_limit >= contacts $$;
+
+CREATE FUNCTION price(which_plan text, which_limit bigint) RETURNS numeric LANGUAGE sql STABLE AS
+$$ SELECT monthly_price FROM model.tier WHERE plan = which_plan AND contact_limit = which_limit $$;
+
+-- The tier changes, and the share of the running period that is left is charged
+CREATE FUNCTION move_to_tier(a account, to_limit bigint, contacts bigint, reason text, fraction numeric, at timestamptz)
+RETURNS account
+LANGUAGE plpgsql AS $$
+DECLARE
+    charge numeric := round(fraction * (model.price(a.plan, to_limit) - model.price(a.plan, a.contact_limit)), 2);
+BEGIN
+    INSERT INTO model.tier_change
+    VALUES (a.account, at, a.plan, a.contact_limit, to_limit, reason, contacts, fraction, charge);
+    IF to_limit > a.contact_limit THEN
+        a.upgrades := a.upgrades + 1;
+    END IF;
+    a.charges := a.charges + coalesce(charge, 0);
+    a.contact_limit := to_limit;
+    IF a.requested_limit <= to_limit THEN
+        a.requested_limit := NULL;
+    END IF;
+    RETURN a;
+END $$;
+
+CREATE FUNCTION fraction_left(a account) RETURNS numeric LANGUAGE sql STABLE AS
+$$ SELECT round((extract(epoch FROM a.next_update_at) - extract(epoch FROM model.now()))
+                / (extract(epoch FROM a.next_update_at) - extract(epoch FROM a.period_started_at)), 6) $$;
+
+CREATE FUNCTION has_access(a account) RETURNS boolean LANGUAGE sql STABLE AS
+$$ SELECT a.ended_at IS NULL AND coalesce((SELECT p.has_access FROM model.plan p WHERE p.plan = a.plan), false) $$;
+
+-- Write an account back
+CREATE FUNCTION save(a account) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    DELETE FROM model.account WHERE account = a.account;
+    INSERT INTO model.account SELECT a.*;
+END $$;
+
+------------------------------------------------------------------------------
+-- D2, D3, T4, T5: an update date
+------------------------------------------------------------------------------
+
+CREATE FUNCTION demote(which_account text, flagged_before timestamptz) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    c record;
+    n bigint := 0;
+BEGIN
+    FOR c IN SELECT * FROM model.contact WHERE account = which_account AND status = 'marketing' LOOP
+        IF flagged_before IS NULL OR c.flag AND c.updated_at < flagged_before THEN
+            UPDATE model.contact SET status = 'non_marketing', flag = NULL, source_type = 'ROLLOVER', updated_at = model.now()
+            WHERE id = c.id;
+            n := n + 1;
+        END IF;
+    END LOOP;
+    RETURN n;
+END $$;
+
+CREATE FUNCTION count_change(a account, more bigint, less bigint) RETURNS account LANGUAGE plpgsql AS $$
+BEGIN
+    a.marketing := a.marketing + more - less;
+    a.promoted := a.promoted + more;
+    a.demoted := a.demoted + less;
+    a.peak := greatest(a.peak, a.marketing);
+    RETURN a;
+END $$;
+
+CREATE FUNCTION open_period(a account) RETURNS account LANGUAGE plpgsql AS $$
+BEGIN
+    a.opening := a.marketing;
+    a.peak := a.marketing;
+    a.promoted := 0;
+    a.demoted := 0;
+    a.upgrades := 0;
+    a.charges := 0;
+    a.period_limit := a.contact_limit;
+    RETURN a;
+END $$;
+
+CREATE FUNCTION close_period(a account) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO model.period VALUES (a.account, a.period_started_at, a.next_update_at, a.plan, a.period_limit, a.opening,
+                                     a.peak, a.marketing, a.promoted, a.demoted, a.upgrades, a.charges);
+END $$;
+
+-- The tier of the next term
+CREATE FUNCTION renew_tier(a account) RETURNS account LANGUAGE plpgsql AS $$
+DECLARE
+    wanted bigint := a.renewal_limit;
+    smallest bigint := model.smallest_tier(a.plan, a.marketing);
+BEGIN
+    a.renewal_limit := NULL;
+    IF wanted IS NULL AND a.auto_downgrade AND smallest < a.contact_limit THEN
+        wanted := smallest;
+    END IF;
+    IF wanted IS NOT NULL AND a.marketing <= wanted AND wanted <> a.contact_limit THEN
+        INSERT INTO model.tier_change
+        VALUES (a.account, a.period_started_at, a.plan, a.contact_limit, wanted, 'renewal', a.marketing, 0,
+                0 * model.price(a.plan, wanted));
+        a.contact_limit := wanted;
+        IF a.requested_limit <= wanted THEN
+            a.requested_limit := NULL;
+        END IF;
+    END IF;
+    RETURN a;
+END $$;
+
+-- Above the limit on an update date: the grace is over
+CREATE FUNCTION settle_grace(a account) RETURNS account LANGUAGE plpgsql AS $$
+DECLARE
+    fits bigint := model.smallest_tier(a.plan, a.marketing);
+BEGIN
+    IF a.on_exceed = 'upgrade' AND a.marketing > a.contact_limit AND fits IS NOT NULL THEN
+        a := model.move_to_tier(a, fits, a.marketing, 'grace', 1, a.period_started_at);
+    END IF;
+    RETURN a;
+END $$;
+
+CREATE FUNCTION apply_update_date(a account) RETURNS account LANGUAGE plpgsql AS $$
+DECLARE
+    due timestamptz := a.next_update_at;
+    is_renewal boolean := a.renews_at = due;
+BEGIN
+    a := model.count_change(a, 0, model.demote(a.account, due));
+    IF is_renewal AND a.cancelled THEN
+        a := model.count_change(a, 0, model.demote(a.account, NULL));
+        PERFORM model.close_period(a);
+        a.ended_at := due;
+        a.period_started_at := due;
+        RETURN model.open_period(a);
+    END IF;
+
+    PERFORM model.close_period(a);
+    a := model.open_period(a);
+    a.period_started_at := due;
+    IF is_renewal THEN
+        a := model.renew_tier(a);
+        a.billing_cycle := coalesce(a.renewal_cycle, a.billing_cycle);
+        a.renewal_cycle := NULL;
+        a.renewal_months := a.renewal_months + model.term(a.billing_cycle);
+        a.renews_at := model.midnight(model.day_after_months(a.anchor, a.renewal_months), a.time_zone);
+        a.period_limit := a.contact_limit;
+    END IF;
+    a := model.settle_grace(a);
+    a.update_day := model.next_update_day(a.billing_cycle, a.update_day, model.day_after_months(a.anchor, a.renewal_months));
+    a.next_update_at := model.midnight(a.update_day, a.time_zone);
+    RETURN a;
+END $$;
+
+-- All dates that have passed, one by one
+CREATE FUNCTION catch_up(a account) RETURNS account LANGUAGE plpgsql AS $$
+BEGIN
+    WHILE a.ended_at IS NULL AND a.next_update_at <= model.now() LOOP
+        a := model.apply_update_date(a);
+    END LOOP;
+    RETURN a;
+END $$;
+
+CREATE FUNCTION rollover(which_account text DEFAULT NULL) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    a model.account;
+BEGIN
+    FOR a IN SELECT * FROM model.account
+             WHERE next_update_at <= model.now() AND ended_at IS NULL AND account = coalesce(which_account, account) LOOP
+        PERFORM model.save(model.catch_up(a));
+    END LOOP;
+END $$;
+
+------------------------------------------------------------------------------
+-- S1 to S5: rows
+------------------------------------------------------------------------------
+
+CREATE FUNCTION default_is_marketing(which_account text, which_source text) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    a model.account;
+    s model.source_type;
+BEGIN
+    SELECT * INTO a FROM model.account WHERE account = which_account;
+    IF NOT FOUND OR NOT model.has_access(a) THEN
+        RETURN false;
+    END IF;
+    SELECT * INTO s FROM model.source_type WHERE source_type = which_source;
+    IF FOUND AND s.changeable AND a.source_defaults ? which_source THEN
+        RETURN a.source_defaults->>which_source = 'marketing';
+    END IF;
+    RETURN coalesce(s.marketing, false);
+END $$;
+
+CREATE FUNCTION write_new(w write) RETURNS SETOF effect LANGUAGE plpgsql AS $$
+DECLARE
+    new_source text := coalesce(w.source_type, 'USER');
+    new_status text := w.status;
+    by_default boolean := w.status IS NULL;
+BEGIN
+    IF new_status IS NULL THEN
+        new_status := CASE WHEN model.default_is_marketing(w.account, new_source) THEN 'marketing' ELSE 'non_marketing' END;
+    END IF;
+    INSERT INTO model.contact
+    VALUES (w.id, w.account, new_status, CASE WHEN new_status = 'marketing' AND w.flag = 'true' THEN true END,
+            new_source, model.now());
+    IF new_status = 'marketing' THEN
+        RETURN NEXT ROW(w.account, w.id, 1, by_default)::model.effect;
+    END IF;
+END $$;
+
+CREATE FUNCTION write_change(w write) RETURNS SETOF effect LANGUAGE plpgsql AS $$
+DECLARE
+    old model.contact;
+    new model.contact;
+BEGIN
+    SELECT * INTO old FROM model.contact WHERE id = w.id;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    new := old;
+    new.account := coalesce(w.account, old.account);
+    IF w.status = 'marketing' THEN
+        new.status := 'marketing';
+        new.flag := NULL;
+    ELSIF w.status = 'non_marketing' AND old.status = 'marketing' THEN
+        new.flag := true;
+    END IF;
+    IF w.flag IS NOT NULL AND new.status = 'marketing' THEN
+        new.flag := CASE w.flag WHEN 'true' THEN true END;
+    END IF;
+    IF w.status = 'non_marketing' AND old.status = 'marketing' THEN
+        new.flag := true;
+    END IF;
+    IF new.status <> old.status OR new.flag IS DISTINCT FROM old.flag THEN
+        new.source_type := coalesce(w.source_type, 'USER');
+        new.updated_at := model.now();
+    END IF;
+    UPDATE model.contact
+    SET account = new.account, status = new.status, flag = new.flag, source_type = new.source_type, updated_at = new.updated_at
+    WHERE id = w.id;
+
+    IF old.account = new.account AND old.status = new.status THEN
+        RETURN;
+    END IF;
+    IF old.status = 'marketing' THEN
+        RETURN NEXT ROW(old.account, w.id, -1, false)::model.effect;
+    END IF;
+    IF new.status = 'marketing' THEN
+        RETURN NEXT ROW(new.account, w.id, 1, false)::model.effect;
+    END IF;
+END $$;
+
+CREATE FUNCTION write_away(w write) RETURNS SETOF effect LANGUAGE plpgsql AS $$
+DECLARE
+    old model.contact;
+BEGIN
+    DELETE FROM model.contact WHERE id = w.id RETURNING * INTO old;
+    IF old.status = 'marketing' THEN
+        RETURN NEXT ROW(old.account, w.id, -1, false)::model.effect;
+    END IF;
+END $$;
+
+CREATE FUNCTION write_row(w write) RETURNS SETOF effect LANGUAGE plpgsql AS $$
+BEGIN
+    CASE w.action
+        WHEN 'insert' THEN RETURN QUERY SELECT * FROM model.write_new(w);
+        WHEN 'update' THEN RETURN QUERY SELECT * FROM model.write_change(w);
+        WHEN 'delete' THEN RETURN QUERY SELECT * FROM model.write_away(w);
+    END CASE;
+END $$;
+
+------------------------------------------------------------------------------
+-- T1 to T4, T6, and the last part of S4: may so many become marketing contacts?
+------------------------------------------------------------------------------
+
+-- The last so many of the contacts that became marketing contacts do not after
+-- all; all of them may be chosen, or those that only a default asked for.
+CREATE FUNCTION store_non_marketing(effects effect[], number bigint, only_defaults boolean) RETURNS effect[]
+LANGUAGE plpgsql AS $$
+DECLARE
+    left_over model.effect[] := '{}';
+BEGIN
+    FOR i IN REVERSE cardinality(effects) .. 1 LOOP
+        IF number > 0 AND effects[i].change = 1 AND (effects[i].by_default OR NOT only_defaults) THEN
+            UPDATE model.contact SET status = 'non_marketing', flag = NULL WHERE id = effects[i].id;
+            number := number - 1;
+        ELSE
+            left_over := effects[i] || left_over;
+        END IF;
+    END LOOP;
+    RETURN left_over;
+END $$;
+
+CREATE FUNCTION net(effects effect[]) RETURNS bigint LANGUAGE sql IMMUTABLE AS
+$$ SELECT coalesce(sum(change), 0) FROM unnest(effects) $$;
+
+-- Make them fit into the tier, by a larger one or by leaving some out.
+CREATE FUNCTION fit(INOUT a account, INOUT effects effect[]) LANGUAGE plpgsql AS $$
+DECLARE
+    wanted bigint := a.marketing + model.net(effects);
+    larger bigint := model.smallest_tier(a.plan, wanted);
+BEGIN
+    IF wanted <= a.contact_limit + a.grace THEN
+        RETURN;
+    END IF;
+    IF a.on_exceed = 'upgrade' AND larger IS NOT NULL THEN
+        a := model.move_to_tier(a, larger, wanted, 'exceeded', model.fraction_left(a), model.now());
+        RETURN;
+    END IF;
+    IF a.on_exceed = 'cap' AND larger > coalesce(a.requested_limit, 0) THEN
+        a.requested_limit := larger;
+    END IF;
+    effects := model.store_non_marketing(effects, wanted - a.contact_limit - a.grace, a.on_exceed <> 'cap');
+    IF model.net(effects) > 0 AND a.marketing + model.net(effects) > a.contact_limit + a.grace THEN
+        RAISE EXCEPTION 'tier of % exceeded', a.account USING ERRCODE = 'MC001';
+    END IF;
+END $$;
+
+-- What a statement did to one account.  "applied": the account's overdue dates
+-- were applied; they may be before any promotion, and must be before it is
+-- refused, capped or answered by a larger tier.
+CREATE FUNCTION judge(which_account text, effects effect[], applied boolean) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    a model.account;
+    fitted record;
+    more bigint;
+BEGIN
+    SELECT * INTO a FROM model.account WHERE account = which_account;
+    IF model.net(effects) > 0 THEN
+        IF a.account IS NOT NULL AND (applied OR a.marketing + model.net(effects) > a.contact_limit + a.grace) THEN
+            a := model.catch_up(a);
+        END IF;
+        IF a.account IS NULL OR NOT model.has_access(a) THEN
+            effects := model.store_non_marketing(effects, cardinality(effects), true);
+            IF model.net(effects) > 0 THEN
+                RAISE EXCEPTION '% has no marketing contacts', which_account USING ERRCODE = 'MC002';
+            END IF;
+        ELSE
+            fitted := model.fit(a, effects);
+            a := fitted.a;
+            effects := fitted.effects;
+        END IF;
+    END IF;
+    IF a.account IS NOT NULL THEN
+        SELECT count(*) FILTER (WHERE change = 1) INTO more FROM unnest(effects);
+        PERFORM model.save(model.count_change(a, more, more - model.net(effects)));
+    END IF;
+END $$;
+
+CREATE FUNCTION statement(writes write[], applied text[]) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    w model.write;
+    e model.effect;
+    effects model.effect[] := '{}';
+    own model.effect[];
+    which text;
+BEGIN
+    FOREACH w IN ARRAY writes LOOP
+        FOR e IN SELECT * FROM model.write_row(w) LOOP
+            effects := effects || e;
+        END LOOP;
+    END LOOP;
+    FOR which IN SELECT DISTINCT account COLLATE "C" FROM unnest(effects) ORDER BY 1 LOOP
+        own := '{}';
+        FOREACH e IN ARRAY effects LOOP
+            IF e.account = which THEN
+                own := own || e;
+            END IF;
+        END LOOP;
+        PERFORM model.judge(which, own, which = ANY (applied));
+    END LOOP;
+END $$;
+
+------------------------------------------------------------------------------
+-- Subscriptions
+------------------------------------------------------------------------------
+
+CREATE FUNCTION refuse(why text, code text DEFAULT '22023') RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION '%', why USING ERRCODE = code;
+END $$;
+
+CREATE FUNCTION subscribe(which_account text, which_plan text, which_limit bigint, cycle text, start timestamptz,
+                          zone text, policy text, which_grace bigint) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    a model.account;
+    renewal_day date;
+BEGIN
+    SELECT * INTO a FROM model.account WHERE account = which_account;
+    IF FOUND THEN
+        a := model.catch_up(a);
+        IF a.ended_at IS NULL THEN
+            PERFORM model.refuse('subscribed already', '42710');
+        END IF;
+    END IF;
+    a.account := which_account;
+    a.marketing := coalesce(a.marketing, 0);
+    a.plan := which_plan;
+    a.contact_limit := which_limit;
+    IF which_limit IS NULL THEN
+        SELECT CASE WHEN has_access THEN model.smallest_tier(which_plan, a.marketing) ELSE 0 END INTO a.contact_limit
+        FROM model.plan WHERE plan = which_plan;
+    ELSIF model.smallest_tier(which_plan, which_limit) IS DISTINCT FROM which_limit THEN
+        PERFORM model.refuse('no such tier');
+    END IF;
+    a.billing_cycle := cycle;
+    a.on_exceed := policy;
+    a.grace := which_grace;
+    a.source_defaults := coalesce(a.source_defaults, '{}');
+    a.auto_downgrade := coalesce(a.auto_downgrade, false);
+    a.time_zone := zone;
+    a.anchor := (coalesce(start, model.now()) AT TIME ZONE zone)::date;
+    a.period_started_at := coalesce(start, model.now());
+    -- its dates from the start up to the first one that is still to come
+    a.update_day := a.anchor;
+    a.renewal_months := model.term(cycle);
+    LOOP
+        renewal_day := model.day_after_months(a.anchor, a.renewal_months);
+        a.update_day := model.next_update_day(cycle, a.update_day, renewal_day);
+        EXIT WHEN model.midnight(a.update_day, zone) > model.now();
+        a.period_started_at := greatest(a.period_started_at, model.midnight(a.update_day, zone));
+        IF a.update_day = renewal_day THEN
+            a.renewal_months := a.renewal_months + model.term(cycle);
+        END IF;
+    END LOOP;
+    a.next_update_at := model.midnight(a.update_day, zone);
+    a.renews_at := model.midnight(renewal_day, zone);
+    a.renewal_limit := NULL;
+    a.renewal_cycle := NULL;
+    a.requested_limit := NULL;
+    a.cancelled := false;
+    a.ended_at := NULL;
+    PERFORM model.save(model.open_period(a));
+END $$;
+
+-- An account that runs, with its overdue dates applied or, if they need not
+-- be, as it is
+CREATE FUNCTION running(which_account text, applied boolean DEFAULT true) RETURNS account LANGUAGE plpgsql AS $$
+DECLARE
+    a model.account;
+BEGIN
+    SELECT * INTO a FROM model.account WHERE account = which_account;
+    IF NOT FOUND THEN
+        PERFORM model.refuse('no subscription');
+    END IF;
+    IF applied THEN
+        a := model.catch_up(a);
+    END IF;
+    IF a.ended_at IS NOT NULL THEN
+        PERFORM model.refuse('subscription has ended');
+    END IF;
+    RETURN a;
+END $$;
+
+CREATE FUNCTION change_tier(which_account text, wanted bigint, at_renewal boolean) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    a model.account := model.running(which_account);
+BEGIN
+    IF model.smallest_tier(a.plan, wanted) IS DISTINCT FROM wanted THEN
+        PERFORM model.refuse('no such tier');
+    END IF;
+    IF wanted = a.contact_limit THEN
+        a.renewal_limit := NULL;
+    ELSIF wanted < a.contact_limit THEN
+        IF NOT at_renewal THEN
+            PERFORM model.refuse('smaller only at renewal');
+        END IF;
+        a.renewal_limit := wanted;
+    ELSIF at_renewal THEN
+        a.renewal_limit := wanted;
+    ELSE
+        a := model.move_to_tier(a, wanted, a.marketing, 'requested', model.fraction_left(a), model.now());
+        a.renewal_limit := NULL;
+    END IF;
+    PERFORM model.save(a);
+END $$;
+
+CREATE FUNCTION approve_upgrade(which_account text) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    a model.account := model.running(which_account);
+BEGIN
+    IF a.requested_limit IS NULL THEN
+        PERFORM model.refuse('nothing is requested', '55000');
+    END IF;
+    a := model.move_to_tier(a, a.requested_limit, a.marketing, 'approved', model.fraction_left(a), model.now());
+    PERFORM model.save(a);
+END $$;
+
+CREATE FUNCTION cancel(which_account text, withdraw boolean) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    a model.account := model.running(which_account);
+BEGIN
+    a.cancelled := NOT withdraw;
+    PERFORM model.save(a);
+END $$;
+
+CREATE FUNCTION set_policy(which_account text, policy text, which_grace bigint, defaults jsonb, zone text,
+                           downgrade boolean, cycle text, applied boolean) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    a model.account := model.running(which_account, applied);
+BEGIN
+    a.on_exceed := coalesce(policy, a.on_exceed);
+    a.grace := coalesce(which_grace, a.grace);
+    a.source_defaults := coalesce(defaults, a.source_defaults);
+    a.auto_downgrade := coalesce(downgrade, a.auto_downgrade);
+    IF cycle IS NOT NULL THEN
+        a.renewal_cycle := nullif(cycle, a.billing_cycle);
+    END IF;
+    IF zone IS NOT NULL THEN
+        -- the same days; one that lies before the running period there is over
+        a.time_zone := zone;
+        WHILE model.midnight(a.update_day, zone) <= a.period_started_at LOOP
+            IF a.update_day = model.day_after_months(a.anchor, a.renewal_months) THEN
+                a.renewal_months := a.renewal_months + model.term(a.billing_cycle);
+            END IF;
+            a.update_day := model.next_update_day(a.billing_cycle, a.update_day,
+                                                  model.day_after_months(a.anchor, a.renewal_months));
+        END LOOP;
+        a.next_update_at := model.midnight(a.update_day, zone);
+        a.renews_at := model.midnight(model.day_after_months(a.anchor, a.renewal_months), zone);
+    END IF;
+    PERFORM model.save(a);
+END $$;
+
+RESET check_function_bodies;
+RESET search_path;

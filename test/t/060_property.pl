@@ -1,0 +1,70 @@
+# Random lives of accounts through three years of the clock, compared step by
+# step with a reference model in plain SQL; see test/property.
+#
+#   SEED=7      only these lives; otherwise always the same ones and random ones
+#   SEEDS=50    random lives so many times
+#   ACCOUNTS, STEPS   how many accounts live, and in how many steps
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use ContactsTier::Test;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $accounts = $ENV{ACCOUNTS} || 150;
+my $steps = $ENV{STEPS} || 3000;
+my @seeds = $ENV{SEED} ? ($ENV{SEED}) : $ENV{SEEDS} ? () : (1);
+push @seeds, map { 2 + int rand 1000000 } 1 .. ($ENV{SEED} ? 0 : $ENV{SEEDS} || 1);
+
+# What must have come about for a seed to have tested anything
+my %coverage = (
+	'refused promotions' => q{SELECT count(*) FROM property.step WHERE outcome = 'MC001'},
+	'promotions without access' => q{SELECT count(*) FROM property.step WHERE outcome = 'MC002'},
+	'closed periods' => q{SELECT count(*) FROM model.period},
+	'upgrades' => q{SELECT count(*) FROM model.tier_change WHERE reason = 'exceeded'},
+	'settled graces' => q{SELECT count(*) FROM model.tier_change WHERE reason = 'grace'},
+	'renewals with another tier' => q{SELECT count(*) FROM model.tier_change WHERE reason = 'renewal'},
+	'approved upgrades' => q{SELECT count(*) FROM model.tier_change WHERE reason = 'approved'},
+	'capped promotions' => q{SELECT count(*) FROM contacts_tier_ledger WHERE event = 'capped'},
+	'ended subscriptions' => q{SELECT count(*) FROM model.account WHERE ended_at IS NOT NULL},
+	'demoted contacts' => q{SELECT sum(demoted) FROM model.period},
+	'three years' => q{SELECT (max(now) - min(now) > '1085 days')::integer FROM property.step});
+
+my $node = new_node('property', 'max_wal_size = 1GB', 'autovacuum_naptime = 10s');
+$node->safe_psql('postgres', 'CREATE DATABASE life');
+$node->safe_psql('life', 'CREATE EXTENSION contacts_tier');
+$node->safe_psql('life', slurp_file("$FindBin::RealBin/../property/$_.sql")) foreach qw(model lives);
+
+foreach my $seed (@seeds)
+{
+	diag("SEED=$seed ACCOUNTS=$accounts STEPS=$steps");
+	$node->safe_psql('postgres', "CREATE DATABASE life_$seed TEMPLATE life");
+	my ($status, $stdout, $stderr) = $node->psql(
+		"life_$seed", qq{
+		SET client_min_messages = error;
+		SET timezone = 'UTC';
+		CALL property.live($seed, $accounts, $steps)});
+
+	is($stderr, '', "seed $seed: $accounts accounts live through $steps steps");
+	my $mismatches = $node->safe_psql(
+		"life_$seed", q{
+		SET timezone = 'UTC';
+		SELECT format('step %s, account %s: %s', step, account, difference) FROM property.mismatch LIMIT 20});
+	is($mismatches, '', "seed $seed: nothing differs from the model")
+	  or diag("SEED=$seed ACCOUNTS=$accounts STEPS=$steps; the last steps were\n"
+		  . $node->safe_psql("life_$seed", q{SET timezone = 'UTC'; TABLE property.last_steps}));
+	foreach my $what (sort keys %coverage)
+	{
+		my $count = $node->safe_psql("life_$seed", $coverage{$what});
+
+		note("$what: $count");
+		cmp_ok($count, '>', 0, "seed $seed: there were $what") unless $mismatches || $stderr || $ENV{STEPS};
+	}
+	$node->safe_psql('postgres', "DROP DATABASE life_$seed");
+}
+
+$node->stop;
+done_testing();
