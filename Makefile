@@ -6,7 +6,7 @@ EXTVERSION = $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" $(EXTENSION).co
 
 # These goals must work where neither a compiler nor PostgreSQL's build files
 # are installed yet, so they never reach the PGXS part below.
-BOOTSTRAP_GOALS = check demo bench bench-concurrency torture property matrix
+BOOTSTRAP_GOALS = check demo bench torture property matrix
 ifneq ($(filter $(BOOTSTRAP_GOALS),$(MAKECMDGOALS)),)
 
 .PHONY: $(BOOTSTRAP_GOALS)
@@ -16,8 +16,6 @@ demo:
 	@demo/run
 bench:
 	@test/bench/run
-bench-concurrency:
-	@test/bench/concurrency
 torture:
 	@DURATION=$(DURATION) test/torture/run
 property:

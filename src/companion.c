@@ -95,7 +95,8 @@ static const struct
 		1, {ACCOUNT_TYPE}
 	},
 	[CT_QUERY_LOCK_ACCOUNT] = {
-		"SELECT a.plan, a.contact_limit, a.on_exceed, a.grace, coalesce(p.marketing_contacts, false),"
+		"SELECT a.plan, a.contact_limit, a.on_exceed, a.grace,"
+		" coalesce(p.marketing_contacts AND a.ended_at IS NULL, false),"
 		" a.thresholds, a.announced,"
 		" (SELECT t.contact_limit FROM contacts_tier.tier t"
 		"  WHERE t.plan" EQ "a.plan AND t.contact_limit" GE "$2"
@@ -199,7 +200,7 @@ static const struct
 		" FROM %1$s.contacts_tier_account a"
 		" JOIN contacts_tier.plan p ON p.name" EQ "a.plan AND p.marketing_contacts"
 		" LEFT JOIN contacts_tier.source_type s ON s.name" EQ "$2"
-		" WHERE a.account %2$s $1",
+		" WHERE a.account %2$s $1 AND a.ended_at IS NULL",
 		2, {ACCOUNT_TYPE, TEXTOID}
 	},
 };

@@ -395,8 +395,23 @@ pg_noreturn extern void ct_null_account_error(const CtTable *table);
 
 /* tier.c */
 
+/* The subscription of an account that is being managed, locked */
+typedef struct CtSubscribed
+{
+	char	   *plan;
+	int64		contact_limit;
+	int64		requested_limit;	/* by contacts that were capped; 0: none */
+	int64		count;			/* marketing contacts */
+} CtSubscribed;
+
+extern CtSubscribed ct_lock_subscription(const CtManaged *managed, Datum account);
 extern void ct_tier_move(const CtTable *table, Datum account, int64 to, int64 count,
 						 const char *reason, TimestampTz at);
+
+/* policy.c */
+
+extern char *ct_enum_label(Oid value);
+extern void ct_check_grace(int64 grace);
 
 /* period.c */
 
@@ -418,6 +433,31 @@ extern char *ct_flagged_contacts(const CtManaged *managed);
 extern int64 ct_demote_contacts(const CtUpdateDate *due, const CtManaged *managed, const char *condition);
 extern void ct_apply_update_date(const CtUpdateDate *due);
 extern bool ct_catch_up(const CtTable *table, Datum account);
+
+/* report.c */
+
+/* A report over the tables that share one set of companion tables */
+typedef struct CtReport
+{
+	FunctionCallInfo fcinfo;	/* of the function that reports */
+	const CtManaged *table;		/* the one asked for, or the first of them */
+	List	   *relids;			/* all of them, ascending */
+	const char *account;		/* only this, as text; NULL for all */
+} CtReport;
+
+/* The statement of a report; its columns have the types of the function's result */
+typedef char *(*CtReportQuery) (const CtReport *report);
+
+/* A report, and what the caller must be allowed to read besides counters and accounts */
+typedef struct CtReportKind
+{
+	CtReportQuery query;
+	bool		reads_ledger;
+	bool		reads_contacts;
+} CtReportKind;
+
+extern void ct_report(FunctionCallInfo fcinfo, const CtReportKind *kind);
+extern char *ct_report_account(const CtReport *report, const char *keyword, const char *column);
 
 /* attach.c */
 

@@ -290,8 +290,9 @@ drop_excess(const CtClaim *claim, const Subscription *subscription, int64 count,
 	dropped = delta->dropped - before;
 	if (dropped == 0)
 		return;
-	ct_announce(claim->table, delta->account, "capped", dropped, claim->used + delta->marketing,
-				psprintf("{\"dropped\": %lld, \"contact_limit\": %lld}", (long long) dropped,
+	ct_announce(claim->table, delta->account, "capped", dropped, -1,
+				psprintf("{\"dropped\": %lld, \"marketing_contacts\": %lld, \"contact_limit\": %lld}",
+						 (long long) dropped, (long long) (claim->used + delta->marketing),
 						 (long long) subscription->contact_limit));
 	ereport(WARNING,
 			(errcode(ERRCODE_CT_TIER_EXCEEDED),

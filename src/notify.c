@@ -48,7 +48,8 @@ notify_at_commit(const char *payload)
 
 /*
  * Announce in the ledger and by NOTIFY what happened to so many contacts of an
- * account, and how many marketing contacts it has now.  "details" is a JSON
+ * account, and how many marketing contacts it has now, or -1 where the details
+ * tell.  "details" is a JSON
  * object that is not empty; the payload has its members too.  The caller is the
  * table's owner and connected to SPI.
  */
@@ -63,8 +64,10 @@ ct_announce(const CtTable *table, Datum account, const char *event,
 	escape_json(&payload, NameStr(table->schema));
 	appendStringInfoString(&payload, ", \"account\": ");
 	escape_json(&payload, ct_account_text(table, account));
-	appendStringInfo(&payload, ", \"event\": \"%s\", \"marketing_contacts\": %lld, %s",
-					 event, (long long) marketing_contacts, details + 1);
+	appendStringInfo(&payload, ", \"event\": \"%s\", ", event);
+	if (marketing_contacts >= 0)
+		appendStringInfo(&payload, "\"marketing_contacts\": %lld, ", (long long) marketing_contacts);
+	appendStringInfoString(&payload, details + 1);
 	ct_ledger_record(table, account, event, contacts, details);
 
 	/*

@@ -2,7 +2,7 @@
  *
  * report.c
  *	  Functions that only read: usage(), verify(), rollover_progress() and
- *	  has_access().
+ *	  has_access(), and how bill.c reads.
  *
  * Who may SELECT from the companion tables (and, for verify(), from the contacts
  * themselves) may ask.  The statements run as the owner of the tables all the
@@ -25,22 +25,6 @@
 #include "utils/rls.h"
 
 #include "contacts_tier.h"
-
-/* A report over the tables that share one set of companion tables */
-typedef struct Report
-{
-	const CtManaged *table;		/* the one asked for, or the first of them */
-	List	   *relids;			/* all of them, ascending */
-	const char *account;		/* only this, as text; NULL for all */
-	ReturnSetInfo *result;
-} Report;
-
-/* The statement of a report; its first column is the table as regclass */
-typedef char *(*ReportQuery) (const Report *report);
-
-static char *usage_query(const Report *report);
-static char *verify_query(const Report *report);
-static char *progress_query(const Report *report);
 
 /*
  * May the caller read a relation, and all rows of it?  With "missing_ok" says so
@@ -83,7 +67,7 @@ may_report(const char *schema, const char *third, List *relids, bool missing_ok)
 			return false;
 	foreach(cell, relids)
 		if (!may_read(lfirst_oid(cell), missing_ok))
-		return false;
+			return false;
 	return true;
 }
 
@@ -91,8 +75,9 @@ may_report(const char *schema, const char *third, List *relids, bool missing_ok)
  * Run the report over one set of companion tables, as their owner.
  */
 static void
-report_companions(Report *report, Oid relid, ReportQuery query)
+report_companions(CtReport *report, Oid relid, CtReportQuery query)
 {
+	ReturnSetInfo *result = (ReturnSetInfo *) report->fcinfo->resultinfo;
 	CtManaged	managed;
 	uint64		count;
 
@@ -100,7 +85,7 @@ report_companions(Report *report, Oid relid, ReportQuery query)
 	report->table = &managed;
 	count = ct_query(query(report));
 	for (uint64 i = 0; i < count; i++)
-		tuplestore_puttuple(report->result->setResult, SPI_tuptable->vals[i]);
+		tuplestore_puttuple(result->setResult, SPI_tuptable->vals[i]);
 	ct_manage_end(&managed);
 }
 
@@ -117,14 +102,17 @@ compare_names(const ListCell *a, const ListCell *b)
 }
 
 /*
- * Run a report for a table, or for every set of companion tables that the caller
- * may read.  Errors: 42501, 55000 where the table is not attached.
+ * Run a report for the table that is argument 0 of the function, if it has one
+ * and it is not null; else for every set of companion tables that the caller may
+ * read.  Argument 1, where there is one, is the account asked for, null for all.
+ * Errors: 42501, 55000 where the table is not attached.
  */
-static void
-run_report(FunctionCallInfo fcinfo, Oid contacts, const char *account, ReportQuery query)
+void
+ct_report(FunctionCallInfo fcinfo, const CtReportKind *kind)
 {
-	bool		reads_ledger = query == progress_query;
-	bool		reads_contacts = query == verify_query;
+	Oid			contacts = PG_NARGS() < 1 || PG_ARGISNULL(0) ? InvalidOid : PG_GETARG_OID(0);
+	char	   *account = PG_NARGS() < 2 || PG_ARGISNULL(1) ? NULL :
+		text_to_cstring(PG_GETARG_TEXT_PP(1));
 	List	   *relids = OidIsValid(contacts) ? list_make1_oid(contacts) : ct_attached_tables(NULL);
 	List	   *done = NIL;
 	ListCell   *cell;
@@ -133,16 +121,16 @@ run_report(FunctionCallInfo fcinfo, Oid contacts, const char *account, ReportQue
 	list_sort(relids, compare_names);
 	foreach(cell, relids)
 	{
-		Report		report = {.account = account,.result = (ReturnSetInfo *) fcinfo->resultinfo};
+		CtReport	report = {.fcinfo = fcinfo,.account = account};
 		char	   *schema = ct_companion_schema(lfirst_oid(cell));
 
 		if (list_member(done, makeString(schema)))
 			continue;
 		done = lappend(done, makeString(schema));
 		report.relids = ct_attached_tables(schema);
-		if (may_report(schema, reads_ledger ? CT_LEDGER_TABLE : NULL,
-					   reads_contacts ? report.relids : NIL, !OidIsValid(contacts)))
-			report_companions(&report, lfirst_oid(cell), query);
+		if (may_report(schema, kind->reads_ledger ? CT_LEDGER_TABLE : NULL,
+					   kind->reads_contacts ? report.relids : NIL, !OidIsValid(contacts)))
+			report_companions(&report, lfirst_oid(cell), kind->query);
 	}
 }
 
@@ -164,16 +152,18 @@ is_account(const CtManaged *managed, const char *column, const char *account)
 					managed->account_type);
 }
 
-/* The same where one account is asked for. */
-static char *
-only_account(const Report *report, const char *column)
+/*
+ * The same, after a keyword, where one account is asked for; else nothing.
+ */
+char *
+ct_report_account(const CtReport *report, const char *keyword, const char *column)
 {
 	return report->account == NULL ? "" :
-		psprintf(" WHERE %s", is_account(report->table, column, report->account));
+		psprintf(" %s %s", keyword, is_account(report->table, column, report->account));
 }
 
 static char *
-usage_query(const Report *report)
+usage_query(const CtReport *report)
 {
 	return psprintf("SELECT %1$u::regclass, coalesce(a.account, c.account)::text, a.plan, a.contact_limit,"
 					" coalesce(c.used, 0), coalesce(c.pending, 0), coalesce(c.used - c.pending, 0),"
@@ -188,7 +178,7 @@ usage_query(const Report *report)
 					"  FROM %2$s." CT_COUNTER_TABLE "%4$s GROUP BY account) c ON a.account %3$s c.account"
 					" ORDER BY coalesce(a.account, c.account)",
 					report->table->table->relid, report->table->schema, report->table->equals,
-					only_account(report, "account"));
+					ct_report_account(report, "WHERE", "account"));
 }
 
 PG_FUNCTION_INFO_V1(contacts_tier_usage);
@@ -201,14 +191,14 @@ PG_FUNCTION_INFO_V1(contacts_tier_usage);
 Datum
 contacts_tier_usage(PG_FUNCTION_ARGS)
 {
-	run_report(fcinfo, PG_ARGISNULL(0) ? InvalidOid : PG_GETARG_OID(0),
-			   PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1)),
-			   usage_query);
+	static const CtReportKind usage = {.query = usage_query};
+
+	ct_report(fcinfo, &usage);
 	return (Datum) 0;
 }
 
 static char *
-verify_query(const Report *report)
+verify_query(const CtReport *report)
 {
 	return psprintf("SELECT %1$u::regclass, coalesce(c.account, t.account)::text,"
 					" coalesce(c.used, 0), coalesce(t.marketing, 0), coalesce(c.used, 0) - coalesce(t.marketing, 0),"
@@ -231,12 +221,14 @@ PG_FUNCTION_INFO_V1(contacts_tier_verify);
 Datum
 contacts_tier_verify(PG_FUNCTION_ARGS)
 {
-	run_report(fcinfo, PG_ARGISNULL(0) ? InvalidOid : PG_GETARG_OID(0), NULL, verify_query);
+	static const CtReportKind verify = {.query = verify_query,.reads_contacts = true};
+
+	ct_report(fcinfo, &verify);
 	return (Datum) 0;
 }
 
 static char *
-progress_query(const Report *report)
+progress_query(const CtReport *report)
 {
 	return psprintf("SELECT %1$u::regclass, run, t.run IS NOT NULL, least(d.started_at, t.started_at),"
 					" CASE WHEN t.run IS NULL THEN d.finished_at END,"
@@ -263,7 +255,9 @@ PG_FUNCTION_INFO_V1(contacts_tier_rollover_progress);
 Datum
 contacts_tier_rollover_progress(PG_FUNCTION_ARGS)
 {
-	run_report(fcinfo, InvalidOid, NULL, progress_query);
+	static const CtReportKind progress = {.query = progress_query,.reads_ledger = true};
+
+	ct_report(fcinfo, &progress);
 	return (Datum) 0;
 }
 
@@ -291,7 +285,7 @@ contacts_tier_has_access(PG_FUNCTION_ARGS)
 	(void) may_report(schema, NULL, NIL, false);
 	ct_read_begin(&managed, relid);
 	access = ct_query(psprintf("SELECT FROM %s." CT_ACCOUNT_TABLE " a JOIN contacts_tier.plan p ON p.name = a.plan"
-							   " WHERE %s AND p.marketing_contacts", managed.schema,
+							   " WHERE %s AND p.marketing_contacts AND a.ended_at IS NULL", managed.schema,
 							   is_account(&managed, "a.account",
 										  text_to_cstring(PG_GETARG_TEXT_PP(1))))) > 0;
 	ct_manage_end(&managed);

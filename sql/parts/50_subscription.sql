@@ -16,16 +16,38 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'contacts_tier_subscribe';
 COMMENT ON FUNCTION contacts_tier.subscribe(regclass, text, text, bigint, contacts_tier.billing_cycle, timestamptz, text, contacts_tier.exceed_policy, bigint) IS
 'opens the subscription of an account; without a limit, to the smallest tier of the plan that holds its marketing contacts';
 
+CREATE FUNCTION contacts_tier.change_tier(contacts regclass,
+                                          account text,
+                                          contact_limit bigint,
+                                          at_renewal boolean DEFAULT NULL)
+RETURNS void
+LANGUAGE c AS 'MODULE_PATHNAME', 'contacts_tier_change_tier';
+COMMENT ON FUNCTION contacts_tier.change_tier(regclass, text, bigint, boolean) IS
+'moves an account to a larger tier of its plan at once, or asks for a tier from the renewal date on; the present one takes back what was asked for';
+
+CREATE FUNCTION contacts_tier.approve_upgrade(contacts regclass, account text) RETURNS bigint
+LANGUAGE c AS 'MODULE_PATHNAME', 'contacts_tier_approve_upgrade';
+COMMENT ON FUNCTION contacts_tier.approve_upgrade(regclass, text) IS
+'moves an account to the tier that contacts which were capped would have needed; returns its limit';
+
+CREATE FUNCTION contacts_tier.cancel(contacts regclass, account text, withdraw boolean DEFAULT false) RETURNS void
+LANGUAGE c AS 'MODULE_PATHNAME', 'contacts_tier_cancel';
+COMMENT ON FUNCTION contacts_tier.cancel(regclass, text, boolean) IS
+'ends the subscription of an account at its renewal date, when its contacts become non-marketing; or withdraws that';
+
 CREATE FUNCTION contacts_tier.set_policy(contacts regclass,
                                          account text,
                                          on_exceed contacts_tier.exceed_policy DEFAULT NULL,
                                          grace bigint DEFAULT NULL,
                                          thresholds integer[] DEFAULT NULL,
                                          source_defaults jsonb DEFAULT NULL,
-                                         time_zone text DEFAULT NULL)
+                                         time_zone text DEFAULT NULL,
+                                         auto_downgrade boolean DEFAULT NULL,
+                                         billing_cycle contacts_tier.billing_cycle DEFAULT NULL,
+                                         record_activity boolean DEFAULT NULL)
 RETURNS void
 LANGUAGE c AS 'MODULE_PATHNAME', 'contacts_tier_set_policy';
-COMMENT ON FUNCTION contacts_tier.set_policy(regclass, text, contacts_tier.exceed_policy, bigint, integer[], jsonb, text) IS
+COMMENT ON FUNCTION contacts_tier.set_policy(regclass, text, contacts_tier.exceed_policy, bigint, integer[], jsonb, text, boolean, contacts_tier.billing_cycle, boolean) IS
 'changes the policy of an account; what is NULL stays as it is';
 
 CREATE FUNCTION contacts_tier.has_access(contacts regclass, account text) RETURNS boolean

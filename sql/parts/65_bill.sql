@@ -1,0 +1,110 @@
+------------------------------------------------------------------------------
+-- The bill: the ledger told as typed rows, and what comes next.  Who may SELECT
+-- from the companion tables may ask.
+------------------------------------------------------------------------------
+
+CREATE FUNCTION contacts_tier.tier_changes(INOUT contacts regclass DEFAULT NULL,
+                                           INOUT account text DEFAULT NULL,
+                                           OUT changed_at timestamptz,
+                                           OUT plan text,
+                                           OUT from_limit bigint,
+                                           OUT to_limit bigint,
+                                           OUT reason text,
+                                           OUT marketing_contacts bigint,
+                                           OUT period_fraction numeric,
+                                           OUT charge numeric,
+                                           OUT currency text,
+                                           OUT role text)
+RETURNS SETOF record
+LANGUAGE c STABLE ROWS 100 AS 'MODULE_PATHNAME', 'contacts_tier_tier_changes';
+COMMENT ON FUNCTION contacts_tier.tier_changes(regclass, text) IS
+'moves of each account to another tier: why, for how many marketing contacts, and the charge for the part of the period that was left';
+
+CREATE FUNCTION contacts_tier.billing_periods(INOUT contacts regclass DEFAULT NULL,
+                                              INOUT account text DEFAULT NULL,
+                                              OUT period_start timestamptz,
+                                              OUT period_end timestamptz,
+                                              OUT closed boolean,
+                                              OUT plan text,
+                                              OUT contact_limit bigint,
+                                              OUT opening bigint,
+                                              OUT peak bigint,
+                                              OUT closing bigint,
+                                              OUT promoted bigint,
+                                              OUT demoted bigint,
+                                              OUT upgrades integer,
+                                              OUT monthly_price numeric,
+                                              OUT tier_charges numeric,
+                                              OUT total numeric,
+                                              OUT currency text)
+RETURNS SETOF record
+LANGUAGE c STABLE ROWS 100 AS 'MODULE_PATHNAME', 'contacts_tier_billing_periods';
+COMMENT ON FUNCTION contacts_tier.billing_periods(regclass, text) IS
+'billing periods of each account, the running one last: tier and price at the start, counts, charges for tier changes, and their total';
+
+CREATE FUNCTION contacts_tier.notifications(INOUT contacts regclass DEFAULT NULL,
+                                            INOUT account text DEFAULT NULL,
+                                            OUT notified_at timestamptz,
+                                            OUT event text,
+                                            OUT threshold integer,
+                                            OUT marketing_contacts bigint,
+                                            OUT contact_limit bigint,
+                                            OUT details jsonb,
+                                            OUT role text)
+RETURNS SETOF record
+LANGUAGE c STABLE ROWS 100 AS 'MODULE_PATHNAME', 'contacts_tier_notifications';
+COMMENT ON FUNCTION contacts_tier.notifications(regclass, text) IS
+'what each account was told: thresholds, an exceeded limit, contacts that were capped, requests for a larger tier, a smaller tier that was not taken';
+
+CREATE FUNCTION contacts_tier.activity(INOUT contacts regclass DEFAULT NULL,
+                                       INOUT account text DEFAULT NULL,
+                                       OUT recorded_at timestamptz,
+                                       OUT role text,
+                                       OUT source_type text,
+                                       OUT source_name text,
+                                       OUT created bigint,
+                                       OUT deleted bigint,
+                                       OUT promoted bigint,
+                                       OUT flagged bigint,
+                                       OUT unflagged bigint,
+                                       OUT demoted bigint,
+                                       OUT dropped bigint)
+RETURNS SETOF record
+LANGUAGE c STABLE ROWS 1000 AS 'MODULE_PATHNAME', 'contacts_tier_activity';
+COMMENT ON FUNCTION contacts_tier.activity(regclass, text) IS
+'who changed how many contacts of each account, and by which source, where the account records it';
+
+CREATE FUNCTION contacts_tier.forecast(INOUT contacts regclass DEFAULT NULL,
+                                       INOUT account text DEFAULT NULL,
+                                       OUT marketing_contacts bigint,
+                                       OUT pending_non_marketing bigint,
+                                       OUT next_update_at timestamptz,
+                                       OUT at_next_update bigint,
+                                       OUT renews_at timestamptz,
+                                       OUT at_renewal bigint,
+                                       OUT tier_needed bigint,
+                                       OUT tier_needed_at_renewal bigint,
+                                       OUT next_tier bigint,
+                                       OUT next_tier_extra_price numeric,
+                                       OUT period_charges numeric,
+                                       OUT currency text)
+RETURNS SETOF record
+LANGUAGE c STABLE ROWS 100 AS 'MODULE_PATHNAME', 'contacts_tier_forecast';
+COMMENT ON FUNCTION contacts_tier.forecast(regclass, text) IS
+'what the next dates bring each account, as things stand: counts, the tiers that would hold them, and the price of the next tier';
+
+CREATE FUNCTION contacts_tier.preview(contacts regclass,
+                                      account text,
+                                      additional bigint,
+                                      OUT fits boolean,
+                                      OUT marketing_contacts bigint,
+                                      OUT contact_limit bigint,
+                                      OUT would_be bigint,
+                                      OUT next_limit bigint,
+                                      OUT extra_monthly_price numeric,
+                                      OUT currency text,
+                                      OUT outcome text)
+RETURNS SETOF record
+LANGUAGE c STABLE ROWS 1 AS 'MODULE_PATHNAME', 'contacts_tier_preview';
+COMMENT ON FUNCTION contacts_tier.preview(regclass, text, bigint) IS
+'what would happen if so many contacts of an account became marketing contacts now; nothing does';

@@ -1,0 +1,50 @@
+# What the measures share.  A measure is a file measure_NAME.sh with a function
+# one_round, which measures all its sides once, in turns, and perhaps a function
+# prepare.  "round" is the number of the round.
+
+sql() {
+    psql -XqAt -v ON_ERROR_STOP=1 "$@"
+}
+
+# The sides in the order of this round: each comes first once
+rotated() {
+    local first=$((round % $#))
+
+    echo "${@:first + 1}" "${@:1:first}"
+}
+
+# Sizes, the small ones repeated: their times scatter most and cost least
+weighted() {
+    local size
+
+    for size; do
+        echo "$size"
+        ((size >= 100000 || ROUNDS == 1)) || { echo "$size"; echo "$size"; }
+    done
+}
+
+# One value.  A case says what else was chosen; times are in milliseconds.
+record() { # measure, case, size, side, value
+    [[ -n $5 ]] || { echo "no value for $1, $2, $3, $4" >&2; exit 1; }
+    echo "$1,$2,$3,$4,$5" >>"$RUNS"
+    echo "    $1, $2, $3: $4 $5" >&2
+}
+
+# The statement is the first of a fresh session.
+milliseconds() {
+    sql -c '\timing on' -c "$1" | sed -n 's/^Time: \([0-9.]*\) ms.*/\1/p'
+}
+
+# After filling a table, before measuring
+settle() {
+    sql -c "VACUUM (ANALYZE, FREEZE) $1.contacts" -c CHECKPOINT
+    case $1 in
+        ours|quiet|few|many|crowd) sql -c "VACUUM (ANALYZE) $1.contacts_tier_account, $1.contacts_tier_counter, $1.contacts_tier_ledger" ;;
+        statement|row) sql -c "VACUUM (FULL, ANALYZE) $1.counter" ;;
+    esac
+}
+
+# Statements that name a side's table as SIDE.contacts
+time_statement() { # measure, case, size, side, statement
+    record "$1" "$2" "$3" "$4" "$(milliseconds "${5//SIDE/\"$4\"}")"
+}

@@ -1,0 +1,208 @@
+-- The sides that the benchmarks compare, each a schema with a table contacts:
+--
+--   bare          the table as it would be without us: the same columns, no triggers
+--   same          the attached table without its triggers: its defaults and indexes
+--   after_floor   "same" with an AFTER ROW trigger in C that does nothing
+--   before_floor  "same" with a BEFORE ROW trigger in C that does nothing
+--   statement     "bare" with a counter row per account, written by a PL/pgSQL
+--                 statement trigger with transition tables
+--   row           "bare" with a counter row per account, written by a PL/pgSQL
+--                 row trigger
+--   ours          contacts_tier
+--   quiet         contacts_tier, with no activity recorded for the accounts
+--
+-- The variable floor is the path of the library with the empty trigger.
+
+CREATE SCHEMA bench;
+
+CREATE FUNCTION bench.nothing() RETURNS trigger LANGUAGE c AS :'floor', 'do_nothing';
+
+SELECT contacts_tier.create_plan('large', ARRAY[1000000000]);
+
+-- A schema with a bare table
+CREATE FUNCTION bench.create_bare(side text) RETURNS void
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    EXECUTE format($sql$
+        CREATE SCHEMA %1$I;
+        CREATE TABLE %1$I.contacts (
+            id      integer PRIMARY KEY,
+            account integer NOT NULL,
+            email   text NOT NULL,
+            marketing_contact_status contacts_tier.marketing_status,
+            marketing_contact_until_next_update boolean,
+            marketing_contact_status_source_type text,
+            marketing_contact_status_source_name text,
+            marketing_contact_status_updated_at timestamptz
+        )$sql$, side);
+END
+$$;
+
+-- A schema with an attached table and so many accounts, far from their limits
+CREATE FUNCTION bench.create_attached(side text, accounts integer) RETURNS void
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    contacts regclass;
+BEGIN
+    EXECUTE format($sql$
+        CREATE SCHEMA %1$I;
+        CREATE TABLE %1$I.contacts (
+            id      integer PRIMARY KEY,
+            account integer NOT NULL,
+            email   text NOT NULL
+        )$sql$, side);
+    contacts := format('%I.contacts', side);
+    PERFORM contacts_tier.attach(contacts, 'account');
+    PERFORM contacts_tier.subscribe(contacts, account::text, 'large', on_exceed => 'block')
+    FROM generate_series(0, accounts - 1) account;
+END
+$$;
+
+-- A schema with the attached table of "ours" without its triggers
+CREATE FUNCTION bench.create_same(side text) RETURNS void
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    EXECUTE format('CREATE SCHEMA %1$I; CREATE TABLE %1$I.contacts (LIKE ours.contacts INCLUDING ALL)', side);
+END
+$$;
+
+-- Takes all contacts of a side away, and their counts
+CREATE FUNCTION bench.clear(side text) RETURNS void
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    EXECUTE format('TRUNCATE %I.contacts', side);
+    IF to_regclass(format('%I.counter', side)) IS NOT NULL THEN
+        EXECUTE format('UPDATE %I.counter SET used = 0', side);
+    END IF;
+END
+$$;
+
+-- Fills a side with contacts, alike on all sides: those with id % 2 = 0 are
+-- marketing contacts, or none.
+CREATE FUNCTION bench.fill(side text, contacts integer, accounts integer, half_marketing boolean DEFAULT false)
+RETURNS void
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    PERFORM bench.clear(side);
+    EXECUTE format($sql$
+        INSERT INTO %I.contacts
+        SELECT i, i %% $2, 'contact' || i || '@example.com',
+            CASE WHEN $3 AND i %% 2 = 0 THEN 'marketing' ELSE 'non_marketing' END::contacts_tier.marketing_status,
+            NULL, 'IMPORT', 'bench', now()
+        FROM generate_series(1, $1) i
+    $sql$, side) USING contacts, accounts, half_marketing;
+END
+$$;
+
+-- Fills a side for a rollover: a quarter are marketing contacts that become
+-- non-marketing, evenly in the accounts below "due", a quarter stay.
+CREATE FUNCTION bench.fill_pending(side text, contacts integer, accounts integer, due integer) RETURNS void
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    PERFORM bench.clear(side);
+    EXECUTE format($sql$
+        INSERT INTO %I.contacts
+        SELECT i, CASE WHEN i %% 4 = 0 THEN (i / 4) %% $3 ELSE i %% $2 END, 'contact' || i || '@example.com',
+            CASE WHEN i %% 2 = 0 THEN 'marketing' ELSE 'non_marketing' END::contacts_tier.marketing_status,
+            CASE WHEN i %% 4 = 0 THEN true END, 'IMPORT', 'bench', now()
+        FROM generate_series(1, $1) i
+    $sql$, side) USING contacts, accounts, due;
+END
+$$;
+
+SELECT bench.create_bare(side) FROM unnest(ARRAY['bare', 'statement', 'row']) side;
+SELECT bench.create_attached(side, 1000) FROM unnest(ARRAY['ours', 'quiet']) side;
+SELECT bench.create_same(side) FROM unnest(ARRAY['same', 'after_floor', 'before_floor']) side;
+
+UPDATE quiet.contacts_tier_account SET record_activity = false;
+
+CREATE TRIGGER nothing AFTER INSERT OR UPDATE ON after_floor.contacts
+FOR EACH ROW EXECUTE FUNCTION bench.nothing();
+CREATE TRIGGER nothing BEFORE INSERT OR UPDATE ON before_floor.contacts
+FOR EACH ROW EXECUTE FUNCTION bench.nothing();
+
+-- What one writes by hand.  The low fillfactor is the best that can be done for
+-- a row which is updated so often.
+CREATE FUNCTION bench.create_counter(side text) RETURNS void
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    EXECUTE format($sql$
+        CREATE TABLE %1$I.counter (
+            account       integer PRIMARY KEY,
+            used          bigint NOT NULL,
+            contact_limit bigint NOT NULL
+        ) WITH (fillfactor = 30);
+        INSERT INTO %1$I.counter SELECT account, 0, 1000000000 FROM generate_series(0, 999) account
+        $sql$, side);
+END
+$$;
+SELECT bench.create_counter(side) FROM unnest(ARRAY['statement', 'row']) side;
+
+CREATE FUNCTION "row".count_contact() RETURNS trigger
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    change integer := (NEW.marketing_contact_status = 'marketing')::integer;
+BEGIN
+    IF TG_OP = 'UPDATE' THEN
+        change := change - (OLD.marketing_contact_status = 'marketing')::integer;
+    END IF;
+    IF change <> 0 THEN
+        UPDATE "row".counter SET used = used + change
+        WHERE account = NEW.account AND used + change <= contact_limit;
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'contact tier of account % exceeded', NEW.account;
+        END IF;
+    END IF;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER count_contact AFTER INSERT OR UPDATE ON "row".contacts
+FOR EACH ROW EXECUTE FUNCTION "row".count_contact();
+
+CREATE FUNCTION statement.add_changes() RETURNS trigger
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    IF TG_OP = 'UPDATE' THEN
+        UPDATE statement.counter c SET used = used + d.change
+        FROM (
+            SELECT account, sum(change) AS change
+            FROM (
+                SELECT account, (marketing_contact_status = 'marketing')::integer AS change FROM new_contacts
+                UNION ALL
+                SELECT account, -(marketing_contact_status = 'marketing')::integer FROM old_contacts
+            ) r
+            GROUP BY account
+            HAVING sum(change) <> 0
+        ) d
+        WHERE c.account = d.account;
+    ELSE
+        UPDATE statement.counter c SET used = used + d.change
+        FROM (
+            SELECT account, count(*) AS change
+            FROM new_contacts
+            WHERE marketing_contact_status = 'marketing'
+            GROUP BY account
+        ) d
+        WHERE c.account = d.account;
+    END IF;
+    IF EXISTS (SELECT FROM statement.counter WHERE used > contact_limit) THEN
+        RAISE EXCEPTION 'contact tier exceeded';
+    END IF;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER count_inserted AFTER INSERT ON statement.contacts
+REFERENCING NEW TABLE AS new_contacts
+FOR EACH STATEMENT EXECUTE FUNCTION statement.add_changes();
+CREATE TRIGGER count_updated AFTER UPDATE ON statement.contacts
+REFERENCING OLD TABLE AS old_contacts NEW TABLE AS new_contacts
+FOR EACH STATEMENT EXECUTE FUNCTION statement.add_changes();

@@ -1,0 +1,227 @@
+-- Statements of many rows, and the ways in which they do without row triggers:
+-- COPY without the status trigger (copy.c), INSERT and UPDATE with the status
+-- properties in their projection (keep.c), counting in place (bulk.c).  Each
+-- must leave what the triggers would.
+SET TIME ZONE 'UTC';
+SET datestyle = 'ISO, YMD';
+\set SHOW_CONTEXT never
+CREATE SCHEMA bulk;
+SET search_path = bulk;
+\pset null '-'
+SET contacts_tier.now = '2026-01-10 10:00+00';
+SET track_functions = 'all';
+SELECT contacts_tier.create_plan('bulk', '{5, 1000}');
+CREATE TABLE contacts (id integer PRIMARY KEY, account text, email text);
+SELECT contacts_tier.attach('contacts', 'account');
+SELECT contacts_tier.subscribe('contacts', account, 'bulk', 1000) FROM unnest('{a, b, c}'::text[]) account;
+SELECT contacts_tier.set_policy('contacts', 'b', source_defaults => '{"IMPORT": "marketing"}');
+CREATE VIEW contact AS
+SELECT id, account, marketing_contact_status AS status, marketing_contact_until_next_update AS flag,
+       marketing_contact_status_source_type AS type, marketing_contact_status_source_name AS name,
+       marketing_contact_status_updated_at AS updated_at
+FROM contacts ORDER BY id;
+CREATE VIEW calls AS
+SELECT funcname AS function, calls FROM pg_stat_xact_user_functions
+WHERE schemaname = 'contacts_tier' AND funcname IN ('maintain_status', 'count_contact', 'count_in_place')
+ORDER BY 1;
+CREATE VIEW drift AS
+SELECT account, counted, actual FROM contacts_tier.verify('contacts') WHERE drift <> 0 OR pending_counted <> pending_actual;
+
+-- COPY with the status: no row trigger fires, the properties are kept
+SELECT pg_stat_force_next_flush();
+BEGIN;
+SET LOCAL contacts_tier.source_type = 'IMPORT';
+SET LOCAL contacts_tier.source_name = 'list 1';
+COPY contacts (id, account, marketing_contact_status) FROM stdin;
+1	a	marketing
+2	a	non_marketing
+3	b	marketing
+4	b	non_marketing
+\.
+TABLE calls;
+COMMIT;
+TABLE contact;
+TABLE drift;
+
+-- COPY without the status: the default of the source type, which an account may
+-- have chosen otherwise
+SELECT pg_stat_force_next_flush();
+BEGIN;
+SET LOCAL contacts_tier.source_type = 'IMPORT';
+COPY contacts (id, account) FROM stdin;
+11	a
+12	b
+13	\N
+14	c
+\.
+TABLE calls;
+COMMIT;
+SELECT * FROM contact WHERE id > 10;
+TABLE drift;
+
+-- a null status in the file is none
+COPY contacts (id, account, marketing_contact_status) FROM stdin;
+21	a	\N
+22	b	marketing
+23	b	\N
+\.
+SELECT * FROM contact WHERE id > 20;
+TABLE drift;
+
+-- what usually becomes marketing, or brings a source or a flag along, goes the
+-- way of the trigger
+SELECT pg_stat_force_next_flush();
+BEGIN;
+SET LOCAL contacts_tier.source_type = 'FORM';
+COPY contacts (id, account) FROM stdin;
+31	a
+\.
+COPY contacts (id, account, marketing_contact_status, marketing_contact_until_next_update, marketing_contact_status_source_type) FROM stdin;
+32	a	marketing	t	API
+33	a	non_marketing	t	\N
+34	a	\N	\N	API
+\.
+COPY contacts FROM stdin;
+35	a	e	marketing	\N	API	key	2025-12-01 00:00+00
+36	a	e	marketing	\N	\N	\N	2099-12-01 00:00+00
+\.
+TABLE calls;
+COMMIT;
+SELECT * FROM contact WHERE id > 30;
+TABLE drift;
+
+-- a COPY that fails half-way leaves nothing, neither in the table nor in what
+-- this session knows of its triggers
+COPY contacts (id, account, marketing_contact_status) FROM stdin;
+41	a	marketing
+42	a	unknown
+\.
+COPY contacts (id, account, marketing_contact_status) FROM stdin;
+41	a	marketing
+1	a	marketing
+\.
+INSERT INTO contacts (id, account, marketing_contact_until_next_update) VALUES (43, 'a', true);
+SELECT * FROM contact WHERE id > 40;
+TABLE drift;
+
+-- a trigger of the application that writes contacts itself while a COPY runs
+CREATE FUNCTION twin() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.id < 1000 THEN
+        INSERT INTO bulk.contacts (id, account, marketing_contact_until_next_update) VALUES (NEW.id + 1000, NEW.account, true);
+    END IF;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER twin AFTER INSERT ON contacts FOR EACH ROW EXECUTE FUNCTION twin();
+COPY contacts (id, account, marketing_contact_status) FROM stdin;
+51	b	marketing
+52	b	non_marketing
+\.
+SELECT * FROM contact WHERE id % 1000 > 50;
+TABLE drift;
+DROP TRIGGER twin ON contacts;
+-- and one that changes the row
+CREATE FUNCTION shout() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.email := upper(NEW.email);
+    NEW.marketing_contact_status := 'marketing';
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER shout BEFORE INSERT OR UPDATE ON contacts FOR EACH ROW EXECUTE FUNCTION shout();
+COPY contacts (id, account, email, marketing_contact_status) FROM stdin;
+61	c	loud	non_marketing
+\.
+INSERT INTO contacts (id, account, email) SELECT i, 'c', 'loud' FROM generate_series(62, 63) i;
+UPDATE contacts SET email = 'louder' WHERE id IN (4, 61);
+SELECT * FROM contact WHERE id > 60 AND id < 1000 OR id = 4;
+TABLE drift;
+DROP TRIGGER shout ON contacts;
+
+-- INSERT ... SELECT and UPDATE of many rows: no row trigger fires
+INSERT INTO contacts (id, account) SELECT i, 'c' FROM generate_series(3001, 4000) i;
+ANALYZE contacts;
+SELECT pg_stat_force_next_flush();
+BEGIN;
+INSERT INTO contacts (id, account, marketing_contact_status)
+SELECT i, 'a', CASE WHEN i % 2 = 0 THEN 'marketing'::contacts_tier.marketing_status END FROM generate_series(2001, 2040) i;
+UPDATE contacts SET marketing_contact_status = 'marketing' WHERE id BETWEEN 3001 AND 3100;
+UPDATE contacts SET marketing_contact_status = 'non_marketing' WHERE id BETWEEN 3051 AND 3200;
+TABLE calls;
+COMMIT;
+SELECT status, flag, type, name, count(*) FROM contact WHERE id > 2000 GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4;
+TABLE drift;
+-- S5: a source that the statement sets is believed, the same source too; what does
+-- not change leaves all five alone
+SET contacts_tier.now = '2026-01-11 10:00+00';
+UPDATE contacts SET marketing_contact_status = 'marketing', marketing_contact_status_source_type = 'API'
+WHERE id IN (3001, 3061, 3110);
+UPDATE contacts SET marketing_contact_status = 'marketing', marketing_contact_status_source_name = marketing_contact_status_source_name
+WHERE id IN (3001, 3063);
+SELECT * FROM contact WHERE id IN (3001, 3061, 3063, 3110);
+-- moves between accounts, of marketing contacts and others, in one statement
+UPDATE contacts SET account = CASE account WHEN 'a' THEN 'b' ELSE 'a' END WHERE id > 2000 AND account <> 'b';
+SELECT account, marketing_contacts, pending_non_marketing FROM contacts_tier.usage('contacts');
+TABLE drift;
+-- RETURNING tells what is stored, and a generated column sees it
+ALTER TABLE contacts ADD COLUMN reachable boolean
+    GENERATED ALWAYS AS (marketing_contact_status = 'marketing' AND marketing_contact_until_next_update IS NULL) STORED;
+UPDATE contacts SET marketing_contact_status = 'non_marketing' WHERE id IN (1, 2)
+RETURNING id, marketing_contact_status AS status, marketing_contact_until_next_update AS flag, reachable;
+INSERT INTO contacts (id, account, marketing_contact_until_next_update) VALUES (71, 'c', true), (72, 'c', false)
+RETURNING id, marketing_contact_status AS status, marketing_contact_until_next_update AS flag, reachable;
+-- a dropped column, and columns in another order than the arguments of triggers
+ALTER TABLE contacts DROP COLUMN email, DROP COLUMN reachable;
+INSERT INTO contacts (id, account, marketing_contact_status) VALUES (73, 'c', 'marketing');
+UPDATE contacts SET marketing_contact_status = 'non_marketing' WHERE id = 73;
+SELECT * FROM contact WHERE id IN (71, 72, 73);
+TABLE drift;
+-- a disabled trigger stays so
+ALTER TABLE contacts DISABLE TRIGGER zz_contacts_tier_status;
+UPDATE contacts SET marketing_contact_until_next_update = NULL WHERE id = 73;
+SELECT * FROM contact WHERE id = 73;
+ALTER TABLE contacts ENABLE TRIGGER zz_contacts_tier_status;
+-- prepared statements, before and after the table changes
+PREPARE promote(integer) AS UPDATE contacts SET marketing_contact_status = 'marketing' WHERE id = $1;
+EXECUTE promote(71);
+ALTER TABLE contacts ADD COLUMN note text DEFAULT 'n';
+EXECUTE promote(72);
+SELECT * FROM contact WHERE id IN (71, 72);
+TABLE drift;
+DROP TABLE contacts, contacts_tier_account, contacts_tier_counter, contacts_tier_ledger CASCADE;
+
+-- Partitions: COPY through the root and into one, INSERT and UPDATE through both
+CREATE TABLE contacts (id integer, account text, region integer, PRIMARY KEY (id, region)) PARTITION BY LIST (region);
+CREATE TABLE contacts_1 PARTITION OF contacts FOR VALUES IN (1);
+CREATE TABLE contacts_2 (region integer NOT NULL, account text, id integer NOT NULL);
+ALTER TABLE contacts ATTACH PARTITION contacts_2 FOR VALUES IN (2);
+SELECT contacts_tier.attach('contacts', 'account');
+SELECT contacts_tier.subscribe('contacts', 'a', 'bulk', 1000);
+CREATE VIEW drift AS
+SELECT account, counted, actual FROM contacts_tier.verify('contacts') WHERE drift <> 0 OR pending_counted <> pending_actual;
+SELECT pg_stat_force_next_flush();
+BEGIN;
+COPY contacts (id, account, region, marketing_contact_status) FROM stdin;
+1	a	1	marketing
+2	a	2	marketing
+3	a	1	non_marketing
+\.
+COPY contacts_2 (id, account, region, marketing_contact_status) FROM stdin;
+4	a	2	marketing
+\.
+SELECT funcname AS function, calls FROM pg_stat_xact_user_functions
+WHERE schemaname = 'contacts_tier' AND funcname IN ('maintain_status', 'count_contact', 'count_in_place') ORDER BY 1;
+COMMIT;
+TABLE drift;
+INSERT INTO contacts (id, account, region, marketing_contact_status) SELECT i, 'a', 1 + i % 2, 'marketing' FROM generate_series(11, 60) i;
+INSERT INTO contacts_1 (id, account, region) SELECT i, 'a', 1 FROM generate_series(61, 90) i;
+UPDATE contacts SET region = 3 - region WHERE id > 50;
+UPDATE contacts SET marketing_contact_status = 'marketing' WHERE id > 40;
+UPDATE contacts_2 SET marketing_contact_status = 'non_marketing' WHERE id > 40;
+SELECT marketing_contact_status AS status, marketing_contact_until_next_update AS flag, marketing_contact_status_source_type AS type, count(*)
+FROM contacts GROUP BY 1, 2, 3 ORDER BY 1, 2;
+SELECT account, marketing_contacts, pending_non_marketing FROM contacts_tier.usage('contacts');
+TABLE drift;
+SET client_min_messages = warning;
+DROP SCHEMA bulk CASCADE;
