@@ -584,8 +584,8 @@ BEGIN
     SET jit = off;    -- which plans that are said to be costly would get
 END $$;
 
--- Live through three years, a transaction for each step.  Ends early after a
--- step that mismatches.
+-- Live through three years, a few steps in each transaction.  Ends early after
+-- a step that mismatches.
 CREATE PROCEDURE property.live(seed integer, accounts integer, steps integer) LANGUAGE plpgsql AS $$
 DECLARE
     last timestamptz;
@@ -611,7 +611,9 @@ BEGIN
         PERFORM set_config('default_transaction_isolation',
                            CASE WHEN property.chance(0.15) THEN property.pick('repeatable read', 'serializable')
                                 ELSE 'read committed' END, false);
-        COMMIT;
+        IF property.chance(0.6) THEN
+            COMMIT;
+        END IF;
         EXIT WHEN differs;
     END LOOP;
 END $$;

@@ -77,7 +77,7 @@ CREATE TABLE account (
     promoted          bigint NOT NULL DEFAULT 0,
     demoted           bigint NOT NULL DEFAULT 0,
     upgrades          integer NOT NULL DEFAULT 0,
-    charges           numeric NOT NULL DEFAULT 0
+    charges           numeric DEFAULT 0
 );
 CREATE INDEX ON account (next_update_at);
 
@@ -93,7 +93,7 @@ CREATE TABLE period (
     promoted      bigint NOT NULL,
     demoted       bigint NOT NULL,
     upgrades      integer NOT NULL,
-    tier_charges  numeric NOT NULL
+    tier_charges  numeric
 );
 
 CREATE TABLE tier_change (
@@ -184,7 +184,7 @@ BEGIN
     IF to_limit > a.contact_limit THEN
         a.upgrades := a.upgrades + 1;
     END IF;
-    a.charges := a.charges + coalesce(charge, 0);
+    a.charges := a.charges + charge;      -- unknown in a plan without prices
     a.contact_limit := to_limit;
     IF a.requested_limit <= to_limit THEN
         a.requested_limit := NULL;
