@@ -518,6 +518,57 @@ SELECT demo.expect('drift of ' || account, drift, 0) FROM contacts_tier.verify()
 SELECT demo.expect('accounts verified', count(*), 3) FROM contacts_tier.verify();
 SELECT demo.expect_no_drift('at the end');
 \o
+
+\echo
+\echo :b'13. The bill':n
+\echo
+\echo 'What moved Harbor Books up, who did it, and what it costs until its next update date:'
+\echo
+\set ECHO queries
+SELECT changed_at, from_limit, to_limit, reason, marketing_contacts, period_fraction, charge, currency
+  FROM contacts_tier.tier_changes('crm.contacts');
+SELECT recorded_at, role, source_type, source_name, created, promoted
+  FROM contacts_tier.activity('crm.contacts', '101') WHERE promoted >= 100 ORDER BY promoted DESC LIMIT 3;
+\set ECHO none
+\echo 'Each period of each company. Contacts: opening + promoted - demoted = closing. Money:'
+\echo 'the price of the tier with which the period began + the charges above = total.'
+\echo
+\set ECHO queries
+SELECT name AS company, period_start::date AS "from", period_end::date AS "to",
+       opening, promoted, demoted, closing, peak, b.contact_limit AS tier, monthly_price AS price, tier_charges AS charges, total
+  FROM contacts_tier.billing_periods('crm.contacts') b JOIN crm.companies ON company_id::text = account
+ WHERE closed ORDER BY account, period_start;
+SELECT name AS company, sum(total) AS "to pay", min(currency) AS currency
+  FROM contacts_tier.billing_periods('crm.contacts') b JOIN crm.companies ON company_id::text = account
+ WHERE closed GROUP BY account, name ORDER BY account;
+\set ECHO none
+\echo 'And what is to come, as things stand:'
+\echo
+\set ECHO queries
+SELECT account, marketing_contacts, at_next_update, tier_needed, next_tier, next_tier_extra_price
+  FROM contacts_tier.forecast('crm.contacts');
+\set ECHO none
+\o /dev/null
+SELECT demo.expect('contacts of period ' || period_start || ' of ' || account, opening + promoted - demoted, closing),
+       demo.expect('money of period ' || period_start || ' of ' || account, monthly_price + tier_charges, total)
+  FROM contacts_tier.billing_periods('crm.contacts');
+SELECT demo.expect('opening of the period after ' || period_start || ' of ' || account, next_opening, closing)
+  FROM (SELECT *, lead(opening) OVER (PARTITION BY account ORDER BY period_start) AS next_opening
+          FROM contacts_tier.billing_periods('crm.contacts')) p
+ WHERE next_opening IS NOT NULL;
+SELECT demo.expect('last count of ' || b.account, closing, marketing_contacts)
+  FROM contacts_tier.billing_periods('crm.contacts') b JOIN contacts_tier.usage('crm.contacts') u USING (account)
+ WHERE NOT closed;
+-- by hand: each change is charged for the part of its period that was left
+SELECT demo.expect('charge of ' || account || ' at ' || changed_at, charge,
+                   round(round(extract(epoch FROM period_end - changed_at) / extract(epoch FROM period_end - period_start), 6)
+                         * (new.monthly_price - old.monthly_price), 2))
+  FROM contacts_tier.tier_changes('crm.contacts') c
+  JOIN (SELECT account, period_start, period_end FROM contacts_tier.billing_periods('crm.contacts')) b USING (account)
+  JOIN contacts_tier.tier old ON old.plan = c.plan AND old.contact_limit = from_limit
+  JOIN contacts_tier.tier new ON new.plan = c.plan AND new.contact_limit = to_limit
+ WHERE changed_at >= period_start AND changed_at < period_end AND reason = 'exceeded';
+\o
 SELECT count(*) AS held FROM demo.held \gset
 \echo 'All' :held 'expectations held: counters, tiers and dates are what the contacts and the calendar say.'
 \echo
