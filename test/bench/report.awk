@@ -56,8 +56,7 @@ function judge(measure, what, size, side,  i, f, against, met) {
                 continue
             against = of(measure, what, size, side) / against
             aim = f[6] " " f[7] (f[5] == base[measure] ? "" : " x " (f[5] == "smallest" ? small[measure, what, size] : f[5]))
-            # to the two digits that are shown
-            met = f[6] == "<=" ? sprintf("%.2f", against) + 0 <= f[7] + 0 : sprintf("%.2f", against) + 0 >= f[7] + 0
+            met = f[6] == "<=" ? against <= f[7] + 0 : against >= f[7] + 0
         }
         verdict = met ? "met" : "missed"
     }
@@ -67,6 +66,9 @@ function add(measure, what, size, side, v,  key) {
     key = measure SUBSEP what SUBSEP size SUBSEP side
     if (!(key in count)) {
         lines++
+        group[lines] = measure SUBSEP what SUBSEP size
+        if (!(group[lines] in members)) order[++groups] = group[lines]
+        members[group[lines]] = members[group[lines]] " " lines
         m_of[lines] = measure; c_of[lines] = what; z_of[lines] = size; s_of[lines] = side
         if (!((measure, what) in least) || size < least[measure, what]) least[measure, what] = size
         if (size > largest_size[measure]) largest_size[measure] = size
@@ -76,14 +78,17 @@ function add(measure, what, size, side, v,  key) {
     value[key, ++count[key]] = v + 0
 }
 
-# What the row trigger would take for the million: it is quadratic from its
-# largest size on.
-function extrapolate(  size, growth) {
+# What the row trigger would take for the million, from its two largest sizes, of
+# which one is twice the other: a linear and a quadratic part.  A constant part
+# makes this too little rather than too much.
+function extrapolate(  size, whole, quadratic, linear) {
     size = largest_size["copy_row"]
-    if (!size || !of("copy", "1 account", 1000000, "ours"))
+    if (!size || !of("copy_row", "1 account", size / 2, "row") || !of("copy", "1 account", 1000000, "ours"))
         return
-    growth = 1000000 / size
-    add("copy_row", "by its growth", 1000000, "row", of("copy_row", "1 account", size, "row") * growth * growth)
+    whole = of("copy_row", "1 account", size, "row")
+    quadratic = 2 * (whole - 2 * of("copy_row", "1 account", size / 2, "row")) / size ^ 2
+    linear = whole / size - quadratic * size
+    add("copy_row", "by its growth", 1000000, "row", quadratic * 1e12 + linear * 1e6)
 }
 
 # Sizes are in ascending order within a side.
@@ -92,6 +97,22 @@ function growth(l,  k) {
         if (m_of[k] == m_of[l] && c_of[k] == c_of[l] && s_of[k] == s_of[l])
             return sprintf("%.1f", log(of(m_of[l], c_of[l], z_of[l], s_of[l]) / of(m_of[k], c_of[k], z_of[k], s_of[k])) / log(z_of[l] / z_of[k]))
     return ""
+}
+
+# A line of the table, and of the CSV file
+function print_line(l,  m, c, z, s, v, r, to_same, cost, g, shown, line) {
+    m = m_of[l]; c = c_of[l]; z = z_of[l]; s = s_of[l]
+    v = of(m, c, z, s)
+    r = ratio(v, of(m, c, z, base[m]))
+    to_same = base[m] == "same" ? "" : ratio(v, of(m, c, z, "same"))
+    cost = ratio(v, of(m, c, least[m, c], base[m]))
+    g = m ~ /^(copy|copy_row|update_status|transaction)$/ ? growth(l) : ""
+    shown = m ~ /memory|buffers/ ? v : ""
+    judge(m, c, z, s)
+    print m "," c "," z "," s "," r "," to_same "," cost "," g "," shown "," aim "," verdict >CSV
+    line = sprintf(format, m, c, z, s, r, to_same, g, shown, aim (verdict == "" ? "" : "  " verdict))
+    sub(/ +\n$/, "\n", line)
+    printf "%s", line
 }
 
 FILENAME ~ /aims$/ {
@@ -113,20 +134,11 @@ END {
     print "measure,case,size,side,ratio,to_same,cost,growth,value,aim,verdict" >CSV
     format = "%-16s %-26s %9s  %-16s %8s %8s %7s %7s  %s\n"
     printf format, "measure", "case", "size", "side", "ratio", "to same", "growth", "value", "aim"
-    for (l = 1; l <= lines; l++) {
-        m = m_of[l]; c = c_of[l]; z = z_of[l]; s = s_of[l]
-        v = of(m, c, z, s)
-        r = ratio(v, of(m, c, z, base[m]))
-        to_same = base[m] == "same" ? "" : ratio(v, of(m, c, z, "same"))
-        cost = ratio(v, of(m, c, least[m, c], base[m]))
-        g = m ~ /^(copy|copy_row|update_status|transaction)$/ ? growth(l) : ""
-        shown = m ~ /memory|buffers/ ? v : ""
-        judge(m, c, z, s)
-        print m "," c "," z "," s "," r "," to_same "," cost "," g "," shown "," aim "," verdict >CSV
-        if (l > 1 && m_of[l - 1] SUBSEP c_of[l - 1] SUBSEP z_of[l - 1] != m SUBSEP c SUBSEP z)
+    for (g = 1; g <= groups; g++) {
+        n = split(substr(members[order[g]], 2), member, " ")
+        if (g > 1)
             print ""
-        line = sprintf(format, m, c, z, s, r, to_same, g, shown, aim (verdict == "" ? "" : "  " verdict))
-        sub(/ +\n$/, "\n", line)
-        printf "%s", line
+        for (i = 1; i <= n; i++)
+            print_line(member[i])
     }
 }
