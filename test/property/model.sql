@@ -210,12 +210,15 @@ END $$;
 -- D2, D3, T4, T5: an update date
 ------------------------------------------------------------------------------
 
-CREATE FUNCTION demote(which_account text, flagged_before timestamptz) RETURNS bigint LANGUAGE plpgsql AS $$
+-- Of all marketing contacts of an account those flagged before an instant, or
+-- NULL for all; but not those that the running statement is about to bring in.
+CREATE FUNCTION demote(which_account text, flagged_before timestamptz, spared integer[]) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
     c record;
     n bigint := 0;
 BEGIN
-    FOR c IN SELECT * FROM model.contact WHERE account = which_account AND status = 'marketing' LOOP
+    FOR c IN SELECT * FROM model.contact
+             WHERE account = which_account AND status = 'marketing' AND id <> ALL (spared) LOOP
         IF flagged_before IS NULL OR c.flag AND c.updated_at < flagged_before THEN
             UPDATE model.contact SET status = 'non_marketing', flag = NULL, source_type = 'ROLLOVER', updated_at = model.now()
             WHERE id = c.id;
@@ -266,6 +269,7 @@ BEGIN
         INSERT INTO model.tier_change
         VALUES (a.account, a.period_started_at, a.plan, a.contact_limit, wanted, 'renewal', a.marketing, 0,
                 0 * model.price(a.plan, wanted));
+        a.charges := a.charges + 0 * model.price(a.plan, wanted);
         a.contact_limit := wanted;
         IF a.requested_limit <= wanted THEN
             a.requested_limit := NULL;
@@ -285,14 +289,14 @@ BEGIN
     RETURN a;
 END $$;
 
-CREATE FUNCTION apply_update_date(a account) RETURNS account LANGUAGE plpgsql AS $$
+CREATE FUNCTION apply_update_date(a account, spared integer[]) RETURNS account LANGUAGE plpgsql AS $$
 DECLARE
     due timestamptz := a.next_update_at;
     is_renewal boolean := a.renews_at = due;
 BEGIN
-    a := model.count_change(a, 0, model.demote(a.account, due));
+    a := model.count_change(a, 0, model.demote(a.account, due, spared));
     IF is_renewal AND a.cancelled THEN
-        a := model.count_change(a, 0, model.demote(a.account, NULL));
+        a := model.count_change(a, 0, model.demote(a.account, NULL, spared));
         PERFORM model.close_period(a);
         a.ended_at := due;
         a.period_started_at := due;
@@ -317,10 +321,10 @@ BEGIN
 END $$;
 
 -- All dates that have passed, one by one
-CREATE FUNCTION catch_up(a account) RETURNS account LANGUAGE plpgsql AS $$
+CREATE FUNCTION catch_up(a account, spared integer[] DEFAULT '{}') RETURNS account LANGUAGE plpgsql AS $$
 BEGIN
     WHILE a.ended_at IS NULL AND a.next_update_at <= model.now() LOOP
-        a := model.apply_update_date(a);
+        a := model.apply_update_date(a, spared);
     END LOOP;
     RETURN a;
 END $$;
@@ -492,7 +496,7 @@ BEGIN
     SELECT * INTO a FROM model.account WHERE account = which_account;
     IF model.net(effects) > 0 THEN
         IF a.account IS NOT NULL AND (applied OR a.marketing + model.net(effects) > a.contact_limit + a.grace) THEN
-            a := model.catch_up(a);
+            a := model.catch_up(a, ARRAY(SELECT id FROM unnest(effects) WHERE change = 1));
         END IF;
         IF a.account IS NULL OR NOT model.has_access(a) THEN
             effects := model.store_non_marketing(effects, cardinality(effects), true);

@@ -31,7 +31,7 @@ CREATE FUNCTION promote(which text, number integer) RETURNS void LANGUAGE sql AS
 $$;
 
 
--- Row: sizes (US list): Starter, Professional, Enterprise; the unit price falls in bands, so tiers are rows, not a formula
+-- Row: sizes (US list, 2026): Starter, Professional, Enterprise; the unit price falls in bands, so tiers are rows, not a formula
 -- 1,000 included, steps of 1,000 at $50
 SELECT contacts_tier.create_plan('domain starter', array_agg(1000 * n ORDER BY n), array_agg(20 + 50 * (n - 1) ORDER BY n))
   FROM generate_series(1, 10) AS n;
@@ -65,7 +65,7 @@ SELECT * FROM usage WHERE account = 'starter';
 -- Row: what happens: automatic move to the smallest larger tier that fits, jumping several if needed
 SELECT promote('professional', 12000);
 SELECT * FROM usage WHERE account = 'professional';
--- 12,000 -> 250,000 overnight
+-- 12,000 -> 252,000 overnight
 SELECT promote('professional', 235001);
 SELECT * FROM usage WHERE account = 'professional';
 -- one move each, not one for each tier on the way
@@ -74,7 +74,7 @@ SELECT account, from_limit, to_limit, reason, marketing_contacts FROM tier_chang
 SELECT DISTINCT role = current_user AS by_me FROM contacts_tier.tier_changes('contacts', 'professional');
 
 
--- Row: charge: pro-rated
+-- Row: charge: pro-rated, the following day (the bill is at hand at once)
 -- 15.5 of January's 31 days are left: half of the difference of $100 a month
 SELECT promote('enterprise', 10000);
 SET contacts_tier.now = '2026-01-16 12:00+00';
