@@ -531,11 +531,12 @@ SELECT recorded_at, role, source_type, source_name, created, promoted
   FROM contacts_tier.activity('crm.contacts', '101') WHERE promoted >= 100 ORDER BY promoted DESC LIMIT 3;
 \set ECHO none
 \echo 'Each period of each company. Contacts: opening + promoted - demoted = closing. Money:'
-\echo 'the price of the tier with which the period began + the charges above = total.'
+\echo 'the price of the tier with which the period began, for one month, or by the year for its'
+\echo 'part of the month, + the charges above = total.'
 \echo
 \set ECHO queries
 SELECT name AS company, period_start::date AS "from", period_end::date AS "to",
-       opening, promoted, demoted, closing, peak, b.contact_limit AS tier, monthly_price AS price, tier_charges AS charges, total
+       opening, promoted, demoted, closing, peak, b.contact_limit AS tier, monthly_price AS price, month_share AS months, tier_charges AS charges, total
   FROM contacts_tier.billing_periods('crm.contacts') b JOIN crm.companies ON company_id::text = account
  WHERE closed ORDER BY account, period_start;
 SELECT name AS company, sum(total) AS "to pay", min(currency) AS currency
@@ -550,7 +551,7 @@ SELECT account, marketing_contacts, at_next_update, tier_needed, next_tier, next
 \set ECHO none
 \o /dev/null
 SELECT demo.expect('contacts of period ' || period_start || ' of ' || account, opening + promoted - demoted, closing),
-       demo.expect('money of period ' || period_start || ' of ' || account, monthly_price + tier_charges, total)
+       demo.expect('money of period ' || period_start || ' of ' || account, round(monthly_price * month_share, 2) + tier_charges, total)
   FROM contacts_tier.billing_periods('crm.contacts');
 SELECT demo.expect('opening of the period after ' || period_start || ' of ' || account, next_opening, closing)
   FROM (SELECT *, lead(opening) OVER (PARTITION BY account ORDER BY period_start) AS next_opening

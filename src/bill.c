@@ -52,7 +52,8 @@ tier_changes_query(const CtReport *report)
 	return bill_query(report,
 					  "SELECT %1$u::regclass, account::text, recorded_at, details->>'plan',"
 					  " (details->>'from')::bigint, (details->>'to')::bigint, details->>'reason', contacts,"
-					  " (details->>'period_fraction')::numeric, (details->>'charge')::numeric,"
+					  " (details->>'period_fraction')::numeric, (details->>'month_share')::numeric,"
+					  " (details->>'charge')::numeric,"
 					  " details->>'currency', role"
 					  " FROM %2$s." CT_LEDGER_TABLE " WHERE event = 'tier_change'%3$s"
 					  " ORDER BY account, recorded_at, entry");
@@ -74,7 +75,8 @@ contacts_tier_tier_changes(PG_FUNCTION_ARGS)
 
 /*
  * A tier change of a period is in its charges, not in its monthly price, which
- * is that of the tier with which it began.
+ * is that of the tier with which it began.  Of that price a period pays its share
+ * of a month.
  */
 static char *
 billing_periods_query(const CtReport *report)
@@ -82,7 +84,8 @@ billing_periods_query(const CtReport *report)
 	return bill_query(report,
 					  "SELECT %1$u::regclass, b.account::text, b.period_start, b.period_end, b.closed, b.plan,"
 					  " b.contact_limit, b.opening, b.peak, b.closing, b.promoted, b.demoted, b.upgrades,"
-					  " round(b.monthly_price, 2), round(t.charges, 2), round(b.monthly_price + t.charges, 2),"
+					  " round(b.monthly_price, 2), b.month_share, round(t.charges, 2),"
+					  " round(b.monthly_price * b.month_share, 2) + round(t.charges, 2),"
 					  " b.currency"
 					  " FROM (SELECT account, recorded_at, entry, true AS closed,"
 					  "   (details->>'started_at')::timestamptz AS period_start,"
@@ -91,12 +94,15 @@ billing_periods_query(const CtReport *report)
 					  "   (details->>'opening')::bigint AS opening, (details->>'peak')::bigint AS peak,"
 					  "   (details->>'closing')::bigint AS closing, (details->>'promoted')::bigint AS promoted,"
 					  "   (details->>'demoted')::bigint AS demoted, (details->>'upgrades')::integer AS upgrades,"
-					  "   (details->>'monthly_price')::numeric AS monthly_price, details->>'currency' AS currency"
+					  "   (details->>'monthly_price')::numeric AS monthly_price,"
+					  "   (details->>'month_share')::numeric AS month_share, details->>'currency' AS currency"
 					  "  FROM %2$s." CT_LEDGER_TABLE " WHERE event = 'billing_period'%3$s"
 					  " UNION ALL SELECT a.account, NULL, NULL, false, a.period_started_at, a.next_update_at,"
 					  "   a.plan, a.period_limit, a.period_opening,"
 					  "   greatest(coalesce(c.used, 0), c.peak, a.period_opening), coalesce(c.used, 0),"
-					  "   coalesce(c.promoted, 0), coalesce(c.demoted, 0), a.period_upgrades, a.period_price, p.currency"
+					  "   coalesce(c.promoted, 0), coalesce(c.demoted, 0), a.period_upgrades, a.period_price,"
+					  "   contacts_tier.month_share(a.billing_cycle, a.time_zone, a.period_started_at, a.next_update_at),"
+					  "   p.currency"
 					  "  FROM (SELECT * FROM %2$s." CT_ACCOUNT_TABLE " WHERE ended_at IS NULL%3$s) a"
 					  "  LEFT JOIN " COUNTERS " c ON c.account %4$s a.account"
 					  "  LEFT JOIN contacts_tier.plan p ON p.name = a.plan) b, " CHARGES " t"

@@ -130,7 +130,8 @@ static const struct
 		"     WHERE t.plan" EQ "a.plan AND t.contact_limit" EQ "$2) AS to_price,"
 		"   pg_catalog.round(CASE WHEN $6" EQ "'grace' THEN 1 WHEN $6" EQ "'renewal' THEN 0 ELSE greatest(0, least(1,"
 		"    (extract(epoch FROM a.next_update_at)" SUB "extract(epoch FROM $4))"
-		"    " DIV "(extract(epoch FROM a.next_update_at)" SUB "extract(epoch FROM a.period_started_at)))) END, 6) AS fraction"
+		"    " DIV "(extract(epoch FROM a.next_update_at)" SUB "extract(epoch FROM a.period_started_at)))) END, 6) AS fraction,"
+		"   contacts_tier.month_share(a.billing_cycle, a.time_zone, a.period_started_at, a.next_update_at) AS share"
 		"  FROM %1$s.contacts_tier_account a LEFT JOIN contacts_tier.plan p ON p.name" EQ "a.plan"
 		"  WHERE a.account %2$s $1),"
 		" changed AS (UPDATE %1$s.contacts_tier_account SET contact_limit = $2, announced = 0,"
@@ -141,7 +142,8 @@ static const struct
 		" SELECT $1, $4, 'tier_change', $5, $3, pg_catalog.jsonb_build_object("
 		"  'plan', plan, 'currency', currency, 'from', contact_limit, 'to', $2,"
 		"  'from_price', from_price, 'to_price', to_price, 'reason', $6, 'period_fraction', fraction,"
-		"  'charge', pg_catalog.round(fraction" MUL "(to_price" SUB "from_price), 2)) FROM before",
+		"  'month_share', share,"
+		"  'charge', pg_catalog.round(fraction" MUL "share" MUL "(to_price" SUB "from_price), 2)) FROM before",
 		6, {ACCOUNT_TYPE, INT8OID, INT8OID, TIMESTAMPTZOID, TEXTOID, TEXTOID}
 	},
 	/* $2: now; a row: an update date has passed */

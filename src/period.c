@@ -234,6 +234,7 @@ close_period(const CtUpdateDate *due, const CtCount *closing, int64 demoted)
 								  "  'started_at', a.period_started_at, 'ended_at', $2, 'plan', a.plan,"
 								  "  'currency', p.currency, 'billing_cycle', a.billing_cycle,"
 								  "  'contact_limit', a.period_limit, 'monthly_price', a.period_price,"
+								  "  'month_share', contacts_tier.month_share(a.billing_cycle, a.time_zone, a.period_started_at, $2),"
 								  "  'opening', a.period_opening, 'peak', greatest($7, a.period_opening), 'closing', $6,"
 								  "  'promoted', $8, 'demoted', $9, 'upgrades', a.period_upgrades))"
 								  ") AS e (event, contacts, details)"

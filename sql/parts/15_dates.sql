@@ -73,6 +73,19 @@ RETURN CASE cycle
 COMMENT ON FUNCTION contacts_tier.following_update_date(contacts_tier.billing_cycle, text, timestamptz, timestamptz) IS
 'the update date after an instant: monthly, the renewal date; annual, the 1st of the next month or the renewal date, whichever comes first';
 
+CREATE FUNCTION contacts_tier.month_share(cycle contacts_tier.billing_cycle, time_zone text,
+                                          period_start timestamptz, period_end timestamptz) RETURNS numeric
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE cycle
+    WHEN 'annual' THEN (
+        SELECT round(extract(epoch FROM period_end - period_start) / extract(epoch FROM
+                         contacts_tier.local_midnight(month + interval '1 month', time_zone)
+                         - contacts_tier.local_midnight(month, time_zone)), 6)
+        FROM (SELECT date_trunc('month', (period_end - interval '1 microsecond') AT TIME ZONE time_zone)) AS m (month))
+    ELSE 1 END;
+COMMENT ON FUNCTION contacts_tier.month_share(contacts_tier.billing_cycle, text, timestamptz, timestamptz) IS
+'for how much of a month a billing period is paid: monthly, for one; annual, for its part of the calendar month, which the renewal date divides';
+
 CREATE FUNCTION contacts_tier.next_update_date(anchor date, cycle contacts_tier.billing_cycle,
                                                time_zone text, after timestamptz) RETURNS timestamptz
 LANGUAGE sql IMMUTABLE PARALLEL SAFE

@@ -12,6 +12,7 @@ CREATE FUNCTION contacts_tier.tier_changes(INOUT contacts regclass DEFAULT NULL,
                                            OUT reason text,
                                            OUT marketing_contacts bigint,
                                            OUT period_fraction numeric,
+                                           OUT month_share numeric,
                                            OUT charge numeric,
                                            OUT currency text,
                                            OUT role text)
@@ -34,6 +35,7 @@ CREATE FUNCTION contacts_tier.billing_periods(INOUT contacts regclass DEFAULT NU
                                               OUT demoted bigint,
                                               OUT upgrades integer,
                                               OUT monthly_price numeric,
+                                              OUT month_share numeric,
                                               OUT tier_charges numeric,
                                               OUT total numeric,
                                               OUT currency text)

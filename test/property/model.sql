@@ -93,7 +93,8 @@ CREATE TABLE period (
     promoted      bigint NOT NULL,
     demoted       bigint NOT NULL,
     upgrades      integer NOT NULL,
-    tier_charges  numeric
+    tier_charges  numeric,
+    month_share   numeric NOT NULL
 );
 
 CREATE TABLE tier_change (
@@ -172,12 +173,22 @@ $$ SELECT min(contact_limit) FROM model.tier WHERE plan = which_plan AND contact
 CREATE FUNCTION price(which_plan text, which_limit bigint) RETURNS numeric LANGUAGE sql STABLE AS
 $$ SELECT monthly_price FROM model.tier WHERE plan = which_plan AND contact_limit = which_limit $$;
 
+-- An annual subscription pays each of its periods, all within one calendar month,
+-- by its part of that month
+CREATE FUNCTION month_share(a account) RETURNS numeric LANGUAGE sql STABLE AS $$
+    SELECT CASE a.billing_cycle WHEN 'annual' THEN
+        round(extract(epoch FROM a.next_update_at - a.period_started_at)
+              / extract(epoch FROM model.midnight((m + interval '1 month')::date, a.time_zone) - model.midnight(m::date, a.time_zone)), 6)
+        ELSE 1 END
+    FROM date_trunc('month', (a.next_update_at - interval '1 microsecond') AT TIME ZONE a.time_zone) m
+$$;
+
 -- The tier changes, and the share of the running period that is left is charged
 CREATE FUNCTION move_to_tier(a account, to_limit bigint, contacts bigint, reason text, fraction numeric, at timestamptz)
 RETURNS account
 LANGUAGE plpgsql AS $$
 DECLARE
-    charge numeric := round(fraction * (model.price(a.plan, to_limit) - model.price(a.plan, a.contact_limit)), 2);
+    charge numeric := round(fraction * model.month_share(a) * (model.price(a.plan, to_limit) - model.price(a.plan, a.contact_limit)), 2);
 BEGIN
     INSERT INTO model.tier_change
     VALUES (a.account, at, a.plan, a.contact_limit, to_limit, reason, contacts, fraction, charge);
@@ -252,7 +263,8 @@ END $$;
 CREATE FUNCTION close_period(a account) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO model.period VALUES (a.account, a.period_started_at, a.next_update_at, a.plan, a.period_limit, a.opening,
-                                     a.peak, a.marketing, a.promoted, a.demoted, a.upgrades, a.charges);
+                                     a.peak, a.marketing, a.promoted, a.demoted, a.upgrades, a.charges,
+                                     model.month_share(a));
 END $$;
 
 -- The tier of the next term
@@ -314,10 +326,9 @@ BEGIN
         a.renews_at := model.midnight(model.day_after_months(a.anchor, a.renewal_months), a.time_zone);
         a.period_limit := a.contact_limit;
     END IF;
-    a := model.settle_grace(a);
     a.update_day := model.next_update_day(a.billing_cycle, a.update_day, model.day_after_months(a.anchor, a.renewal_months));
     a.next_update_at := model.midnight(a.update_day, a.time_zone);
-    RETURN a;
+    RETURN model.settle_grace(a);
 END $$;
 
 -- All dates that have passed, one by one
