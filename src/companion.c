@@ -100,7 +100,8 @@ static const struct
 		" a.thresholds, a.announced,"
 		" (SELECT t.contact_limit FROM contacts_tier.tier t"
 		"  WHERE t.plan" EQ "a.plan AND t.contact_limit" GE "$2"
-		"  ORDER BY t.contact_limit LIMIT 1)"
+		"  ORDER BY t.contact_limit LIMIT 1),"
+		" a.ended_at IS NOT NULL"
 		" FROM %1$s.contacts_tier_account a"
 		" LEFT JOIN contacts_tier.plan p ON p.name" EQ "a.plan"
 		" WHERE a.account %2$s $1 FOR NO KEY UPDATE OF a",

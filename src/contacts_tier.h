@@ -426,13 +426,14 @@ typedef struct CtUpdateDate
 	TimestampTz now;			/* at most dates up to here are applied */
 	const char *run;			/* a uuid, as text; NULL: no rollover, but a
 								 * statement */
+	const CtDelta *statement;	/* what it changes in the account, or NULL */
 } CtUpdateDate;
 
 extern bool ct_find_update_date(CtUpdateDate *due);
 extern char *ct_flagged_contacts(const CtManaged *managed);
 extern int64 ct_demote_contacts(const CtUpdateDate *due, const CtManaged *managed, const char *condition);
 extern void ct_apply_update_date(const CtUpdateDate *due);
-extern bool ct_catch_up(const CtTable *table, Datum account);
+extern bool ct_catch_up(const CtTable *table, Datum account, const CtDelta *statement);
 
 /* report.c */
 

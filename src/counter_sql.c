@@ -72,7 +72,7 @@ ct_sql_apply(const CtTable *table, CtDelta *delta)
 	if (claim(table, delta))
 		return;
 	if (delta->marketing > 0)
-		(void) ct_catch_up(table, delta->account);
+		(void) ct_catch_up(table, delta->account, delta);
 	request.used = lock_slot(table, delta->account, &granted);
 	/* a release: there was no slot yet.  Else somebody may have made room. */
 	if (delta->marketing > 0 && request.used + delta->marketing > granted)

@@ -315,7 +315,7 @@ ct_escrow_apply(CtCounter *counter, CtDelta *delta)
 		}
 		else if (fresh && outcome == NO_ROOM && !current)
 		{
-			(void) ct_catch_up(counter->table, delta->account);
+			(void) ct_catch_up(counter->table, delta->account, delta);
 			current = true;
 		}
 		else if (fresh && outcome == NO_ROOM)

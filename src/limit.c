@@ -31,6 +31,7 @@ typedef struct Subscription
 	int64		grace;			/* contacts let through above the limit */
 	int64		larger_tier;	/* smallest tier that would do, 0 for none */
 	bool		has_access;		/* does the plan include marketing contacts? */
+	bool		ended;			/* was it cancelled, and is over? */
 	int			nthresholds;
 	Datum	   *thresholds;		/* int4, percent of the limit, ascending */
 	int			announced;		/* highest that was announced, or EXCEEDED */
@@ -93,6 +94,9 @@ no_access_error(const CtClaim *claim, const Subscription *subscription)
 			 subscription == NULL ?
 			 errdetail("The account has no subscription; the statement would make %lld of its contacts marketing contacts.",
 					   (long long) claim->delta->marketing) :
+			 subscription->ended ?
+			 errdetail("The subscription of the account has ended; the statement would make %lld of its contacts marketing contacts.",
+					   (long long) claim->delta->marketing) :
 			 errdetail("Plan \"%s\" does not include marketing contacts; the statement would make %lld of its contacts marketing contacts.",
 					   subscription->plan, (long long) claim->delta->marketing),
 			 errhint("Subscribe the account to a plan with marketing contacts by contacts_tier.subscribe(), or leave the contacts non-marketing."),
@@ -144,6 +148,7 @@ lock_subscription(const CtClaim *claim, Subscription *subscription)
 	subscription->larger_tier = DatumGetInt64(ct_result(8, &isnull));
 	if (isnull)
 		subscription->larger_tier = 0;
+	subscription->ended = DatumGetBool(ct_result(9, &isnull));
 	return true;
 }
 

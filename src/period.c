@@ -20,6 +20,7 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/timestamp.h"
@@ -101,37 +102,73 @@ concerned_contacts(const CtManaged *managed, bool ends)
 }
 
 /*
+ * The rows that the running statement has promoted, as arrays of the relations
+ * and places: they are written, but not counted yet, and no earlier date
+ * concerns them.
+ */
+static void
+promoted_rows(const CtUpdateDate *due, Datum *relids, Datum *tids)
+{
+	int64		count = due->statement == NULL ? 0 : due->statement->npromotions;
+	Datum	   *relid = palloc(sizeof(Datum) * Max(count, 1));
+	Datum	   *tid = palloc(sizeof(Datum) * Max(count, 1));
+
+	for (int64 i = 0; i < count; i++)
+	{
+		relid[i] = ObjectIdGetDatum(due->statement->promotions[i].relid);
+		tid[i] = PointerGetDatum(&due->statement->promotions[i].tid);
+	}
+	*relids = PointerGetDatum(construct_array(relid, count, OIDOID, sizeof(Oid), true, TYPALIGN_INT));
+	*tids = PointerGetDatum(construct_array(tid, count, TIDOID, sizeof(ItemPointerData), false, TYPALIGN_SHORT));
+}
+
+static char *
+demoting_statement(const CtUpdateDate *due, const CtManaged *managed, const char *condition)
+{
+	const CtTable *table = managed->table;
+	const char *spare = due->statement == NULL ? "" :
+		" AND NOT EXISTS (SELECT FROM ROWS FROM (pg_catalog.unnest($5), pg_catalog.unnest($6)) AS p (relid, place)"
+		" WHERE p.relid OPERATOR(pg_catalog.=) t.tableoid AND p.place OPERATOR(pg_catalog.=) t.ctid)";
+
+	return psprintf("UPDATE %s AS t SET %s = 'non_marketing', %s = NULL, %s = 'ROLLOVER', %s = $4, %s = $3"
+					" WHERE %s%s",
+					ct_qualified_name(managed->rel),
+					ct_table_column(table, CT_ARG_STATUS),
+					ct_table_column(table, CT_ARG_UNTIL),
+					ct_table_column(table, CT_ARG_SOURCE_TYPE),
+					ct_table_column(table, CT_ARG_SOURCE_NAME),
+					ct_table_column(table, CT_ARG_UPDATED_AT),
+					condition, spare);
+}
+
+/*
  * Make the contacts of one of the tables that a condition over $1 and $2 selects
- * non-marketing.  Returns how many.
+ * non-marketing, but not those that the running statement has promoted.  Returns
+ * how many.
  */
 int64
 ct_demote_contacts(const CtUpdateDate *due, const CtManaged *managed, const char *condition)
 {
-	const CtTable *table = managed->table;
-	Oid			types[] = {table->account_type, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID};
+	Oid			types[] = {
+		managed->table->account_type, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, OIDARRAYOID, TIDARRAYOID
+	};
 	Datum		values[] = {
 		due->account,
 		TimestampTzGetDatum(due->date),
 		TimestampTzGetDatum(due->now),
-		CStringGetTextDatum(timestamptz_to_str(due->date))
+		CStringGetTextDatum(timestamptz_to_str(due->date)),
+		0,
+		0
 	};
-	char	   *command;
 	bool		outer = applying;
 	volatile int64 count = 0;
 
-	command = psprintf("UPDATE %s SET %s = 'non_marketing', %s = NULL, %s = 'ROLLOVER', %s = $4, %s = $3"
-					   " WHERE %s",
-					   ct_qualified_name(managed->rel),
-					   ct_table_column(table, CT_ARG_STATUS),
-					   ct_table_column(table, CT_ARG_UNTIL),
-					   ct_table_column(table, CT_ARG_SOURCE_TYPE),
-					   ct_table_column(table, CT_ARG_SOURCE_NAME),
-					   ct_table_column(table, CT_ARG_UPDATED_AT),
-					   condition);
+	promoted_rows(due, &values[4], &values[5]);
 	applying = true;
 	PG_TRY();
 	{
-		count = (int64) ct_execute_as_application(&due->tables[0].identity, command,
+		count = (int64) ct_execute_as_application(&due->tables[0].identity,
+												  demoting_statement(due, managed, condition),
 												  lengthof(types), types, values);
 	}
 	PG_FINALLY();
@@ -387,9 +424,9 @@ open_tables(const CtTable *table, CtUpdateDate *due)
 }
 
 static bool
-apply_overdue(const CtTable *table, Datum account)
+apply_overdue(const CtTable *table, Datum account, const CtDelta *statement)
 {
-	CtUpdateDate due = {.account = account,.now = ct_now(),.run = NULL};
+	CtUpdateDate due = {.account = account,.now = ct_now(),.run = NULL,.statement = statement};
 	bool		applied = false;
 
 	open_tables(table, &due);
@@ -406,14 +443,15 @@ apply_overdue(const CtTable *table, Datum account)
 
 /*
  * T6: apply the update dates of an account that have passed, in the running
- * statement.  Returns whether there were any.  The caller is the owner of the
- * contacts table and holds no slot of the account.
+ * statement, whose promotions come after them: what it changes in the account is
+ * in "statement", NULL for nothing.  Returns whether there were any.  The caller
+ * is the owner of the contacts table and holds no slot of the account.
  *
  * Locks: as ct_apply_update_date().
  */
 bool
-ct_catch_up(const CtTable *table, Datum account)
+ct_catch_up(const CtTable *table, Datum account, const CtDelta *statement)
 {
 	return !applying && ct_is_overdue(table, account, ct_slots_are_direct(table)) &&
-		apply_overdue(table, account);
+		apply_overdue(table, account, statement);
 }

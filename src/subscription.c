@@ -239,7 +239,7 @@ contacts_tier_subscribe(PG_FUNCTION_ARGS)
 	account = ct_managed_account(&managed, text_to_cstring(PG_GETARG_TEXT_PP(SUB_ACCOUNT)));
 	name = ct_account_text(managed.table, account);
 	plan = read_plan(text_to_cstring(PG_GETARG_TEXT_PP(SUB_PLAN)));
-	(void) ct_catch_up(managed.table, account);
+	(void) ct_catch_up(managed.table, account, NULL);
 	used = ct_counter_close_period(managed.table, account).marketing;
 	check_not_subscribed(&managed, account);
 	contact_limit = PG_ARGISNULL(SUB_LIMIT) ? fitting_tier(&plan, name, used) :
