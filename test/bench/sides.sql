@@ -4,6 +4,8 @@
 --   same          the attached table without its triggers: its defaults and indexes
 --   after_floor   "same" with an AFTER ROW trigger in C that does nothing
 --   before_floor  "same" with a BEFORE ROW trigger in C that does nothing
+--   ledger_floor  "bare" where the application itself writes a ledger, in the
+--                 statement that promotes: no limit, no count
 --   statement     "bare" with a counter row per account, written by a PL/pgSQL
 --                 statement trigger with transition tables
 --   row           "bare" with a counter row per account, written by a PL/pgSQL
@@ -116,11 +118,12 @@ BEGIN
 END
 $$;
 
-SELECT bench.create_bare(side) FROM unnest(ARRAY['bare', 'statement', 'row']) side;
+SELECT bench.create_bare(side) FROM unnest(ARRAY['bare', 'ledger_floor', 'statement', 'row']) side;
 SELECT bench.create_attached(side, 1000) FROM unnest(ARRAY['ours', 'quiet']) side;
 SELECT bench.create_same(side) FROM unnest(ARRAY['same', 'after_floor', 'before_floor']) side;
 
 UPDATE quiet.contacts_tier_account SET record_activity = false;
+CREATE TABLE ledger_floor.ledger (LIKE ours.contacts_tier_ledger INCLUDING ALL);
 
 CREATE TRIGGER nothing AFTER INSERT OR UPDATE ON after_floor.contacts
 FOR EACH ROW EXECUTE FUNCTION bench.nothing();
