@@ -122,19 +122,24 @@ static bool
 run_step(Run *run, void (*step) (void *), void *arg, const char *what)
 {
 	MemoryContext context = CurrentMemoryContext;
+	MemoryContext step_context = AllocSetContextCreate(run->context, "contacts_tier rollover step",
+													   ALLOCSET_DEFAULT_SIZES);
 	ResourceOwner owner = CurrentResourceOwner;
 	volatile bool done = true;
 
+	MemoryContextSwitchTo(step_context);
 	if (!run->commits)
 	{
 		step(arg);
+		MemoryContextSwitchTo(context);
+		MemoryContextDelete(step_context);
 		return true;
 	}
 	run->may_be_lost = false;
 	/* its own transaction, which nobody chose a level for, and which waits */
 	XactIsoLevel = XACT_READ_COMMITTED;
 	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
+	MemoryContextSwitchTo(step_context);
 	PG_TRY();
 	{
 		step(arg);
@@ -161,6 +166,7 @@ run_step(Run *run, void (*step) (void *), void *arg, const char *what)
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
+	MemoryContextDelete(step_context);
 	CurrentResourceOwner = owner;
 	/* then nobody needs to wait until it is on disk */
 	if (run->may_be_lost)
