@@ -137,6 +137,7 @@ contacts_tier_count_in_place(PG_FUNCTION_ARGS)
 	const CtTable *table = (const CtTable *) PG_GETARG_POINTER(0);
 	CtRow		oldrow;
 	CtRow		newrow;
+
 	/* triggers of the statement would be one deeper */
 	CtRowChange change = {.depth = ct_trigger_depth() + 1,.relid = table->relid,.new = &newrow};
 

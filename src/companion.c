@@ -118,6 +118,7 @@ static const struct
 		" WHERE account %2$s $1 AND slot" EQ "0",
 		1, {ACCOUNT_TYPE}
 	},
+
 	/*
 	 * $2: limit of the new tier, $3: contacts that need it, $4: when, $5:
 	 * role, $6: reason.  When grace is settled a whole period is left; at a

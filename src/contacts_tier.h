@@ -234,6 +234,7 @@ extern void ct_row_set_status(const CtTable *table, CtRow *row, CtStatus status)
 extern void ct_row_complete_source(CtRow *row);
 extern void ct_row_set_time(CtRow *row);
 extern HeapTuple ct_row_write(const CtTable *table, TupleDesc tupdesc, HeapTuple tuple, const CtRow *row);
+
 /* trigger_status.c */
 
 extern int	ct_trusted_depth;

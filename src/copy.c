@@ -139,7 +139,7 @@ is_listed(const List *columns, const char *column)
 
 	foreach(cell, columns)
 		if (strcmp(strVal(lfirst(cell)), column) == 0)
-			return true;
+		return true;
 	return false;
 }
 

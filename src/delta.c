@@ -37,9 +37,9 @@ typedef struct DeltaEntry
 	int			name_length;
 
 	/*
-	 * New marketing contacts as the BEFORE trigger saw them, some of which may
-	 * have been dropped later: how many, and which of them only a default made
-	 * one.
+	 * New marketing contacts as the BEFORE trigger saw them, some of which
+	 * may have been dropped later: how many, and which of them only a default
+	 * made one.
 	 */
 	int64		inserts;
 	List	   *by_default;		/* numbers, counted from 0 */

@@ -381,8 +381,8 @@ ct_escrow_freeze(CtCounter *counter, Datum account, bool close_period)
 	CtCount		count;
 
 	ct_slots_recall(counter, account, &slots);
-	(void) ct_slots_list(counter, &slots);	/* what is remembered may be rolled
-											 * back */
+	(void) ct_slots_list(counter, &slots);	/* what is remembered may be
+											 * rolled back */
 	if (slots.count == 0)
 	{
 		add_first_slot(counter->table, account);

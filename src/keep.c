@@ -78,7 +78,7 @@ position_of(const List *colnos, AttrNumber attno)
 
 	foreach(cell, colnos)
 		if (lfirst_int(cell) == attno)
-			return foreach_current_index(cell) + 1;
+		return foreach_current_index(cell) + 1;
 	return 0;
 }
 
@@ -300,7 +300,8 @@ contacts_tier_keep_property(PG_FUNCTION_ARGS)
 	const int	row_args = CT_NARGS - CT_ARG_ACCOUNT;
 	Keeping    *keeping = (Keeping *) PG_GETARG_POINTER(0);
 	CtTriggerArg which = PG_GETARG_INT32(1);
-	int			depth = ct_trigger_depth() + 1; /* of triggers of the statement */
+	int			depth = ct_trigger_depth() + 1; /* of triggers of the
+												 * statement */
 	CtRow		old;
 
 	if (PG_NARGS() > 2)

@@ -67,7 +67,7 @@ may_report(const char *schema, const char *third, List *relids, bool missing_ok)
 			return false;
 	foreach(cell, relids)
 		if (!may_read(lfirst_oid(cell), missing_ok))
-			return false;
+		return false;
 	return true;
 }
 

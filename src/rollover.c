@@ -53,8 +53,8 @@ typedef struct Run
 	char	   *id;				/* a uuid, as text */
 	char	   *only_account;	/* as text; NULL for all */
 	int			failures;		/* accounts, or whole schemas, that failed */
-	bool		may_be_lost;	/* could the step at hand be done again after a
-								 * crash? */
+	bool		may_be_lost;	/* could the step at hand be done again after
+								 * a crash? */
 } Run;
 
 /* The attached tables that share one set of companion tables */
