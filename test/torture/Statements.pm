@@ -10,7 +10,7 @@ use Exporter 'import';
 our @EXPORT_OK = qw(one_row_statement any_statement transaction timed_statement prepared_transaction administration);
 
 # the first, small ones are where the limits are fought for
-my @accounts = qw(block block block grace grace upgrade upgrade annual loose large none);
+my @accounts = qw(block block block grace grace cap cap upgrade upgrade annual loose large none);
 
 # Set: nothing that may touch a second contact, by a trigger or its key.
 our $calm = 0;
@@ -241,8 +241,9 @@ sub administration
 		sub { "CALL contacts_tier.rollover('leads', '" . account() . "')" },
 		sub {
 			"SELECT contacts_tier.set_policy('contacts', 'loose', "
-			  . pick("'block'", "'upgrade'", 'grace => 5', 'grace => 0', "thresholds => '{50}'", "thresholds => '{10,90}'") . ')';
+			  . pick("'block'", "'upgrade'", "'cap'", 'auto_downgrade => true', 'grace => 5', 'grace => 0', "thresholds => '{50}'", "thresholds => '{10,90}'") . ')';
 		},
+		sub { "SELECT contacts_tier.change_tier('contacts', 'loose', " . pick(20, 40, 400) . ')' },
 		sub { "SELECT FROM contacts_tier.usage('contacts')" },
 		sub { 'VACUUM contacts_tier_counter' },
 		sub { pick('TRUNCATE leads', 'TRUNCATE leads_1', 'TRUNCATE contacts, leads') })->();

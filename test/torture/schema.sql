@@ -130,6 +130,8 @@ SET contacts_tier.now = '2024-02-01 00:00+00';
 SELECT contacts_tier.subscribe('contacts', 'block', 'fixed', 40, on_exceed => 'block', started_at => '2024-01-31');
 SELECT contacts_tier.subscribe('contacts', 'grace', 'fixed', 20, on_exceed => 'block', grace => 7, started_at => '2024-01-15');
 SELECT contacts_tier.subscribe('contacts', 'annual', 'fixed', 20, 'annual', on_exceed => 'block', started_at => '2023-05-31', time_zone => 'America/New_York');
+SELECT contacts_tier.subscribe('contacts', 'cap', 'fixed', 20, on_exceed => 'cap', grace => 3, started_at => '2024-01-10');
+SELECT contacts_tier.set_policy('contacts', 'cap', source_defaults => '{"USER": "marketing"}');
 SELECT contacts_tier.subscribe('contacts', 'upgrade', 'growing', 5);
 SELECT contacts_tier.subscribe('contacts', 'loose', 'fixed', 40);
 SELECT contacts_tier.subscribe('contacts', 'large', 'fixed', 100000, on_exceed => 'block');
@@ -157,6 +159,7 @@ BEGIN ATOMIC
         GROUP BY account
     ), counter AS (
         SELECT account, sum(used) AS used, sum(pending) AS pending, sum(granted) AS granted,
+               sum(promoted) - sum(demoted) AS change, max(peak) AS peak,
                count(*) AS slots, max(slot) + 1 AS expected_slots, count(*) FILTER (WHERE used > granted) AS overdrawn
         FROM contacts_tier_counter
         GROUP BY account
@@ -164,7 +167,7 @@ BEGIN ATOMIC
         SELECT coalesce(t.account, c.account, a.account) AS account,
                coalesce(t.marketing, 0) AS marketing, coalesce(t.pending, 0) AS pending,
                coalesce(c.used, 0) AS used, coalesce(c.pending, 0) AS counted_pending,
-               coalesce(c.granted, 0) AS granted, t.illegal, c.slots, c.expected_slots, c.overdrawn,
+               coalesce(c.granted, 0) AS granted, c.change, c.peak, a.period_opening, t.illegal, c.slots, c.expected_slots, c.overdrawn,
                coalesce(a.contact_limit, 0) AS contact_limit, coalesce(a.grace, 0) AS grace,
                EXISTS (SELECT FROM contacts_tier_ledger l
                        WHERE l.account = a.account AND l.event = 'exceeded') AS was_exceeded
@@ -185,6 +188,8 @@ BEGIN ATOMIC
     UNION ALL
     SELECT 'VIOLATION granted too much: ' || to_json(c) FROM compared c
     WHERE granted > contact_limit + CASE WHEN was_exceeded THEN grace ELSE 0 END AND account IS DISTINCT FROM 'loose'
+    UNION ALL
+    SELECT 'VIOLATION period does not add up: ' || to_json(c) FROM compared c WHERE period_opening + change <> used
     UNION ALL
     SELECT 'VIOLATION slot overdrawn: ' || to_json(c) FROM compared c WHERE overdrawn > 0
     UNION ALL
@@ -238,14 +243,15 @@ BEGIN ATOMIC
     UNION ALL
     SELECT 'VIOLATION tier changes are no chain: ' || to_json(t)
     FROM (SELECT account, contacts, (details->>'from')::bigint AS contact_limit_before, (details->>'to')::bigint AS contact_limit,
-                 lag((details->>'to')::bigint) OVER (PARTITION BY account ORDER BY (details->>'to')::bigint) AS expected
+                 lag((details->>'to')::bigint) OVER (PARTITION BY account ORDER BY entry) AS expected,
+                 details->>'reason' = 'exceeded' AS exceeded
           FROM contacts_tier_ledger WHERE event = 'tier_change') t
-    WHERE contact_limit_before <> expected OR contacts > contact_limit OR contacts <= contact_limit_before
+    WHERE contact_limit_before <> expected OR exceeded AND (contacts > contact_limit OR contacts <= contact_limit_before)
     UNION ALL
     SELECT 'VIOLATION last tier change is not the tier: ' || to_json(t)
-    FROM (SELECT a.account, a.contact_limit, max((l.details->>'to')::bigint) AS last_change
+    FROM (SELECT DISTINCT ON (a.account) a.account, a.contact_limit, (l.details->>'to')::bigint AS last_change
           FROM contacts_tier_account a JOIN contacts_tier_ledger l ON l.account = a.account AND l.event = 'tier_change'
-          GROUP BY 1, 2) t
+          ORDER BY a.account, l.entry DESC) t
     WHERE contact_limit <> last_change;
 END;
 
