@@ -60,7 +60,7 @@ execute_without_triggers(const char *statement, int nargs, Oid *types, Datum *va
 							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	/* rows of our own transaction, which an older snapshot would not show */
 	result = SPI_execute_snapshot(plan, values, NULL, GetLatestSnapshot(), InvalidSnapshot,
-								  false, false, 0);
+								  false, true, 0);
 	if (result < 0)
 		elog(ERROR, "SPI failed on \"%s\": %s", statement, SPI_result_code_string(result));
 	AtEOXact_GUC(false, level);

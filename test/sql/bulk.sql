@@ -223,5 +223,13 @@ SELECT marketing_contact_status AS status, marketing_contact_until_next_update A
 FROM contacts GROUP BY 1, 2, 3 ORDER BY 1, 2;
 SELECT account, marketing_contacts, pending_non_marketing FROM contacts_tier.usage('contacts');
 TABLE drift;
+-- a partition that came later is judged at commit; what does not fit is dropped then
+CREATE TABLE contacts_3 PARTITION OF contacts FOR VALUES IN (3);
+SELECT contacts_tier.subscribe('contacts', 'late', 'bulk', 5, on_exceed => 'cap');
+BEGIN;
+INSERT INTO contacts_3 (id, account, region, marketing_contact_status) SELECT i, 'late', 3, 'marketing' FROM generate_series(201, 207) i;
+COMMIT;
+SELECT id, marketing_contact_status AS status FROM contacts_3 ORDER BY id;
+TABLE drift;
 SET client_min_messages = warning;
 DROP SCHEMA bulk CASCADE;
