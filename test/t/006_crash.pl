@@ -51,7 +51,7 @@ append_to_file(
 	INSERT INTO c (id, account) VALUES (:id, :account) ON CONFLICT (id) DO NOTHING;
 	COMMIT;
 	\else
-	UPDATE contacts_tier_account SET next_update_at = now() WHERE account = :account;
+	UPDATE contacts_tier_account SET next_update_at = now() WHERE account = :account AND period_started_at < now();
 	CALL contacts_tier.rollover(batch_size => 5);
 	\endif
 });
