@@ -266,9 +266,10 @@ claim_slowly(CtCounter *counter, CtSlots *slots, CtDelta *delta)
 {
 	Gathered	gathered;
 	int64		room;
-	int64		used = 0;
+	int64		total;
 
 	gather_room(counter, slots, delta->marketing, &gathered);
+	total = total_before(counter, slots, &gathered.slot[0], delta);
 	room = gathered.room - delta->marketing;
 	if (delta->marketing > 0 && (gathered.frozen || room < 0))
 	{
@@ -278,10 +279,10 @@ claim_slowly(CtCounter *counter, CtSlots *slots, CtDelta *delta)
 			elog(ERROR, "could not lock all slots of account \"%s\"",
 				 ct_account_text(counter->table, delta->account));
 		room = ct_limit_decide(&claim) - claim.used - delta->marketing;
-		used = claim.used;
+		total = claim.used;
 		gathered.frozen = false;
 	}
-	add_to_slot(&gathered.slot[0], delta, used);
+	add_to_slot(&gathered.slot[0], delta, total);
 	write_gathered(counter, slots, &gathered, room);
 	slots->home = gathered.slot[0].index;
 }
