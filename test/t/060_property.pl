@@ -56,6 +56,8 @@ foreach my $seed (@seeds)
 	is($mismatches, '', "seed $seed: nothing differs from the model")
 	  or diag("SEED=$seed ACCOUNTS=$accounts STEPS=$steps; the last steps were\n"
 		  . $node->safe_psql("life_$seed", q{SET timezone = 'UTC'; TABLE property.last_steps}));
+	# random lives need not have everything
+	next if $ENV{SEED} || $ENV{SEEDS};
 	foreach my $what (sort keys %coverage)
 	{
 		my $count = $node->safe_psql("life_$seed", $coverage{$what});
