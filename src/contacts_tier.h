@@ -405,6 +405,7 @@ typedef struct CtSubscribed
 	int64		count;			/* marketing contacts */
 } CtSubscribed;
 
+extern void ct_check_tier(const char *plan, int64 contact_limit);
 extern CtSubscribed ct_lock_subscription(const CtManaged *managed, Datum account);
 extern void ct_tier_move(const CtTable *table, Datum account, int64 to, int64 count,
 						 const char *reason, TimestampTz at);

@@ -91,11 +91,10 @@ ct_copy_show_triggers(void)
 static void
 hide_triggers_of(Relation rel, bool status_trigger)
 {
-	MemoryContext old = MemoryContextSwitchTo(CacheMemoryContext);
 	Trigger    *trigger = ct_find_trigger(rel, CT_TRIGGER_COUNT);
 
-	trigger->tgqual = ct_bulk_clause(rel, trigger, false);
-	MemoryContextSwitchTo(old);
+	/* it goes with the description, if that goes first */
+	trigger->tgqual = MemoryContextStrdup(CacheMemoryContext, ct_bulk_clause(rel, trigger, false));
 	if (status_trigger)
 		rel->trigdesc->trig_insert_before_row = false;
 	copying.relations = lappend(copying.relations, rel);

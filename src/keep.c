@@ -300,18 +300,22 @@ contacts_tier_keep_property(PG_FUNCTION_ARGS)
 	const int	row_args = CT_NARGS - CT_ARG_ACCOUNT;
 	Keeping    *keeping = (Keeping *) PG_GETARG_POINTER(0);
 	CtTriggerArg which = PG_GETARG_INT32(1);
-	int			depth = ct_trigger_depth() + 1; /* of triggers of the
-												 * statement */
-	CtRow		old;
 
 	if (PG_NARGS() > 2)
-		ct_row_from_args(fcinfo, keeping->table, 2, &keeping->row);
-	if (PG_NARGS() == 2 + row_args)
-		ct_row_insert(keeping->table, &keeping->row, depth);
-	else if (PG_NARGS() > 2)
 	{
-		ct_row_from_args(fcinfo, keeping->table, 2 + row_args, &old);
-		(void) ct_row_change(keeping->table, &old, &keeping->row, keeping->sets, ct_trusted_depth == depth);
+		int			depth = ct_trigger_depth() + 1; /* of triggers of the
+													 * statement */
+		CtRow		old;
+
+		ct_row_from_args(fcinfo, keeping->table, 2, &keeping->row);
+		if (PG_NARGS() == 2 + row_args)
+			(void) ct_row_insert(keeping->table, &keeping->row, depth);
+		else
+		{
+			ct_row_from_args(fcinfo, keeping->table, 2 + row_args, &old);
+			(void) ct_row_change(keeping->table, &old, &keeping->row, keeping->sets,
+								 ct_trusted_depth == depth);
+		}
 	}
 	fcinfo->isnull = keeping->row.isnull[which];
 	return keeping->row.value[which];

@@ -92,11 +92,7 @@ smallest_tier(const ChosenPlan *plan, int64 size)
 static int64
 asked_tier(const ChosenPlan *plan, const char *account, int64 asked, int64 used)
 {
-	if (smallest_tier(plan, asked) != asked || asked <= 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("plan \"%s\" has no tier of %lld contacts", plan->name, (long long) asked),
-				 errhint("The tiers of the plan are: %s.", plan->limits)));
+	ct_check_tier(plan->name, asked);
 	if (asked < used)
 		ereport(ERROR,
 				(errcode(ERRCODE_CT_TIER_EXCEEDED),

@@ -69,12 +69,15 @@ ct_lock_subscription(const CtManaged *managed, Datum account)
 	return subscribed;
 }
 
-/* A tier that is asked for must be one of the plan: 22023. */
-static void
-check_tier(const CtSubscribed *subscribed, int64 contact_limit)
+/*
+ * A tier that is asked for must be one of the plan: 22023.  The caller is
+ * connected to SPI.
+ */
+void
+ct_check_tier(const char *plan, int64 contact_limit)
 {
 	Oid			types[] = {TEXTOID, INT8OID};
-	Datum		values[] = {CStringGetTextDatum(subscribed->plan), Int64GetDatum(contact_limit)};
+	Datum		values[] = {CStringGetTextDatum(plan), Int64GetDatum(contact_limit)};
 	bool		isnull;
 
 	ct_execute("SELECT coalesce(bool_or(t.contact_limit = $2), false),"
@@ -83,7 +86,7 @@ check_tier(const CtSubscribed *subscribed, int64 contact_limit)
 	if (!DatumGetBool(ct_result(1, &isnull)))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("plan \"%s\" has no tier of %lld contacts", subscribed->plan, (long long) contact_limit),
+				 errmsg("plan \"%s\" has no tier of %lld contacts", plan, (long long) contact_limit),
 				 errhint("The tiers of the plan are: %s.", ct_result_text(2) != NULL ? ct_result_text(2) : "none")));
 }
 
@@ -129,7 +132,7 @@ contacts_tier_change_tier(PG_FUNCTION_ARGS)
 	ct_manage_begin(&managed, PG_GETARG_OID(0), RowExclusiveLock);
 	account = ct_managed_account(&managed, text_to_cstring(PG_GETARG_TEXT_PP(1)));
 	subscribed = ct_lock_subscription(&managed, account);
-	check_tier(&subscribed, wanted);
+	ct_check_tier(subscribed.plan, wanted);
 	at_renewal = PG_ARGISNULL(3) ? wanted < subscribed.contact_limit : PG_GETARG_BOOL(3);
 	if (wanted < subscribed.contact_limit && !at_renewal)
 		ereport(ERROR,
