@@ -241,9 +241,11 @@ BEGIN
     expected := property.try(format(model_command, quote_literal(CASE got WHEN '00000' THEN property.applied(accounts)
                                                                           ELSE accounts END)));
     INSERT INTO property.step VALUES (which_step, model.now(), array_to_string(accounts, ' '), command, got);
-    -- of several reasons to refuse an order, any will do
+    -- Of several reasons to refuse an order, any will do; so does any account
+    -- of several that a statement is refused for.
     IF (got = '00000') <> (expected = '00000') OR length(got) > 5
-       OR got <> expected AND model_command LIKE 'SELECT model.statement(%' THEN
+       OR got <> expected AND model_command LIKE 'SELECT model.statement(%'
+          AND NOT (cardinality(accounts) > 1 AND got LIKE 'MC%' AND expected LIKE 'MC%') THEN
         INSERT INTO property.mismatch
         VALUES (which_step, accounts[1], format('outcome: expected %s, got %s', expected, got));
     END IF;
@@ -331,7 +333,10 @@ BEGIN
         writes[n].id := writes[1].id;
     END IF;
     command := property.insert_command(columns, writes);
-    IF n > 2 AND writes[n].id = writes[1].id AND command LIKE 'INSERT%' AND property.chance(0.5) THEN
+    -- where rows are dropped and only some have a status, nobody knows which
+    -- were given one (documented): not here
+    IF n > 2 AND writes[n].id = writes[1].id AND command LIKE 'INSERT%'
+       AND NOT 'marketing_contact_status' = ANY (columns) THEN
         command := command || ' ON CONFLICT DO NOTHING';
         writes := trim_array(writes, 1);
     END IF;
@@ -422,7 +427,7 @@ END $$;
 
 CREATE FUNCTION property.cancel(which_step integer, which_account text) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
-    withdraw text := property.pick('false', 'false', 'true');
+    withdraw text := property.pick('false', 'false', 'false', 'true');
 BEGIN
     PERFORM property.do(which_step, ARRAY[which_account],
                         format('SELECT contacts_tier.cancel(''contacts'', %L, withdraw => %s)', which_account, withdraw),
@@ -431,6 +436,10 @@ END $$;
 
 CREATE FUNCTION property.approve(which_step integer, which_account text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
+    IF property.chance(0.7) THEN       -- rather one that waits for it
+        which_account := coalesce((SELECT min(account) FROM model.account WHERE requested_limit IS NOT NULL AND ended_at IS NULL),
+                                  which_account);
+    END IF;
     PERFORM property.do(which_step, ARRAY[which_account],
                         format('SELECT contacts_tier.approve_upgrade(''contacts'', %L)', which_account),
                         format('SELECT model.approve_upgrade(%L)', which_account));
@@ -546,8 +555,8 @@ BEGIN
                                 ROW('update', NULL, property.any_account(), property.pick('marketing', NULL, NULL), NULL, source));
         WHEN dice < 82 THEN PERFORM property.delete_some(which_step, which);
         WHEN dice < 88 THEN PERFORM property.set_policy(which_step, which);
-        WHEN dice < 93 THEN PERFORM property.change_tier(which_step, which);
-        WHEN dice < 96 THEN PERFORM property.approve(which_step, which);
+        WHEN dice < 92 THEN PERFORM property.change_tier(which_step, which);
+        WHEN dice < 94 THEN PERFORM property.approve(which_step, which);
         WHEN dice < 98 THEN PERFORM property.cancel(which_step, which);
         ELSE PERFORM property.subscribe(which_step, which);
     END CASE;

@@ -589,7 +589,8 @@ BEGIN
     a.auto_downgrade := coalesce(a.auto_downgrade, false);
     a.time_zone := zone;
     a.anchor := (coalesce(start, model.now()) AT TIME ZONE zone)::date;
-    a.period_started_at := coalesce(start, model.now());
+    -- what the subscription before it was billed for is not billed again
+    a.period_started_at := greatest(coalesce(start, model.now()), a.ended_at);
     -- its dates from the start up to the first one that is still to come
     a.update_day := a.anchor;
     a.renewal_months := model.term(cycle);
