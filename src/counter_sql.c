@@ -29,11 +29,11 @@ claim(const CtTable *table, const CtDelta *delta)
 }
 
 static void
-grant(const CtTable *table, Datum account, int64 granted)
+grant(const CtTable *table, Datum account, int64 granted, bool freeze)
 {
 	Datum		values[] = {account, Int64GetDatum(granted)};
 
-	ct_companion_query(table, CT_QUERY_GRANT, values, NULL);
+	ct_companion_query(table, CT_QUERY_GRANT, values, freeze ? " n" : NULL);
 }
 
 static void
@@ -76,7 +76,12 @@ ct_sql_apply(const CtTable *table, CtDelta *delta)
 	request.used = lock_slot(table, delta->account, &granted);
 	/* a release: there was no slot yet.  Else somebody may have made room. */
 	if (delta->marketing > 0 && request.used + delta->marketing > granted)
-		grant(table, delta->account, ct_limit_decide(&request));
+	{
+		int64		ceiling = ct_limit_decide(&request);
+
+		/* above its tier, the account has no room even after a release */
+		grant(table, delta->account, ceiling, ceiling < request.used + delta->marketing);
+	}
 	if (!claim(table, delta))
 		elog(ERROR, "claim of %lld contacts failed under lock", (long long) delta->marketing);
 }

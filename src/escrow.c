@@ -280,7 +280,8 @@ claim_slowly(CtCounter *counter, CtSlots *slots, CtDelta *delta)
 				 ct_account_text(counter->table, delta->account));
 		room = ct_limit_decide(&claim) - claim.used - delta->marketing;
 		total = claim.used;
-		gathered.frozen = false;
+		/* above its tier, the account has no room even after a release */
+		gathered.frozen = room < 0;
 	}
 	add_to_slot(&gathered.slot[0], delta, total);
 	write_gathered(counter, slots, &gathered, room);

@@ -321,7 +321,7 @@ decide_without_access(const CtClaim *claim, const Subscription *subscription)
 	drop_excess(claim, subscription != NULL ? subscription : &none, ct_delta_by_default(claim->delta), true);
 	if (claim->delta->marketing > 0)
 		no_access_error(claim, subscription);
-	return claim->used + claim->delta->marketing;
+	return 0;
 }
 
 /*
@@ -372,15 +372,15 @@ decide(const CtClaim *claim)
 
 		ct_companion_query(claim->table, CT_QUERY_SET_ANNOUNCED, values, NULL);
 	}
-	return Max(ceiling(&subscription, claim->used + claim->delta->marketing),
-			   claim->used + claim->delta->marketing);
+	return ceiling(&subscription, claim->used + claim->delta->marketing);
 }
 
 /*
  * Decide about a claim beyond the ceiling.  Returns the new ceiling, which holds
- * the claim; moves the account to a larger tier where its policy says so, takes
- * contacts that do not fit out of the claim where they may be, and announces the
- * thresholds that the claim reaches.
+ * the claim, or is below the count where that is above the tier already; moves
+ * the account to a larger tier where its policy says so, takes contacts that do
+ * not fit out of the claim where they may be, and announces the thresholds that
+ * the claim reaches.
  *
  * Locks: the account row, until the transaction ends; the caller holds all slots
  * of the account.  Errors: MC001, MC002.
