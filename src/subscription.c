@@ -174,7 +174,8 @@ insert_subscription(const CtManaged *managed, FunctionCallInfo fcinfo, Datum acc
 							"  plan = excluded.plan, contact_limit = excluded.contact_limit, billing_cycle = excluded.billing_cycle,"
 							"  on_exceed = excluded.on_exceed, grace = excluded.grace, time_zone = excluded.time_zone,"
 							"  started_at = excluded.started_at, anchor = excluded.anchor,"
-							"  period_started_at = excluded.period_started_at, next_update_at = excluded.next_update_at,"
+							"  period_started_at = greatest(excluded.period_started_at, a.ended_at),"
+							"  next_update_at = excluded.next_update_at,"
 							"  renews_at = excluded.renews_at, period_limit = excluded.period_limit,"
 							"  period_price = excluded.period_price, period_opening = excluded.period_opening,"
 							"  period_upgrades = 0, announced = 0, ended_at = NULL, cancelled = false", managed->schema),
