@@ -78,9 +78,10 @@ function add(measure, what, size, side, v,  key) {
     value[key, ++count[key]] = v + 0
 }
 
-# What the row trigger would take for the million, from its two largest sizes, of
-# which one is twice the other: a linear and a quadratic part.  A constant part
-# makes this too little rather than too much.
+# What the row trigger would take for the COPY of a million, half of them marketing,
+# from its two largest sizes, of which one is twice the other: a linear and a
+# quadratic part in the marketing contacts, which alone copy_row copies.  A constant
+# part, and the other half, make this too little rather than too much.
 function extrapolate(  size, whole, quadratic, linear) {
     size = largest_size["copy_row"]
     if (!size || !of("copy_row", "1 account", size / 2, "row") || !of("copy", "1 account", 1000000, "ours"))
@@ -88,7 +89,7 @@ function extrapolate(  size, whole, quadratic, linear) {
     whole = of("copy_row", "1 account", size, "row")
     quadratic = 2 * (whole - 2 * of("copy_row", "1 account", size / 2, "row")) / size ^ 2
     linear = whole / size - quadratic * size
-    add("copy_row", "by its growth", 1000000, "row", quadratic * 1e12 + linear * 1e6)
+    add("copy_row", "by its growth", 1000000, "row", quadratic * 5e5 ^ 2 + linear * 5e5)
 }
 
 # Sizes are in ascending order within a side.
