@@ -429,9 +429,42 @@ insert_index_entries(CtCounter *counter, CtUpdateIndexes update_indexes)
 }
 
 /*
+ * Is a slot held by another transaction?  Then *holder is its id, or invalid if
+ * there are several.  Asked of the row itself, for heap_update() must not be
+ * called without waiting.
+ */
+static bool
+is_held(CtCounter *counter, ItemPointer tid, TransactionId *holder)
+{
+	Buffer		buffer = ReadBuffer(counter->rel, ItemPointerGetBlockNumber(tid));
+	Page		page = BufferGetPage(buffer);
+	ItemId		item;
+	bool		held = false;
+
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	item = PageGetItemId(page, ItemPointerGetOffsetNumber(tid));
+	if (ItemIdIsNormal(item))
+	{
+		HeapTupleData tuple = {
+			.t_tableOid = RelationGetRelid(counter->rel),
+			.t_self = *tid,
+			.t_len = ItemIdGetLength(item),
+			.t_data = (HeapTupleHeader) PageGetItem(page, item)
+		};
+
+		held = HeapTupleSatisfiesUpdate(&tuple, GetCurrentCommandId(false), buffer) == TM_BeingModified;
+		*holder = (tuple.t_data->t_infomask & HEAP_XMAX_IS_MULTI) != 0 ?
+			InvalidTransactionId : HeapTupleHeaderGetRawXmax(tuple.t_data);
+	}
+	UnlockReleaseBuffer(buffer);
+	return held;
+}
+
+/*
  * Write a slot that was read or locked.  With "wait" false, does nothing if
  * another transaction holds it: TM_BeingModified, and *holder is its id, or
- * invalid if there are several.  TM_Ok: the slot is ours until the transaction
+ * invalid if there are several.  One that takes it at this very moment is waited
+ * for even so; it was not there before, so this makes no deadlock.  TM_Ok: the slot is ours until the transaction
  * ends.  Any other result: it has changed, read it again.
  */
 TM_Result
@@ -453,17 +486,13 @@ ct_slot_write(CtCounter *counter, CtSlots *slots, CtSlot *slot, bool wait, Trans
 	LockTupleMode lockmode;
 	TM_Result	result;
 
+	if (!wait && is_held(counter, tid, holder))
+		return TM_BeingModified;
 	tuple = heap_modify_tuple_by_cols(slot->tuple, RelationGetDescr(counter->rel),
 									  lengthof(attnos), attnos, values, nulls);
 	ExecForceStoreHeapTuple(tuple, counter->new_row, false);
 	result = table_tuple_update(counter->rel, tid, counter->new_row, GetCurrentCommandId(true),
-								SnapshotSelf, InvalidSnapshot, wait, &failure, &lockmode, &update_indexes);
-	if (result == TM_BeingModified)
-	{
-		bool		several = (slot->tuple->t_data->t_infomask & HEAP_XMAX_IS_MULTI) != 0;
-
-		*holder = several ? InvalidTransactionId : failure.xmax;
-	}
+								SnapshotSelf, InvalidSnapshot, true, &failure, &lockmode, &update_indexes);
 	if (result != TM_Ok)
 		return result;
 	counter->new_row->tts_tableOid = RelationGetRelid(counter->rel);
