@@ -333,7 +333,8 @@ end_subscription(const CtUpdateDate *due)
 
 /*
  * T5: on the renewal date the tier that was asked for is taken if the count fits
- * into it; else the account keeps its tier, and is told.
+ * into it and the plan still has it; else the account keeps its tier, and is
+ * told.
  */
 static void
 renew(const CtUpdateDate *due, Account *account, int64 count)
@@ -349,7 +350,8 @@ renew(const CtUpdateDate *due, Account *account, int64 count)
 	}
 	if (wanted == 0 || wanted == account->contact_limit)
 		return;
-	if (wanted < count)
+	/* too small, or no tier of the plan any more */
+	if (wanted < count || smallest_tier(due, wanted) != wanted)
 	{
 		ct_announce(table, due->account, "downgrade_kept", count, count,
 					psprintf("{\"asked\": %lld, \"contact_limit\": %lld}",

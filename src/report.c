@@ -172,7 +172,7 @@ usage_query(const CtReport *report)
 					" CASE WHEN a.contact_limit = 0 THEN NULL"
 					"  WHEN c.used >= a.contact_limit * 0.98 THEN 'banner'"
 					"  WHEN c.used >= a.contact_limit * a.thresholds[1] / 100.0 THEN 'notice' END,"
-					" a.next_update_at, a.renews_at"
+					" nullif(a.next_update_at, 'infinity'), CASE WHEN a.ended_at IS NULL THEN a.renews_at END"
 					" FROM (SELECT * FROM %2$s." CT_ACCOUNT_TABLE "%4$s) a"
 					" FULL JOIN (SELECT account, sum(used)::bigint AS used, sum(pending)::bigint AS pending"
 					"  FROM %2$s." CT_COUNTER_TABLE "%4$s GROUP BY account) c ON a.account %3$s c.account"

@@ -160,7 +160,7 @@ PG_FUNCTION_INFO_V1(contacts_tier_approve_upgrade);
  * and returns its limit.  They stay non-marketing until somebody sets them again.
  *
  * Locks: as change_tier().  Errors: 42501, 55000 (not attached, nothing asked
- * for), 22023 (no subscription).
+ * for), 22023 (no subscription, the plan has no such tier any more).
  */
 Datum
 contacts_tier_approve_upgrade(PG_FUNCTION_ARGS)
@@ -180,6 +180,7 @@ contacts_tier_approve_upgrade(PG_FUNCTION_ARGS)
 				 errmsg("account \"%s\" has not asked for a larger contact tier",
 						ct_account_text(managed.table, account)),
 				 errhint("Contacts that do not fit under the policy \"cap\" ask for one; contacts_tier.change_tier() takes any.")));
+	ct_check_tier(subscribed.plan, subscribed.requested_limit);
 	ct_tier_move(managed.table, account, subscribed.requested_limit, subscribed.count, "approved", ct_now());
 	ct_manage_end(&managed);
 	PG_RETURN_INT64(subscribed.requested_limit);

@@ -100,6 +100,7 @@ SET contacts_tier.now = '2026-05-02 00:00+00';
 INSERT INTO contacts (id, account, marketing_contact_status) VALUES (42, 'a', 'marketing');
 \echo :SQLSTATE
 CALL contacts_tier.rollover();
+SELECT next_update_at, renews_at FROM contacts_tier.usage('contacts', 'a');
 SELECT contacts_tier.has_access('contacts', 'a');
 SELECT id, marketing_contact_status AS status, marketing_contact_status_source_type AS type FROM contacts WHERE account = 'a' ORDER BY id;
 SET contacts_tier.source_type = 'FORM';
@@ -150,6 +151,24 @@ INSERT INTO contacts (id, account, marketing_contact_status) SELECT i, 'z', 'mar
 SELECT created, promoted FROM contacts_tier.activity('contacts', 'z') ORDER BY recorded_at;
 SELECT contact_limit, marketing_contacts FROM contacts_tier.usage('contacts', 'z');
 RESET contacts_tier.direct_access;
+
+-- A tier that has gone from the plan since it was asked for is not taken
+SELECT contacts_tier.subscribe('contacts', 'gone', 't_change', 2, on_exceed => 'cap');
+INSERT INTO contacts (id, account, marketing_contact_status) SELECT i, 'gone', 'marketing' FROM generate_series(71, 73) i;
+SELECT contacts_tier.change_tier('contacts', 'gone', 4, at_renewal => true);
+BEGIN;
+DELETE FROM contacts_tier.tier WHERE plan = 't_change' AND contact_limit = 4;
+SAVEPOINT before;
+SELECT contacts_tier.approve_upgrade('contacts', 'gone');
+\echo :SQLSTATE
+ROLLBACK TO before;
+SET LOCAL contacts_tier.now = '2026-08-30 00:00+00';
+CALL contacts_tier.rollover('contacts');
+SELECT event, marketing_contacts, contact_limit, details FROM contacts_tier.notifications('contacts', 'gone')
+ WHERE event = 'downgrade_kept';
+SELECT "limit", renewal_limit FROM account WHERE account = 'gone';
+ROLLBACK;
+SELECT contacts_tier.approve_upgrade('contacts', 'gone');
 
 SELECT * FROM contacts_tier.verify('contacts') WHERE drift <> 0 OR pending_counted <> pending_actual;
 SELECT account, bool_and(opening + promoted - demoted = closing) AS "adds up" FROM contacts_tier.billing_periods('contacts') GROUP BY 1 ORDER BY 1;
