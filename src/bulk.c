@@ -149,8 +149,13 @@ contacts_tier_count_in_place(PG_FUNCTION_ARGS)
 	}
 	change.status = ct_row_status(table, &newrow);
 	change.trusted = ct_trusted_depth == change.depth;
+	change.place = newrow.tid;
 	if (ct_needs_mending(table, &change))
+	{
+		if (!newrow.isnull[CT_ARG_ACCOUNT])
+			ct_delta_wait(table, &change, newrow.value[CT_ARG_ACCOUNT]);
 		PG_RETURN_BOOL(true);
+	}
 	ct_count_row(table, &change);
 	PG_RETURN_BOOL(false);
 }

@@ -256,6 +256,8 @@ typedef struct CtRowChange
 	bool		trusted;		/* written by the extension itself */
 	const CtRow *old;			/* NULL for a new row */
 	const CtRow *new;			/* NULL for a deleted one */
+	ItemPointerData place;		/* where the statement wrote the new row:
+								 * mending writes it elsewhere */
 	CtStatus	status;			/* of the new row, maybe mended */
 	bool		by_default;		/* is it a marketing contact by default only? */
 } CtRowChange;
@@ -281,6 +283,7 @@ typedef struct CtPromotion
 	bool		created;
 	bool		by_default;		/* only a default asked for it (S4) */
 	bool		dropped;		/* did not fit: to be non-marketing */
+	bool		waits;			/* is not known to be one yet */
 } CtPromotion;
 
 /* What a statement changed in the counts of one account, in contacts */
@@ -306,6 +309,7 @@ typedef struct CtDelta
 
 extern void ct_delta_init(void);
 extern void ct_delta_add(const CtTable *table, const CtRowChange *change, const CtDelta *delta);
+extern void ct_delta_wait(const CtTable *table, const CtRowChange *change, Datum account);
 extern void ct_delta_note_insert(const CtTable *table, int depth, Datum account, bool by_default);
 extern int64 ct_delta_by_default(const CtDelta *delta);
 extern void ct_delta_drop(CtDelta *delta, int64 count, bool only_defaults);

@@ -32,6 +32,8 @@ typedef struct DeltaEntry
 	uint32		hash;
 	char		status;			/* of simplehash */
 	int64		capacity;		/* of delta.promotions */
+	int64		nwaiting;		/* of these, such as wait */
+	int64		next_waiting;	/* no earlier one does */
 	bool		source_told;	/* is delta.source_type, ..._name of some row? */
 	int			type_length;	/* of delta.source_type, and delta.source_name */
 	int			name_length;
@@ -145,6 +147,8 @@ find_entry(Frame *frame, Datum account)
 
 		entry->delta = empty;
 		entry->capacity = 0;
+		entry->nwaiting = 0;
+		entry->next_waiting = 0;
 		entry->source_told = false;
 		entry->inserts = 0;
 		entry->by_default = NIL;
@@ -171,6 +175,34 @@ add_promotions(Frame *frame, DeltaEntry *entry, const CtPromotion *promotions, i
 	}
 	memcpy(&delta->promotions[delta->npromotions], promotions, sizeof(CtPromotion) * count);
 	delta->npromotions += count;
+}
+
+/*
+ * The place that a promotion was given when its row was written, if it was; it is
+ * not kept any more.  Rows come to the AFTER trigger as they were written, so
+ * each is behind the one before it.
+ */
+static CtPromotion *
+take_waiting(DeltaEntry *entry, const CtRowChange *change)
+{
+	CtDelta    *delta = &entry->delta;
+	ItemPointerData place = change->place;
+
+	if (entry->nwaiting == 0)
+		return NULL;
+	for (int64 i = entry->next_waiting; i < delta->npromotions; i++)
+	{
+		CtPromotion *promotion = &delta->promotions[i];
+
+		if (promotion->waits && promotion->relid == change->relid &&
+			ItemPointerEquals(&promotion->tid, &place))
+		{
+			entry->nwaiting--;
+			entry->next_waiting = i + 1;
+			return promotion;
+		}
+	}
+	return NULL;
 }
 
 /*
@@ -245,18 +277,61 @@ add_counts(Frame *frame, const CtDelta *change)
 	return entry;
 }
 
-/* Add what one entry holds to a frame, and empty it. */
+/*
+ * Find out which of the new contacts in an entry only a default made marketing
+ * contacts.  The BEFORE trigger knew which, the AFTER trigger knows where they
+ * are; rows come to both in the same order, but some may have been dropped in
+ * between.  That matters only where a statement asked for some and not for
+ * others; then nobody can tell, and all count as asked for.
+ */
+static void
+resolve_defaults(DeltaEntry *entry)
+{
+	CtDelta    *delta = &entry->delta;
+	bool		all = list_length(entry->by_default) == entry->inserts;
+	ListCell   *next = list_head(entry->by_default);
+	int64		created = 0;
+
+	if (next == NULL)
+		return;
+	for (int64 i = 0; i < delta->npromotions; i++)
+		created += delta->promotions[i].created && !delta->promotions[i].waits ? 1 : 0;
+	if (!all && created != entry->inserts)
+		return;
+	created = 0;
+	for (int64 i = 0; i < delta->npromotions; i++)
+	{
+		CtPromotion *promotion = &delta->promotions[i];
+
+		if (!promotion->created || promotion->waits)
+			continue;
+		if (all || (next != NULL && lfirst_int(next) == created))
+		{
+			promotion->by_default = true;
+			next = all ? next : lnext(entry->by_default, next);
+		}
+		created++;
+	}
+}
+
+/*
+ * Add what one entry holds to a frame, and empty it.  What it knows of rows to
+ * come stays.
+ */
 static void
 move_entry(Frame *into, DeltaEntry *from)
 {
 	DeltaEntry *entry = add_counts(into, &from->delta);
 	CtDelta		empty = {.account = from->delta.account};
 
+	resolve_defaults(from);
 	add_promotions(into, entry, from->delta.promotions, from->delta.npromotions);
 	if (from->source_told)
 		add_source(into, entry, from->delta.source_type, from->delta.source_name);
 	from->delta = empty;
 	from->capacity = 0;
+	from->nwaiting = 0;
+	from->next_waiting = 0;
 	from->source_told = false;
 }
 
@@ -275,10 +350,29 @@ ct_delta_add(const CtTable *table, const CtRowChange *change, const CtDelta *del
 			.relid = change->relid,.tid = change->new->tid,
 			.created = change->old == NULL,.by_default = change->by_default
 		};
+		CtPromotion *waiting = take_waiting(entry, change);
 
-		add_promotions(frame, entry, &promotion, 1);
+		if (waiting != NULL)
+			*waiting = promotion;
+		else
+			add_promotions(frame, entry, &promotion, 1);
 	}
 	note_source(frame, entry, change->new);
+}
+
+/*
+ * Keep the place of a promotion among those of its account, while other rows are
+ * counted where they are written: whether it is one, the AFTER trigger will tell.
+ */
+void
+ct_delta_wait(const CtTable *table, const CtRowChange *change, Datum account)
+{
+	Frame	   *frame = find_frame(table, change->depth);
+	DeltaEntry *entry = find_entry(frame, account);
+	CtPromotion promotion = {.relid = change->relid,.tid = change->place,.waits = true};
+
+	add_promotions(frame, entry, &promotion, 1);
+	entry->nwaiting++;
 }
 
 /*
@@ -299,43 +393,6 @@ ct_delta_note_insert(const CtTable *table, int depth, Datum account, bool by_def
 		MemoryContextSwitchTo(old);
 	}
 	entry->inserts++;
-}
-
-/*
- * Find out which of the new contacts in an entry only a default made marketing
- * contacts.  The BEFORE trigger knew which, the AFTER trigger knows where they
- * are; rows come to both in the same order, but some may have been dropped in
- * between.  That matters only where a statement asked for some and not for
- * others; then nobody can tell, and all count as asked for.
- */
-static void
-resolve_defaults(DeltaEntry *entry)
-{
-	CtDelta    *delta = &entry->delta;
-	bool		all = list_length(entry->by_default) == entry->inserts;
-	ListCell   *next = list_head(entry->by_default);
-	int64		created = 0;
-
-	if (next == NULL)
-		return;
-	for (int64 i = 0; i < delta->npromotions; i++)
-		created += delta->promotions[i].created ? 1 : 0;
-	if (!all && created != entry->inserts)
-		return;
-	created = 0;
-	for (int64 i = 0; i < delta->npromotions; i++)
-	{
-		CtPromotion *promotion = &delta->promotions[i];
-
-		if (!promotion->created)
-			continue;
-		if (all || (next != NULL && lfirst_int(next) == created))
-		{
-			promotion->by_default = true;
-			next = all ? next : lnext(entry->by_default, next);
-		}
-		created++;
-	}
 }
 
 static bool
@@ -371,7 +428,7 @@ collect_droppable(CtDelta *delta, bool only_defaults, int max, Oid *relid, ItemP
 	{
 		CtPromotion *promotion = &delta->promotions[i];
 
-		if (promotion->dropped || (only_defaults && !promotion->by_default))
+		if (promotion->dropped || promotion->waits || (only_defaults && !promotion->by_default))
 			continue;
 		if (count > 0 && promotion->relid != *relid)
 			break;

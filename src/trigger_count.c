@@ -215,6 +215,7 @@ contacts_tier_count_contact(PG_FUNCTION_ARGS)
 	{
 		ct_row_read(table, newslot, &newrow);
 		change.new = &newrow;
+		change.place = newrow.tid;
 		change.status = ct_row_status(table, &newrow);
 	}
 	if (ct_needs_mending(table, &change))

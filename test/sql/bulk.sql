@@ -231,5 +231,58 @@ INSERT INTO contacts_3 (id, account, region, marketing_contact_status) SELECT i,
 COMMIT;
 SELECT id, marketing_contact_status AS status FROM contacts_3 ORDER BY id;
 TABLE drift;
+-- contacts that only a default makes marketing contacts do not fit either, whether
+-- a statement or a trigger of another one wrote them
+CREATE TABLE form (id integer);
+CREATE FUNCTION enter() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO bulk.contacts_3 (id, account, region) VALUES (NEW.id, 'late', 3);
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER enter AFTER INSERT ON form FOR EACH ROW EXECUTE FUNCTION enter();
+SELECT contacts_tier.set_policy('contacts', 'late', on_exceed => 'block');
+BEGIN;
+SET LOCAL contacts_tier.source_type = 'FORM';
+INSERT INTO contacts_3 (id, account, region) VALUES (211, 'late', 3);
+INSERT INTO form VALUES (212), (213);
+COMMIT;
+SELECT id, marketing_contact_status AS status, marketing_contact_status_source_type AS type FROM contacts_3 WHERE id > 210 ORDER BY id;
+TABLE drift;
+
+-- Under a cap the first contacts fit, also where some of the rows have to be
+-- mended after they were written
+CREATE TABLE people (id integer PRIMARY KEY, account text);
+SELECT contacts_tier.attach('people', 'account');
+SELECT contacts_tier.subscribe('people', account, 'bulk', 5, on_exceed => 'cap') FROM unnest('{p, q, r}'::text[]) account;
+SELECT contacts_tier.set_policy('people', 'p', source_defaults => '{"API": "marketing"}');
+COPY people (id, account, marketing_contact_status, marketing_contact_status_source_type) FROM stdin;
+1	p	\N	API
+2	p	marketing	\N
+3	p	\N	IMPORT
+4	p	marketing	\N
+5	q	marketing	\N
+6	p	\N	API
+7	p	marketing	\N
+8	p	\N	API
+9	p	marketing	\N
+\.
+SELECT id, account, marketing_contact_status AS status, marketing_contact_status_source_type AS type FROM people ORDER BY id;
+CREATE FUNCTION late_status() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.id % 3 = 0 THEN
+        NEW.marketing_contact_until_next_update := false;
+    END IF;
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER "~~~late" BEFORE INSERT OR UPDATE ON people FOR EACH ROW EXECUTE FUNCTION late_status();
+INSERT INTO people (id, account, marketing_contact_status) SELECT i, 'r', 'marketing' FROM generate_series(101, 130) i;
+SELECT id, marketing_contact_status AS status, marketing_contact_status_source_type AS type FROM people
+WHERE account = 'r' AND id <= 108 ORDER BY id;
+SELECT contacts_tier.set_policy('people', 'r', grace => 3);
+UPDATE people SET marketing_contact_status = 'marketing' WHERE account = 'r' AND marketing_contact_status <> 'marketing';
+SELECT count(*) FROM people WHERE account = 'r' AND marketing_contact_status = 'marketing';
+SELECT account, counted, actual FROM contacts_tier.verify('people');
 SET client_min_messages = warning;
 DROP SCHEMA bulk CASCADE;
