@@ -23,6 +23,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/guc.h"
 #include "utils/timestamp.h"
 
 #include "contacts_tier.h"
@@ -180,15 +181,23 @@ ct_demote_contacts(const CtUpdateDate *due, const CtManaged *managed, const char
 	return count;
 }
 
+/*
+ * Lock the contacts that are left.  Among them the index still has all that the
+ * batches have demoted: a bitmap would hold them in memory, and the UPDATE that
+ * follows would meet them again, while an index scan marks them as dead.
+ */
 static void
 lock_contacts(const CtUpdateDate *due, const CtManaged *managed, const char *condition)
 {
 	Oid			types[] = {managed->table->account_type, TIMESTAMPTZOID};
 	Datum		values[] = {due->account, TimestampTzGetDatum(due->date)};
+	int			level = NewGUCNestLevel();
 
+	ct_set_for_now("enable_bitmapscan", "off");
 	ct_execute_now(psprintf("SELECT count(*) FROM (SELECT FROM %s WHERE %s FOR NO KEY UPDATE) c",
 							ct_qualified_name(managed->rel), condition),
 				   lengthof(types), types, values);
+	AtEOXact_GUC(false, level);
 }
 
 /*
