@@ -13,28 +13,18 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
 #include "access/htup_details.h"
-#include "access/skey.h"
-#include "access/stratnum.h"
-#include "access/table.h"
-#include "access/tableam.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_namespace.h"
 #include "catalog/pg_type.h"
-#include "common/pg_prng.h"
-#include "miscadmin.h"
-#include "port/pg_bswap.h"
 #include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
 #include "utils/hsearch.h"
-#include "utils/json.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
-#include "utils/timestamp.h"
-#include "utils/uuid.h"
 
 #include "contacts_tier.h"
 
@@ -167,11 +157,6 @@ static const struct
 	},
 	/* $2: role, $3: promoted contacts, $4: details */
 	[CT_QUERY_RECORD_ACTIVITY] = {
-		"INSERT INTO %1$s.contacts_tier_ledger (account, recorded_at, event, role, contacts, details)"
-		" VALUES ($1, contacts_tier.clock(), 'activity', $2, $3, $4)",
-		4, {ACCOUNT_TYPE, TEXTOID, INT8OID, JSONBOID}
-	},
-	[CT_QUERY_RECORD_WANTED_ACTIVITY] = {
 		"INSERT INTO %1$s.contacts_tier_ledger (account, recorded_at, event, role, contacts, details)"
 		" SELECT $1, contacts_tier.clock(), 'activity', $2, $3, $4"
 		" WHERE NOT EXISTS (SELECT FROM %1$s.contacts_tier_account a"
@@ -341,149 +326,46 @@ ct_companion_query(const CtTable *table, CtQuery query, Datum *values, const cha
 	return SPI_processed;
 }
 
-PG_FUNCTION_INFO_V1(contacts_tier_ledger_entry);
-
 /*
- * ledger_entry() uuid: the time, and random bits (RFC 9562, version 7)
- *
- * The 12 bits behind the milliseconds are the fraction of one, and those of one
- * backend grow strictly, so that entries can be told in their order.  No
- * sequence, which distributed tables could not share.
+ * Attribute number of a column of this type, invalid if there is none.
  */
-Datum
-contacts_tier_ledger_entry(PG_FUNCTION_ARGS)
+AttrNumber
+ct_typed_column(Oid relid, const char *name, Oid type)
 {
-	const int64 unix_epoch = (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
-	static uint64 last = 0;
-	uint64		now = Max((uint64) (GetCurrentTimestamp() + unix_epoch), last + 1);
-	uint64		fraction = now % 1000 * 4096 / 1000;
-	uint64		random = pg_prng_uint64(&pg_global_prng_state);
-	pg_uuid_t  *uuid = palloc(sizeof(pg_uuid_t));
-	uint64		high = pg_hton64(now / 1000 << 16 | 0x7000 | fraction);
-	uint64		low = pg_hton64((random & UINT64CONST(0x3fffffffffffffff)) | UINT64CONST(0x8000000000000000));
+	AttrNumber	attno = get_attnum(relid, name);
 
-	last = now;
-	memcpy(uuid->data, &high, sizeof(high));
-	memcpy(uuid->data + sizeof(high), &low, sizeof(low));
-	PG_RETURN_UUID_P(uuid);
-}
-
-static void
-append_text(StringInfo buf, const char *key, const char *value)
-{
-	if (value == NULL)
-		return;
-	appendStringInfo(buf, "%s\"%s\": ", buf->len > 1 ? ", " : "", key);
-	escape_json(buf, value);
-}
-
-static void
-append_count(StringInfo buf, const char *key, int64 count)
-{
-	if (count != 0)
-		appendStringInfo(buf, "%s\"%s\": %lld", buf->len > 1 ? ", " : "", key, (long long) count);
+	if (attno <= 0 || get_atttype(relid, attno) != type)
+		return InvalidAttrNumber;
+	return attno;
 }
 
 /*
- * A column of an account row as it is now, which is not null; false if there is
- * no such account.  As slots are, the row is read without a predicate lock: who
- * writes contacts at SERIALIZABLE must not depend on who changes the account.
- * The companion tables are ordinary tables of this node.
+ * Is this a table that Citus distributes?  Its rows are elsewhere then.
  */
 static bool
-peek_at_account(const CtTable *table, Datum account, const char *column, Datum *value)
+is_distributed(Oid relid)
 {
-	Oid			relid = get_relname_relid(CT_ACCOUNT_TABLE, get_namespace_oid(NameStr(table->schema), false));
-	Relation	rel = table_open(relid, AccessShareLock);
-	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	bool		found = false;
-	bool		isnull;
+	bool		distributed;
 
-	ScanKeyEntryInitialize(&key, 0, get_attnum(relid, "account"), BTEqualStrategyNumber, InvalidOid,
-						   table->account_collation, get_opcode(table->account_eq), account);
-	scan = systable_beginscan(rel, ct_primary_key_index(rel), true, SnapshotAny, 1, &key);
-	while (!found && HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		found = table_tuple_satisfies_snapshot(rel, scan->slot, snapshot);
-		if (found)
-			*value = heap_getattr(tuple, get_attnum(relid, column), RelationGetDescr(rel), &isnull);
-	}
-	systable_endscan(scan);
-	UnregisterSnapshot(snapshot);
-	table_close(rel, NoLock);
-	return found;
-}
-
-/*
- * Has an update date of the account passed?  "direct" as in counter.c.
- */
-bool
-ct_is_overdue(const CtTable *table, Datum account, bool direct)
-{
-	Datum		values[] = {account, TimestampTzGetDatum(ct_now())};
-	Datum		next_update_at;
-	bool		overdue;
-
-	if (direct)
-		return peek_at_account(table, account, "next_update_at", &next_update_at) &&
-			DatumGetTimestampTz(next_update_at) <= ct_now();
+	if (!OidIsValid(get_relname_relid("pg_dist_partition", PG_CATALOG_NAMESPACE)))
+		return false;
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	overdue = ct_companion_query(table, CT_QUERY_IS_OVERDUE, values, NULL) > 0;
+	distributed = ct_executef("SELECT FROM pg_catalog.pg_dist_partition"
+							  " WHERE logicalrelid OPERATOR(pg_catalog.=) %u", relid) > 0;
 	SPI_finish();
-	return overdue;
+	return distributed;
 }
 
 /*
- * Append to the ledger what a statement did in an account, unless the account
- * does not want it.  "direct" as in counter.c.
+ * May a companion table be accessed directly?  If it is an ordinary heap of this
+ * node, and of the same owner, for privileges are not looked at.
  */
-void
-ct_ledger_record_activity(const CtTable *table, const CtDelta *delta, bool direct)
+bool
+ct_is_ordinary(Relation rel, const CtTable *table)
 {
-	StringInfoData details;
-	Datum		values[] = {delta->account, 0, Int64GetDatum(delta->promoted), 0};
-	Datum		wanted;
-
-	if (direct && peek_at_account(table, delta->account, "record_activity", &wanted) &&
-		!DatumGetBool(wanted))
-		return;
-	initStringInfo(&details);
-	appendStringInfoChar(&details, '{');
-	append_text(&details, "source_type", delta->source_type);
-	append_text(&details, "source_name", delta->source_name);
-	append_count(&details, "created", delta->created);
-	append_count(&details, "deleted", delta->deleted);
-	append_count(&details, "promoted", delta->promoted);
-	append_count(&details, "flagged", delta->flagged);
-	append_count(&details, "unflagged", delta->unflagged);
-	append_count(&details, "demoted", delta->demoted);
-	append_count(&details, "dropped", delta->dropped);
-	appendStringInfoChar(&details, '}');
-	values[1] = CStringGetTextDatum(ct_caller_name());
-	values[3] = DirectFunctionCall1(jsonb_in, CStringGetDatum(details.data));
-	ct_companion_query(table, direct ? CT_QUERY_RECORD_ACTIVITY : CT_QUERY_RECORD_WANTED_ACTIVITY,
-					   values, NULL);
-}
-
-/*
- * Append an entry to the ledger: what happened to how many contacts of an
- * account, and on behalf of which role.  "details" is a JSON object.
- */
-void
-ct_ledger_record(const CtTable *table, Datum account, const char *event,
-				 int64 contacts, const char *details)
-{
-	Datum		values[] = {
-		account,
-		CStringGetTextDatum(event),
-		Int64GetDatum(contacts),
-		CStringGetTextDatum(details),
-		CStringGetTextDatum(ct_caller_name())
-	};
-
-	ct_companion_query(table, CT_QUERY_RECORD, values, NULL);
+	return rel->rd_rel->relkind == RELKIND_RELATION &&
+		rel->rd_rel->relam == HEAP_TABLE_AM_OID &&
+		rel->rd_rel->relowner == table->owner &&
+		!is_distributed(RelationGetRelid(rel));
 }

@@ -28,21 +28,6 @@ ct_row_read(const CtTable *table, TupleTableSlot *slot, CtRow *row)
 }
 
 /*
- * The same from the arguments of a function, beginning with argument "first".
- */
-void
-ct_row_from_args(FunctionCallInfo fcinfo, const CtTable *table, int first, CtRow *row)
-{
-	for (int i = CT_ARG_ACCOUNT; i < CT_NARGS; i++)
-	{
-		row->value[i] = fcinfo->args[first + i - CT_ARG_ACCOUNT].value;
-		row->isnull[i] = fcinfo->args[first + i - CT_ARG_ACCOUNT].isnull;
-	}
-	if (!AttributeNumberIsValid(table->attno[CT_ARG_ACCOUNT]))
-		row->value[CT_ARG_ACCOUNT] = ct_table_account(table, NULL, &row->isnull[CT_ARG_ACCOUNT]);
-}
-
-/*
  * Status and flag of a row.
  */
 CtStatus

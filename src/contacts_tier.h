@@ -122,7 +122,6 @@ typedef enum CtFunction
 	CT_TRIGGER_APPLY,
 	CT_TRIGGER_TRUNCATE,
 	CT_COUNT_IN_PLACE,
-	CT_KEEP_PROPERTY,
 	CT_DEFAULT_STATUS,
 	CT_DEFAULT_SOURCE_TYPE,
 	CT_DEFAULT_SOURCE_NAME,
@@ -133,6 +132,7 @@ extern CtFunction ct_function(Oid function);
 extern Oid	ct_function_oid(CtFunction function);
 extern bool ct_has_our_default(Relation rel, AttrNumber attno);
 extern Trigger *ct_sole_keeper(TriggerDesc *triggers, int16 event);
+extern bool ct_fires(const Trigger *trigger);
 extern Trigger *ct_find_trigger(Relation rel, CtFunction kind);
 extern Trigger *ct_find_trigger_in(TriggerDesc *triggers, CtFunction kind);
 extern List *ct_attached_tables(const char *companion_schema);
@@ -224,7 +224,6 @@ typedef struct CtRow
 } CtRow;
 
 extern void ct_row_read(const CtTable *table, TupleTableSlot *slot, CtRow *row);
-extern void ct_row_from_args(FunctionCallInfo fcinfo, const CtTable *table, int first, CtRow *row);
 extern CtStatus ct_row_status(const CtTable *table, const CtRow *row);
 extern bool ct_row_is_legal(const CtTable *table, const CtRow *row);
 extern bool ct_row_is_complete(const CtTable *table, const CtRow *row);
@@ -241,7 +240,8 @@ extern int	ct_trusted_depth;
 
 extern int	ct_trigger_depth(void);
 extern bool ct_row_lacks_default(const CtTable *table, const CtRow *row);
-extern bool ct_row_insert(const CtTable *table, CtRow *row, int depth);
+extern bool ct_row_insert(const CtTable *table, CtRow *row, bool *by_default);
+extern void ct_note_insert(const CtTable *table, int depth, const CtRow *row, bool by_default);
 extern bool ct_row_change(const CtTable *table, const CtRow *old, CtRow *row,
 						  const Bitmapset *sets, bool trusted);
 extern void ct_row_mend(const CtTable *table, const CtRow *old, CtRow *row, bool status_defaulted);
@@ -333,7 +333,6 @@ typedef enum CtQuery
 	CT_QUERY_SET_ANNOUNCED,
 	CT_QUERY_RECORD,
 	CT_QUERY_RECORD_ACTIVITY,
-	CT_QUERY_RECORD_WANTED_ACTIVITY,
 	CT_QUERY_REQUEST_UPGRADE,
 	CT_QUERY_SOURCE_DEFAULT,
 	CT_NQUERIES
@@ -347,8 +346,24 @@ extern Oid	ct_companion_owner(Oid relid);
 extern void ct_check_companions(const CtTable *table);
 extern uint64 ct_companion_query(const CtTable *table, CtQuery query,
 								 Datum *values, const char *nulls);
+extern AttrNumber ct_typed_column(Oid relid, const char *name, Oid type);
+extern bool ct_is_ordinary(Relation rel, const CtTable *table);
+
+/* account.c */
+
+/* What the account row says of interest to a statement */
+typedef struct CtAccountLook
+{
+	TimestampTz next_update_at;
+	bool		record_activity;
+} CtAccountLook;
+
+extern bool ct_account_look(const CtTable *table, Datum account, CtAccountLook *look);
 extern bool ct_is_overdue(const CtTable *table, Datum account, bool direct);
-extern void ct_ledger_record_activity(const CtTable *table, const CtDelta *delta, bool direct);
+
+/* ledger.c */
+
+extern void ct_ledger_record_activity(const CtTable *table, const CtDelta *deltas, int ndeltas, bool direct);
 extern void ct_ledger_record(const CtTable *table, Datum account, const char *event,
 							 int64 contacts, const char *details);
 
@@ -479,10 +494,23 @@ extern void ct_announce(const CtTable *table, Datum account, const char *event,
 						int64 contacts, int64 marketing_contacts, const char *details);
 extern void ct_notify_init(void);
 
-/* bulk.c */
+/* prune.c */
 
-extern char *ct_bulk_clause(Relation rel, const Trigger *trigger, bool update);
-extern void ct_bulk_prepare(QueryDesc *query);
+/* A relation of a statement that does without our row triggers */
+typedef struct CtInPlace
+{
+	const CtTable *table;
+	bool		counts;			/* rows are counted by in_place.c */
+	bool		by_default;		/* was the status of the new row at hand left
+								 * to a default, as far as keep.c knows? */
+} CtInPlace;
+
+extern void ct_prune_init(void);
+
+/* in_place.c */
+
+extern char *ct_copy_clause(Relation rel, const Trigger *trigger);
+extern void ct_count_in_place(ResultRelInfo *relinfo, CtInPlace *in_place);
 
 /* copy.c */
 
@@ -493,10 +521,6 @@ extern bool ct_is_copying(int depth, bool *sets_status);
 /* keep.c */
 
 extern bool ct_may_move_rows(Relation rel, const CtTable *table, const Bitmapset *sets);
-extern void ct_keep_prepare(QueryDesc *query);
-
-/* prune.c */
-
-extern void ct_prune_init(void);
+extern void ct_keep_in_place(ModifyTableState *state, int index, CtInPlace *in_place);
 
 #endif							/* CONTACTS_TIER_H */

@@ -94,7 +94,7 @@ hide_triggers_of(Relation rel, bool status_trigger)
 	Trigger    *trigger = ct_find_trigger(rel, CT_TRIGGER_COUNT);
 
 	/* it goes with the description, if that goes first */
-	trigger->tgqual = MemoryContextStrdup(CacheMemoryContext, ct_bulk_clause(rel, trigger, false));
+	trigger->tgqual = MemoryContextStrdup(CacheMemoryContext, ct_copy_clause(rel, trigger));
 	if (status_trigger)
 		rel->trigdesc->trig_insert_before_row = false;
 	copying.relations = lappend(copying.relations, rel);

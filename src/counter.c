@@ -50,25 +50,6 @@ apply_by_sql(const CtTable *table, CtDelta *deltas, int ndeltas)
 	SPI_finish();
 }
 
-static void
-record_activity(const CtTable *table, const CtDelta *deltas, int ndeltas, bool direct)
-{
-	MemoryContext context;
-	MemoryContext old;
-
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	context = AllocSetContextCreate(CurrentMemoryContext, "contacts_tier activity", ALLOCSET_SMALL_SIZES);
-	old = MemoryContextSwitchTo(context);
-	for (int i = 0; i < ndeltas; i++)
-	{
-		ct_ledger_record_activity(table, &deltas[i], direct);
-		MemoryContextReset(context);
-	}
-	MemoryContextSwitchTo(old);
-	SPI_finish();
-}
-
 /*
  * Apply what a statement changed, in the order of accounts given, which must be
  * ascending: single-statement transactions then lock counters in one order and
@@ -92,7 +73,7 @@ ct_counter_apply(const CtTable *table, CtDelta *deltas, int ndeltas)
 		apply_directly(&counter, deltas, ndeltas);
 	else
 		apply_by_sql(table, deltas, ndeltas);
-	record_activity(table, deltas, ndeltas, direct);
+	ct_ledger_record_activity(table, deltas, ndeltas, direct);
 	ct_restore_identity(&identity);
 }
 

@@ -7,9 +7,9 @@
  * row for it, and locks and fetches each row first that it updates.  Our status
  * trigger needs nothing but the new row as the statement wants it and the old
  * one, and the executor has both at hand when it puts the new row together.  So a
- * plain INSERT or UPDATE gets a projection of ours for the new row, whose
- * expressions for the status columns do what the trigger would, and the trigger
- * is taken off the executor's private copy.
+ * plain INSERT or UPDATE gets a projection of ours for the new row, which puts it
+ * together and does what the trigger would, and the trigger is taken off the
+ * executor's private copy.
  *
  * That is right only where no other BEFORE trigger could come between, and where
  * rows cannot go to other partitions; elsewhere the trigger fires.
@@ -21,35 +21,23 @@
 #include "access/sysattr.h"
 #include "access/tableam.h"
 #include "catalog/pg_trigger.h"
-#include "catalog/pg_type.h"
-#include "commands/trigger.h"
 #include "executor/executor.h"
-#include "nodes/makefuncs.h"
 #include "optimizer/optimizer.h"
 #include "utils/partcache.h"
 
 #include "contacts_tier.h"
 
-/* The executor hands the old row to a projection as the scanned one */
-#define OLD_ROW		1
-
 /* One relation of a statement */
 typedef struct Keeping
 {
-	Trigger    *trigger;		/* ours, in the private copy */
-	const CtTable *table;
-	Bitmapset  *sets;			/* columns that an UPDATE names */
-	CtRow		row;			/* the status properties of the row at hand */
+	CtInPlace  *in_place;
+	bool		is_insert;
+	Bitmapset  *sets;			/* columns that an UPDATE names, as bits */
+	AttrNumber *set;			/* columns that the plan's output is to set */
+	int			nsets;			/* none for an INSERT: its output is whole */
+	AttrNumber *dropped;
+	int			ndropped;
 } Keeping;
-
-/* Would the trigger fire in this session? */
-static bool
-is_enabled(const Trigger *trigger)
-{
-	if (SessionReplicationRole == SESSION_REPLICATION_ROLE_REPLICA)
-		return trigger->tgenabled == TRIGGER_FIRES_ON_REPLICA || trigger->tgenabled == TRIGGER_FIRES_ALWAYS;
-	return trigger->tgenabled == TRIGGER_FIRES_ON_ORIGIN || trigger->tgenabled == TRIGGER_FIRES_ALWAYS;
-}
 
 /*
  * Could a row be moved to another partition by a change of these columns, or of
@@ -70,146 +58,108 @@ ct_may_move_rows(Relation rel, const CtTable *table, const Bitmapset *sets)
 	return bms_overlap(bounds, sets);
 }
 
-/* The column of the plan's output that sets an attribute, 0 if none does. */
-static int
-position_of(const List *colnos, AttrNumber attno)
+/*
+ * Put together the new row of an INSERT, which the plan's output has whole, or of
+ * an UPDATE: what the statement sets comes from the plan, the rest from the old
+ * row.  Dropped columns are null.
+ */
+static void
+assemble_row(const Keeping *keeping, const TupleTableSlot *planned, const TupleTableSlot *old,
+			 TupleTableSlot *row)
 {
-	ListCell   *cell;
+	const TupleTableSlot *from = old == NULL ? planned : old;
+	TupleDesc	tupdesc = row->tts_tupleDescriptor;
 
-	foreach(cell, colnos)
-		if (lfirst_int(cell) == attno)
-		return foreach_current_index(cell) + 1;
-	return 0;
-}
-
-/* A column of the new row, before we have looked at it, or of the old one. */
-static Expr *
-column(Relation rel, AttrNumber attno, int position)
-{
-	Form_pg_attribute attr;
-
-	if (attno == InvalidAttrNumber)
-		return (Expr *) makeNullConst(TEXTOID, -1, InvalidOid);
-	attr = TupleDescAttr(RelationGetDescr(rel), attno - 1);
-	return (Expr *) makeVar(position > 0 ? OUTER_VAR : OLD_ROW, position > 0 ? position : attno,
-							attr->atttypid, attr->atttypmod, attr->attcollation, 0);
+	memcpy(row->tts_values, from->tts_values, sizeof(Datum) * tupdesc->natts);
+	memcpy(row->tts_isnull, from->tts_isnull, sizeof(bool) * tupdesc->natts);
+	for (int i = 0; i < keeping->nsets; i++)
+	{
+		row->tts_values[keeping->set[i] - 1] = planned->tts_values[i];
+		row->tts_isnull[keeping->set[i] - 1] = planned->tts_isnull[i];
+	}
+	for (int i = 0; i < keeping->ndropped; i++)
+		row->tts_isnull[keeping->dropped[i] - 1] = true;
 }
 
 /*
- * The expression for one status column.  That for the first looks at the whole
- * row; the others only ask what was found.  "colnos" are the attributes that the
- * plan's output sets; an INSERT has no old row.
+ * Does the new row differ in its status properties from what the statement wants
+ * after the rules have been applied?  Then "contact" has them.
  */
-static Expr *
-kept_column(Relation rel, Keeping *keeping, CtTriggerArg which, const List *colnos, bool is_insert)
+static bool
+apply_rules(const Keeping *keeping, TupleTableSlot *old, TupleTableSlot *row, CtRow *contact)
 {
-	const AttrNumber *attno = keeping->table->attno;
-	Form_pg_attribute attr = TupleDescAttr(RelationGetDescr(rel), attno[which] - 1);
-	List	   *args;
+	CtInPlace  *in_place = keeping->in_place;
+	const CtTable *table = in_place->table;
+	int			depth = ct_trigger_depth() + 1; /* of triggers of the
+												 * statement */
+	CtRow		before;
 
-	args = list_make2(makeConst(INTERNALOID, -1, InvalidOid, sizeof(Datum), PointerGetDatum(keeping), false, true),
-					  makeConst(INT4OID, -1, InvalidOid, sizeof(int32), Int32GetDatum(which), false, true));
-	if (which == CT_ARG_STATUS)
+	ct_row_read(table, row, contact);
+	if (old == NULL)
 	{
-		for (int i = CT_ARG_ACCOUNT; i < CT_NARGS; i++)
-			args = lappend(args, column(rel, attno[i], position_of(colnos, attno[i])));
-		for (int i = CT_ARG_ACCOUNT; !is_insert && i < CT_NARGS; i++)
-			args = lappend(args, column(rel, attno[i], 0));
-	}
-	return (Expr *) makeFuncExpr(ct_function_oid(CT_KEEP_PROPERTY), attr->atttypid, args,
-								 attr->attcollation, InvalidOid, COERCE_EXPLICIT_CALL);
-}
+		bool		differs = ct_row_insert(table, contact, &in_place->by_default);
 
-static List *
-add_target(List *targets, Expr *expression)
-{
-	return lappend(targets, makeTargetEntry(expression, list_length(targets) + 1, NULL, false));
+		if (!in_place->counts)
+			ct_note_insert(table, depth, contact, in_place->by_default);
+		return differs;
+	}
+	ct_row_read(table, old, &before);
+	return ct_row_change(table, &before, contact, keeping->sets, ct_trusted_depth == depth);
 }
 
 /*
- * The new row of an UPDATE: the status columns by us, the others that the
- * statement sets as the plan has them.  What is not in the list comes from the
- * old row.
+ * The projection: fills the slot of the new row, as the executor calls it.  The
+ * memory is that of one row.
  */
-static ProjectionInfo *
-project_update(ModifyTableState *state, ResultRelInfo *relinfo, Keeping *keeping, const List *colnos)
+static Datum
+project_row(ExprState *state, ExprContext *econtext, bool *isnull)
 {
-	Relation	rel = relinfo->ri_RelationDesc;
-	List	   *targets = NIL;
-	List	   *attnos = NIL;
-	ListCell   *cell;
+	const Keeping *keeping = state->evalfunc_private;
+	const AttrNumber *attno = keeping->in_place->table->attno;
+	TupleTableSlot *planned = econtext->ecxt_outertuple;
+	TupleTableSlot *old = keeping->is_insert ? NULL : econtext->ecxt_scantuple;
+	TupleTableSlot *row = state->resultslot;
+	CtRow		contact;
 
-	for (int i = CT_ARG_STATUS; i < CT_NARGS; i++)
-	{
-		targets = add_target(targets, kept_column(rel, keeping, i, colnos, false));
-		attnos = lappend_int(attnos, keeping->table->attno[i]);
-	}
-	foreach(cell, colnos)
-	{
-		AttrNumber	attno = lfirst_int(cell);
-
-		if (list_member_int(attnos, attno))
-			continue;
-		targets = add_target(targets, column(rel, attno, foreach_current_index(cell) + 1));
-		attnos = lappend_int(attnos, attno);
-	}
-	relinfo->ri_oldTupleSlot = table_slot_create(rel, &state->ps.state->es_tupleTable);
-	return ExecBuildUpdateProjection(targets, true, attnos, RelationGetDescr(rel), state->ps.ps_ExprContext,
-									 relinfo->ri_newTupleSlot, &state->ps);
-}
-
-/* The expression for any column of a new row, which the plan's output has whole. */
-static Expr *
-inserted_column(Relation rel, Keeping *keeping, AttrNumber attno, const List *colnos)
-{
-	for (int i = CT_ARG_STATUS; i < CT_NARGS; i++)
-		if (keeping->table->attno[i] == attno)
-			return kept_column(rel, keeping, i, colnos, true);
-	if (TupleDescAttr(RelationGetDescr(rel), attno - 1)->attisdropped)
-		return (Expr *) makeNullConst(INT4OID, -1, InvalidOid);
-	return column(rel, attno, attno);
-}
-
-/*
- * The new row of an INSERT.  The status comes first among our columns wherever
- * it is in the table, for it is found together with the others.
- */
-static ProjectionInfo *
-project_insert(ModifyTableState *state, ResultRelInfo *relinfo, Keeping *keeping)
-{
-	Relation	rel = relinfo->ri_RelationDesc;
-	int			natts = RelationGetNumberOfAttributes(rel);
-	AttrNumber	status = keeping->table->attno[CT_ARG_STATUS];
-	List	   *colnos = NIL;
-	List	   *targets = NIL;
-
-	for (int attno = 1; attno <= natts; attno++)
-		colnos = lappend_int(colnos, attno);
-	targets = lappend(targets, makeTargetEntry(inserted_column(rel, keeping, status, colnos),
-											   status, NULL, false));
-	for (int attno = 1; attno <= natts; attno++)
-		if (attno != status)
-			targets = lappend(targets, makeTargetEntry(inserted_column(rel, keeping, attno, colnos),
-													   attno, NULL, false));
-	return ExecBuildProjectionInfo(targets, state->ps.ps_ExprContext, relinfo->ri_newTupleSlot,
-								   &state->ps, NULL);
+	slot_getallattrs(planned);
+	if (old != NULL)
+		slot_getallattrs(old);
+	assemble_row(keeping, planned, old, row);
+	ExecStoreVirtualTuple(row);
+	if (apply_rules(keeping, old, row, &contact))
+		for (int i = CT_ARG_STATUS; i < CT_NARGS; i++)
+		{
+			row->tts_values[attno[i] - 1] = contact.value[i];
+			row->tts_isnull[attno[i] - 1] = contact.isnull[i];
+		}
+	*isnull = true;
+	return (Datum) 0;
 }
 
 /*
  * Give a relation of the statement our projection, as the executor would make its
- * own at the first row.
+ * own at the first row.  It is not an expression that was compiled: there is one
+ * step, which is ours.
  */
 static void
-set_projection(ModifyTableState *state, ResultRelInfo *relinfo, Keeping *keeping, const List *colnos)
+set_projection(ModifyTableState *state, ResultRelInfo *relinfo, Keeping *keeping)
 {
 	EState	   *estate = state->ps.state;
+	Relation	rel = relinfo->ri_RelationDesc;
+	ProjectionInfo *projection = makeNode(ProjectionInfo);
 
 	if (state->ps.ps_ExprContext == NULL)
 		ExecAssignExprContext(estate, &state->ps);
-	relinfo->ri_newTupleSlot = table_slot_create(relinfo->ri_RelationDesc, &estate->es_tupleTable);
-	relinfo->ri_projectNew = state->operation == CMD_INSERT ?
-		project_insert(state, relinfo, keeping) :
-		project_update(state, relinfo, keeping, colnos);
+	relinfo->ri_newTupleSlot = table_slot_create(rel, &estate->es_tupleTable);
+	if (!keeping->is_insert)
+		relinfo->ri_oldTupleSlot = table_slot_create(rel, &estate->es_tupleTable);
+	projection->pi_exprContext = state->ps.ps_ExprContext;
+	projection->pi_state.type = T_ExprState;
+	projection->pi_state.resultslot = relinfo->ri_newTupleSlot;
+	projection->pi_state.evalfunc = project_row;
+	projection->pi_state.evalfunc_private = keeping;
+	projection->pi_state.parent = &state->ps;
+	relinfo->ri_projectNew = projection;
 	relinfo->ri_projectNewInfoValid = true;
 }
 
@@ -231,92 +181,63 @@ remove_status_trigger(TriggerDesc *triggers, Trigger *trigger, bool is_insert)
 
 /* Could rows of the statement go to other partitions? */
 static bool
-may_go_elsewhere(Relation rel, const Keeping *keeping, bool is_insert)
+may_go_elsewhere(Relation rel, const Keeping *keeping)
 {
-	if (is_insert)
+	if (keeping->is_insert)
 		return rel->rd_rel->relkind != RELKIND_RELATION;
-	return ct_may_move_rows(rel, keeping->table, keeping->sets);
+	return ct_may_move_rows(rel, keeping->in_place->table, keeping->sets);
 }
 
-/* What we do in place of the trigger, or NULL where it must fire. */
-static Keeping *
-may_keep(ResultRelInfo *relinfo, EState *estate, bool is_insert)
+/* The trigger that we can do the work of, or NULL. */
+static Trigger *
+trigger_to_replace(const ResultRelInfo *relinfo, bool is_insert)
 {
-	Relation	rel = relinfo->ri_RelationDesc;
-	Trigger    *trigger = relinfo->ri_TrigDesc == NULL ? NULL :
-		ct_sole_keeper(relinfo->ri_TrigDesc, is_insert ? TRIGGER_TYPE_INSERT : TRIGGER_TYPE_UPDATE);
-	Keeping    *keeping;
+	Trigger    *trigger = ct_sole_keeper(relinfo->ri_TrigDesc, is_insert ? TRIGGER_TYPE_INSERT : TRIGGER_TYPE_UPDATE);
 
-	if (trigger == NULL || !is_enabled(trigger) || trigger->tgqual != NULL ||
+	if (trigger == NULL || !ct_fires(trigger) || trigger->tgqual != NULL ||
 		relinfo->ri_projectNewInfoValid)
 		return NULL;
-	keeping = palloc(sizeof(Keeping));
-	keeping->trigger = trigger;
-	keeping->table = ct_table_resolve(rel, trigger->tgnargs, trigger->tgargs);
-	keeping->sets = is_insert ? NULL : ExecGetUpdatedCols(relinfo, estate);
-	return may_go_elsewhere(rel, keeping, is_insert) ? NULL : keeping;
+	return trigger;
+}
+
+static void
+note_columns(Keeping *keeping, TupleDesc tupdesc, const List *colnos)
+{
+	ListCell   *cell;
+
+	keeping->set = palloc(sizeof(AttrNumber) * (list_length(colnos) + tupdesc->natts));
+	foreach(cell, colnos)
+		keeping->set[keeping->nsets++] = lfirst_int(cell);
+	keeping->dropped = keeping->set + keeping->nsets;
+	for (int i = 0; i < tupdesc->natts; i++)
+		if (TupleDescAttr(tupdesc, i)->attisdropped)
+			keeping->dropped[keeping->ndropped++] = i + 1;
 }
 
 /*
- * Take over from the status trigger in a statement that is about to run.  An ON
- * CONFLICT DO UPDATE still has the trigger fire for what it updates.
+ * Take over from the status trigger in one relation of an INSERT or UPDATE that is
+ * about to run.  An ON CONFLICT DO UPDATE still has the trigger fire for what it
+ * updates.  The memory is that of the statement.
  */
 void
-ct_keep_prepare(QueryDesc *query)
+ct_keep_in_place(ModifyTableState *state, int index, CtInPlace *in_place)
 {
-	ModifyTableState *state = (ModifyTableState *) query->planstate;
-	ModifyTable *plan = (ModifyTable *) query->plannedstmt->planTree;
-	bool		is_insert = query->operation == CMD_INSERT;
-	MemoryContext old;
+	ModifyTable *plan = (ModifyTable *) state->ps.plan;
+	ResultRelInfo *relinfo = &state->resultRelInfo[index];
+	bool		is_insert = state->operation == CMD_INSERT;
+	Trigger    *trigger = trigger_to_replace(relinfo, is_insert);
+	Keeping    *keeping;
 
-	if ((!is_insert && query->operation != CMD_UPDATE) || !IsA(state, ModifyTableState))
+	if (trigger == NULL)
 		return;
-	old = MemoryContextSwitchTo(query->estate->es_query_cxt);
-	for (int i = 0; i < state->mt_nrels; i++)
-	{
-		ResultRelInfo *relinfo = &state->resultRelInfo[i];
-		Keeping    *keeping = may_keep(relinfo, query->estate, is_insert);
-
-		if (keeping == NULL)
-			continue;
-		set_projection(state, relinfo, keeping, is_insert ? NIL : list_nth(plan->updateColnosLists, i));
-		remove_status_trigger(relinfo->ri_TrigDesc, keeping->trigger, is_insert);
-	}
-	MemoryContextSwitchTo(old);
-}
-
-PG_FUNCTION_INFO_V1(contacts_tier_keep_property);
-
-/*
- * keep_property(internal, integer, VARIADIC "any") internal: a status column of
- * the new row, by CtTriggerArg.  Rows follow where it is to be found out: the new
- * one as the statement wants it and, in an UPDATE, the old one.
- *
- * Nobody else can call it, for want of a value of type internal.
- */
-Datum
-contacts_tier_keep_property(PG_FUNCTION_ARGS)
-{
-	const int	row_args = CT_NARGS - CT_ARG_ACCOUNT;
-	Keeping    *keeping = (Keeping *) PG_GETARG_POINTER(0);
-	CtTriggerArg which = PG_GETARG_INT32(1);
-
-	if (PG_NARGS() > 2)
-	{
-		int			depth = ct_trigger_depth() + 1; /* of triggers of the
-													 * statement */
-		CtRow		old;
-
-		ct_row_from_args(fcinfo, keeping->table, 2, &keeping->row);
-		if (PG_NARGS() == 2 + row_args)
-			(void) ct_row_insert(keeping->table, &keeping->row, depth);
-		else
-		{
-			ct_row_from_args(fcinfo, keeping->table, 2 + row_args, &old);
-			(void) ct_row_change(keeping->table, &old, &keeping->row, keeping->sets,
-								 ct_trusted_depth == depth);
-		}
-	}
-	fcinfo->isnull = keeping->row.isnull[which];
-	return keeping->row.value[which];
+	keeping = palloc0(sizeof(Keeping));
+	keeping->in_place = in_place;
+	keeping->is_insert = is_insert;
+	keeping->sets = is_insert ? NULL : ExecGetUpdatedCols(relinfo, state->ps.state);
+	if (may_go_elsewhere(relinfo->ri_RelationDesc, keeping))
+		return;
+	note_columns(keeping, RelationGetDescr(relinfo->ri_RelationDesc),
+				 is_insert ? NIL : list_nth(plan->updateColnosLists, index));
+	set_projection(state, relinfo, keeping);
+	remove_status_trigger(relinfo->ri_TrigDesc, trigger, is_insert);
 }

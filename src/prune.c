@@ -109,6 +109,39 @@ prune_update(QueryDesc *query)
 	return true;
 }
 
+/*
+ * Do the work of our row triggers in place where that is possible.
+ */
+static void
+work_in_place(QueryDesc *query)
+{
+	ModifyTableState *state = (ModifyTableState *) query->planstate;
+	MemoryContext old = MemoryContextSwitchTo(query->estate->es_query_cxt);
+
+	for (int i = 0; i < state->mt_nrels; i++)
+	{
+		ResultRelInfo *relinfo = &state->resultRelInfo[i];
+		Trigger    *trigger = ct_find_trigger_in(relinfo->ri_TrigDesc, CT_TRIGGER_STATUS);
+		CtInPlace  *in_place;
+
+		if (trigger == NULL || !ct_right_args(trigger->tgnargs))
+			continue;
+		in_place = palloc0(sizeof(CtInPlace));
+		in_place->table = ct_table_resolve(relinfo->ri_RelationDesc, trigger->tgnargs, trigger->tgargs);
+		ct_count_in_place(relinfo, in_place);
+		if (query->operation != CMD_DELETE)
+			ct_keep_in_place(state, i, in_place);
+	}
+	MemoryContextSwitchTo(old);
+}
+
+static bool
+is_plain_write(const QueryDesc *query)
+{
+	return (query->operation == CMD_INSERT || query->operation == CMD_UPDATE || query->operation == CMD_DELETE) &&
+		!query->plannedstmt->hasModifyingCTE && IsA(query->planstate, ModifyTableState);
+}
+
 static void
 executor_start(QueryDesc *query, int flags)
 {
@@ -117,11 +150,8 @@ executor_start(QueryDesc *query, int flags)
 		previous_start(query, flags);
 	else
 		standard_ExecutorStart(query, flags);
-	if (query->plannedstmt->hasModifyingCTE)
-		return;
-	if (!prune_update(query))
-		ct_keep_prepare(query);
-	ct_bulk_prepare(query);
+	if (is_plain_write(query) && !prune_update(query))
+		work_in_place(query);
 }
 
 /*

@@ -33,7 +33,6 @@ static const char *const functions[] = {
 	[CT_TRIGGER_APPLY] = "apply_counts",
 	[CT_TRIGGER_TRUNCATE] = "count_truncate",
 	[CT_COUNT_IN_PLACE] = "count_in_place",
-	[CT_KEEP_PROPERTY] = "keep_property",
 	[CT_DEFAULT_STATUS] = "default_status",
 	[CT_DEFAULT_SOURCE_TYPE] = "default_source_type",
 	[CT_DEFAULT_SOURCE_NAME] = "default_source_name",
@@ -57,7 +56,7 @@ look_up_functions(void)
 {
 	static bool registered = false;
 	Oid			namespace = get_namespace_oid("contacts_tier", false);
-	Oid			arguments[] = {INTERNALOID, INT4OID, ANYOID};
+	Oid			arguments[] = {INTERNALOID};
 
 	if (!registered)
 	{
@@ -66,7 +65,7 @@ look_up_functions(void)
 	}
 	for (int i = CT_TRIGGER_STATUS; i < NKINDS; i++)
 	{
-		int			nargs = i == CT_KEEP_PROPERTY ? 3 : i == CT_COUNT_IN_PLACE ? 1 : 0;
+		int			nargs = i == CT_COUNT_IN_PLACE ? 1 : 0;
 
 		function_oids[i] = GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid,
 										   CStringGetDatum(functions[i]),
@@ -135,6 +134,17 @@ ct_sole_keeper(TriggerDesc *triggers, int16 event)
 		keeper = trigger;
 	}
 	return keeper;
+}
+
+/*
+ * Would the trigger fire in this session?
+ */
+bool
+ct_fires(const Trigger *trigger)
+{
+	if (SessionReplicationRole == SESSION_REPLICATION_ROLE_REPLICA)
+		return trigger->tgenabled == TRIGGER_FIRES_ON_REPLICA || trigger->tgenabled == TRIGGER_FIRES_ALWAYS;
+	return trigger->tgenabled == TRIGGER_FIRES_ON_ORIGIN || trigger->tgenabled == TRIGGER_FIRES_ALWAYS;
 }
 
 /*

@@ -26,8 +26,6 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
-#include "catalog/pg_am.h"
-#include "catalog/pg_namespace.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "executor/tuptable.h"
@@ -123,62 +121,30 @@ ct_slot_init(void)
 	CacheRegisterRelcacheCallback(invalidate_counter_tables, (Datum) 0);
 }
 
-/* Attribute number of a column of this type, invalid if there is none. */
-static AttrNumber
-column(Oid relid, const char *name, Oid type)
-{
-	AttrNumber	attno = get_attnum(relid, name);
-
-	if (attno <= 0 || get_atttype(relid, attno) != type)
-		return InvalidAttrNumber;
-	return attno;
-}
-
 /*
- * Is this a table that Citus distributes?  Its rows are elsewhere then.
- */
-static bool
-is_distributed(Oid relid)
-{
-	bool		distributed;
-
-	if (!OidIsValid(get_relname_relid("pg_dist_partition", PG_CATALOG_NAMESPACE)))
-		return false;
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	distributed = ct_executef("SELECT FROM pg_catalog.pg_dist_partition"
-							  " WHERE logicalrelid OPERATOR(pg_catalog.=) %u", relid) > 0;
-	SPI_finish();
-	return distributed;
-}
-
-/*
- * Is the table one that may be accessed directly?  An ordinary heap of the same
- * owner, for privileges are not looked at, with the columns that attach() made.
+ * Is the table one that may be accessed directly, with the columns that attach()
+ * made?
  */
 static bool
 is_direct(Relation rel, const CtTable *table, CounterTable *counter)
 {
 	Oid			relid = RelationGetRelid(rel);
 
-	counter->account = column(relid, "account", table->account_type);
-	counter->number = column(relid, "slot", INT4OID);
-	counter->used = column(relid, "used", INT8OID);
-	counter->pending = column(relid, "pending", INT8OID);
-	counter->granted = column(relid, "granted", INT8OID);
-	counter->promoted = column(relid, "promoted", INT8OID);
-	counter->demoted = column(relid, "demoted", INT8OID);
-	counter->peak = column(relid, "peak", INT8OID);
+	counter->account = ct_typed_column(relid, "account", table->account_type);
+	counter->number = ct_typed_column(relid, "slot", INT4OID);
+	counter->used = ct_typed_column(relid, "used", INT8OID);
+	counter->pending = ct_typed_column(relid, "pending", INT8OID);
+	counter->granted = ct_typed_column(relid, "granted", INT8OID);
+	counter->promoted = ct_typed_column(relid, "promoted", INT8OID);
+	counter->demoted = ct_typed_column(relid, "demoted", INT8OID);
+	counter->peak = ct_typed_column(relid, "peak", INT8OID);
 	counter->index = ct_primary_key_index(rel);
 	counter->equals = get_opcode(table->account_eq);
 
-	return rel->rd_rel->relkind == RELKIND_RELATION &&
-		rel->rd_rel->relam == HEAP_TABLE_AM_OID &&
-		rel->rd_rel->relowner == table->owner &&
-		counter->account && counter->number && counter->used &&
+	return counter->account && counter->number && counter->used &&
 		counter->pending && counter->granted &&
 		counter->promoted && counter->demoted && counter->peak &&
-		OidIsValid(counter->index) && !is_distributed(relid);
+		OidIsValid(counter->index) && ct_is_ordinary(rel, table);
 }
 
 static void

@@ -117,10 +117,11 @@ ct_row_lacks_default(const CtTable *table, const CtRow *row)
 
 /*
  * S4: a new contact that only a default makes a marketing contact need not be
- * one, if it does not fit.  Only here it is known which these are.
+ * one, if it does not fit.  Note which these are, where the row is written by
+ * somebody else.  "depth" is that of the statement's row triggers.
  */
-static void
-note_new_contact(const CtTable *table, int depth, const CtRow *row, bool by_default)
+void
+ct_note_insert(const CtTable *table, int depth, const CtRow *row, bool by_default)
 {
 	if (ct_row_status(table, row).marketing && !row->isnull[CT_ARG_ACCOUNT])
 		ct_delta_note_insert(table, depth, row->value[CT_ARG_ACCOUNT], by_default);
@@ -128,18 +129,17 @@ note_new_contact(const CtTable *table, int depth, const CtRow *row, bool by_defa
 
 /*
  * What becomes of the status properties of a new row, given as a statement and
- * the triggers before ours leave it.  "depth" is that of the statement's row
- * triggers.  Returns whether that differs from the row as given.
+ * the triggers before ours leave it.  Returns whether that differs from the row
+ * as given, and whether its status was left to a default.
  */
 bool
-ct_row_insert(const CtTable *table, CtRow *row, int depth)
+ct_row_insert(const CtTable *table, CtRow *row, bool *by_default)
 {
-	bool		by_default = row->isnull[CT_ARG_STATUS];
 	bool		complete = ct_row_is_complete(table, row);
 
+	*by_default = row->isnull[CT_ARG_STATUS];
 	if (!complete)
 		complete_new(table, row, false);
-	note_new_contact(table, depth, row, by_default);
 	return !complete;
 }
 
@@ -147,9 +147,15 @@ static HeapTuple
 insert_contact(const CtTable *table, TriggerData *trigdata)
 {
 	CtRow		row;
+	bool		by_default;
+	bool		differs;
 
 	ct_row_read(table, trigdata->tg_trigslot, &row);
-	if (is_moving(table, trigdata, &row) || !ct_row_insert(table, &row, ct_trigger_depth()))
+	if (is_moving(table, trigdata, &row))
+		return trigdata->tg_trigtuple;
+	differs = ct_row_insert(table, &row, &by_default);
+	ct_note_insert(table, ct_trigger_depth(), &row, by_default);
+	if (!differs)
 		return trigdata->tg_trigtuple;
 	return ct_row_write(table, RelationGetDescr(trigdata->tg_relation), trigdata->tg_trigtuple, &row);
 }

@@ -22,12 +22,7 @@ COMMENT ON FUNCTION contacts_tier.apply_counts() IS
 CREATE FUNCTION contacts_tier.count_in_place(internal) RETURNS boolean
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'contacts_tier_count_in_place';
 COMMENT ON FUNCTION contacts_tier.count_in_place(internal) IS
-'counts a row of a bulk statement in the place of count_contact(); only the extension can call it';
-
-CREATE FUNCTION contacts_tier.keep_property(internal, integer, VARIADIC "any") RETURNS internal
-LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'contacts_tier_keep_property';
-COMMENT ON FUNCTION contacts_tier.keep_property(internal, integer, VARIADIC "any") IS
-'a status property of a row that an UPDATE changes, in the place of maintain_status(); only the extension can call it';
+'counts a row of a COPY in the place of count_contact(); only the extension can call it';
 
 CREATE FUNCTION contacts_tier.count_truncate() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'contacts_tier_count_truncate';

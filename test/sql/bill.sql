@@ -191,6 +191,45 @@ INSERT INTO contacts_tier_ledger (account, recorded_at, event, role, contacts, d
     ('hand', '2026-02-04 00:00+00', 'activity', 'operator', 3, '{"source_type": "API", "created": 1, "deleted": 2, "promoted": 3, "flagged": 4, "unflagged": 5, "demoted": 6, "dropped": 7}');
 SELECT * FROM contacts_tier.activity('contacts', 'hand') \gx
 
+-- What an application puts on the ledger works: a trigger, a constraint, a column,
+-- an index; and what happens to the account row in between is seen
+CREATE TABLE heard (account text, promoted bigint);
+CREATE FUNCTION hear() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO bill.heard VALUES (NEW.account, NEW.contacts);
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER hear AFTER INSERT ON contacts_tier_ledger FOR EACH ROW WHEN (NEW.event = 'activity') EXECUTE FUNCTION hear();
+INSERT INTO contacts (id, account, marketing_contact_status) VALUES (34, 'active', 'marketing');
+TABLE heard;
+DROP TRIGGER hear ON contacts_tier_ledger;
+CREATE UNIQUE INDEX once ON contacts_tier_ledger ((details->>'source_name')) WHERE details->>'source_name' LIKE 'once%';
+ALTER TABLE contacts_tier_ledger ADD CONSTRAINT named CHECK (details->>'source_name' <> 'nobody');
+SET contacts_tier.source_name = 'once upon a time';
+DELETE FROM contacts WHERE id = 33;
+DELETE FROM contacts WHERE id = 34;
+SET contacts_tier.source_name = 'nobody';
+DELETE FROM contacts WHERE id = 34;
+RESET contacts_tier.source_name;
+ALTER TABLE contacts_tier_ledger DROP CONSTRAINT named, ADD COLUMN note text;
+ALTER TABLE contacts_tier_ledger ALTER note SET DEFAULT 'n';
+DELETE FROM contacts WHERE id = 34;
+SELECT contacts, details - 'source_name' AS details, note FROM contacts_tier_ledger
+ WHERE account = 'active' AND event = 'activity' ORDER BY entry DESC LIMIT 3;
+ALTER TABLE contacts_tier_ledger DROP COLUMN note;
+BEGIN;
+INSERT INTO contacts (id, account) VALUES (35, 'active');
+SELECT contacts_tier.set_policy('contacts', 'active', record_activity => false);
+INSERT INTO contacts (id, account) VALUES (36, 'active');
+SAVEPOINT s;
+SELECT contacts_tier.set_policy('contacts', 'active', record_activity => true);
+INSERT INTO contacts (id, account) VALUES (37, 'active');
+ROLLBACK TO s;
+INSERT INTO contacts (id, account) VALUES (38, 'active');
+SELECT count(*) FROM contacts_tier.activity('contacts', 'active') WHERE created = 1;
+ROLLBACK;
+
 
 -- Accounts sort as their type does, and one that does not parse gets a plain error
 CREATE SCHEMA bill_int;

@@ -1,6 +1,6 @@
 -- Statements of many rows, and the ways in which they do without row triggers:
 -- COPY without the status trigger (copy.c), INSERT and UPDATE with the status
--- properties in their projection (keep.c), counting in place (bulk.c).  Each
+-- properties in their projection (keep.c), counting in place (in_place.c).  Each
 -- must leave what the triggers would.
 SET TIME ZONE 'UTC';
 SET datestyle = 'ISO, YMD';
@@ -149,6 +149,14 @@ SELECT i, 'a', CASE WHEN i % 2 = 0 THEN 'marketing'::contacts_tier.marketing_sta
 UPDATE contacts SET marketing_contact_status = 'marketing' WHERE id BETWEEN 3001 AND 3100;
 UPDATE contacts SET marketing_contact_status = 'non_marketing' WHERE id BETWEEN 3051 AND 3200;
 TABLE calls;
+DELETE FROM contacts WHERE id IN (2040, 3900);
+INSERT INTO contacts (id, account, marketing_contact_status) VALUES (2039, 'a', 'marketing'), (2040, 'a', 'marketing')
+ON CONFLICT DO NOTHING;
+TABLE calls;
+INSERT INTO contacts (id, account, marketing_contact_status) VALUES (2040, 'a', NULL), (3900, 'c', NULL)
+ON CONFLICT (id) DO UPDATE SET marketing_contact_status = 'marketing';
+-- what DO UPDATE does, the status trigger sees
+TABLE calls;
 COMMIT;
 SELECT status, flag, type, name, count(*) FROM contact WHERE id > 2000 GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4;
 TABLE drift;
@@ -268,6 +276,18 @@ COPY people (id, account, marketing_contact_status, marketing_contact_status_sou
 9	p	marketing	\N
 \.
 SELECT id, account, marketing_contact_status AS status, marketing_contact_status_source_type AS type FROM people ORDER BY id;
+
+-- Which contacts only a default asked for is known also where ON CONFLICT drops
+-- some of the rows: q has room for 4
+SELECT contacts_tier.set_policy('people', 'q', on_exceed => 'block', source_defaults => '{"API": "marketing"}');
+INSERT INTO people (id, account, marketing_contact_status, marketing_contact_status_source_type)
+VALUES (21, 'q', NULL, 'API'), (5, 'q', NULL, 'API'), (22, 'q', 'marketing', 'API'), (23, 'q', NULL, 'API'),
+       (24, 'q', 'marketing', 'API'), (4, 'q', 'marketing', 'API'), (25, 'q', NULL, 'API'), (26, 'q', 'marketing', 'API')
+ON CONFLICT DO NOTHING;
+INSERT INTO people (id, account, marketing_contact_status, marketing_contact_status_source_type)
+VALUES (27, 'q', NULL, 'API'), (26, 'q', 'marketing', 'API'), (28, 'q', NULL, 'API')
+ON CONFLICT (id) DO UPDATE SET marketing_contact_status = 'marketing';
+SELECT id, account, marketing_contact_status AS status, marketing_contact_status_source_type AS type FROM people WHERE account = 'q' ORDER BY id;
 CREATE FUNCTION late_status() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF NEW.id % 3 = 0 THEN

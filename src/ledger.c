@@ -1,0 +1,350 @@
+/*-------------------------------------------------------------------------
+ *
+ * ledger.c
+ *	  Entries of the ledger: what happened to accounts, and who did it.
+ *
+ * Activity is by far the most frequent event, one entry per statement and account,
+ * so its entries do without SQL where the ledger is an ordinary table of this
+ * node as attach() made it.  Where it has triggers, rules, row-level security or
+ * other columns, SQL inserts them.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "common/pg_prng.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "port/pg_bswap.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/hsearch.h"
+#include "utils/inval.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+#include "utils/uuid.h"
+
+#include "contacts_tier.h"
+
+/* Columns of an entry, in the order of "columns" below */
+typedef enum Column
+{
+	ACCOUNT,
+	ENTRY,
+	RECORDED_AT,
+	EVENT,
+	ROLE,
+	CONTACTS,
+	DETAILS,
+	NCOLUMNS
+} Column;
+
+/* What is known of one ledger */
+typedef struct LedgerTable
+{
+	Oid			relid;			/* hash key, must be first */
+	bool		valid;			/* false: an invalidation came */
+	bool		direct;			/* are entries inserted without SQL? */
+	Oid			owner;			/* of the contacts table, as it was found */
+	AttrNumber	attno[NCOLUMNS];
+} LedgerTable;
+
+/* A ledger that is open for direct inserts */
+typedef struct Ledger
+{
+	const LedgerTable *info;
+	EState	   *estate;
+	ResultRelInfo *relinfo;
+	TupleTableSlot *row;
+	Datum		role;			/* who acts; the same for all entries */
+} Ledger;
+
+static HTAB *ledger_tables = NULL;
+
+static void
+invalidate_ledger_tables(Datum arg, Oid relid)
+{
+	HASH_SEQ_STATUS status;
+	LedgerTable *info;
+
+	hash_seq_init(&status, ledger_tables);
+	while ((info = hash_seq_search(&status)) != NULL)
+		if (!OidIsValid(relid) || info->relid == relid)
+			info->valid = false;
+}
+
+/* Can rows be put into the table without SQL, and are they then as SQL has them? */
+static bool
+is_direct(Relation rel, const CtTable *table, LedgerTable *info)
+{
+	static const struct
+	{
+		const char *name;
+		Oid			type;		/* invalid: the account's */
+	}			columns[NCOLUMNS] = {
+		[ACCOUNT] = {"account", InvalidOid},
+		[ENTRY] = {"entry", UUIDOID},
+		[RECORDED_AT] = {"recorded_at", TIMESTAMPTZOID},
+		[EVENT] = {"event", TEXTOID},
+		[ROLE] = {"role", TEXTOID},
+		[CONTACTS] = {"contacts", INT8OID},
+		[DETAILS] = {"details", JSONBOID}
+	};
+
+	for (int i = 0; i < NCOLUMNS; i++)
+	{
+		Oid			type = OidIsValid(columns[i].type) ? columns[i].type : table->account_type;
+
+		info->attno[i] = ct_typed_column(RelationGetRelid(rel), columns[i].name, type);
+		if (info->attno[i] == InvalidAttrNumber)
+			return false;
+	}
+	return ct_is_ordinary(rel, table) && RelationGetNumberOfAttributes(rel) == NCOLUMNS &&
+		rel->trigdesc == NULL && rel->rd_rules == NULL && !rel->rd_rel->relforcerowsecurity;
+}
+
+static LedgerTable *
+find_ledger_table(Relation rel, const CtTable *table)
+{
+	Oid			relid = RelationGetRelid(rel);
+	LedgerTable *info;
+	bool		found;
+
+	if (ledger_tables == NULL)
+	{
+		HASHCTL		ctl = {.keysize = sizeof(Oid),.entrysize = sizeof(LedgerTable),.hcxt = CacheMemoryContext};
+
+		ledger_tables = hash_create("contacts_tier ledgers", 4, &ctl,
+									HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+		CacheRegisterRelcacheCallback(invalidate_ledger_tables, (Datum) 0);
+	}
+	info = hash_search(ledger_tables, &relid, HASH_ENTER, &found);
+	if (found && info->valid && info->owner == table->owner)
+		return info;
+	info->valid = false;
+	info->owner = table->owner;
+	info->direct = is_direct(rel, table, info);
+	info->valid = true;
+	return info;
+}
+
+/*
+ * Open the ledger of an attached table.  False, with nothing open, if entries
+ * must be inserted by SQL.
+ */
+static bool
+open_ledger(Ledger *ledger, const CtTable *table)
+{
+	Oid			namespace = get_namespace_oid(NameStr(table->schema), true);
+	Oid			relid = get_relname_relid(CT_LEDGER_TABLE, namespace);
+	Relation	rel;
+
+	if (!OidIsValid(relid))
+		ct_check_companions(table);
+	rel = table_open(relid, RowExclusiveLock);
+	ledger->info = find_ledger_table(rel, table);
+	if (!ledger->info->direct)
+	{
+		table_close(rel, NoLock);
+		return false;
+	}
+	ledger->estate = CreateExecutorState();
+	ledger->relinfo = makeNode(ResultRelInfo);
+	InitResultRelInfo(ledger->relinfo, rel, 0, NULL, 0);
+	ExecOpenIndices(ledger->relinfo, false);
+	ledger->row = table_slot_create(rel, &ledger->estate->es_tupleTable);
+	ledger->role = CStringGetTextDatum(ct_caller_name());
+	return true;
+}
+
+static void
+close_ledger(Ledger *ledger)
+{
+	ExecCloseIndices(ledger->relinfo);
+	ExecResetTupleTable(ledger->estate->es_tupleTable, false);
+	table_close(ledger->relinfo->ri_RelationDesc, NoLock);
+	FreeExecutorState(ledger->estate);
+}
+
+PG_FUNCTION_INFO_V1(contacts_tier_ledger_entry);
+
+/*
+ * ledger_entry() uuid: the time, and random bits (RFC 9562, version 7)
+ *
+ * The 12 bits behind the milliseconds are the fraction of one, and those of one
+ * backend grow strictly, so that entries can be told in their order.  No
+ * sequence, which distributed tables could not share.
+ */
+Datum
+contacts_tier_ledger_entry(PG_FUNCTION_ARGS)
+{
+	const int64 unix_epoch = (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
+	static uint64 last = 0;
+	uint64		now = Max((uint64) (GetCurrentTimestamp() + unix_epoch), last + 1);
+	uint64		fraction = now % 1000 * 4096 / 1000;
+	uint64		random = pg_prng_uint64(&pg_global_prng_state);
+	pg_uuid_t  *uuid = palloc(sizeof(pg_uuid_t));
+	uint64		high = pg_hton64(now / 1000 << 16 | 0x7000 | fraction);
+	uint64		low = pg_hton64((random & UINT64CONST(0x3fffffffffffffff)) | UINT64CONST(0x8000000000000000));
+
+	last = now;
+	memcpy(uuid->data, &high, sizeof(high));
+	memcpy(uuid->data + sizeof(high), &low, sizeof(low));
+	PG_RETURN_UUID_P(uuid);
+}
+
+static void
+push_key(JsonbParseState **state, const char *key)
+{
+	JsonbValue	value = {.type = jbvString,.val.string = {.val = unconstify(char *, key),.len = strlen(key)}};
+
+	(void) pushJsonbValue(state, WJB_KEY, &value);
+}
+
+static void
+push_text(JsonbParseState **state, const char *key, const char *text)
+{
+	JsonbValue	value = {.type = jbvString};
+
+	if (text == NULL)
+		return;
+	value.val.string.val = unconstify(char *, text);
+	value.val.string.len = strlen(text);
+	push_key(state, key);
+	(void) pushJsonbValue(state, WJB_VALUE, &value);
+}
+
+static void
+push_count(JsonbParseState **state, const char *key, int64 count)
+{
+	JsonbValue	value = {.type = jbvNumeric};
+
+	if (count == 0)
+		return;
+	value.val.numeric = int64_to_numeric(count);
+	push_key(state, key);
+	(void) pushJsonbValue(state, WJB_VALUE, &value);
+}
+
+/* What a statement did in an account, as the details of an entry. */
+static Datum
+activity_details(const CtDelta *delta)
+{
+	JsonbParseState *state = NULL;
+
+	(void) pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	push_text(&state, "source_type", delta->source_type);
+	push_text(&state, "source_name", delta->source_name);
+	push_count(&state, "created", delta->created);
+	push_count(&state, "deleted", delta->deleted);
+	push_count(&state, "promoted", delta->promoted);
+	push_count(&state, "flagged", delta->flagged);
+	push_count(&state, "unflagged", delta->unflagged);
+	push_count(&state, "demoted", delta->demoted);
+	push_count(&state, "dropped", delta->dropped);
+	return JsonbPGetDatum(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
+}
+
+/* Insert an entry, unless the account does not want it. */
+static void
+insert_activity(Ledger *ledger, const CtTable *table, const CtDelta *delta)
+{
+	const AttrNumber *attno = ledger->info->attno;
+	TupleTableSlot *row = ledger->row;
+	CtAccountLook look;
+
+	if (ct_account_look(table, delta->account, &look) && !look.record_activity)
+		return;
+	ExecClearTuple(row);
+	memset(row->tts_isnull, false, sizeof(bool) * NCOLUMNS);
+	row->tts_values[attno[ACCOUNT] - 1] = delta->account;
+	row->tts_values[attno[ENTRY] - 1] = contacts_tier_ledger_entry(NULL);
+	row->tts_values[attno[RECORDED_AT] - 1] = TimestampTzGetDatum(ct_now());
+	row->tts_values[attno[EVENT] - 1] = CStringGetTextDatum("activity");
+	row->tts_values[attno[ROLE] - 1] = ledger->role;
+	row->tts_values[attno[CONTACTS] - 1] = Int64GetDatum(delta->promoted);
+	row->tts_values[attno[DETAILS] - 1] = activity_details(delta);
+	ExecStoreVirtualTuple(row);
+	ExecSimpleRelationInsert(ledger->relinfo, ledger->estate, row);
+}
+
+static void
+insert_activities(Ledger *ledger, const CtTable *table, const CtDelta *deltas, int ndeltas)
+{
+	for (int i = 0; i < ndeltas; i++)
+	{
+		MemoryContext old = MemoryContextSwitchTo(GetPerTupleMemoryContext(ledger->estate));
+
+		insert_activity(ledger, table, &deltas[i]);
+		MemoryContextSwitchTo(old);
+		ResetPerTupleExprContext(ledger->estate);
+	}
+	close_ledger(ledger);
+	CommandCounterIncrement();
+}
+
+static void
+insert_activities_by_sql(const CtTable *table, const CtDelta *deltas, int ndeltas)
+{
+	Datum		role = CStringGetTextDatum(ct_caller_name());
+	MemoryContext context;
+	MemoryContext old;
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	context = AllocSetContextCreate(CurrentMemoryContext, "contacts_tier activity", ALLOCSET_SMALL_SIZES);
+	old = MemoryContextSwitchTo(context);
+	for (int i = 0; i < ndeltas; i++)
+	{
+		Datum		values[] = {
+			deltas[i].account, role, Int64GetDatum(deltas[i].promoted), activity_details(&deltas[i])
+		};
+
+		ct_companion_query(table, CT_QUERY_RECORD_ACTIVITY, values, NULL);
+		MemoryContextReset(context);
+	}
+	MemoryContextSwitchTo(old);
+	SPI_finish();
+}
+
+/*
+ * Append to the ledger what a statement did in each account, unless the account
+ * does not want it.  "direct": are slots and account rows accessed directly?  The
+ * caller is the table's owner.
+ */
+void
+ct_ledger_record_activity(const CtTable *table, const CtDelta *deltas, int ndeltas, bool direct)
+{
+	Ledger		ledger;
+
+	if (direct && open_ledger(&ledger, table))
+		insert_activities(&ledger, table, deltas, ndeltas);
+	else
+		insert_activities_by_sql(table, deltas, ndeltas);
+}
+
+/*
+ * Append an entry to the ledger: what happened to how many contacts of an
+ * account, and on behalf of which role.  "details" is a JSON object.
+ */
+void
+ct_ledger_record(const CtTable *table, Datum account, const char *event,
+				 int64 contacts, const char *details)
+{
+	Datum		values[] = {
+		account,
+		CStringGetTextDatum(event),
+		Int64GetDatum(contacts),
+		CStringGetTextDatum(details),
+		CStringGetTextDatum(ct_caller_name())
+	};
+
+	ct_companion_query(table, CT_QUERY_RECORD, values, NULL);
+}
