@@ -30,7 +30,7 @@
 #include "contacts_tier.h"
 
 /* Account rows whose places are remembered, per table */
-#define NPLACES		1024
+#define NPLACES		4096
 
 /* What is known of one account table */
 typedef struct AccountTable

@@ -104,7 +104,7 @@ make_frame(const CtTable *table, int depth)
 	frame->relid = table->relid;
 	ct_table_copy(&frame->table, table, context);
 	frame->context = context;
-	frame->deltas = delta_create(context, 16, &frame->table);
+	frame->deltas = delta_create(context, 1, &frame->table);
 	frame->last = NULL;
 	slist_push_head(&frames, &frame->node);
 	return frame;
