@@ -25,6 +25,7 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "catalog/index.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
@@ -380,17 +381,49 @@ ct_slot_is_ours(const CtSlot *slot)
 		TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetRawXmax(header));
 }
 
-/* Enter a version that is not HOT into the indexes. */
+/*
+ * Enter a version into the primary key, without asking whether the key is there:
+ * it is that of the version before, which is ours.  To ask would mean to look at
+ * all dead versions, of which a transaction of many statements leaves many.
+ */
 static void
-insert_index_entries(CtCounter *counter, CtUpdateIndexes update_indexes)
+insert_key_entry(CtCounter *counter, EState *estate)
 {
-	EState	   *estate = CreateExecutorState();
+	Relation	index = index_open(counter->info->index, RowExclusiveLock);
+	IndexInfo  *indexinfo = BuildIndexInfo(index);
+	Datum		values[INDEX_MAX_KEYS];
+	bool		nulls[INDEX_MAX_KEYS];
+
+	FormIndexDatum(indexinfo, counter->new_row, estate, values, nulls);
+	(void) index_insert(index, values, nulls, &counter->new_row->tts_tid, counter->rel,
+						UNIQUE_CHECK_NO, true, indexinfo);
+	index_close(index, NoLock);
+}
+
+/* Enter a version into all indexes, where somebody has added some. */
+static void
+insert_entries(CtCounter *counter, EState *estate, CtUpdateIndexes update_indexes)
+{
 	ResultRelInfo *relinfo = makeNode(ResultRelInfo);
 
 	InitResultRelInfo(relinfo, counter->rel, 0, NULL, 0);
 	ExecOpenIndices(relinfo, false);
 	ct_insert_index_tuples(relinfo, counter->new_row, estate, update_indexes);
 	ExecCloseIndices(relinfo);
+}
+
+/* Enter a version that is not HOT into the indexes. */
+static void
+insert_index_entries(CtCounter *counter, CtUpdateIndexes update_indexes)
+{
+	EState	   *estate = CreateExecutorState();
+	List	   *indexes = RelationGetIndexList(counter->rel);
+
+	if (list_length(indexes) == 1 && linitial_oid(indexes) == counter->info->index)
+		insert_key_entry(counter, estate);
+	else
+		insert_entries(counter, estate, update_indexes);
+	list_free(indexes);
 	FreeExecutorState(estate);
 }
 
@@ -430,8 +463,9 @@ is_held(CtCounter *counter, ItemPointer tid, TransactionId *holder)
  * Write a slot that was read or locked.  With "wait" false, does nothing if
  * another transaction holds it: TM_BeingModified, and *holder is its id, or
  * invalid if there are several.  One that takes it at this very moment is waited
- * for even so; it was not there before, so this makes no deadlock.  TM_Ok: the slot is ours until the transaction
- * ends.  Any other result: it has changed, read it again.
+ * for even so; it was not there before, so this makes no deadlock.  TM_Ok: the
+ * slot is ours until the transaction ends.  Any other result: it has changed,
+ * read it again.
  */
 TM_Result
 ct_slot_write(CtCounter *counter, CtSlots *slots, CtSlot *slot, bool wait, TransactionId *holder)
