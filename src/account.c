@@ -17,7 +17,6 @@
 #include "access/stratnum.h"
 #include "access/table.h"
 #include "access/tableam.h"
-#include "catalog/namespace.h"
 #include "storage/bufmgr.h"
 #include "utils/fmgrprotos.h"
 #include "utils/hsearch.h"
@@ -145,10 +144,9 @@ fetch_account(Relation rel, const CtTable *table, Datum account, AccountTable *i
 bool
 ct_account_look(const CtTable *table, Datum account, CtAccountLook *look)
 {
-	Oid			relid = get_relname_relid(CT_ACCOUNT_TABLE, get_namespace_oid(NameStr(table->schema), false));
-	Relation	rel = table_open(relid, AccessShareLock);
+	Relation	rel = ct_open_companion(table, CT_ACCOUNT, AccessShareLock);
 	TupleTableSlot *row = table_slot_create(rel, NULL);
-	AccountTable *info = find_account_table(relid);
+	AccountTable *info = find_account_table(RelationGetRelid(rel));
 	bool		found = fetch_account(rel, table, account, info, row);
 	bool		isnull;
 

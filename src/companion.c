@@ -14,6 +14,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/table.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
@@ -21,6 +22,7 @@
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -233,8 +235,18 @@ find_companion(const CtTable *table)
 }
 
 const char *const ct_companion_names[CT_NCOMPANIONS] = {
-	CT_ACCOUNT_TABLE, CT_COUNTER_TABLE, CT_LEDGER_TABLE
+	[CT_ACCOUNT] = CT_ACCOUNT_TABLE,
+	[CT_COUNTER] = CT_COUNTER_TABLE,
+	[CT_LEDGER] = CT_LEDGER_TABLE
 };
+
+/* The companion tables that were looked up last, while known */
+static struct
+{
+	bool		valid;
+	NameData	schema;
+	Oid			relids[CT_NCOMPANIONS];
+}			companion_oids = {0};
 
 /*
  * Owner of a companion table; invalid if there is no such table.
@@ -281,6 +293,50 @@ ct_check_companions(const CtTable *table)
 							NameStr(table->schema), ct_companion_names[i], get_rel_name(table->relid)),
 					 errhint("Attached tables and their companion tables must have one owner: use ALTER TABLE ... OWNER TO.")));
 	}
+}
+
+static void
+forget_companions(Datum arg, int cacheid, uint32 hashvalue)
+{
+	companion_oids.valid = false;
+}
+
+static void
+look_up_companions(const CtTable *table)
+{
+	static bool registered = false;
+	Oid			namespace;
+
+	if (!registered)
+	{
+		CacheRegisterSyscacheCallback(RELNAMENSP, forget_companions, (Datum) 0);
+		CacheRegisterSyscacheCallback(NAMESPACENAME, forget_companions, (Datum) 0);
+		registered = true;
+	}
+	companion_oids.valid = true;
+	companion_oids.schema = table->schema;
+	namespace = get_namespace_oid(NameStr(table->schema), true);
+	for (int i = 0; i < CT_NCOMPANIONS; i++)
+	{
+		companion_oids.relids[i] = get_relname_relid(ct_companion_names[i], namespace);
+		if (!OidIsValid(companion_oids.relids[i]))
+		{
+			companion_oids.valid = false;
+			ct_check_companions(table);
+		}
+	}
+}
+
+/*
+ * Open a companion table of an attached table.  Errors: 42P01 if it is missing,
+ * as ct_check_companions().
+ */
+Relation
+ct_open_companion(const CtTable *table, CtCompanion which, LOCKMODE lockmode)
+{
+	if (!companion_oids.valid || strcmp(NameStr(companion_oids.schema), NameStr(table->schema)) != 0)
+		look_up_companions(table);
+	return table_open(companion_oids.relids[which], lockmode);
 }
 
 static SPIPlanPtr

@@ -338,12 +338,20 @@ typedef enum CtQuery
 	CT_NQUERIES
 } CtQuery;
 
-#define CT_NCOMPANIONS	3
+/* The companion tables */
+typedef enum CtCompanion
+{
+	CT_ACCOUNT,
+	CT_COUNTER,
+	CT_LEDGER,
+	CT_NCOMPANIONS
+} CtCompanion;
 
 extern const char *const ct_companion_names[CT_NCOMPANIONS];
 
 extern Oid	ct_companion_owner(Oid relid);
 extern void ct_check_companions(const CtTable *table);
+extern Relation ct_open_companion(const CtTable *table, CtCompanion which, LOCKMODE lockmode);
 extern uint64 ct_companion_query(const CtTable *table, CtQuery query,
 								 Datum *values, const char *nulls);
 extern AttrNumber ct_typed_column(Oid relid, const char *name, Oid type);

@@ -12,14 +12,20 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
-#include "catalog/namespace.h"
+#include "catalog/index.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_operator.h"
 #include "catalog/pg_type.h"
 #include "common/pg_prng.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
 #include "port/pg_bswap.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -46,6 +52,9 @@ typedef enum Column
 	NCOLUMNS
 } Column;
 
+/* A ledger with more indexes is left to SQL */
+#define MAX_INDEXES		16
+
 /* What is known of one ledger */
 typedef struct LedgerTable
 {
@@ -54,6 +63,8 @@ typedef struct LedgerTable
 	bool		direct;			/* are entries inserted without SQL? */
 	Oid			owner;			/* of the contacts table, as it was found */
 	AttrNumber	attno[NCOLUMNS];
+	int			nindexes;		/* that activity enters */
+	Oid			index[MAX_INDEXES];
 } LedgerTable;
 
 /* A ledger that is open for direct inserts */
@@ -78,6 +89,47 @@ invalidate_ledger_tables(Datum arg, Oid relid)
 	while ((info = hash_seq_search(&status)) != NULL)
 		if (!OidIsValid(relid) || info->relid == relid)
 			info->valid = false;
+}
+
+/*
+ * Does an entry of activity never enter the index, by its predicate?  So it is
+ * with the one that attach() made for all the others.
+ */
+static bool
+leaves_out_activity(Relation index, AttrNumber event)
+{
+	Expr	   *column = (Expr *) makeVar(1, event, TEXTOID, -1, DEFAULT_COLLATION_OID, 0);
+	Expr	   *activity = (Expr *) makeConst(TEXTOID, -1, DEFAULT_COLLATION_OID, -1,
+											  CStringGetTextDatum("activity"), false, false);
+	Expr	   *is_activity = make_opclause(TextEqualOperator, BOOLOID, false, column, activity,
+											InvalidOid, DEFAULT_COLLATION_OID);
+
+	set_opfuncid((OpExpr *) is_activity);
+	return predicate_refuted_by(RelationGetIndexPredicate(index), list_make1(is_activity), false);
+}
+
+/* Note which indexes activity enters; false if there are too many. */
+static bool
+list_indexes(Relation rel, LedgerTable *info)
+{
+	List	   *indexes = RelationGetIndexList(rel);
+	ListCell   *cell;
+
+	info->nindexes = 0;
+	foreach(cell, indexes)
+	{
+		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
+		bool		enters = !leaves_out_activity(index, info->attno[EVENT]);
+
+		index_close(index, NoLock);
+		if (!enters)
+			continue;
+		if (info->nindexes == MAX_INDEXES)
+			return false;
+		info->index[info->nindexes++] = lfirst_oid(cell);
+	}
+	list_free(indexes);
+	return true;
 }
 
 /* Can rows be put into the table without SQL, and are they then as SQL has them? */
@@ -107,7 +159,8 @@ is_direct(Relation rel, const CtTable *table, LedgerTable *info)
 			return false;
 	}
 	return ct_is_ordinary(rel, table) && RelationGetNumberOfAttributes(rel) == NCOLUMNS &&
-		rel->trigdesc == NULL && rel->rd_rules == NULL && !rel->rd_rel->relforcerowsecurity;
+		rel->trigdesc == NULL && rel->rd_rules == NULL && !rel->rd_rel->relforcerowsecurity &&
+		list_indexes(rel, info);
 }
 
 static LedgerTable *
@@ -136,19 +189,41 @@ find_ledger_table(Relation rel, const CtTable *table)
 }
 
 /*
+ * As ExecOpenIndices(), but only the indexes that activity enters; they stay
+ * locked until the transaction ends.
+ */
+static void
+open_indexes(Ledger *ledger)
+{
+	const LedgerTable *info = ledger->info;
+	ResultRelInfo *relinfo = ledger->relinfo;
+
+	relinfo->ri_IndexRelationDescs = palloc(sizeof(Relation) * Max(info->nindexes, 1));
+	relinfo->ri_IndexRelationInfo = palloc(sizeof(IndexInfo *) * Max(info->nindexes, 1));
+	for (int i = 0; i < info->nindexes; i++)
+	{
+		relinfo->ri_IndexRelationDescs[i] = index_open(info->index[i], RowExclusiveLock);
+		relinfo->ri_IndexRelationInfo[i] = BuildIndexInfo(relinfo->ri_IndexRelationDescs[i]);
+	}
+	relinfo->ri_NumIndices = info->nindexes;
+}
+
+static void
+close_indexes(ResultRelInfo *relinfo)
+{
+	for (int i = 0; i < relinfo->ri_NumIndices; i++)
+		index_close(relinfo->ri_IndexRelationDescs[i], NoLock);
+}
+
+/*
  * Open the ledger of an attached table.  False, with nothing open, if entries
  * must be inserted by SQL.
  */
 static bool
 open_ledger(Ledger *ledger, const CtTable *table)
 {
-	Oid			namespace = get_namespace_oid(NameStr(table->schema), true);
-	Oid			relid = get_relname_relid(CT_LEDGER_TABLE, namespace);
-	Relation	rel;
+	Relation	rel = ct_open_companion(table, CT_LEDGER, RowExclusiveLock);
 
-	if (!OidIsValid(relid))
-		ct_check_companions(table);
-	rel = table_open(relid, RowExclusiveLock);
 	ledger->info = find_ledger_table(rel, table);
 	if (!ledger->info->direct)
 	{
@@ -158,7 +233,7 @@ open_ledger(Ledger *ledger, const CtTable *table)
 	ledger->estate = CreateExecutorState();
 	ledger->relinfo = makeNode(ResultRelInfo);
 	InitResultRelInfo(ledger->relinfo, rel, 0, NULL, 0);
-	ExecOpenIndices(ledger->relinfo, false);
+	open_indexes(ledger);
 	ledger->row = table_slot_create(rel, &ledger->estate->es_tupleTable);
 	ledger->role = CStringGetTextDatum(ct_caller_name());
 	return true;
@@ -167,7 +242,7 @@ open_ledger(Ledger *ledger, const CtTable *table)
 static void
 close_ledger(Ledger *ledger)
 {
-	ExecCloseIndices(ledger->relinfo);
+	close_indexes(ledger->relinfo);
 	ExecResetTupleTable(ledger->estate->es_tupleTable, false);
 	table_close(ledger->relinfo->ri_RelationDesc, NoLock);
 	FreeExecutorState(ledger->estate);

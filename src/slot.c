@@ -190,12 +190,7 @@ find_counter_table(Relation rel, const CtTable *table)
 bool
 ct_slots_open(CtCounter *counter, const CtTable *table)
 {
-	Oid			namespace = get_namespace_oid(NameStr(table->schema), true);
-	Oid			relid = get_relname_relid(CT_COUNTER_TABLE, namespace);
-
-	if (!OidIsValid(relid))
-		ct_check_companions(table);
-	counter->rel = table_open(relid, RowExclusiveLock);
+	counter->rel = ct_open_companion(table, CT_COUNTER, RowExclusiveLock);
 	counter->info = find_counter_table(counter->rel, table);
 	if (!counter->info->direct)
 	{
