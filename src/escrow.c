@@ -21,9 +21,12 @@ typedef enum Outcome
 	DONE,						/* the change is in a slot */
 	MISSED,						/* a slot was not where it was seen last */
 	BUSY,						/* a slot with room is held by a transaction */
-	NO_ROOM						/* no slot has room, or who holds one is
-								 * unclear */
+	NO_ROOM,					/* no slot has room */
+	UNCLEAR						/* a slot is held by several transactions */
 } Outcome;
+
+/* Room is spread anew if it then lasts for so many such claims in each slot */
+#define CLAIMS_AFTER_LEVELLING	8
 
 /* The slot that is waited for */
 typedef struct Holder
@@ -100,17 +103,120 @@ try_slot(CtCounter *counter, CtSlots *slots, int index, const CtDelta *delta, Ho
 		add_to_slot(&slot, delta, total_before(counter, slots, &slot, delta));
 		result = ct_slot_write(counter, slots, &slot, ct_slot_is_ours(&slot), &xid);
 		if (result == TM_Ok)
+		{
+			slots->home = index;
 			return DONE;
+		}
 		if (result == TM_BeingModified)
 		{
 			if (!TransactionIdIsValid(xid))
-				return NO_ROOM;
+				return UNCLEAR;
 			holder->xid = xid;
 			holder->tid = slots->place[index].tid;
 			return BUSY;
 		}
 		/* somebody was faster, and has ended: look again */
 	}
+}
+
+/* Write a slot that is locked. */
+static void
+write_locked(CtCounter *counter, CtSlots *slots, CtSlot *slot)
+{
+	TransactionId holder;
+
+	if (ct_slot_write(counter, slots, slot, true, &holder) != TM_Ok)
+		elog(ERROR, "slot %d changed while it was locked", slots->place[slot->index].number);
+}
+
+static void
+begin_gathering(Gathered *gathered)
+{
+	gathered->count = 0;
+	gathered->room = 0;
+	gathered->frozen = false;
+	memset(gathered->held, 0, sizeof(gathered->held));
+}
+
+/*
+ * Lock a slot, if it is not locked already.  False if another transaction holds
+ * it and "wait" is false.
+ */
+static bool
+gather(CtCounter *counter, CtSlots *slots, int index, bool wait, Gathered *gathered)
+{
+	CtSlot	   *slot = &gathered->slot[gathered->count];
+
+	if (gathered->held[index] || !ct_slot_lock(counter, slots, index, wait, slot))
+		return false;
+	gathered->held[index] = true;
+	if (slot->frozen)
+		gathered->frozen = true;
+	else
+		gathered->room += slot->granted - slot->used;
+	gathered->count++;
+	return true;
+}
+
+/*
+ * Write all gathered slots, with the room spread evenly over them, or frozen.
+ */
+static void
+write_gathered(CtCounter *counter, CtSlots *slots, Gathered *gathered, int64 room)
+{
+	for (int i = 0; i < gathered->count; i++)
+	{
+		CtSlot	   *slot = &gathered->slot[i];
+		int64		share = room / (gathered->count - i);
+
+		slot->granted = slot->used + share;
+		slot->frozen = gathered->frozen;
+		room -= share;
+		write_locked(counter, slots, slot);
+	}
+}
+
+/* Is there room for so many claims in each slot, in those that nobody holds? */
+static bool
+is_worth_levelling(CtCounter *counter, CtSlots *slots, const CtDelta *delta)
+{
+	int64		room = 0;
+
+	for (int i = 0; i < slots->count; i++)
+	{
+		CtSlot		slot;
+
+		if (!ct_slot_read(counter, slots, i, &slot) || slot.frozen)
+			return false;
+		if (slot.granted > slot.used && !ct_slot_is_held(counter, slots, i))
+			room += slot.granted - slot.used;
+	}
+	return room / slots->count / CLAIMS_AFTER_LEVELLING >= delta->marketing;
+}
+
+/*
+ * Where the slot that is tried first has no room, the others may have much: lock
+ * those that are free, without waiting, and spread what is left after the claim
+ * evenly over them.  False if that is not worth its locks, and nothing is changed.
+ */
+static bool
+claim_and_level(CtCounter *counter, CtSlots *slots, const CtDelta *delta)
+{
+	Gathered	gathered;
+	int64		room;
+
+	if (slots->count < 2 || !is_worth_levelling(counter, slots, delta))
+		return false;
+	begin_gathering(&gathered);
+	for (int i = 0; i < slots->count; i++)
+		(void) gather(counter, slots, (slots->home + i) % slots->count, false, &gathered);
+	room = gathered.room - delta->marketing;
+	if (gathered.count == 0 || gathered.frozen || room < 0)
+		return false;
+	add_to_slot(&gathered.slot[0], delta, 0);
+	write_gathered(counter, slots, &gathered, room);
+	slots->home = gathered.slot[0].index;
+	return true;
 }
 
 /*
@@ -120,14 +226,14 @@ static Outcome
 try_slots(CtCounter *counter, CtSlots *slots, const CtDelta *delta, Holder *holder)
 {
 	Outcome		result = NO_ROOM;
+	int			home = slots->home;
 
 	for (int i = 0; i < slots->count; i++)
 	{
-		int			index = (slots->home + i) % slots->count;
-		Outcome		outcome = try_slot(counter, slots, index, delta, holder);
+		Outcome		outcome = try_slot(counter, slots, (home + i) % slots->count, delta, holder);
 
-		if (outcome == DONE)
-			slots->home = index;
+		if (outcome == NO_ROOM && i == 0 && claim_and_level(counter, slots, delta))
+			return DONE;
 		if (outcome == DONE || outcome == MISSED)
 			return outcome;
 		if (outcome == BUSY)
@@ -156,7 +262,6 @@ static void
 add_slots(CtCounter *counter, CtSlots *slots)
 {
 	CtSlot		first;
-	TransactionId holder;
 	int64		share;
 	int			count;
 
@@ -171,8 +276,7 @@ add_slots(CtCounter *counter, CtSlots *slots)
 
 	share = Max(first.granted - first.used, 0) / (count + 1);
 	first.granted -= share * count;
-	if (ct_slot_write(counter, slots, &first, true, &holder) != TM_Ok)
-		elog(ERROR, "slot 0 changed while it was held");
+	write_locked(counter, slots, &first);
 	{
 		Datum		values[] = {
 			slots->account,
@@ -189,22 +293,6 @@ add_slots(CtCounter *counter, CtSlots *slots)
 	slots->count = 0;			/* list them when they are needed next */
 }
 
-static bool
-gather(CtCounter *counter, CtSlots *slots, int index, bool wait, Gathered *gathered)
-{
-	CtSlot	   *slot = &gathered->slot[gathered->count];
-
-	if (gathered->held[index] || !ct_slot_lock(counter, slots, index, wait, slot))
-		return false;
-	gathered->held[index] = true;
-	if (slot->frozen)
-		gathered->frozen = true;
-	else
-		gathered->room += slot->granted - slot->used;
-	gathered->count++;
-	return true;
-}
-
 /*
  * Lock slots until they have room for "wanted", or all of them, as where one is
  * frozen.  Slot 0 comes first: who holds it is alone on the slow path, and no
@@ -213,11 +301,7 @@ gather(CtCounter *counter, CtSlots *slots, int index, bool wait, Gathered *gathe
 static void
 gather_room(CtCounter *counter, CtSlots *slots, int64 wanted, Gathered *gathered)
 {
-	gathered->count = 0;
-	gathered->room = 0;
-	gathered->frozen = false;
-	memset(gathered->held, 0, sizeof(gathered->held));
-
+	begin_gathering(gathered);
 	if (!gather(counter, slots, 0, true, gathered))
 		elog(ERROR, "counter of account \"%s\" has vanished",
 			 ct_account_text(counter->table, slots->account));
@@ -236,26 +320,6 @@ sum_used(const Gathered *gathered)
 	for (int i = 0; i < gathered->count; i++)
 		used += gathered->slot[i].used;
 	return used;
-}
-
-/*
- * Write all gathered slots, with the room spread evenly over them, or frozen.
- */
-static void
-write_gathered(CtCounter *counter, CtSlots *slots, Gathered *gathered, int64 room)
-{
-	for (int i = 0; i < gathered->count; i++)
-	{
-		CtSlot	   *slot = &gathered->slot[i];
-		int64		share = room / (gathered->count - i);
-		TransactionId holder;
-
-		slot->granted = slot->used + share;
-		slot->frozen = gathered->frozen;
-		room -= share;
-		if (ct_slot_write(counter, slots, slot, true, &holder) != TM_Ok)
-			elog(ERROR, "slot %d changed while it was locked", slots->place[slot->index].number);
-	}
 }
 
 /*

@@ -70,6 +70,7 @@ extern void ct_slots_remember(CtCounter *counter, const CtSlots *slots);
 extern bool ct_slot_read(CtCounter *counter, CtSlots *slots, int index, CtSlot *slot);
 extern bool ct_slot_lock(CtCounter *counter, CtSlots *slots, int index, bool wait, CtSlot *slot);
 extern bool ct_slot_is_ours(const CtSlot *slot);
+extern bool ct_slot_is_held(CtCounter *counter, const CtSlots *slots, int index);
 extern TM_Result ct_slot_write(CtCounter *counter, CtSlots *slots, CtSlot *slot, bool wait,
 							   TransactionId *holder);
 

@@ -423,7 +423,7 @@ insert_index_entries(CtCounter *counter, CtUpdateIndexes update_indexes)
 }
 
 /*
- * Is a slot held by another transaction?  Then *holder is its id, or invalid if
+ * Is a tuple of a slot held by another transaction?  Then *holder is its id, or invalid if
  * there are several.  Asked of the row itself, for heap_update() must not be
  * called without waiting.
  */
@@ -452,6 +452,18 @@ is_held(CtCounter *counter, ItemPointer tid, TransactionId *holder)
 	}
 	UnlockReleaseBuffer(buffer);
 	return held;
+}
+
+/*
+ * Is a slot held by a transaction, from what is seen at this moment?
+ */
+bool
+ct_slot_is_held(CtCounter *counter, const CtSlots *slots, int index)
+{
+	ItemPointerData tid = slots->place[index].tid;
+	TransactionId holder;
+
+	return is_held(counter, &tid, &holder);
 }
 
 /*

@@ -243,6 +243,40 @@ TABLE mistake;
 TABLE drift;
 
 
+-- Slots: a claim that finds no room in the slot which it tries first spreads what
+-- is in the others.  Seen from that slot, room is in the fourth alone.
+SELECT contacts_tier.subscribe('contacts', '10', 'c_counting');
+INSERT INTO contacts_tier_counter (account, slot) SELECT 10, slot FROM generate_series(1, 7) slot;
+UPDATE contacts_tier_counter SET granted = 10 WHERE account = 10;
+INSERT INTO contacts (id, account, marketing_contact_status) VALUES (31, 10, 'marketing');
+CREATE TEMP TABLE home AS SELECT slot FROM contacts_tier_counter WHERE account = 10 AND used = 1;
+CREATE VIEW slot AS
+    SELECT (c.slot - home.slot + 8) % 8 AS slot, used, granted FROM contacts_tier_counter c, home WHERE account = 10 ORDER BY 1;
+UPDATE contacts_tier_counter c SET granted = c.used + CASE WHEN c.slot = (home.slot + 3) % 8 THEN 101 ELSE 0 END
+  FROM home WHERE c.account = 10;
+INSERT INTO contacts (id, account, marketing_contact_status) VALUES (32, 10, 'marketing');
+TABLE slot;
+-- so little stays where it is
+UPDATE contacts_tier_counter c SET granted = c.used + CASE WHEN c.slot = (home.slot + 3) % 8 THEN 9 ELSE 0 END
+  FROM home WHERE c.account = 10;
+INSERT INTO contacts (id, account, marketing_contact_status) VALUES (34, 10, 'marketing');
+TABLE slot;
+UPDATE contacts_tier_counter c SET granted = c.used + CASE WHEN c.slot = (home.slot + 5) % 8 THEN 100 ELSE 0 END
+  FROM home WHERE c.account = 10;
+BEGIN;
+INSERT INTO contacts (id, account, marketing_contact_status) VALUES (35, 10, 'marketing');
+UPDATE contacts SET marketing_contact_status = 'non_marketing' WHERE id = 31;
+SAVEPOINT s;
+INSERT INTO contacts (id, account, marketing_contact_status) SELECT id, 10, 'marketing' FROM generate_series(36, 42) id;
+ROLLBACK TO s;
+DELETE FROM contacts WHERE id = 31;
+COMMIT;
+SELECT sum(used) AS used, sum(granted) AS granted, min(granted - used) AS least, count(*) FILTER (WHERE granted > used) AS roomy
+  FROM slot;
+TABLE mistake;
+TABLE drift;
+
+
 -- C5 Cost does not depend on how many contacts there are: usage() never looks
 -- at them, so that a role may read it who may not read contacts
 CREATE ROLE regress_c_counting_reader;
