@@ -17,6 +17,7 @@
 CT_MODULE_MAGIC();
 
 PG_FUNCTION_INFO_V1(contacts_tier_library_loaded);
+PG_FUNCTION_INFO_V1(contacts_tier_load_when_planned);
 
 void
 _PG_init(void)
@@ -43,4 +44,14 @@ Datum
 contacts_tier_library_loaded(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_BOOL(true);
+}
+
+/*
+ * load_when_planned(internal) internal: support function of the default of a
+ * column, which the planner calls for an INSERT that leaves the default to it
+ */
+Datum
+contacts_tier_load_when_planned(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_POINTER(NULL);
 }

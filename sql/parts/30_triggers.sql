@@ -39,8 +39,15 @@ LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'contacts_tier_defau
 COMMENT ON FUNCTION contacts_tier.default_status() IS
 'default of the status: NULL, which leaves it to maintain_status(), or in a COPY without that trigger the usual one';
 
+-- For the sake of the first INSERT of a session
+CREATE FUNCTION contacts_tier.load_when_planned(internal) RETURNS internal
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'contacts_tier_load_when_planned';
+COMMENT ON FUNCTION contacts_tier.load_when_planned(internal) IS
+'planner support that says nothing: to ask it loads the library before the statement runs; only the planner can call it';
+
 CREATE FUNCTION contacts_tier.default_source_type() RETURNS text
-LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'contacts_tier_default_source_type';
+LANGUAGE c STABLE PARALLEL RESTRICTED SUPPORT contacts_tier.load_when_planned
+AS 'MODULE_PATHNAME', 'contacts_tier_default_source_type';
 COMMENT ON FUNCTION contacts_tier.default_source_type() IS
 'default of the source type: the setting contacts_tier.source_type, else USER';
 

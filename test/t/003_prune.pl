@@ -61,6 +61,17 @@ is(cost(q{EXECUTE s}, q{PREPARE s AS UPDATE c SET email = 'x'; EXECUTE s}), $non
 is(cost(q{UPDATE p SET email = 'x'}), $none, 'a partitioned table');
 is(cost(q{UPDATE p_us SET email = 'x'}), $none, 'a partition with another column order');
 
+# Where the status is written they are done without, too, but for the statement
+# trigger, from the first statement of a session on (src/keep.c, src/in_place.c).
+my $statement_trigger = '1 triggers, 0 locks';
+
+is(cost(q{INSERT INTO c (id, account, email) VALUES (101, 1, 'x')}), $statement_trigger, 'INSERT in a fresh session');
+# the first claim of an account locks its counter
+$node->safe_psql('postgres', q{UPDATE c SET marketing_contact_status = 'marketing' WHERE id <= 10});
+is(cost(q{UPDATE c SET marketing_contact_status = 'marketing' WHERE id = 101}),
+	$statement_trigger, 'UPDATE of the status in a fresh session');
+is(cost(q{DELETE FROM c WHERE id = 101}), $statement_trigger, 'DELETE in a fresh session');
+
 # They fire where they must.
 isnt(cost(q{UPDATE c SET marketing_contact_status = 'marketing'}), $none, 'the status is set');
 isnt(cost(q{UPDATE c SET marketing_contact_status = marketing_contact_status}), $none, 'to what it is');
