@@ -31,9 +31,9 @@ record() { # measure, case, size, side, value
 }
 
 # In a fresh session that has loaded our library, as any has that used the table
-# before (COPY does not load it in time by itself).
-milliseconds() {
-    sql -c 'SELECT contacts_tier.clock()' -c '\timing on' -c "$1" | sed -n 's/^Time: \([0-9.]*\) ms.*/\1/p'
+# before, or has not (COPY does not load it in time by itself)
+milliseconds() { # statement, the one before
+    sql -c "${2:-SELECT contacts_tier.clock()}" -c '\timing on' -c "$1" | sed -n 's/^Time: \([0-9.]*\) ms.*/\1/p'
 }
 
 # After filling a table, before measuring
@@ -43,6 +43,26 @@ settle() {
         ours|quiet|few|many|crowd) sql -c "VACUUM (ANALYZE) $1.contacts_tier_account, $1.contacts_tier_counter, $1.contacts_tier_ledger" ;;
         statement|row) sql -c "VACUUM (FULL, ANALYZE) $1.counter" ;;
     esac
+}
+
+# The statement by which a side promotes one contact; a side that counts by hand
+# does so in the given row
+promotion() { # side, id, number of the counter row
+    local ledger="INSERT INTO $1.ledger (account, recorded_at, event, role, contacts, details)
+        SELECT account, now(), 'activity', current_user, 1, '{\"promoted\": 1, \"source_name\": \"bench\", \"source_type\": \"USER\"}'
+        FROM promoted"
+
+    case $1 in
+        ledger_floor) echo "WITH promoted AS (UPDATE $1.contacts SET marketing_contact_status = 'marketing'
+            WHERE id = $2 RETURNING account) $ledger" ;;
+        by_hand) echo "WITH promoted AS (UPDATE $1.contacts SET marketing_contact_status = 'marketing',
+                marketing_contact_status_source_type = 'USER', marketing_contact_status_source_name = 'bench',
+                marketing_contact_status_updated_at = now()
+            WHERE id = $2 RETURNING account),
+            counted AS (UPDATE $1.counter SET used = used + 1, promoted = counter.promoted + 1 WHERE account = 0 AND slot = $3)
+            $ledger" ;;
+        *) echo "UPDATE \"$1\".contacts SET marketing_contact_status = 'marketing' WHERE id = $2" ;;
+    esac | tr '\n' ' '
 }
 
 # Statements that name a side's table as SIDE.contacts

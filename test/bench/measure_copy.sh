@@ -16,6 +16,18 @@ prepare() {
     done
 }
 
+copy_statement() { # side, size, accounts
+    echo "COPY $1.contacts (id, account, email, marketing_contact_status) FROM '$(copy_file "$2" "$3")'"
+}
+
+# As the first statement of a session
+copy_first() { # size
+    sql -c "SELECT bench.clear('ours')"
+    settle ours
+    record copy "1 account" "$1" first "$(milliseconds "$(copy_statement ours "$1" 1)" 'SELECT 1')"
+    sql -c "SELECT bench.clear('ours')"
+}
+
 one_round() {
     local size accounts case side
 
@@ -26,10 +38,10 @@ one_round() {
             for side in $(rotated bare same ours after_floor before_floor statement); do
                 sql -c "SELECT bench.clear('$side')"
                 settle "$side"
-                time_statement copy "$case" "$size" "$side" \
-                    "COPY SIDE.contacts (id, account, email, marketing_contact_status) FROM '$(copy_file "$size" "$accounts")'"
+                time_statement copy "$case" "$size" "$side" "$(copy_statement SIDE "$size" "$accounts")"
                 sql -c "SELECT bench.clear('$side')"
             done
         done
     done
+    copy_first "$LARGEST"
 }

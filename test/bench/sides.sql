@@ -6,6 +6,9 @@
 --   before_floor  "same" with a BEFORE ROW trigger in C that does nothing
 --   ledger_floor  "bare" where the application itself writes a ledger, in the
 --                 statement that promotes: no limit, no count
+--   by_hand       "same" where the application writes by hand all that the rules
+--                 store: the properties, a counter row that nobody else writes,
+--                 and a ledger; no limit
 --   statement     "bare" with a counter row per account, written by a PL/pgSQL
 --                 statement trigger with transition tables
 --   row           "bare" with a counter row per account, written by a PL/pgSQL
@@ -120,10 +123,14 @@ $$;
 
 SELECT bench.create_bare(side) FROM unnest(ARRAY['bare', 'ledger_floor', 'statement', 'row']) side;
 SELECT bench.create_attached(side, 1000) FROM unnest(ARRAY['ours', 'quiet']) side;
-SELECT bench.create_same(side) FROM unnest(ARRAY['same', 'after_floor', 'before_floor']) side;
+SELECT bench.create_same(side) FROM unnest(ARRAY['same', 'after_floor', 'before_floor', 'by_hand']) side;
 
 UPDATE quiet.contacts_tier_account SET record_activity = false;
 CREATE TABLE ledger_floor.ledger (LIKE ours.contacts_tier_ledger INCLUDING ALL);
+CREATE TABLE by_hand.ledger (LIKE ours.contacts_tier_ledger INCLUDING ALL);
+CREATE TABLE by_hand.counter (LIKE ours.contacts_tier_counter INCLUDING ALL)
+    WITH (fillfactor = 30, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_cost_delay = 0);
+INSERT INTO by_hand.counter (account, slot) SELECT 0, slot FROM generate_series(0, 63) slot;
 
 CREATE TRIGGER nothing AFTER INSERT OR UPDATE ON after_floor.contacts
 FOR EACH ROW EXECUTE FUNCTION bench.nothing();
