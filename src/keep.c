@@ -108,8 +108,9 @@ apply_rules(const Keeping *keeping, TupleTableSlot *old, TupleTableSlot *row, Ct
 }
 
 /*
- * The projection: fills the slot of the new row, as the executor calls it.  The
- * memory is that of one row.
+ * The projection: fills the slot of the new row, as the executor calls it.  There
+ * is no value, and from PostgreSQL 18 on no place for it.  The memory is that of
+ * one row.
  */
 static Datum
 project_row(ExprState *state, ExprContext *econtext, bool *isnull)
@@ -132,7 +133,6 @@ project_row(ExprState *state, ExprContext *econtext, bool *isnull)
 			row->tts_values[attno[i] - 1] = contact.value[i];
 			row->tts_isnull[attno[i] - 1] = contact.isnull[i];
 		}
-	*isnull = true;
 	return (Datum) 0;
 }
 
