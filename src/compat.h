@@ -26,6 +26,15 @@
 #define pg_noreturn			pg_attribute_noreturn()
 #endif
 
+/* 18: relations that were pruned when the plan starts are not in its state */
+#if PG_VERSION_NUM >= 180000
+#define ct_update_colnos(state, index) \
+	((List *) list_nth((state)->mt_updateColnosLists, index))
+#else
+#define ct_update_colnos(state, index) \
+	((List *) list_nth(castNode(ModifyTable, (state)->ps.plan)->updateColnosLists, index))
+#endif
+
 /*
  * 16: varatt.h was split from postgres.h, fmgr.h declares _PG_init(), and
  * ownership checks are generic

@@ -222,7 +222,6 @@ note_columns(Keeping *keeping, TupleDesc tupdesc, const List *colnos)
 void
 ct_keep_in_place(ModifyTableState *state, int index, CtInPlace *in_place)
 {
-	ModifyTable *plan = (ModifyTable *) state->ps.plan;
 	ResultRelInfo *relinfo = &state->resultRelInfo[index];
 	bool		is_insert = state->operation == CMD_INSERT;
 	Trigger    *trigger = trigger_to_replace(relinfo, is_insert);
@@ -237,7 +236,7 @@ ct_keep_in_place(ModifyTableState *state, int index, CtInPlace *in_place)
 	if (may_go_elsewhere(relinfo->ri_RelationDesc, keeping))
 		return;
 	note_columns(keeping, RelationGetDescr(relinfo->ri_RelationDesc),
-				 is_insert ? NIL : list_nth(plan->updateColnosLists, index));
+				 is_insert ? NIL : ct_update_colnos(state, index));
 	set_projection(state, relinfo, keeping);
 	remove_status_trigger(relinfo->ri_TrigDesc, trigger, is_insert);
 }

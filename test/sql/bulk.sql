@@ -239,6 +239,15 @@ INSERT INTO contacts_3 (id, account, region, marketing_contact_status) SELECT i,
 COMMIT;
 SELECT id, marketing_contact_status AS status FROM contacts_3 ORDER BY id;
 TABLE drift;
+-- partitions that are pruned when the statement starts
+SET plan_cache_mode = force_generic_plan;
+PREPARE promote_in(integer, text) AS UPDATE contacts SET account = $2, marketing_contact_status = 'marketing' WHERE region = $1 AND id < 10;
+EXECUTE promote_in(2, 'a');
+EXECUTE promote_in(1, 'a');
+DEALLOCATE promote_in;
+RESET plan_cache_mode;
+SELECT tableoid::regclass, id, account, region, marketing_contact_status AS status FROM contacts WHERE id < 10 ORDER BY id;
+TABLE drift;
 -- contacts that only a default makes marketing contacts do not fit either, whether
 -- a statement or a trigger of another one wrote them
 CREATE TABLE form (id integer);
