@@ -354,7 +354,7 @@ ct_normalise_contacts(const CtIdentity *caller, const char *name, const CtTable 
 									   " WHERE %2$s IS NULL OR NOT %3$s"
 									   " OR ((%5$s OR %3$s) AND (%4$s) IS NOT TRUE)",
 									   name, status, until, keeps, marketing),
-							  0, NULL, NULL);
+							  0, NULL, NULL, false);
 }
 
 /*

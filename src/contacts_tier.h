@@ -161,7 +161,8 @@ extern uint64 ct_execute_now(const char *command, int nargs, Oid *types, Datum *
 extern uint64 ct_execute_now_nulls(const char *command, int nargs, Oid *types, Datum *values,
 								   const char *nulls);
 extern uint64 ct_execute_as_application(const CtIdentity *caller, const char *command,
-										int nargs, Oid *types, Datum *values);
+										int nargs, Oid *types, Datum *values, bool by_index);
+extern uint64 ct_execute_now_by_index(const char *command, int nargs, Oid *types, Datum *values);
 extern uint64 ct_executef(const char *format,...) pg_attribute_printf(1, 2);
 extern uint64 ct_query(const char *query);
 extern Datum ct_result(int column, bool *isnull);

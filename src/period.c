@@ -23,7 +23,6 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
-#include "utils/guc.h"
 #include "utils/timestamp.h"
 
 #include "contacts_tier.h"
@@ -171,7 +170,7 @@ ct_demote_contacts(const CtUpdateDate *due, const CtManaged *managed, const char
 	{
 		count = (int64) ct_execute_as_application(&due->tables[0].identity,
 												  demoting_statement(due, managed, condition),
-												  lengthof(types), types, values);
+												  lengthof(types), types, values, true);
 	}
 	PG_FINALLY();
 	{
@@ -182,22 +181,18 @@ ct_demote_contacts(const CtUpdateDate *due, const CtManaged *managed, const char
 }
 
 /*
- * Lock the contacts that are left.  Among them the index still has all that the
- * batches have demoted: a bitmap would hold them in memory, and the UPDATE that
- * follows would meet them again, while an index scan marks them as dead.
+ * Lock the contacts that are left.  The index still has all that the batches have
+ * demoted, and is rid of them by this.
  */
 static void
 lock_contacts(const CtUpdateDate *due, const CtManaged *managed, const char *condition)
 {
 	Oid			types[] = {managed->table->account_type, TIMESTAMPTZOID};
 	Datum		values[] = {due->account, TimestampTzGetDatum(due->date)};
-	int			level = NewGUCNestLevel();
 
-	ct_set_for_now("enable_bitmapscan", "off");
-	ct_execute_now(psprintf("SELECT count(*) FROM (SELECT FROM %s WHERE %s FOR NO KEY UPDATE) c",
+	ct_execute_now_by_index(psprintf("SELECT count(*) FROM (SELECT FROM %s WHERE %s FOR NO KEY UPDATE) c",
 							ct_qualified_name(managed->rel), condition),
 				   lengthof(types), types, values);
-	AtEOXact_GUC(false, level);
 }
 
 /*

@@ -17,6 +17,7 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/plancache.h"
 #include "utils/snapmgr.h"
 
 #include "contacts_tier.h"
@@ -107,15 +108,58 @@ ct_execute(const char *command, int nargs, Oid *types, Datum *values, const char
 	return SPI_processed;
 }
 
+static SPIPlanPtr
+prepare(const char *command, int nargs, Oid *types, int options)
+{
+	SPIPlanPtr	plan = SPI_prepare_cursor(command, nargs, types, options);
+
+	if (plan == NULL)
+		elog(ERROR, "SPI_prepare failed on \"%s\": %s", command, SPI_result_code_string(SPI_result));
+	return plan;
+}
+
 /*
- * The same for a statement that writes the status of contacts.  Our triggers
- * trust it, and nothing that it makes others do.  Triggers of the application
- * fire too, under the search_path of the caller, which they may rely on; so the
- * statement itself must qualify every name and operator.
+ * Plan a statement so that it goes by an index that serves it, row by row: where
+ * many entries of the index are dead, it meets each of them once, and keeps
+ * nothing in memory.  The settings that make it so hold while it is planned, not
+ * while it runs and fires triggers.
+ */
+static SPIPlanPtr
+prepare_by_index(const char *command, int nargs, Oid *types)
+{
+	int			level = NewGUCNestLevel();
+	SPIPlanPtr	plan;
+
+	ct_set_for_now("enable_seqscan", "off");
+	ct_set_for_now("enable_bitmapscan", "off");
+	plan = prepare(command, nargs, types, CURSOR_OPT_GENERIC_PLAN);
+	ReleaseCachedPlan(SPI_plan_get_cached_plan(plan), NULL);
+	AtEOXact_GUC(false, level);
+	return plan;
+}
+
+/* Run a statement so that it sees what is committed now. */
+static uint64
+execute_now(SPIPlanPtr plan, const char *command, Datum *values, const char *nulls)
+{
+	int			result = SPI_execute_snapshot(plan, values, nulls, GetLatestSnapshot(), InvalidSnapshot,
+											  false, true, 0);
+
+	if (result < 0)
+		elog(ERROR, "SPI failed on \"%s\": %s", command, SPI_result_code_string(result));
+	return SPI_processed;
+}
+
+/*
+ * The same for a statement that writes the status of contacts, as
+ * ct_execute_now().  Our triggers trust it, and nothing that it makes others do.
+ * Triggers of the application fire too, under the search_path of the caller,
+ * which they may rely on; so the statement itself must qualify every name and
+ * operator.  "by_index": it is for few contacts, which an index finds.
  */
 uint64
 ct_execute_as_application(const CtIdentity *caller, const char *command,
-						  int nargs, Oid *types, Datum *values)
+						  int nargs, Oid *types, Datum *values, bool by_index)
 {
 	int			level = NewGUCNestLevel();
 	int			saved_depth = ct_trusted_depth;
@@ -125,7 +169,8 @@ ct_execute_as_application(const CtIdentity *caller, const char *command,
 	PG_TRY();
 	{
 		ct_trusted_depth = ct_trigger_depth() + 1;
-		count = ct_execute_now(command, nargs, types, values);
+		count = execute_now(by_index ? prepare_by_index(command, nargs, types) :
+							prepare(command, nargs, types, 0), command, values, NULL);
 	}
 	PG_FINALLY();
 	{
@@ -144,16 +189,16 @@ ct_execute_as_application(const CtIdentity *caller, const char *command,
 uint64
 ct_execute_now_nulls(const char *command, int nargs, Oid *types, Datum *values, const char *nulls)
 {
-	SPIPlanPtr	plan = SPI_prepare(command, nargs, types);
-	int			result;
+	return execute_now(prepare(command, nargs, types, 0), command, values, nulls);
+}
 
-	if (plan == NULL)
-		elog(ERROR, "SPI_prepare failed on \"%s\": %s", command, SPI_result_code_string(SPI_result));
-	result = SPI_execute_snapshot(plan, values, nulls, GetLatestSnapshot(), InvalidSnapshot,
-								  false, true, 0);
-	if (result < 0)
-		elog(ERROR, "SPI failed on \"%s\": %s", command, SPI_result_code_string(result));
-	return SPI_processed;
+/*
+ * The same for a statement that only locks or reads, by an index.
+ */
+uint64
+ct_execute_now_by_index(const char *command, int nargs, Oid *types, Datum *values)
+{
+	return execute_now(prepare_by_index(command, nargs, types), command, values, NULL);
 }
 
 uint64
