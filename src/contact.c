@@ -28,20 +28,6 @@ ct_row_read(const CtTable *table, TupleTableSlot *slot, CtRow *row)
 }
 
 /*
- * Status and flag of a row.
- */
-CtStatus
-ct_row_status(const CtTable *table, const CtRow *row)
-{
-	CtStatus	status;
-
-	status.given = !row->isnull[CT_ARG_STATUS];
-	status.marketing = status.given && DatumGetObjectId(row->value[CT_ARG_STATUS]) == table->marketing;
-	status.until_next_update = !row->isnull[CT_ARG_UNTIL] && DatumGetBool(row->value[CT_ARG_UNTIL]);
-	return status;
-}
-
-/*
  * Is a row as the rules leave rows?  It has a status, the flag is true or NULL
  * and only on a marketing contact (S3).
  */

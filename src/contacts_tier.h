@@ -225,7 +225,21 @@ typedef struct CtRow
 } CtRow;
 
 extern void ct_row_read(const CtTable *table, TupleTableSlot *slot, CtRow *row);
-extern CtStatus ct_row_status(const CtTable *table, const CtRow *row);
+
+/*
+ * Status and flag of a row; asked several times for each.
+ */
+static inline CtStatus
+ct_row_status(const CtTable *table, const CtRow *row)
+{
+	CtStatus	status;
+
+	status.given = !row->isnull[CT_ARG_STATUS];
+	status.marketing = status.given && DatumGetObjectId(row->value[CT_ARG_STATUS]) == table->marketing;
+	status.until_next_update = !row->isnull[CT_ARG_UNTIL] && DatumGetBool(row->value[CT_ARG_UNTIL]);
+	return status;
+}
+
 extern bool ct_row_is_legal(const CtTable *table, const CtRow *row);
 extern bool ct_row_is_complete(const CtTable *table, const CtRow *row);
 extern bool ct_row_same_column(const CtRow *a, const CtRow *b, CtTriggerArg which);
