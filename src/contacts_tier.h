@@ -486,7 +486,7 @@ typedef struct CtReport
 {
 	FunctionCallInfo fcinfo;	/* of the function that reports */
 	const CtManaged *table;		/* the one asked for, or the first of them */
-	List	   *relids;			/* all of them, ascending, if it reads contacts */
+	List	   *relids;			/* all, ascending, if it reads contacts */
 	const char *account;		/* only this, as text; NULL for all */
 } CtReport;
 

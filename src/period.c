@@ -191,8 +191,8 @@ lock_contacts(const CtUpdateDate *due, const CtManaged *managed, const char *con
 	Datum		values[] = {due->account, TimestampTzGetDatum(due->date)};
 
 	ct_execute_now_by_index(psprintf("SELECT count(*) FROM (SELECT FROM %s WHERE %s FOR NO KEY UPDATE) c",
-							ct_qualified_name(managed->rel), condition),
-				   lengthof(types), types, values);
+									 ct_qualified_name(managed->rel), condition),
+							lengthof(types), types, values);
 }
 
 /*

@@ -127,7 +127,7 @@ ct_report(FunctionCallInfo fcinfo, const CtReportKind *kind)
 		if (list_member(done, makeString(schema)))
 			continue;
 		done = lappend(done, makeString(schema));
-		/* which reads all triggers of the database, so only where it is needed */
+		/* it reads all triggers of the database: only where it must */
 		report.relids = kind->reads_contacts ? ct_attached_tables(schema) : NIL;
 		if (may_report(schema, kind->reads_ledger ? CT_LEDGER_TABLE : NULL, report.relids, !OidIsValid(contacts)))
 			report_companions(&report, lfirst_oid(cell), kind->query);
