@@ -25,8 +25,8 @@ typedef enum Outcome
 	UNCLEAR						/* a slot is held by several transactions */
 } Outcome;
 
-/* Room is spread anew if it then lasts for so many such claims in each slot */
-#define CLAIMS_AFTER_LEVELLING	8
+/* Room is moved between slots if it lasts for so many such claims */
+#define CLAIMS_TO_MOVE	8
 
 /* The slot that is waited for */
 typedef struct Holder
@@ -176,46 +176,57 @@ write_gathered(CtCounter *counter, CtSlots *slots, Gathered *gathered, int64 roo
 	}
 }
 
-/* Is there room for so many claims in each slot, in those that nobody holds? */
-static bool
-is_worth_levelling(CtCounter *counter, CtSlots *slots, const CtDelta *delta)
+/*
+ * The slot with most room among those that nobody holds at this moment, if half of
+ * it lasts for some claims; -1 if there is none, or a slot is frozen.
+ */
+static int
+richest_slot(CtCounter *counter, CtSlots *slots, const CtDelta *delta)
 {
-	int64		room = 0;
+	int			richest = -1;
+	int64		most = 2 * CLAIMS_TO_MOVE * delta->marketing - 1;
 
 	for (int i = 0; i < slots->count; i++)
 	{
 		CtSlot		slot;
 
 		if (!ct_slot_read(counter, slots, i, &slot) || slot.frozen)
-			return false;
-		if (slot.granted > slot.used && !ct_slot_is_held(counter, slots, i))
-			room += slot.granted - slot.used;
+			return -1;
+		if (slot.granted - slot.used <= most || ct_slot_is_held(counter, slots, i))
+			continue;
+		most = slot.granted - slot.used;
+		richest = i;
 	}
-	return room / slots->count / CLAIMS_AFTER_LEVELLING >= delta->marketing;
+	return richest;
 }
 
 /*
- * Where the slot that is tried first has no room, the others may have much: lock
- * those that are free, without waiting, and spread what is left after the claim
- * evenly over them.  False if that is not worth its locks, and nothing is changed.
+ * Where the slot that is tried first has no room, move half of the room of the
+ * richest one to it, and claim in it, without waiting.  False if that cannot be,
+ * or is not worth a lock; then nothing is changed.
  */
 static bool
-claim_and_level(CtCounter *counter, CtSlots *slots, const CtDelta *delta)
+claim_moved_room(CtCounter *counter, CtSlots *slots, const CtDelta *delta)
 {
-	Gathered	gathered;
-	int64		room;
+	int			home = slots->home % slots->count;
+	int			richest = richest_slot(counter, slots, delta);
+	CtSlot		from;
+	CtSlot		to;
+	int64		moved;
 
-	if (slots->count < 2 || !is_worth_levelling(counter, slots, delta))
+	if (richest < 0 || richest == home ||
+		!ct_slot_lock(counter, slots, home, false, &to) || to.frozen ||
+		!ct_slot_lock(counter, slots, richest, false, &from) || from.frozen)
 		return false;
-	begin_gathering(&gathered);
-	for (int i = 0; i < slots->count; i++)
-		(void) gather(counter, slots, (slots->home + i) % slots->count, false, &gathered);
-	room = gathered.room - delta->marketing;
-	if (gathered.count == 0 || gathered.frozen || room < 0)
+	moved = (from.granted - from.used) / 2;
+	from.granted -= moved;
+	to.granted += moved;
+	if (moved < 0 || !has_room(&to, delta))
 		return false;
-	add_to_slot(&gathered.slot[0], delta, 0);
-	write_gathered(counter, slots, &gathered, room);
-	slots->home = gathered.slot[0].index;
+	add_to_slot(&to, delta, 0);
+	write_locked(counter, slots, &from);
+	write_locked(counter, slots, &to);
+	slots->home = home;
 	return true;
 }
 
@@ -232,7 +243,7 @@ try_slots(CtCounter *counter, CtSlots *slots, const CtDelta *delta, Holder *hold
 	{
 		Outcome		outcome = try_slot(counter, slots, (home + i) % slots->count, delta, holder);
 
-		if (outcome == NO_ROOM && i == 0 && claim_and_level(counter, slots, delta))
+		if (outcome == NO_ROOM && i == 0 && claim_moved_room(counter, slots, delta))
 			return DONE;
 		if (outcome == DONE || outcome == MISSED)
 			return outcome;

@@ -243,8 +243,8 @@ TABLE mistake;
 TABLE drift;
 
 
--- Slots: a claim that finds no room in the slot which it tries first spreads what
--- is in the others.  Seen from that slot, room is in the fourth alone.
+-- Slots: a claim that finds no room in the slot which it tries first takes half of
+-- the room of the richest.  Seen from that slot, room is in the fourth alone.
 SELECT contacts_tier.subscribe('contacts', '10', 'c_counting');
 INSERT INTO contacts_tier_counter (account, slot) SELECT 10, slot FROM generate_series(1, 7) slot;
 UPDATE contacts_tier_counter SET granted = 10 WHERE account = 10;
