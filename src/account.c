@@ -36,6 +36,9 @@ typedef struct AccountTable
 {
 	Oid			relid;			/* hash key, must be first */
 	bool		valid;			/* false: an invalidation came */
+	bool		direct;			/* may it be looked at without SQL? */
+	Oid			owner;			/* of the contacts table, as it was found, */
+	Oid			account_type;	/* and of its account column */
 	AttrNumber	account;
 	AttrNumber	next_update_at;
 	AttrNumber	record_activity;
@@ -62,8 +65,9 @@ invalidate_account_tables(Datum arg, Oid relid)
 }
 
 static AccountTable *
-find_account_table(Oid relid)
+find_account_table(Relation rel, const CtTable *table)
 {
+	Oid			relid = RelationGetRelid(rel);
 	AccountTable *info;
 	bool		found;
 
@@ -76,11 +80,16 @@ find_account_table(Oid relid)
 		CacheRegisterRelcacheCallback(invalidate_account_tables, (Datum) 0);
 	}
 	info = hash_search(account_tables, &relid, HASH_ENTER, &found);
-	if (found && info->valid)
+	if (found && info->valid && info->owner == table->owner && info->account_type == table->account_type)
 		return info;
-	info->account = get_attnum(relid, "account");
-	info->next_update_at = get_attnum(relid, "next_update_at");
-	info->record_activity = get_attnum(relid, "record_activity");
+	info->valid = false;
+	info->owner = table->owner;
+	info->account_type = table->account_type;
+	info->account = ct_typed_column(relid, "account", table->account_type);
+	info->next_update_at = ct_typed_column(relid, "next_update_at", TIMESTAMPTZOID);
+	info->record_activity = ct_typed_column(relid, "record_activity", BOOLOID);
+	info->direct = info->next_update_at && info->record_activity &&
+		ct_is_ordinary(rel, table, &info->account, 1);
 	for (int i = 0; i < NPLACES; i++)
 		ItemPointerSetInvalid(&info->place[i]);
 	info->valid = true;
@@ -139,18 +148,19 @@ fetch_account(Relation rel, const CtTable *table, Datum account, AccountTable *i
 }
 
 /*
- * Look at an account as it is now; false if there is no such account.
+ * Look at an account as it is now.
  */
-bool
+CtAccountFound
 ct_account_look(const CtTable *table, Datum account, CtAccountLook *look)
 {
 	Relation	rel = ct_open_companion(table, CT_ACCOUNT, AccessShareLock);
+	AccountTable *info = find_account_table(rel, table);
 	TupleTableSlot *row = table_slot_create(rel, NULL);
-	AccountTable *info = find_account_table(RelationGetRelid(rel));
-	bool		found = fetch_account(rel, table, account, info, row);
+	CtAccountFound found = !info->direct ? CT_ACCOUNT_BY_SQL :
+		fetch_account(rel, table, account, info, row) ? CT_ACCOUNT_FOUND : CT_ACCOUNT_MISSING;
 	bool		isnull;
 
-	if (found)
+	if (found == CT_ACCOUNT_FOUND)
 	{
 		look->next_update_at = DatumGetTimestampTz(slot_getattr(row, info->next_update_at, &isnull));
 		look->record_activity = DatumGetBool(slot_getattr(row, info->record_activity, &isnull));
@@ -168,10 +178,11 @@ ct_is_overdue(const CtTable *table, Datum account, bool direct)
 {
 	Datum		values[] = {account, TimestampTzGetDatum(ct_now())};
 	CtAccountLook look;
+	CtAccountFound found = direct ? ct_account_look(table, account, &look) : CT_ACCOUNT_BY_SQL;
 	bool		overdue;
 
-	if (direct)
-		return ct_account_look(table, account, &look) && look.next_update_at <= ct_now();
+	if (found != CT_ACCOUNT_BY_SQL)
+		return found == CT_ACCOUNT_FOUND && look.next_update_at <= ct_now();
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	overdue = ct_companion_query(table, CT_QUERY_IS_OVERDUE, values, NULL) > 0;

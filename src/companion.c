@@ -20,6 +20,7 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_type.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
@@ -87,9 +88,9 @@ static const struct
 		1, {ACCOUNT_TYPE}
 	},
 	[CT_QUERY_LOCK_ACCOUNT] = {
-		"SELECT a.plan, a.contact_limit, a.on_exceed, a.grace,"
+		"SELECT coalesce(a.plan::pg_catalog.text, ''), a.contact_limit, coalesce(a.on_exceed::pg_catalog.text, 'block'), a.grace,"
 		" coalesce(p.marketing_contacts AND a.ended_at IS NULL, false),"
-		" a.thresholds, a.announced,"
+		" coalesce(a.thresholds, '{}'::pg_catalog.int4[]), coalesce(a.announced, 0),"
 		" (SELECT t.contact_limit FROM contacts_tier.tier t"
 		"  WHERE t.plan" EQ "a.plan AND t.contact_limit" GE "$2"
 		"  ORDER BY t.contact_limit LIMIT 1),"
@@ -244,6 +245,7 @@ const char *const ct_companion_names[CT_NCOMPANIONS] = {
 static struct
 {
 	bool		valid;
+	uint64		invalidations;	/* heard of so far */
 	NameData	schema;
 	Oid			relids[CT_NCOMPANIONS];
 }			companion_oids = {0};
@@ -299,32 +301,45 @@ static void
 forget_companions(Datum arg, int cacheid, uint32 hashvalue)
 {
 	companion_oids.valid = false;
+	companion_oids.invalidations++;
 }
 
+/* The OIDs of all companion tables, as they are named now. */
 static void
-look_up_companions(const CtTable *table)
+look_up_companions(const CtTable *table, Oid *relids)
+{
+	Oid			namespace = get_namespace_oid(NameStr(table->schema), true);
+
+	for (int i = 0; i < CT_NCOMPANIONS; i++)
+	{
+		relids[i] = get_relname_relid(ct_companion_names[i], namespace);
+		if (!OidIsValid(relids[i]))
+			ct_check_companions(table);
+	}
+}
+
+/* The OID of a companion table, from the cache if it is there. */
+static Oid
+companion_oid(const CtTable *table, CtCompanion which)
 {
 	static bool registered = false;
-	Oid			namespace;
+	Oid			relids[CT_NCOMPANIONS];
+	uint64		invalidations;
 
+	if (companion_oids.valid && strcmp(NameStr(companion_oids.schema), NameStr(table->schema)) == 0)
+		return companion_oids.relids[which];
 	if (!registered)
 	{
 		CacheRegisterSyscacheCallback(RELNAMENSP, forget_companions, (Datum) 0);
 		CacheRegisterSyscacheCallback(NAMESPACENAME, forget_companions, (Datum) 0);
 		registered = true;
 	}
-	companion_oids.valid = true;
+	invalidations = companion_oids.invalidations;
+	look_up_companions(table, relids);
 	companion_oids.schema = table->schema;
-	namespace = get_namespace_oid(NameStr(table->schema), true);
-	for (int i = 0; i < CT_NCOMPANIONS; i++)
-	{
-		companion_oids.relids[i] = get_relname_relid(ct_companion_names[i], namespace);
-		if (!OidIsValid(companion_oids.relids[i]))
-		{
-			companion_oids.valid = false;
-			ct_check_companions(table);
-		}
-	}
+	memcpy(companion_oids.relids, relids, sizeof(relids));
+	companion_oids.valid = companion_oids.invalidations == invalidations;
+	return relids[which];
 }
 
 /*
@@ -334,9 +349,16 @@ look_up_companions(const CtTable *table)
 Relation
 ct_open_companion(const CtTable *table, CtCompanion which, LOCKMODE lockmode)
 {
-	if (!companion_oids.valid || strcmp(NameStr(companion_oids.schema), NameStr(table->schema)) != 0)
-		look_up_companions(table);
-	return table_open(companion_oids.relids[which], lockmode);
+	for (;;)
+	{
+		Oid			relid = companion_oid(table, which);
+
+		/* while we waited for the lock, the name may have come to mean another */
+		LockRelationOid(relid, lockmode);
+		if (companion_oid(table, which) == relid)
+			return table_open(relid, NoLock);
+		UnlockRelationOid(relid, lockmode);
+	}
 }
 
 static SPIPlanPtr
@@ -413,15 +435,36 @@ is_distributed(Oid relid)
 	return distributed;
 }
 
+/* Is the primary key made of exactly these columns? */
+static bool
+has_key(Relation rel, const AttrNumber *key, int nkeys)
+{
+	Oid			index = ct_primary_key_index(rel);
+	HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
+	Form_pg_index form;
+	bool		result;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	form = (Form_pg_index) GETSTRUCT(tuple);
+	result = form->indisvalid && form->indnkeyatts == nkeys && form->indnatts == nkeys;
+	for (int i = 0; result && i < nkeys; i++)
+		result = key[i] != InvalidAttrNumber && form->indkey.values[i] == key[i];
+	ReleaseSysCache(tuple);
+	return result;
+}
+
 /*
  * May a companion table be accessed directly?  If it is an ordinary heap of this
- * node, and of the same owner, for privileges are not looked at.
+ * node, of the same owner, for privileges are not looked at, and has the primary
+ * key that attach() made: anybody can make tables of these names.
  */
 bool
-ct_is_ordinary(Relation rel, const CtTable *table)
+ct_is_ordinary(Relation rel, const CtTable *table, const AttrNumber *key, int nkeys)
 {
 	return rel->rd_rel->relkind == RELKIND_RELATION &&
 		rel->rd_rel->relam == HEAP_TABLE_AM_OID &&
 		rel->rd_rel->relowner == table->owner &&
+		has_key(rel, key, nkeys) &&
 		!is_distributed(RelationGetRelid(rel));
 }

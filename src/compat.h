@@ -55,6 +55,13 @@ extern PGDLLEXPORT void _PG_init(void);
 #define ct_primary_key_index(rel)	RelationGetPrimaryKeyIndex(rel)
 #endif
 
+/* 17: what an index has gathered while rows were inserted is to be put in order */
+#if PG_VERSION_NUM >= 170000
+#define ct_index_insert_cleanup(index, indexinfo)	index_insert_cleanup(index, indexinfo)
+#else
+#define ct_index_insert_cleanup(index, indexinfo)	((void) 0)
+#endif
+
 /* 17: backends have one number, and it is called so */
 #if PG_VERSION_NUM >= 170000
 #define ct_backend_number()		((int) MyProcNumber)

@@ -165,7 +165,9 @@ extern uint64 ct_execute_as_application(const CtIdentity *caller, const char *co
 extern uint64 ct_execute_now_by_index(const char *command, int nargs, Oid *types, Datum *values);
 extern uint64 ct_executef(const char *format,...) pg_attribute_printf(1, 2);
 extern uint64 ct_query(const char *query);
-extern Datum ct_result(int column, bool *isnull);
+extern Datum ct_result(int column, Oid type, bool *isnull);
+extern void ct_check_result_type(TupleDesc tupdesc, int column, Oid type);
+extern bool ct_result_bool(int column);
 extern int64 ct_result_int64(int column);
 extern char *ct_result_text(int column);
 
@@ -370,7 +372,7 @@ extern Relation ct_open_companion(const CtTable *table, CtCompanion which, LOCKM
 extern uint64 ct_companion_query(const CtTable *table, CtQuery query,
 								 Datum *values, const char *nulls);
 extern AttrNumber ct_typed_column(Oid relid, const char *name, Oid type);
-extern bool ct_is_ordinary(Relation rel, const CtTable *table);
+extern bool ct_is_ordinary(Relation rel, const CtTable *table, const AttrNumber *key, int nkeys);
 
 /* account.c */
 
@@ -381,7 +383,15 @@ typedef struct CtAccountLook
 	bool		record_activity;
 } CtAccountLook;
 
-extern bool ct_account_look(const CtTable *table, Datum account, CtAccountLook *look);
+/* Was there an account to look at? */
+typedef enum CtAccountFound
+{
+	CT_ACCOUNT_MISSING,
+	CT_ACCOUNT_FOUND,
+	CT_ACCOUNT_BY_SQL			/* the table must be looked at by SQL */
+} CtAccountFound;
+
+extern CtAccountFound ct_account_look(const CtTable *table, Datum account, CtAccountLook *look);
 extern bool ct_is_overdue(const CtTable *table, Datum account, bool direct);
 
 /* ledger.c */

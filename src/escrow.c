@@ -201,12 +201,13 @@ richest_slot(CtCounter *counter, CtSlots *slots, const CtDelta *delta)
 }
 
 /*
- * Where the slot that is tried first has no room, move half of the room of the
- * richest one to it, and claim in it, without waiting.  False if that cannot be,
- * or is not worth a lock; then nothing is changed.
+ * Where the slot that is tried first has no room, claim in the richest one, and
+ * move half of what is left there to the first, without waiting.  False if that
+ * cannot be, or is not worth it; then nothing is locked: who holds a slot of the
+ * account without having claimed in it must not go on to wait for others.
  */
 static bool
-claim_moved_room(CtCounter *counter, CtSlots *slots, const CtDelta *delta)
+claim_and_move(CtCounter *counter, CtSlots *slots, const CtDelta *delta)
 {
 	int			home = slots->home % slots->count;
 	int			richest = richest_slot(counter, slots, delta);
@@ -215,18 +216,21 @@ claim_moved_room(CtCounter *counter, CtSlots *slots, const CtDelta *delta)
 	int64		moved;
 
 	if (richest < 0 || richest == home ||
-		!ct_slot_lock(counter, slots, home, false, &to) || to.frozen ||
-		!ct_slot_lock(counter, slots, richest, false, &from) || from.frozen)
+		!ct_slot_read(counter, slots, richest, &from) || !has_room(&from, delta) ||
+		!ct_slot_lock_as_read(counter, slots, &from))
 		return false;
+	add_to_slot(&from, delta, 0);
 	moved = (from.granted - from.used) / 2;
-	from.granted -= moved;
-	to.granted += moved;
-	if (moved < 0 || !has_room(&to, delta))
-		return false;
-	add_to_slot(&to, delta, 0);
+	slots->home = richest;
+	if (ct_slot_read(counter, slots, home, &to) && !to.frozen &&
+		ct_slot_lock_as_read(counter, slots, &to))
+	{
+		from.granted -= moved;
+		to.granted += moved;
+		write_locked(counter, slots, &to);
+		slots->home = home;
+	}
 	write_locked(counter, slots, &from);
-	write_locked(counter, slots, &to);
-	slots->home = home;
 	return true;
 }
 
@@ -243,7 +247,7 @@ try_slots(CtCounter *counter, CtSlots *slots, const CtDelta *delta, Holder *hold
 	{
 		Outcome		outcome = try_slot(counter, slots, (home + i) % slots->count, delta, holder);
 
-		if (outcome == NO_ROOM && i == 0 && claim_moved_room(counter, slots, delta))
+		if (outcome == NO_ROOM && i == 0 && claim_and_move(counter, slots, delta))
 			return DONE;
 		if (outcome == DONE || outcome == MISSED)
 			return outcome;

@@ -68,6 +68,7 @@ extern int64 ct_slots_list(CtCounter *counter, CtSlots *slots);
 extern void ct_slots_recall(CtCounter *counter, Datum account, CtSlots *slots);
 extern void ct_slots_remember(CtCounter *counter, const CtSlots *slots);
 extern bool ct_slot_read(CtCounter *counter, CtSlots *slots, int index, CtSlot *slot);
+extern bool ct_slot_lock_as_read(CtCounter *counter, const CtSlots *slots, const CtSlot *slot);
 extern bool ct_slot_lock(CtCounter *counter, CtSlots *slots, int index, bool wait, CtSlot *slot);
 extern bool ct_slot_is_ours(const CtSlot *slot);
 extern bool ct_slot_is_held(CtCounter *counter, const CtSlots *slots, int index);

@@ -158,7 +158,7 @@ is_direct(Relation rel, const CtTable *table, LedgerTable *info)
 		if (info->attno[i] == InvalidAttrNumber)
 			return false;
 	}
-	return ct_is_ordinary(rel, table) && RelationGetNumberOfAttributes(rel) == NCOLUMNS &&
+	return ct_is_ordinary(rel, table, &info->attno[ACCOUNT], 2) && RelationGetNumberOfAttributes(rel) == NCOLUMNS &&
 		rel->trigdesc == NULL && rel->rd_rules == NULL && !rel->rd_rel->relforcerowsecurity &&
 		list_indexes(rel, info);
 }
@@ -212,7 +212,10 @@ static void
 close_indexes(ResultRelInfo *relinfo)
 {
 	for (int i = 0; i < relinfo->ri_NumIndices; i++)
+	{
+		ct_index_insert_cleanup(relinfo->ri_IndexRelationDescs[i], relinfo->ri_IndexRelationInfo[i]);
 		index_close(relinfo->ri_IndexRelationDescs[i], NoLock);
+	}
 }
 
 /*
@@ -327,6 +330,20 @@ activity_details(const CtDelta *delta)
 	return JsonbPGetDatum(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
 }
 
+/* Insert an entry by SQL, which also asks whether the account wants it. */
+static void
+insert_activity_by_sql(const CtTable *table, const CtDelta *delta)
+{
+	Datum		values[] = {
+		delta->account, CStringGetTextDatum(ct_caller_name()), Int64GetDatum(delta->promoted), activity_details(delta)
+	};
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	ct_companion_query(table, CT_QUERY_RECORD_ACTIVITY, values, NULL);
+	SPI_finish();
+}
+
 /* Insert an entry, unless the account does not want it. */
 static void
 insert_activity(Ledger *ledger, const CtTable *table, const CtDelta *delta)
@@ -334,8 +351,11 @@ insert_activity(Ledger *ledger, const CtTable *table, const CtDelta *delta)
 	const AttrNumber *attno = ledger->info->attno;
 	TupleTableSlot *row = ledger->row;
 	CtAccountLook look;
+	CtAccountFound found = ct_account_look(table, delta->account, &look);
 
-	if (ct_account_look(table, delta->account, &look) && !look.record_activity)
+	if (found == CT_ACCOUNT_BY_SQL)
+		insert_activity_by_sql(table, delta);
+	if (found == CT_ACCOUNT_BY_SQL || (found == CT_ACCOUNT_FOUND && !look.record_activity))
 		return;
 	ExecClearTuple(row);
 	memset(row->tts_isnull, false, sizeof(bool) * NCOLUMNS);
@@ -368,25 +388,16 @@ insert_activities(Ledger *ledger, const CtTable *table, const CtDelta *deltas, i
 static void
 insert_activities_by_sql(const CtTable *table, const CtDelta *deltas, int ndeltas)
 {
-	Datum		role = CStringGetTextDatum(ct_caller_name());
-	MemoryContext context;
-	MemoryContext old;
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "contacts_tier activity", ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
 
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	context = AllocSetContextCreate(CurrentMemoryContext, "contacts_tier activity", ALLOCSET_SMALL_SIZES);
-	old = MemoryContextSwitchTo(context);
 	for (int i = 0; i < ndeltas; i++)
 	{
-		Datum		values[] = {
-			deltas[i].account, role, Int64GetDatum(deltas[i].promoted), activity_details(&deltas[i])
-		};
-
-		ct_companion_query(table, CT_QUERY_RECORD_ACTIVITY, values, NULL);
+		insert_activity_by_sql(table, &deltas[i]);
 		MemoryContextReset(context);
 	}
 	MemoryContextSwitchTo(old);
-	SPI_finish();
+	MemoryContextDelete(context);
 }
 
 /*

@@ -141,14 +141,14 @@ lock_subscription(const CtClaim *claim, Subscription *subscription)
 	subscription->contact_limit = ct_result_int64(2);
 	subscription->on_exceed = ct_result_text(3);
 	subscription->grace = ct_result_int64(4);
-	subscription->has_access = DatumGetBool(ct_result(5, &isnull));
-	deconstruct_array(DatumGetArrayTypeP(ct_result(6, &isnull)), INT4OID, sizeof(int32), true,
+	subscription->has_access = ct_result_bool(5);
+	deconstruct_array(DatumGetArrayTypeP(ct_result(6, INT4ARRAYOID, &isnull)), INT4OID, sizeof(int32), true,
 					  TYPALIGN_INT, &subscription->thresholds, NULL, &subscription->nthresholds);
-	subscription->announced = DatumGetInt32(ct_result(7, &isnull));
-	subscription->larger_tier = DatumGetInt64(ct_result(8, &isnull));
+	subscription->announced = DatumGetInt32(ct_result(7, INT4OID, &isnull));
+	subscription->larger_tier = DatumGetInt64(ct_result(8, INT8OID, &isnull));
 	if (isnull)
 		subscription->larger_tier = 0;
-	subscription->ended = DatumGetBool(ct_result(9, &isnull));
+	subscription->ended = ct_result_bool(9);
 	return true;
 }
 

@@ -61,8 +61,8 @@ ct_find_update_date(CtUpdateDate *due)
 								first->schema, first->equals),
 					   lengthof(types), types, values) == 0)
 		return false;
-	due->date = DatumGetTimestampTz(ct_result(1, &isnull));
-	due->ends = DatumGetBool(ct_result(2, &isnull));
+	due->date = DatumGetTimestampTz(ct_result(1, TIMESTAMPTZOID, &isnull));
+	due->ends = ct_result_bool(2);
 	return true;
 }
 
@@ -205,7 +205,6 @@ lock_account(const CtUpdateDate *due, Account *account)
 	const CtManaged *first = &due->tables[0];
 	Oid			types[] = {first->table->account_type, TIMESTAMPTZOID};
 	Datum		values[] = {due->account, TimestampTzGetDatum(due->date)};
-	bool		isnull;
 
 	if (ct_execute_now(psprintf("SELECT contact_limit, coalesce(renewal_limit, 0), renews_at <= $2,"
 								" renews_at <= $2 AND cancelled, auto_downgrade, on_exceed = 'upgrade'"
@@ -216,10 +215,10 @@ lock_account(const CtUpdateDate *due, Account *account)
 		return false;
 	account->contact_limit = ct_result_int64(1);
 	account->renewal_limit = ct_result_int64(2);
-	account->renews = DatumGetBool(ct_result(3, &isnull));
-	account->ends = DatumGetBool(ct_result(4, &isnull));
-	account->auto_downgrade = DatumGetBool(ct_result(5, &isnull));
-	account->upgrades = DatumGetBool(ct_result(6, &isnull));
+	account->renews = ct_result_bool(3);
+	account->ends = ct_result_bool(4);
+	account->auto_downgrade = ct_result_bool(5);
+	account->upgrades = ct_result_bool(6);
 	return true;
 }
 

@@ -75,6 +75,7 @@ freeze_counted(const CtTable *table)
 												   quote_identifier(NameStr(table->schema))));
 	SPITupleTable *accounts = SPI_tuptable;
 
+	ct_check_result_type(accounts->tupdesc, 1, table->account_type);
 	for (uint64 i = 0; i < count; i++)
 	{
 		bool		isnull;

@@ -55,19 +55,21 @@ static void
 look_up_functions(void)
 {
 	static bool registered = false;
-	Oid			namespace = get_namespace_oid("contacts_tier", false);
+	Oid			namespace = get_namespace_oid("contacts_tier", true);
 	Oid			arguments[] = {INTERNALOID};
 
 	if (!registered)
 	{
 		CacheRegisterSyscacheCallback(PROCOID, forget_functions, (Datum) 0);
+		CacheRegisterSyscacheCallback(NAMESPACENAME, forget_functions, (Datum) 0);
 		registered = true;
 	}
 	for (int i = CT_TRIGGER_STATUS; i < NKINDS; i++)
 	{
 		int			nargs = i == CT_COUNT_IN_PLACE ? 1 : 0;
 
-		function_oids[i] = GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid,
+		function_oids[i] = !OidIsValid(namespace) ? InvalidOid :
+			GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid,
 										   CStringGetDatum(functions[i]),
 										   PointerGetDatum(buildoidvector(arguments, nargs)),
 										   ObjectIdGetDatum(namespace));
@@ -83,7 +85,8 @@ ct_function(Oid function)
 {
 	if (!functions_known)
 		look_up_functions();
-	for (int i = CT_TRIGGER_STATUS; i < NKINDS; i++)
+	/* without the extension, none is ours */
+	for (int i = CT_TRIGGER_STATUS; i < NKINDS && OidIsValid(function); i++)
 		if (function_oids[i] == function)
 			return (CtFunction) i;
 	return CT_OTHER_FUNCTION;

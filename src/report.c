@@ -84,6 +84,8 @@ report_companions(CtReport *report, Oid relid, CtReportQuery query)
 	ct_read_begin(&managed, relid);
 	report->table = &managed;
 	count = ct_query(query(report));
+	for (int i = 0; count > 0 && i < result->setDesc->natts; i++)
+		ct_check_result_type(SPI_tuptable->tupdesc, i + 1, TupleDescAttr(result->setDesc, i)->atttypid);
 	for (uint64 i = 0; i < count; i++)
 		tuplestore_puttuple(result->setResult, SPI_tuptable->vals[i]);
 	ct_manage_end(&managed);

@@ -86,7 +86,7 @@ ct_rewrite_row(const CtTable *table, const char *statement, int nargs, Oid *type
 	{
 		bool		isnull;
 
-		ItemPointerCopy((ItemPointer) DatumGetPointer(ct_result(1, &isnull)), tid);
+		ItemPointerCopy((ItemPointer) DatumGetPointer(ct_result(1, TIDOID, &isnull)), tid);
 	}
 	ct_restore_identity(&identity);
 	SPI_finish();

@@ -145,7 +145,7 @@ is_direct(Relation rel, const CtTable *table, CounterTable *counter)
 	return counter->account && counter->number && counter->used &&
 		counter->pending && counter->granted &&
 		counter->promoted && counter->demoted && counter->peak &&
-		OidIsValid(counter->index) && ct_is_ordinary(rel, table);
+		ct_is_ordinary(rel, table, (AttrNumber[]) {counter->account, counter->number}, 2);
 }
 
 static void
@@ -316,6 +316,7 @@ deform_slot(CtCounter *counter, CtSlots *slots, int index, CtSlot *slot)
 	TupleTableSlot *row = counter->row;
 	bool		isnull;
 
+	/* what the key has is not null, and the other counts are 0 then */
 	if (DatumGetInt32(slot_getattr(row, info->number, &isnull)) != slots->place[index].number ||
 		ct_account_compare(&info->table, slot_getattr(row, info->account, &isnull), slots->account) != 0)
 		return false;
@@ -507,6 +508,20 @@ ct_slot_write(CtCounter *counter, CtSlots *slots, CtSlot *slot, bool wait, Trans
 		insert_index_entries(counter, update_indexes);
 	*tid = counter->new_row->tts_tid;
 	return TM_Ok;
+}
+
+/*
+ * Lock a slot that was read, without waiting.  False, with nothing locked, if
+ * another transaction holds it or it has changed since.
+ */
+bool
+ct_slot_lock_as_read(CtCounter *counter, const CtSlots *slots, const CtSlot *slot)
+{
+	ItemPointerData tid = slots->place[slot->index].tid;
+	TM_FailureData failure;
+
+	return table_tuple_lock(counter->rel, &tid, SnapshotSelf, counter->row, GetCurrentCommandId(true),
+							LockTupleNoKeyExclusive, LockWaitSkip, 0, &failure) == TM_Ok;
 }
 
 /*

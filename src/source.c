@@ -132,17 +132,16 @@ ask_default(const CtTable *table, Datum account, const char *source_type)
 {
 	Datum		values[] = {account, CStringGetTextDatum(source_type)};
 	CtIdentity	identity;
-	bool		isnull = true;
 	bool		marketing = false;
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	ct_act_as_owner(table->owner, &identity);
 	if (ct_companion_query(table, CT_QUERY_SOURCE_DEFAULT, values, NULL) > 0)
-		marketing = DatumGetBool(ct_result(1, &isnull));
+		marketing = ct_result_bool(1);
 	ct_restore_identity(&identity);
 	SPI_finish();
-	return marketing && !isnull;
+	return marketing;
 }
 
 /*

@@ -250,33 +250,61 @@ ct_query(const char *query)
 }
 
 /*
- * A column, counted from 1, of the first row of the last result.
+ * A value of the first row of the last result.  It must be of the given type:
+ * anybody can make companion tables, with columns of any type.  Errors: 42804.
  */
 Datum
-ct_result(int column, bool *isnull)
+ct_result(int column, Oid type, bool *isnull)
 {
 	if (SPI_processed == 0)
 		elog(ERROR, "statement returned no row");
+	ct_check_result_type(SPI_tuptable->tupdesc, column, type);
 	return SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, isnull);
 }
 
 /*
- * The same for a bigint that cannot be NULL.
+ * Check that a column of a result has the type that is expected of it: 42804.
+ */
+void
+ct_check_result_type(TupleDesc tupdesc, int column, Oid type)
+{
+	if (SPI_gettypeid(tupdesc, column) != type)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("\"%s\" of the companion tables must be of type %s, not %s",
+						SPI_fname(tupdesc, column), format_type_be(type),
+						format_type_be(SPI_gettypeid(tupdesc, column))),
+				 errhint("Companion tables are made by contacts_tier.attach().")));
+}
+
+/*
+ * A boolean that is not NULL, or false.
+ */
+bool
+ct_result_bool(int column)
+{
+	bool		isnull;
+	Datum		value = ct_result(column, BOOLOID, &isnull);
+
+	return !isnull && DatumGetBool(value);
+}
+
+/*
+ * A bigint that cannot be NULL.
  */
 int64
 ct_result_int64(int column)
 {
 	bool		isnull;
-	Datum		value = ct_result(column, &isnull);
+	Datum		value = ct_result(column, INT8OID, &isnull);
 
-	Assert(SPI_gettypeid(SPI_tuptable->tupdesc, column) == INT8OID);
 	if (isnull)
 		elog(ERROR, "unexpected null in column %d of a result", column);
 	return DatumGetInt64(value);
 }
 
 /*
- * The same for any type, as text; NULL for a NULL.
+ * A value of any type, as text; NULL for a NULL.
  */
 char *
 ct_result_text(int column)

@@ -56,7 +56,6 @@ read_plan(char *name)
 	Datum		values[] = {CStringGetTextDatum(name)};
 	Oid			types[] = {TEXTOID};
 	ChosenPlan	plan = {.name = name};
-	bool		isnull;
 
 	if (ct_execute("SELECT p.marketing_contacts,"
 				   " coalesce(string_agg(t.contact_limit::text, ', ' ORDER BY t.contact_limit), 'none')"
@@ -66,7 +65,7 @@ read_plan(char *name)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("plan \"%s\" does not exist", name),
 				 errhint("Make it by contacts_tier.create_plan().")));
-	plan.has_access = DatumGetBool(ct_result(1, &isnull));
+	plan.has_access = ct_result_bool(1);
 	plan.limits = ct_result_text(2);
 	return plan;
 }

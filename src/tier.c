@@ -49,7 +49,6 @@ ct_lock_subscription(const CtManaged *managed, Datum account)
 {
 	Oid			types[] = {managed->table->account_type};
 	CtSubscribed subscribed;
-	bool		isnull;
 
 	(void) ct_catch_up(managed->table, account, NULL);
 	subscribed.count = ct_counter_freeze(managed->table, account).marketing;
@@ -57,7 +56,7 @@ ct_lock_subscription(const CtManaged *managed, Datum account)
 								" FROM %s." CT_ACCOUNT_TABLE " WHERE account %s $1 FOR NO KEY UPDATE",
 								managed->schema, managed->equals),
 					   lengthof(types), types, &account) == 0 ||
-		DatumGetBool(ct_result(4, &isnull)))
+		ct_result_bool(4))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("account \"%s\" has no subscription", ct_account_text(managed->table, account)),
@@ -78,12 +77,11 @@ ct_check_tier(const char *plan, int64 contact_limit)
 {
 	Oid			types[] = {TEXTOID, INT8OID};
 	Datum		values[] = {CStringGetTextDatum(plan), Int64GetDatum(contact_limit)};
-	bool		isnull;
 
 	ct_execute("SELECT coalesce(bool_or(t.contact_limit = $2), false),"
 			   " string_agg(t.contact_limit::text, ', ' ORDER BY t.contact_limit)"
 			   " FROM contacts_tier.tier t WHERE t.plan = $1", lengthof(types), types, values, NULL);
-	if (!DatumGetBool(ct_result(1, &isnull)))
+	if (!ct_result_bool(1))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("plan \"%s\" has no tier of %lld contacts", plan, (long long) contact_limit),
