@@ -6,8 +6,8 @@
  * All go through SPI on the tables' logical names, one account each, so that
  * they also work where the tables are distributed.  Their plans are kept, for
  * each schema of companion tables and type of account.  They run as the owner
- * of the contacts table and under the caller's search_path, so every name and
- * every operator in them is qualified.
+ * of the contacts table and under a safe search_path, for the sake of what the
+ * owner has put on these tables; every name and operator in them is qualified.
  *
  *-------------------------------------------------------------------------
  */
@@ -22,6 +22,7 @@
 #include "catalog/pg_type.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -392,8 +393,10 @@ uint64
 ct_companion_query(const CtTable *table, CtQuery query, Datum *values, const char *nulls)
 {
 	Companion  *companion = find_companion(table);
+	int			level = NewGUCNestLevel();
 	int			result;
 
+	ct_set_safe_search_path();
 	if (companion->plans[query] == NULL)
 		companion->plans[query] = prepare_query(table, query);
 	/* the latest, under locks: see src/README on isolation levels */
@@ -401,6 +404,7 @@ ct_companion_query(const CtTable *table, CtQuery query, Datum *values, const cha
 								  InvalidSnapshot, false, true, 0);
 	if (result < 0)
 		elog(ERROR, "SPI failed on query %d: %s", query, SPI_result_code_string(result));
+	AtEOXact_GUC(false, level);
 	return SPI_processed;
 }
 

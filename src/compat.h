@@ -26,6 +26,15 @@
 #define pg_noreturn			pg_attribute_noreturn()
 #endif
 
+/* 18: the executor is not told any more whether a plan is run only once */
+#if PG_VERSION_NUM >= 180000
+#define CT_EXECUTE_ONCE_PARAMETER
+#define CT_EXECUTE_ONCE
+#else
+#define CT_EXECUTE_ONCE_PARAMETER	, bool execute_once
+#define CT_EXECUTE_ONCE				, execute_once
+#endif
+
 /* 18: relations that were pruned when the plan starts are not in its state */
 #if PG_VERSION_NUM >= 180000
 #define ct_update_colnos(state, index) \

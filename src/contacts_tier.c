@@ -28,6 +28,7 @@ _PG_init(void)
 	ct_slot_init();
 	ct_notify_init();			/* before delta.c: see there */
 	ct_delta_init();
+	ct_statement_init();
 	ct_prune_init();
 	ct_copy_init();
 }

@@ -151,6 +151,7 @@ typedef struct CtIdentity
 
 extern void ct_act_as_owner(Oid owner, CtIdentity *saved);
 extern void ct_manage_as_owner(Oid owner, CtIdentity *saved);
+extern void ct_set_safe_search_path(void);
 extern void ct_set_for_now(const char *name, const char *value);
 extern void ct_restore_identity(const CtIdentity *saved);
 extern char *ct_caller_name(void);
@@ -289,6 +290,12 @@ extern const char *ct_session_source_name(void);
 extern bool ct_source_default(const CtTable *table, Datum account, const char *source_type);
 extern void ct_source_forget(void);
 extern void ct_source_init(void);
+
+/* statement.c */
+
+extern void ct_statement_init(void);
+extern const void *ct_statement(void);
+extern const void *ct_set_statement(const void *statement);
 
 /* delta.c */
 

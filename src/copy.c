@@ -224,9 +224,11 @@ process_utility(PlannedStmt *statement, const char *query, bool read_only_tree,
 	static const Copying nothing = {0};
 	Copying		outer = copying;
 	CopyStmt   *copy = (CopyStmt *) statement->utilityStmt;
+	bool		copies = IsA(copy, CopyStmt) && copy->is_from;
+	const void *outer_statement;
 
 	ct_copy_show_triggers();
-	if (!IsA(copy, CopyStmt) || !copy->is_from)
+	if (!copies && !IsA(copy, TruncateStmt))
 	{
 		next_utility(statement, query, read_only_tree, context, params, environment, dest, completion);
 		return;
@@ -234,9 +236,11 @@ process_utility(PlannedStmt *statement, const char *query, bool read_only_tree,
 
 	outer.hidden = false;
 	copying = nothing;
+	outer_statement = ct_set_statement(statement);
 	PG_TRY();
 	{
-		begin_copy(copy);
+		if (copies)
+			begin_copy(copy);
 		next_utility(statement, query, read_only_tree, context, params, environment, dest, completion);
 		ct_copy_show_triggers();
 		close_relations();		/* after an error, the resource owner does it */
@@ -245,6 +249,7 @@ process_utility(PlannedStmt *statement, const char *query, bool read_only_tree,
 	{
 		ct_copy_show_triggers();
 		copying = outer;
+		(void) ct_set_statement(outer_statement);
 	}
 	PG_END_TRY();
 }

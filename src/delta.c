@@ -4,10 +4,10 @@
  *	  What statements changed but the counters do not hold yet.
  *
  * Row triggers add to a frame; the statement trigger applies it.  A frame
- * belongs to a trigger depth, since a trigger of the application may run whole
- * statements between the row events of the outer one and its end: those are
- * applied by themselves, and the outer one is not judged half-way.  It also
- * belongs to a subtransaction: rolling that back forgets the frame.
+ * belongs to a statement and its trigger depth, since a function or trigger of the
+ * application may run whole statements between the rows of the outer one and its
+ * end: those are applied by themselves, and the outer one is not judged half-way.
+ * It also belongs to a subtransaction: rolling that back forgets the frame.
  *
  * A write straight into a partition fires no statement trigger where the
  * partition has none; what is left at commit, or at PREPARE TRANSACTION, is
@@ -60,11 +60,15 @@ typedef struct DeltaEntry
 #define SH_DECLARE
 #include "lib/simplehash.h"
 
-/* Changes of one trigger depth, subtransaction and set of companion tables */
+/*
+ * Changes of one trigger depth, statement, subtransaction and set of companion
+ * tables
+ */
 typedef struct Frame
 {
 	slist_node	node;
 	int			depth;
+	const void *statement;		/* as ct_statement() */
 	SubTransactionId subid;
 	Oid			relid;			/* the last table that added to it */
 	CtTable		table;			/* the first table that added to it; a copy,
@@ -100,6 +104,7 @@ make_frame(const CtTable *table, int depth)
 	Frame	   *frame = MemoryContextAlloc(context, sizeof(Frame));
 
 	frame->depth = depth;
+	frame->statement = ct_statement();
 	frame->subid = GetCurrentSubTransactionId();
 	frame->relid = table->relid;
 	ct_table_copy(&frame->table, table, context);
@@ -120,6 +125,7 @@ find_frame(const CtTable *table, int depth)
 		Frame	   *frame = slist_container(Frame, node, iter.cur);
 
 		if (frame->depth == depth &&
+			frame->statement == ct_statement() &&
 			frame->subid == GetCurrentSubTransactionId() &&
 			(frame->relid == table->relid || same_companions(&frame->table, table)))
 		{
@@ -511,6 +517,17 @@ merge_frame(Frame *into, Frame *frame)
 }
 
 /*
+ * Is the frame of the statement at work, whose triggers are at this depth, or of
+ * one that its triggers ran?
+ */
+static bool
+belongs_here(const Frame *frame, int depth)
+{
+	return (frame->depth > depth || (frame->depth == depth && frame->statement == ct_statement())) &&
+		frame->subid == GetCurrentSubTransactionId();
+}
+
+/*
  * Take a frame off the list, together with all that are for the same companion
  * tables: they are judged as one.  NULL if there is none.
  */
@@ -524,7 +541,7 @@ take_frame(int depth)
 	{
 		Frame	   *frame = slist_container(Frame, node, iter.cur);
 
-		if (frame->depth < depth || frame->subid != GetCurrentSubTransactionId() ||
+		if (!belongs_here(frame, depth) ||
 			(taken != NULL && !same_companions(&taken->table, &frame->table)))
 			continue;
 		slist_delete_current(&iter);
@@ -552,7 +569,7 @@ take_releases(Frame *into, int depth)
 		delta_iterator entries;
 		DeltaEntry *entry;
 
-		if (frame->depth >= depth || frame->subid != GetCurrentSubTransactionId() ||
+		if (belongs_here(frame, depth) || frame->subid != GetCurrentSubTransactionId() ||
 			!same_companions(&frame->table, &into->table))
 			continue;
 		delta_start_iterate(frame->deltas, &entries);
@@ -565,8 +582,8 @@ take_releases(Frame *into, int depth)
 }
 
 /*
- * Apply what was noted at this trigger depth, by the statement that ends now,
- * and below it, by statements that ended without a statement trigger.  What the
+ * Apply what was noted by the statement that ends now, whose triggers are at this
+ * depth, and below it, by statements that ended without a statement trigger.  What the
  * parent transaction noted waits: it must outlive a rollback of this one.
  */
 void

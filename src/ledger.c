@@ -91,6 +91,13 @@ invalidate_ledger_tables(Datum arg, Oid relid)
 			info->valid = false;
 }
 
+static bool
+has_plain_columns(TupleDesc tupdesc)
+{
+	return tupdesc->constr == NULL ||
+		(tupdesc->constr->num_check == 0 && !tupdesc->constr->has_generated_stored);
+}
+
 /*
  * Does an entry of activity never enter the index, by its predicate?  So it is
  * with the one that attach() made for all the others.
@@ -108,7 +115,10 @@ leaves_out_activity(Relation index, AttrNumber event)
 	return predicate_refuted_by(RelationGetIndexPredicate(index), list_make1(is_activity), false);
 }
 
-/* Note which indexes activity enters; false if there are too many. */
+/*
+ * Note which indexes activity enters.  False if there are too many, or some have
+ * expressions or predicates, which are not evaluated here: see is_direct().
+ */
 static bool
 list_indexes(Relation rel, LedgerTable *info)
 {
@@ -120,11 +130,12 @@ list_indexes(Relation rel, LedgerTable *info)
 	{
 		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
 		bool		enters = !leaves_out_activity(index, info->attno[EVENT]);
+		bool		is_plain = RelationGetIndexExpressions(index) == NIL && RelationGetIndexPredicate(index) == NIL;
 
 		index_close(index, NoLock);
 		if (!enters)
 			continue;
-		if (info->nindexes == MAX_INDEXES)
+		if (!is_plain || info->nindexes == MAX_INDEXES)
 			return false;
 		info->index[info->nindexes++] = lfirst_oid(cell);
 	}
@@ -132,7 +143,11 @@ list_indexes(Relation rel, LedgerTable *info)
 	return true;
 }
 
-/* Can rows be put into the table without SQL, and are they then as SQL has them? */
+/*
+ * Can rows be put into the table without SQL, and are they then as SQL has them?
+ * What somebody has written is left to SQL, and to a safe search_path: triggers,
+ * rules, constraints, expressions.
+ */
 static bool
 is_direct(Relation rel, const CtTable *table, LedgerTable *info)
 {
@@ -160,6 +175,7 @@ is_direct(Relation rel, const CtTable *table, LedgerTable *info)
 	}
 	return ct_is_ordinary(rel, table, &info->attno[ACCOUNT], 2) && RelationGetNumberOfAttributes(rel) == NCOLUMNS &&
 		rel->trigdesc == NULL && rel->rd_rules == NULL && !rel->rd_rel->relforcerowsecurity &&
+		has_plain_columns(RelationGetDescr(rel)) &&
 		list_indexes(rel, info);
 }
 

@@ -107,7 +107,6 @@ static void
 exceeded_error(const CtClaim *claim, const Subscription *subscription)
 {
 	char	   *account = ct_account_text(claim->table, claim->delta->account);
-	bool		blocked = strcmp(subscription->on_exceed, "block") == 0;
 	int64		room = subscription->contact_limit - claim->used + subscription->grace;
 	char	   *grace = subscription->grace == 0 ? "" :
 		psprintf(" and a grace of %lld", (long long) subscription->grace);
@@ -118,7 +117,7 @@ exceeded_error(const CtClaim *claim, const Subscription *subscription)
 			 errdetail("The account has %lld of %lld marketing contacts%s; the statement adds %lld where %lld fit.",
 					   (long long) claim->used, (long long) subscription->contact_limit,
 					   grace, (long long) claim->delta->marketing, (long long) Max(room, 0)),
-			 blocked && subscription->larger_tier > 0 ?
+			 subscription->larger_tier > 0 ?
 			 errhint("Make fewer contacts marketing, or set the policy of the account to \"upgrade\" by contacts_tier.set_policy(): the next tier that fits has %lld contacts.",
 					 (long long) subscription->larger_tier) :
 			 errhint("Make fewer contacts marketing: plan \"%s\" has no larger tier that fits.",

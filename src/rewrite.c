@@ -48,18 +48,21 @@ plan_of(const char *statement, int nargs, Oid *types)
 	return plan;
 }
 
-/* Run a statement in the open SPI connection while no triggers fire. */
+/*
+ * Run a statement in the open SPI connection while no triggers fire, and with a
+ * safe search_path: expressions of indexes are the owner's, who we are.
+ */
 static uint64
 execute_without_triggers(const char *statement, int nargs, Oid *types, Datum *values)
 {
-	SPIPlanPtr	plan = plan_of(statement, nargs, types);
 	int			level = NewGUCNestLevel();
 	int			result;
 
+	ct_set_safe_search_path();
 	(void) set_config_option("session_replication_role", "replica", PGC_SUSET,
 							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	/* rows of our own transaction, which an older snapshot would not show */
-	result = SPI_execute_snapshot(plan, values, NULL, GetLatestSnapshot(), InvalidSnapshot,
+	result = SPI_execute_snapshot(plan_of(statement, nargs, types), values, NULL, GetLatestSnapshot(), InvalidSnapshot,
 								  false, true, 0);
 	if (result < 0)
 		elog(ERROR, "SPI failed on \"%s\": %s", statement, SPI_result_code_string(result));
@@ -115,18 +118,9 @@ tid_array(ItemPointer tids, int count)
 										   false, TYPALIGN_SHORT));
 }
 
-/*
- * Make rows of one relation, which this transaction has written, non-marketing,
- * those that still are marketing contacts.  Their source and time stay.  Returns
- * how many; *flagged is how many of these carried the flag.  The caller is the
- * table's owner and connected to SPI.
- */
-int64
-ct_make_non_marketing(Oid relid, ItemPointer tids, int count, int64 *flagged)
+static int64
+demote_rows(Relation rel, const CtTable *table, ItemPointer tids, int count, int64 *flagged)
 {
-	Relation	rel = table_open(relid, RowExclusiveLock);
-	Trigger    *trigger = ct_find_trigger(rel, CT_TRIGGER_COUNT);
-	CtTable    *table = ct_table_resolve(rel, trigger->tgnargs, trigger->tgargs);
 	const char *status = ct_table_column(table, CT_ARG_STATUS);
 	const char *until = ct_table_column(table, CT_ARG_UNTIL);
 	char	   *name = ct_qualified_name(rel);
@@ -134,18 +128,37 @@ ct_make_non_marketing(Oid relid, ItemPointer tids, int count, int64 *flagged)
 									 " 'marketing'::contacts_tier.marketing_status", status);
 	Oid			types[] = {TIDARRAYOID};
 	Datum		values[1];
-	int64		changed;
 
 	follow_rows(rel, tids, count);
 	values[0] = tid_array(tids, count);
 	execute_without_triggers(psprintf("SELECT pg_catalog.count(%s) FROM ONLY %s WHERE %s",
 									  until, name, condition), 1, types, values);
 	*flagged = ct_result_int64(1);
-	changed = (int64) execute_without_triggers(psprintf("UPDATE ONLY %s SET %s ="
-														" 'non_marketing'::contacts_tier.marketing_status,"
-														" %s = NULL WHERE %s",
-														name, status, until, condition),
-											   1, types, values);
-	table_close(rel, NoLock);
+	return (int64) execute_without_triggers(psprintf("UPDATE ONLY %s SET %s ="
+													 " 'non_marketing'::contacts_tier.marketing_status,"
+													 " %s = NULL WHERE %s",
+													 name, status, until, condition),
+											1, types, values);
+}
+
+/*
+ * Make rows of one relation, which this transaction has written, non-marketing,
+ * those that still are marketing contacts.  Their source and time stay.  Returns
+ * how many; *flagged is how many of these carried the flag.  None if the relation
+ * is not attached any more, or not there.  The caller is the table's owner and
+ * connected to SPI.
+ */
+int64
+ct_make_non_marketing(Oid relid, ItemPointer tids, int count, int64 *flagged)
+{
+	Relation	rel = try_table_open(relid, RowExclusiveLock);
+	Trigger    *trigger = rel == NULL ? NULL : ct_find_trigger(rel, CT_TRIGGER_COUNT);
+	int64		changed = 0;
+
+	*flagged = 0;
+	if (trigger != NULL && ct_right_args(trigger->tgnargs))
+		changed = demote_rows(rel, ct_table_resolve(rel, trigger->tgnargs, trigger->tgargs), tids, count, flagged);
+	if (rel != NULL)
+		table_close(rel, NoLock);
 	return changed;
 }

@@ -35,6 +35,7 @@
 #include "storage/proc.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/guc.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -401,11 +402,14 @@ static void
 insert_entries(CtCounter *counter, EState *estate, CtUpdateIndexes update_indexes)
 {
 	ResultRelInfo *relinfo = makeNode(ResultRelInfo);
+	int			level = NewGUCNestLevel();
 
+	ct_set_safe_search_path();
 	InitResultRelInfo(relinfo, counter->rel, 0, NULL, 0);
 	ExecOpenIndices(relinfo, false);
 	ct_insert_index_tuples(relinfo, counter->new_row, estate, update_indexes);
 	ExecCloseIndices(relinfo);
+	AtEOXact_GUC(false, level);
 }
 
 /* Enter a version that is not HOT into the indexes. */

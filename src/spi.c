@@ -25,9 +25,9 @@
 /*
  * Act as the owner of a contacts table inside a trigger.
  *
- * Statements run so must qualify every name and operator, since the caller's
- * search_path stays in force: changing it would cost more than the statement.
- * On error, transaction abort restores the identity.
+ * The caller's search_path stays in force, since changing it has its cost: who
+ * runs SQL so, or evaluates what somebody else has written, sets a safe one for
+ * that.  On error, transaction abort restores the identity.
  */
 void
 ct_act_as_owner(Oid owner, CtIdentity *saved)
@@ -50,6 +50,15 @@ ct_set_for_now(const char *name, const char *value)
 }
 
 /*
+ * Set a search_path under which nobody can slip in functions, likewise.
+ */
+void
+ct_set_safe_search_path(void)
+{
+	ct_set_for_now("search_path", "pg_catalog, pg_temp");
+}
+
+/*
  * Act as the owner of a contacts table in a managing function, which runs DDL
  * and may fire what the owner has put on the table: with a safe search_path
  * and, when the caller is somebody else, security-restricted, so that nothing
@@ -67,7 +76,7 @@ ct_manage_as_owner(Oid owner, CtIdentity *saved)
 	SetUserIdAndSecContext(owner, saved->sec_context | context);
 	saved->search_path = pstrdup(namespace_search_path);
 	saved->guc_level = NewGUCNestLevel();
-	ct_set_for_now("search_path", "pg_catalog, pg_temp");
+	ct_set_safe_search_path();
 	/* values are compared as text here and there: let none be lost */
 	ct_set_for_now("extra_float_digits", "1");
 	ct_set_for_now("DateStyle", "ISO, YMD");

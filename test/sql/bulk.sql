@@ -267,6 +267,15 @@ COMMIT;
 SELECT id, marketing_contact_status AS status, marketing_contact_status_source_type AS type FROM contacts_3 WHERE id > 210 ORDER BY id;
 TABLE drift;
 
+-- partitions that are detached or dropped after they were written to are not
+-- touched, and what does not fit is refused
+BEGIN;
+SELECT contacts_tier.set_policy('contacts', 'late', on_exceed => 'cap');
+INSERT INTO contacts_3 (id, account, region, marketing_contact_status) SELECT i, 'late', 3, 'marketing' FROM generate_series(221, 222) i;
+ALTER TABLE contacts DETACH PARTITION contacts_3;
+COMMIT;
+TABLE drift;
+
 -- Under a cap the first contacts fit, also where some of the rows have to be
 -- mended after they were written
 CREATE TABLE people (id integer PRIMARY KEY, account text);

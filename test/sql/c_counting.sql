@@ -242,6 +242,28 @@ SELECT marketing_contacts, contact_limit FROM contacts_tier.usage('contacts', '9
 TABLE mistake;
 TABLE drift;
 
+-- a statement is judged as a whole, also where a function in it writes contacts
+-- meanwhile: accounts that are full change places
+SELECT contacts_tier.subscribe('contacts', account, 'c_counting small', 3, on_exceed => policy)
+  FROM (VALUES ('11', 'block'::contacts_tier.exceed_policy), ('12', 'block'), ('13', 'upgrade'), ('14', 'upgrade')) AS a (account, policy);
+INSERT INTO contacts (id, account, marketing_contact_status) SELECT 100 + i, 11 + i / 3, 'marketing' FROM generate_series(0, 11) i;
+CREATE SEQUENCE found_id START 200;
+CREATE FUNCTION found() RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO c_counting.contacts (id, account, marketing_contact_status) VALUES (nextval('c_counting.found_id'), 1, NULL);
+    RETURN true;
+END
+$$;
+UPDATE contacts SET account = CASE account WHEN 11 THEN 12 WHEN 12 THEN 11 WHEN 13 THEN 14 ELSE 13 END
+ WHERE id BETWEEN 100 AND 111 AND found();
+SELECT account, marketing_contacts, contact_limit FROM contacts_tier.usage('contacts') WHERE account::integer > 10;
+INSERT INTO leads (id, account, marketing_contact_status) SELECT id, account, 'marketing' FROM contacts WHERE id = 100 AND found();
+DELETE FROM contacts WHERE id = 100 AND found();
+SELECT marketing_contacts FROM contacts_tier.usage('contacts', '12');
+SELECT count(*) FROM contacts WHERE id >= 200;
+TABLE mistake;
+TABLE drift;
+
 
 -- Slots: a claim that finds no room in the slot which it tries first takes half of
 -- the room of the richest.  Seen from that slot, room is in the fourth alone.
