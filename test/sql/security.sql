@@ -353,6 +353,63 @@ DROP TRIGGER mine ON security.contacts;
 TABLE security.drift;
 
 
+-- Companion tables that anybody makes, with columns of other types, are not trusted
+CREATE SCHEMA crafted AUTHORIZATION regress_security_writer;
+SET ROLE regress_security_writer;
+SET search_path = crafted;
+\set VERBOSITY terse
+CREATE TABLE crafted.t (id integer, account text, marketing_contact_status contacts_tier.marketing_status,
+    marketing_contact_until_next_update boolean, marketing_contact_status_source_type text,
+    marketing_contact_status_source_name text, marketing_contact_status_updated_at timestamptz);
+CREATE TRIGGER c AFTER INSERT ON t FOR EACH ROW EXECUTE FUNCTION contacts_tier.count_contact('crafted', 'account');
+CREATE TRIGGER a AFTER INSERT ON t EXECUTE FUNCTION contacts_tier.apply_counts();
+CREATE TABLE contacts_tier_ledger (account text, entry uuid, recorded_at timestamptz, event text, role text, contacts bigint, details jsonb);
+CREATE TABLE contacts_tier_counter (account text, slot integer, used bigint DEFAULT 0, pending bigint DEFAULT 0, granted bigint,
+    promoted bigint DEFAULT 0, demoted bigint DEFAULT 0, peak bigint DEFAULT 0, PRIMARY KEY (account, slot));
+CREATE TABLE contacts_tier_account (account bigint PRIMARY KEY, next_update_at timestamptz NOT NULL, record_activity boolean);
+INSERT INTO contacts_tier_account VALUES (9223372036854775807, 'infinity', true);
+INSERT INTO t VALUES (1, 'x', 'non_marketing', NULL, 'a', 'b', now());
+DROP TABLE contacts_tier_account;
+CREATE TABLE contacts_tier_account (account text PRIMARY KEY, plan text, contact_limit bigint, on_exceed text, grace bigint,
+    thresholds bigint, announced integer, ended_at timestamptz, next_update_at timestamptz, record_activity boolean);
+INSERT INTO contacts_tier_account VALUES ('x', 'p', 10, NULL, 0, 9223372036854775800, 0, NULL, 'infinity', true);
+INSERT INTO t VALUES (1, 'x', 'marketing', NULL, 'a', 'b', now());
+ALTER TABLE contacts_tier_account DROP thresholds, ADD thresholds integer[], ALTER contact_limit TYPE text;
+INSERT INTO t VALUES (1, 'x', 'marketing', NULL, 'a', 'b', now());
+ALTER TABLE contacts_tier_counter DROP CONSTRAINT contacts_tier_counter_pkey, ADD PRIMARY KEY (slot) INCLUDE (account);
+INSERT INTO contacts_tier_counter (slot, used, granted) VALUES (0, 0, 1000);
+INSERT INTO t VALUES (1, 'x', 'marketing', NULL, 'a', 'b', now());
+\set VERBOSITY default
+RESET search_path;
+RESET ROLE;
+
+
+-- What the owner puts on a companion table runs as the owner, but not with what a
+-- caller has put into his search_path
+SET client_min_messages = notice;
+CREATE FUNCTION security.norm(text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$BEGIN RETURN upper($1); END$$;
+ALTER FUNCTION security.norm(text) OWNER TO regress_security_owner;
+CREATE INDEX norm ON security.contacts_tier_ledger (security.norm(role));
+ALTER TABLE security.contacts_tier_ledger ADD CONSTRAINT normal CHECK (security.norm(role) <> '');
+CREATE INDEX norm_account ON security.contacts_tier_counter (security.norm(account));
+CREATE SCHEMA evil AUTHORIZATION regress_security_writer;
+SET ROLE regress_security_writer;
+CREATE FUNCTION evil.upper(text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE NOTICE 'upper() as %', current_user;
+    RETURN pg_catalog.upper($1);
+END
+$$;
+GRANT USAGE ON SCHEMA evil TO PUBLIC;
+SET search_path = evil, pg_catalog;
+INSERT INTO security.contacts (id, account, marketing_contact_status) SELECT n, 'a', 'marketing' FROM generate_series(81, 82) AS n;
+DELETE FROM security.contacts WHERE id IN (81, 82);
+RESET search_path;
+RESET ROLE;
+SET client_min_messages = warning;
+TABLE security.drift;
+
+
 -- The clock is for superusers only
 SET ROLE regress_security_writer;
 SET contacts_tier.now = '2030-01-01 00:00+00';
@@ -368,7 +425,7 @@ SELECT contacts_tier.clock() < '2030-01-01 00:00+00';
 RESET ROLE;
 
 SET client_min_messages = warning;
-DROP SCHEMA hostile, security CASCADE;
+DROP SCHEMA hostile, crafted, evil, security CASCADE;
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA contacts_tier FROM regress_security_owner, regress_security_writer;
 REVOKE EXECUTE ON ALL PROCEDURES IN SCHEMA contacts_tier FROM regress_security_owner, regress_security_writer;
 DROP ROLE regress_security_owner, regress_security_writer, regress_security_reader;

@@ -37,6 +37,24 @@ my $node = new_node('version');
 is( $node->safe_psql('postgres', q{SELECT extversion FROM pg_extension WHERE extname = 'contacts_tier'}),
 	$version, 'the installed extension has the version');
 
+# Where the library is loaded and the extension is not there, or not any more,
+# other tables and their triggers go on.
+is( $node->safe_psql(
+		'template1', q{
+		LOAD 'contacts_tier';
+		CREATE TABLE parent (id integer PRIMARY KEY);
+		CREATE TABLE child (id integer PRIMARY KEY REFERENCES parent);
+		INSERT INTO parent VALUES (1), (2);
+		INSERT INTO child VALUES (1);
+		UPDATE child SET id = 2;
+		CREATE EXTENSION contacts_tier;
+		UPDATE child SET id = 1;
+		SET client_min_messages = error;
+		DROP EXTENSION contacts_tier CASCADE;
+		DELETE FROM child RETURNING id;
+		DROP TABLE child, parent}),
+	'1', 'nothing is ours without the extension');
+
 # Before PostgreSQL 18 a library cannot tell its version.
 if ($node->pg_version >= 18)
 {
