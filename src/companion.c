@@ -354,7 +354,7 @@ ct_open_companion(const CtTable *table, CtCompanion which, LOCKMODE lockmode)
 	{
 		Oid			relid = companion_oid(table, which);
 
-		/* while we waited for the lock, the name may have come to mean another */
+		/* while we waited, the name may have come to mean another */
 		LockRelationOid(relid, lockmode);
 		if (companion_oid(table, which) == relid)
 			return table_open(relid, NoLock);

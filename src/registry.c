@@ -70,9 +70,9 @@ look_up_functions(void)
 
 		function_oids[i] = !OidIsValid(namespace) ? InvalidOid :
 			GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid,
-										   CStringGetDatum(functions[i]),
-										   PointerGetDatum(buildoidvector(arguments, nargs)),
-										   ObjectIdGetDatum(namespace));
+							CStringGetDatum(functions[i]),
+							PointerGetDatum(buildoidvector(arguments, nargs)),
+							ObjectIdGetDatum(namespace));
 	}
 	functions_known = true;
 }

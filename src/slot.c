@@ -131,6 +131,7 @@ static bool
 is_direct(Relation rel, const CtTable *table, CounterTable *counter)
 {
 	Oid			relid = RelationGetRelid(rel);
+	AttrNumber	key[2];
 
 	counter->account = ct_typed_column(relid, "account", table->account_type);
 	counter->number = ct_typed_column(relid, "slot", INT4OID);
@@ -143,10 +144,12 @@ is_direct(Relation rel, const CtTable *table, CounterTable *counter)
 	counter->index = ct_primary_key_index(rel);
 	counter->equals = get_opcode(table->account_eq);
 
+	key[0] = counter->account;
+	key[1] = counter->number;
 	return counter->account && counter->number && counter->used &&
 		counter->pending && counter->granted &&
 		counter->promoted && counter->demoted && counter->peak &&
-		ct_is_ordinary(rel, table, (AttrNumber[]) {counter->account, counter->number}, 2);
+		ct_is_ordinary(rel, table, key, lengthof(key));
 }
 
 static void
