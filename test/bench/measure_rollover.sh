@@ -51,11 +51,22 @@ plain_update="UPDATE same.contacts
         marketing_contact_status_updated_at = now()
     WHERE marketing_contact_until_next_update"
 
+# The same in batches of 10,000 by their keys, each committed: each fourth contact
+# is one of them
+batched_update="DO \$\$ BEGIN
+    FOR i IN 0 .. (SELECT max(id) / 40000 FROM same.contacts) LOOP
+        $plain_update AND account = 0 AND id > i * 40000 AND id <= (i + 1) * 40000;
+        COMMIT;
+    END LOOP;
+END \$\$"
+
 roll_over() { # measure, case, size, label of side, side, accounts, due
     sql -c "SELECT bench.fill_pending('$5', $3, $6, $7)"
     settle "$5"
-    if [[ $5 == same ]]; then
+    if [[ $4 == same ]]; then
         time_statement "$1" "$2" "$3" "$4" "$plain_update"
+    elif [[ $4 == batches ]]; then
+        time_statement "$1" "$2" "$3" "$4" "$batched_update"
     else
         make_due "$5" "$7"
         time_statement "$1" "$2" "$3" "$4" 'CALL contacts_tier.rollover()'
@@ -67,8 +78,8 @@ roll_over() { # measure, case, size, label of side, side, accounts, due
 one_round() {
     local size side
 
-    for side in $(rotated same ours); do
-        roll_over rollover "1 account" "$ROLLOVER_CONTACTS" "$side" "$side" 1 1
+    for side in $(rotated same batches ours); do
+        roll_over rollover "1 account" "$ROLLOVER_CONTACTS" "$side" "${side/batches/same}" 1 1
     done
     for side in $(rotated same few many); do
         case $side in
