@@ -13,8 +13,9 @@ COMMENT ON COLUMN contacts_tier.plan.currency IS 'currency of the prices of its 
 COMMENT ON COLUMN contacts_tier.plan.marketing_contacts IS 'whether the plan includes marketing contacts; false is a legacy plan without access';
 SELECT pg_catalog.pg_extension_config_dump('contacts_tier.plan', '');
 
+-- The plan is no foreign key: a restore with several jobs loads both tables at once.
 CREATE TABLE contacts_tier.tier (
-    plan          text NOT NULL REFERENCES contacts_tier.plan (name) ON DELETE CASCADE,
+    plan          text NOT NULL,
     contact_limit bigint NOT NULL CONSTRAINT tier_contact_limit_positive CHECK (contact_limit > 0),
     monthly_price numeric CONSTRAINT tier_monthly_price_valid CHECK (monthly_price >= 0 AND monthly_price < 'infinity'),
     PRIMARY KEY (plan, contact_limit)
@@ -24,6 +25,30 @@ COMMENT ON COLUMN contacts_tier.tier.plan IS 'plan that the tier belongs to';
 COMMENT ON COLUMN contacts_tier.tier.contact_limit IS 'number of marketing contacts that the tier holds';
 COMMENT ON COLUMN contacts_tier.tier.monthly_price IS 'price of a month, in the currency of the plan; NULL where no prices are kept';
 SELECT pg_catalog.pg_extension_config_dump('contacts_tier.tier', '');
+
+CREATE FUNCTION contacts_tier.keep_tiers() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF TG_OP = 'TRUNCATE' THEN
+        DELETE FROM contacts_tier.tier;
+    ELSIF TG_OP = 'DELETE' THEN
+        DELETE FROM contacts_tier.tier WHERE plan = OLD.name;
+    ELSIF NEW.name <> OLD.name AND EXISTS (SELECT FROM contacts_tier.tier WHERE plan = OLD.name) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'foreign_key_violation',
+            MESSAGE = format('plan "%s" has tiers, so it cannot be renamed', OLD.name),
+            HINT = 'Make another plan by contacts_tier.create_plan().';
+    END IF;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION contacts_tier.keep_tiers() IS
+'trigger: the tiers of a plan go with it, and keep it from being renamed';
+CREATE TRIGGER keep_tiers AFTER UPDATE OF name OR DELETE ON contacts_tier.plan
+    FOR EACH ROW EXECUTE FUNCTION contacts_tier.keep_tiers();
+CREATE TRIGGER keep_tiers_truncate AFTER TRUNCATE ON contacts_tier.plan
+    FOR EACH STATEMENT EXECUTE FUNCTION contacts_tier.keep_tiers();
 
 CREATE TABLE contacts_tier.source_type (
     name           text PRIMARY KEY,

@@ -29,7 +29,17 @@ SELECT * FROM contacts_tier.plan WHERE name LIKE 'catalogue%' ORDER BY name;
 SELECT * FROM contacts_tier.tier WHERE plan LIKE 'catalogue%' ORDER BY plan, contact_limit;
 
 -- The tables themselves hold on to what makes sense
-INSERT INTO contacts_tier.tier VALUES ('no such plan', 10, NULL);
+BEGIN;
+SELECT contacts_tier.create_plan('catalogue gone', '{1, 2}');
+SAVEPOINT s;
+UPDATE contacts_tier.plan SET name = 'catalogue renamed' WHERE name = 'catalogue gone';
+ROLLBACK TO s;
+UPDATE contacts_tier.plan SET currency = 'EUR' WHERE name = 'catalogue gone';
+DELETE FROM contacts_tier.plan WHERE name = 'catalogue gone';
+SELECT count(*) FROM contacts_tier.tier WHERE plan = 'catalogue gone';
+TRUNCATE contacts_tier.plan;
+SELECT count(*) FROM contacts_tier.tier;
+ROLLBACK;
 INSERT INTO contacts_tier.tier VALUES ('catalogue bare', 0, NULL);
 INSERT INTO contacts_tier.tier VALUES ('catalogue bare', 10, -1);
 INSERT INTO contacts_tier.tier VALUES ('catalogue bare', 1000, 1);
