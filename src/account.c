@@ -19,10 +19,7 @@
 #include "access/tableam.h"
 #include "storage/bufmgr.h"
 #include "utils/fmgrprotos.h"
-#include "utils/hsearch.h"
-#include "utils/inval.h"
 #include "utils/lsyscache.h"
-#include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
@@ -34,11 +31,8 @@
 /* What is known of one account table */
 typedef struct AccountTable
 {
-	Oid			relid;			/* hash key, must be first */
-	bool		valid;			/* false: an invalidation came */
+	CtKnownTable known;			/* must be first */
 	bool		direct;			/* may it be looked at without SQL? */
-	Oid			owner;			/* of the contacts table, as it was found, */
-	Oid			account_type;	/* and of its account column */
 	AttrNumber	account;
 	AttrNumber	next_update_at;
 	AttrNumber	record_activity;
@@ -52,39 +46,17 @@ typedef struct AccountTable
 
 static HTAB *account_tables = NULL;
 
-static void
-invalidate_account_tables(Datum arg, Oid relid)
-{
-	HASH_SEQ_STATUS status;
-	AccountTable *info;
-
-	hash_seq_init(&status, account_tables);
-	while ((info = hash_seq_search(&status)) != NULL)
-		if (!OidIsValid(relid) || info->relid == relid)
-			info->valid = false;
-}
-
 static AccountTable *
 find_account_table(Relation rel, const CtTable *table)
 {
 	Oid			relid = RelationGetRelid(rel);
 	AccountTable *info;
-	bool		found;
 
 	if (account_tables == NULL)
-	{
-		HASHCTL		ctl = {.keysize = sizeof(Oid),.entrysize = sizeof(AccountTable),.hcxt = CacheMemoryContext};
-
-		account_tables = hash_create("contacts_tier account tables", 4, &ctl,
-									 HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-		CacheRegisterRelcacheCallback(invalidate_account_tables, (Datum) 0);
-	}
-	info = hash_search(account_tables, &relid, HASH_ENTER, &found);
-	if (found && info->valid && info->owner == table->owner && info->account_type == table->account_type)
+		account_tables = ct_relation_cache("contacts_tier account tables", sizeof(AccountTable));
+	info = (AccountTable *) ct_known_table(account_tables, sizeof(AccountTable), rel, table);
+	if (info->known.valid)
 		return info;
-	info->valid = false;
-	info->owner = table->owner;
-	info->account_type = table->account_type;
 	info->account = ct_typed_column(relid, "account", table->account_type);
 	info->next_update_at = ct_typed_column(relid, "next_update_at", TIMESTAMPTZOID);
 	info->record_activity = ct_typed_column(relid, "record_activity", BOOLOID);
@@ -92,7 +64,7 @@ find_account_table(Relation rel, const CtTable *table)
 		ct_is_ordinary(rel, table, &info->account, 1);
 	for (int i = 0; i < NPLACES; i++)
 		ItemPointerSetInvalid(&info->place[i]);
-	info->valid = true;
+	info->known.valid = true;
 	return info;
 }
 

@@ -409,6 +409,26 @@ ct_companion_query(const CtTable *table, CtQuery query, Datum *values, const cha
 }
 
 /*
+ * The entry of a companion table, for the contacts of an attached table; all zero
+ * but for its beginning if it is new.  The cache is from ct_relation_cache().
+ */
+CtKnownTable *
+ct_known_table(HTAB *cache, Size entry_size, Relation rel, const CtTable *table)
+{
+	Oid			relid = RelationGetRelid(rel);
+	bool		found;
+	CtKnownTable *known = hash_search(cache, &relid, HASH_ENTER, &found);
+
+	if (!found)
+		memset((char *) known + sizeof(Oid), 0, entry_size - sizeof(Oid));
+	if (known->owner != table->owner || known->account_type != table->account_type)
+		known->valid = false;
+	known->owner = table->owner;
+	known->account_type = table->account_type;
+	return known;
+}
+
+/*
  * Attribute number of a column of this type, invalid if there is none.
  */
 AttrNumber

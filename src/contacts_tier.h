@@ -19,6 +19,7 @@
 
 #include "commands/trigger.h"
 #include "executor/spi.h"
+#include "utils/hsearch.h"
 #include "utils/rel.h"
 
 #include "compat.h"
@@ -94,6 +95,7 @@ typedef struct CtTable
 	FmgrInfo	account_hash;
 } CtTable;
 
+extern HTAB *ct_relation_cache(const char *name, Size entry_size);
 extern void ct_table_init(void);
 extern const char *const ct_default_columns[CT_NARGS];
 
@@ -378,6 +380,20 @@ extern void ct_check_companions(const CtTable *table);
 extern Relation ct_open_companion(const CtTable *table, CtCompanion which, LOCKMODE lockmode);
 extern uint64 ct_companion_query(const CtTable *table, CtQuery query,
 								 Datum *values, const char *nulls);
+
+/*
+ * How the entry of a companion table begins in a cache of such tables.  It holds
+ * for contacts of one owner with one type of account.
+ */
+typedef struct CtKnownTable
+{
+	Oid			relid;			/* hash key */
+	bool		valid;			/* false: find out anew, and set it */
+	Oid			owner;
+	Oid			account_type;
+} CtKnownTable;
+
+extern CtKnownTable *ct_known_table(HTAB *cache, Size entry_size, Relation rel, const CtTable *table);
 extern AttrNumber ct_typed_column(Oid relid, const char *name, Oid type);
 extern bool ct_is_ordinary(Relation rel, const CtTable *table, const AttrNumber *key, int nkeys);
 

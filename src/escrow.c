@@ -129,53 +129,6 @@ write_locked(CtCounter *counter, CtSlots *slots, CtSlot *slot)
 		elog(ERROR, "slot %d changed while it was locked", slots->place[slot->index].number);
 }
 
-static void
-begin_gathering(Gathered *gathered)
-{
-	gathered->count = 0;
-	gathered->room = 0;
-	gathered->frozen = false;
-	memset(gathered->held, 0, sizeof(gathered->held));
-}
-
-/*
- * Lock a slot, if it is not locked already.  False if another transaction holds
- * it and "wait" is false.
- */
-static bool
-gather(CtCounter *counter, CtSlots *slots, int index, bool wait, Gathered *gathered)
-{
-	CtSlot	   *slot = &gathered->slot[gathered->count];
-
-	if (gathered->held[index] || !ct_slot_lock(counter, slots, index, wait, slot))
-		return false;
-	gathered->held[index] = true;
-	if (slot->frozen)
-		gathered->frozen = true;
-	else
-		gathered->room += slot->granted - slot->used;
-	gathered->count++;
-	return true;
-}
-
-/*
- * Write all gathered slots, with the room spread evenly over them, or frozen.
- */
-static void
-write_gathered(CtCounter *counter, CtSlots *slots, Gathered *gathered, int64 room)
-{
-	for (int i = 0; i < gathered->count; i++)
-	{
-		CtSlot	   *slot = &gathered->slot[i];
-		int64		share = room / (gathered->count - i);
-
-		slot->granted = slot->used + share;
-		slot->frozen = gathered->frozen;
-		room -= share;
-		write_locked(counter, slots, slot);
-	}
-}
-
 /*
  * The slot with most room among those that nobody holds at this moment, if half of
  * it lasts for some claims; -1 if there is none, or a slot is frozen.
@@ -309,6 +262,26 @@ add_slots(CtCounter *counter, CtSlots *slots)
 }
 
 /*
+ * Lock a slot, if it is not locked already.  False if another transaction holds
+ * it and "wait" is false.
+ */
+static bool
+gather(CtCounter *counter, CtSlots *slots, int index, bool wait, Gathered *gathered)
+{
+	CtSlot	   *slot = &gathered->slot[gathered->count];
+
+	if (gathered->held[index] || !ct_slot_lock(counter, slots, index, wait, slot))
+		return false;
+	gathered->held[index] = true;
+	if (slot->frozen)
+		gathered->frozen = true;
+	else
+		gathered->room += slot->granted - slot->used;
+	gathered->count++;
+	return true;
+}
+
+/*
  * Lock slots until they have room for "wanted", or all of them, as where one is
  * frozen.  Slot 0 comes first: who holds it is alone on the slow path, and no
  * slots are added.
@@ -316,7 +289,11 @@ add_slots(CtCounter *counter, CtSlots *slots)
 static void
 gather_room(CtCounter *counter, CtSlots *slots, int64 wanted, Gathered *gathered)
 {
-	begin_gathering(gathered);
+	gathered->count = 0;
+	gathered->room = 0;
+	gathered->frozen = false;
+	memset(gathered->held, 0, sizeof(gathered->held));
+
 	if (!gather(counter, slots, 0, true, gathered))
 		elog(ERROR, "counter of account \"%s\" has vanished",
 			 ct_account_text(counter->table, slots->account));
@@ -335,6 +312,24 @@ sum_used(const Gathered *gathered)
 	for (int i = 0; i < gathered->count; i++)
 		used += gathered->slot[i].used;
 	return used;
+}
+
+/*
+ * Write all gathered slots, with the room spread evenly over them, or frozen.
+ */
+static void
+write_gathered(CtCounter *counter, CtSlots *slots, Gathered *gathered, int64 room)
+{
+	for (int i = 0; i < gathered->count; i++)
+	{
+		CtSlot	   *slot = &gathered->slot[i];
+		int64		share = room / (gathered->count - i);
+
+		slot->granted = slot->used + share;
+		slot->frozen = gathered->frozen;
+		room -= share;
+		write_locked(counter, slots, slot);
+	}
 }
 
 /*

@@ -29,8 +29,6 @@
 #include "port/pg_bswap.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
-#include "utils/hsearch.h"
-#include "utils/inval.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -58,10 +56,8 @@ typedef enum Column
 /* What is known of one ledger */
 typedef struct LedgerTable
 {
-	Oid			relid;			/* hash key, must be first */
-	bool		valid;			/* false: an invalidation came */
+	CtKnownTable known;			/* must be first */
 	bool		direct;			/* are entries inserted without SQL? */
-	Oid			owner;			/* of the contacts table, as it was found */
 	AttrNumber	attno[NCOLUMNS];
 	int			nindexes;		/* that activity enters */
 	Oid			index[MAX_INDEXES];
@@ -78,18 +74,6 @@ typedef struct Ledger
 } Ledger;
 
 static HTAB *ledger_tables = NULL;
-
-static void
-invalidate_ledger_tables(Datum arg, Oid relid)
-{
-	HASH_SEQ_STATUS status;
-	LedgerTable *info;
-
-	hash_seq_init(&status, ledger_tables);
-	while ((info = hash_seq_search(&status)) != NULL)
-		if (!OidIsValid(relid) || info->relid == relid)
-			info->valid = false;
-}
 
 static bool
 has_plain_columns(TupleDesc tupdesc)
@@ -182,25 +166,15 @@ is_direct(Relation rel, const CtTable *table, LedgerTable *info)
 static LedgerTable *
 find_ledger_table(Relation rel, const CtTable *table)
 {
-	Oid			relid = RelationGetRelid(rel);
 	LedgerTable *info;
-	bool		found;
 
 	if (ledger_tables == NULL)
-	{
-		HASHCTL		ctl = {.keysize = sizeof(Oid),.entrysize = sizeof(LedgerTable),.hcxt = CacheMemoryContext};
-
-		ledger_tables = hash_create("contacts_tier ledgers", 4, &ctl,
-									HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-		CacheRegisterRelcacheCallback(invalidate_ledger_tables, (Datum) 0);
-	}
-	info = hash_search(ledger_tables, &relid, HASH_ENTER, &found);
-	if (found && info->valid && info->owner == table->owner)
+		ledger_tables = ct_relation_cache("contacts_tier ledgers", sizeof(LedgerTable));
+	info = (LedgerTable *) ct_known_table(ledger_tables, sizeof(LedgerTable), rel, table);
+	if (info->known.valid)
 		return info;
-	info->valid = false;
-	info->owner = table->owner;
 	info->direct = is_direct(rel, table, info);
-	info->valid = true;
+	info->known.valid = true;
 	return info;
 }
 

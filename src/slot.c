@@ -36,8 +36,6 @@
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
-#include "utils/hsearch.h"
-#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -72,8 +70,7 @@ typedef struct Remembered
 /* What is known of one counter table */
 typedef struct CounterTable
 {
-	Oid			relid;			/* hash key, must be first */
-	bool		valid;			/* false: an invalidation came */
+	CtKnownTable known;			/* must be first */
 	bool		direct;			/* may it be accessed directly? */
 	CtTable		table;			/* for the account's type; a copy */
 	AttrNumber	account;
@@ -92,35 +89,13 @@ typedef struct CounterTable
 
 static HTAB *counter_tables = NULL;
 
-static void
-invalidate_counter_tables(Datum arg, Oid relid)
-{
-	HASH_SEQ_STATUS status;
-	CounterTable *counter;
-
-	if (OidIsValid(relid))
-	{
-		counter = hash_search(counter_tables, &relid, HASH_FIND, NULL);
-		if (counter != NULL)
-			counter->valid = false;
-		return;
-	}
-	hash_seq_init(&status, counter_tables);
-	while ((counter = hash_seq_search(&status)) != NULL)
-		counter->valid = false;
-}
-
 /*
  * Make the cache and have it hear of changed relations.
  */
 void
 ct_slot_init(void)
 {
-	HASHCTL		ctl = {.keysize = sizeof(Oid),.entrysize = sizeof(CounterTable),.hcxt = CacheMemoryContext};
-
-	counter_tables = hash_create("contacts_tier counter tables", 4, &ctl,
-								 HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-	CacheRegisterRelcacheCallback(invalidate_counter_tables, (Datum) 0);
+	counter_tables = ct_relation_cache("contacts_tier counter tables", sizeof(CounterTable));
 }
 
 /*
@@ -166,24 +141,14 @@ forget_slots(CounterTable *counter)
 static CounterTable *
 find_counter_table(Relation rel, const CtTable *table)
 {
-	Oid			relid = RelationGetRelid(rel);
-	bool		found;
-	CounterTable *counter = hash_search(counter_tables, &relid, HASH_ENTER, &found);
+	CounterTable *counter = (CounterTable *) ct_known_table(counter_tables, sizeof(CounterTable), rel, table);
 
-	if (!found)
-	{
-		counter->valid = false;
-		counter->context = NULL;
-	}
-	if (counter->valid && counter->table.account_type == table->account_type &&
-		counter->table.owner == table->owner)
+	if (counter->known.valid)
 		return counter;
-
-	counter->valid = false;
 	ct_table_copy(&counter->table, table, CacheMemoryContext);
 	counter->direct = is_direct(rel, table, counter);
 	forget_slots(counter);
-	counter->valid = true;
+	counter->known.valid = true;
 	return counter;
 }
 

@@ -44,22 +44,44 @@ const char *const ct_default_columns[CT_NARGS] = {
 
 static HTAB *tables = NULL;
 
-static void
-invalidate_tables(Datum arg, Oid relid)
+/* How the entries of our caches begin */
+typedef struct CacheEntry
 {
+	Oid			relid;			/* hash key */
+	bool		valid;
+} CacheEntry;
+
+static void
+invalidate_entries(Datum arg, Oid relid)
+{
+	HTAB	   *cache = (HTAB *) DatumGetPointer(arg);
 	HASH_SEQ_STATUS status;
-	CtTable    *table;
+	CacheEntry *entry;
 
 	if (OidIsValid(relid))
 	{
-		table = hash_search(tables, &relid, HASH_FIND, NULL);
-		if (table != NULL)
-			table->valid = false;
+		entry = hash_search(cache, &relid, HASH_FIND, NULL);
+		if (entry != NULL)
+			entry->valid = false;
 		return;
 	}
-	hash_seq_init(&status, tables);
-	while ((table = hash_seq_search(&status)) != NULL)
-		table->valid = false;
+	hash_seq_init(&status, cache);
+	while ((entry = hash_seq_search(&status)) != NULL)
+		entry->valid = false;
+}
+
+/*
+ * Make a cache of what is known of relations.  Its entries begin with the OID, the
+ * key, and with a flag that is cleared when the relation changes.
+ */
+HTAB *
+ct_relation_cache(const char *name, Size entry_size)
+{
+	HASHCTL		ctl = {.keysize = sizeof(Oid),.entrysize = entry_size,.hcxt = CacheMemoryContext};
+	HTAB	   *cache = hash_create(name, 16, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+
+	CacheRegisterRelcacheCallback(invalidate_entries, PointerGetDatum(cache));
+	return cache;
 }
 
 /*
@@ -68,10 +90,7 @@ invalidate_tables(Datum arg, Oid relid)
 void
 ct_table_init(void)
 {
-	HASHCTL		ctl = {.keysize = sizeof(Oid),.entrysize = sizeof(CtTable),.hcxt = CacheMemoryContext};
-
-	tables = hash_create("contacts_tier tables", 16, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-	CacheRegisterRelcacheCallback(invalidate_tables, (Datum) 0);
+	tables = ct_relation_cache("contacts_tier tables", sizeof(CtTable));
 }
 
 /*

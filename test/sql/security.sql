@@ -355,6 +355,7 @@ TABLE security.drift;
 
 -- Companion tables that anybody makes, with columns of other types, are not trusted
 CREATE SCHEMA crafted AUTHORIZATION regress_security_writer;
+CREATE SCHEMA crafted_twice AUTHORIZATION regress_security_writer;
 SET ROLE regress_security_writer;
 SET search_path = crafted;
 \set VERBOSITY terse
@@ -379,6 +380,24 @@ INSERT INTO t VALUES (1, 'x', 'marketing', NULL, 'a', 'b', now());
 ALTER TABLE contacts_tier_counter DROP CONSTRAINT contacts_tier_counter_pkey, ADD PRIMARY KEY (slot) INCLUDE (account);
 INSERT INTO contacts_tier_counter (slot, used, granted) VALUES (0, 0, 1000);
 INSERT INTO t VALUES (1, 'x', 'marketing', NULL, 'a', 'b', now());
+-- nor is what was found of them for another type of account
+SET search_path = crafted_twice;
+CREATE TABLE contacts_tier_account (account text PRIMARY KEY, next_update_at timestamptz, record_activity boolean);
+CREATE TABLE contacts_tier_counter (account text, slot integer, used bigint DEFAULT 0, pending bigint DEFAULT 0, granted bigint,
+    promoted bigint DEFAULT 0, demoted bigint DEFAULT 0, peak bigint DEFAULT 0, PRIMARY KEY (account, slot));
+CREATE TABLE contacts_tier_ledger (account text, entry uuid, recorded_at timestamptz, event text, role text, contacts bigint,
+    details jsonb, PRIMARY KEY (account, entry));
+CREATE TABLE t (LIKE crafted.t);
+CREATE TRIGGER c AFTER INSERT ON t FOR EACH ROW EXECUTE FUNCTION contacts_tier.count_contact('crafted_twice', 'account');
+CREATE TRIGGER a AFTER INSERT ON t EXECUTE FUNCTION contacts_tier.apply_counts();
+INSERT INTO t VALUES (1, 'x', 'non_marketing', NULL, 'a', 'b', now());
+ALTER TABLE contacts_tier_account ALTER account TYPE bigint USING 1;
+ALTER TABLE contacts_tier_counter ALTER account TYPE bigint USING 1;
+CREATE TABLE u (LIKE t);
+ALTER TABLE u ALTER account TYPE bigint USING 1;
+CREATE TRIGGER c AFTER INSERT ON u FOR EACH ROW EXECUTE FUNCTION contacts_tier.count_contact('crafted_twice', 'account');
+CREATE TRIGGER a AFTER INSERT ON u EXECUTE FUNCTION contacts_tier.apply_counts();
+INSERT INTO u VALUES (1, 9223372036854775807, 'non_marketing', NULL, 'a', 'b', now());
 \set VERBOSITY default
 RESET search_path;
 RESET ROLE;
@@ -425,7 +444,7 @@ SELECT contacts_tier.clock() < '2030-01-01 00:00+00';
 RESET ROLE;
 
 SET client_min_messages = warning;
-DROP SCHEMA hostile, crafted, evil, security CASCADE;
+DROP SCHEMA hostile, crafted, crafted_twice, evil, security CASCADE;
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA contacts_tier FROM regress_security_owner, regress_security_writer;
 REVOKE EXECUTE ON ALL PROCEDURES IN SCHEMA contacts_tier FROM regress_security_owner, regress_security_writer;
 DROP ROLE regress_security_owner, regress_security_writer, regress_security_reader;
