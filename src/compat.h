@@ -30,9 +30,11 @@
 #if PG_VERSION_NUM >= 180000
 #define CT_EXECUTE_ONCE_PARAMETER
 #define CT_EXECUTE_ONCE
+#define ct_executor_run(query, direction, count)	ExecutorRun(query, direction, count)
 #else
 #define CT_EXECUTE_ONCE_PARAMETER	, bool execute_once
 #define CT_EXECUTE_ONCE				, execute_once
+#define ct_executor_run(query, direction, count)	ExecutorRun(query, direction, count, true)
 #endif
 
 /* 18: relations that were pruned when the plan starts are not in its state */

@@ -256,8 +256,6 @@ extern HeapTuple ct_row_write(const CtTable *table, TupleDesc tupdesc, HeapTuple
 
 /* trigger_status.c */
 
-extern int	ct_trusted_depth;
-
 extern int	ct_trigger_depth(void);
 extern bool ct_row_lacks_default(const CtTable *table, const CtRow *row);
 extern bool ct_row_insert(const CtTable *table, CtRow *row, bool *by_default);
@@ -298,6 +296,8 @@ extern void ct_source_init(void);
 extern void ct_statement_init(void);
 extern const void *ct_statement(void);
 extern const void *ct_set_statement(const void *statement);
+extern const void *ct_set_trusted(const void *statement);
+extern bool ct_is_trusted(void);
 
 /* delta.c */
 

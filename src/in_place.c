@@ -39,7 +39,7 @@ count_or_leave(const CtTable *table, CtRowChange *change)
 	/* triggers of the statement would be one deeper */
 	change->depth = ct_trigger_depth() + 1;
 	change->relid = table->relid;
-	change->trusted = ct_trusted_depth == change->depth;
+	change->trusted = ct_is_trusted();
 	if (change->new != NULL)
 	{
 		change->status = ct_row_status(table, change->new);

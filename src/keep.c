@@ -104,7 +104,7 @@ apply_rules(const Keeping *keeping, TupleTableSlot *old, TupleTableSlot *row, Ct
 		return differs;
 	}
 	ct_row_read(table, old, &before);
-	return ct_row_change(table, &before, contact, keeping->sets, ct_trusted_depth == depth);
+	return ct_row_change(table, &before, contact, keeping->sets, ct_is_trusted());
 }
 
 /*

@@ -12,9 +12,12 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
+#include "executor/executor.h"
 #include "miscadmin.h"
+#include "nodes/params.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/plancache.h"
@@ -159,34 +162,84 @@ execute_now(SPIPlanPtr plan, const char *command, Datum *values, const char *nul
 	return SPI_processed;
 }
 
+/* Values of parameters, as the executor wants them. */
+static ParamListInfo
+make_params(int nargs, const Oid *types, const Datum *values)
+{
+	ParamListInfo params = makeParamList(nargs);
+
+	for (int i = 0; i < nargs; i++)
+	{
+		params->params[i].value = values[i];
+		params->params[i].isnull = false;
+		params->params[i].pflags = PARAM_FLAG_CONST;
+		params->params[i].ptype = types[i];
+	}
+	return params;
+}
+
 /*
- * The same for a statement that writes the status of contacts, as
- * ct_execute_now().  Our triggers trust it, and nothing that it makes others do.
- * Triggers of the application fire too, under the search_path of the caller,
- * which they may rely on; so the statement itself must qualify every name and
- * operator.  "by_index": it is for few contacts, which an index finds.
+ * Run one planned statement, which our triggers trust.  By the executor instead of
+ * SPI, so that the statement has a name, its QueryDesc, before it starts.
+ */
+static uint64
+run_trusted(PlannedStmt *statement, const char *command, ParamListInfo params)
+{
+	QueryDesc  *query;
+	const void *before;
+	volatile uint64 count = 0;
+
+	CommandCounterIncrement();
+	UpdateActiveSnapshotCommandId();
+	query = CreateQueryDesc(statement, command, GetActiveSnapshot(), InvalidSnapshot,
+							None_Receiver, params, NULL, 0);
+	before = ct_set_trusted(query);
+	PG_TRY();
+	{
+		ExecutorStart(query, 0);
+		ct_executor_run(query, ForwardScanDirection, 0);
+		count = query->estate->es_processed;
+		ExecutorFinish(query);
+		ExecutorEnd(query);
+	}
+	PG_FINALLY();
+	{
+		(void) ct_set_trusted(before);
+	}
+	PG_END_TRY();
+	FreeQueryDesc(query);
+	return count;
+}
+
+/*
+ * Run a statement that writes the status of contacts so that it sees what is committed
+ * now.  Our triggers trust it, and nothing that it makes others do.  Triggers of the
+ * application fire too, under the search_path of the caller, which they may rely on;
+ * so the statement itself must qualify every name and operator.  "by_index": it is for
+ * few contacts, which an index finds.  Returns how many it wrote.
  */
 uint64
 ct_execute_as_application(const CtIdentity *caller, const char *command,
 						  int nargs, Oid *types, Datum *values, bool by_index)
 {
+	SPIPlanPtr	plan = by_index ? prepare_by_index(command, nargs, types) :
+		prepare(command, nargs, types, CURSOR_OPT_GENERIC_PLAN);
+	CachedPlan *cached = SPI_plan_get_cached_plan(plan);
+	ParamListInfo params = make_params(nargs, types, values);
 	int			level = NewGUCNestLevel();
-	int			saved_depth = ct_trusted_depth;
-	volatile uint64 count = 0;
+	uint64		count = 0;
+	ListCell   *cell;
 
 	ct_set_for_now("search_path", caller->search_path);
-	PG_TRY();
-	{
-		ct_trusted_depth = ct_trigger_depth() + 1;
-		count = execute_now(by_index ? prepare_by_index(command, nargs, types) :
-							prepare(command, nargs, types, 0), command, values, NULL);
-	}
-	PG_FINALLY();
-	{
-		ct_trusted_depth = saved_depth;
-	}
-	PG_END_TRY();
+	PushCopiedSnapshot(GetLatestSnapshot());
+	/* rules of the owner may have made several of it */
+	foreach(cell, cached->stmt_list)
+		count += run_trusted(lfirst_node(PlannedStmt, cell), command, params);
+	PopActiveSnapshot();
+	CommandCounterIncrement();
 	AtEOXact_GUC(false, level);
+	ReleaseCachedPlan(cached, NULL);	/* the plan is not saved */
+	SPI_freeplan(plan);
 	return count;
 }
 

@@ -25,6 +25,12 @@ static const void *current = NULL;
 /* The last one that has run to its end: only its triggers are left */
 static const QueryDesc *has_run = NULL;
 
+/*
+ * The statement of our own that is trusted; NULL if there is none.  Trust names the
+ * statement: what it makes others run is another one, and is not trusted (R2).
+ */
+static const void *trusted = NULL;
+
 static ExecutorRun_hook_type previous_run = NULL;
 static ExecutorFinish_hook_type previous_finish = NULL;
 
@@ -48,6 +54,29 @@ ct_set_statement(const void *statement)
 
 	current = statement;
 	return outer;
+}
+
+/*
+ * Trust a statement, as long as it runs; returns the one that was trusted before,
+ * which is to be set again when this one has ended, be it by an error.
+ */
+const void *
+ct_set_trusted(const void *statement)
+{
+	const void *before = trusted;
+
+	trusted = statement;
+	return before;
+}
+
+/*
+ * Is the statement at work one of our own, which writes the status of contacts as it
+ * is to be?
+ */
+bool
+ct_is_trusted(void)
+{
+	return trusted != NULL && trusted == current;
 }
 
 static bool

@@ -205,7 +205,7 @@ contacts_tier_count_contact(PG_FUNCTION_ARGS)
 	CtRowChange change = {.depth = ct_trigger_depth(),.relid = RelationGetRelid(trigdata->tg_relation)};
 
 	check_trigger(fcinfo, "count_contact", TRIGGER_EVENT_AFTER | TRIGGER_EVENT_ROW);
-	change.trusted = ct_trusted_depth > 0 && ct_trusted_depth == change.depth;
+	change.trusted = ct_is_trusted();
 	if (!TRIGGER_FIRED_BY_INSERT(event))
 	{
 		ct_row_read(table, trigdata->tg_trigslot, &oldrow);

@@ -21,13 +21,6 @@
 #include "contacts_tier.h"
 
 /*
- * Rows written at this trigger depth are stored as they come: the statement is
- * the extension's own.  Statements that the application's triggers run because
- * of it are deeper, and are not trusted.  0 when there is none.
- */
-int			ct_trusted_depth = 0;
-
-/*
  * The last contact that was updated in a partition, if nobody has ever set its
  * status: should the update move it to another partition, it comes by as a new
  * row, and must not be taken for one whose source is to be completed.
@@ -263,7 +256,7 @@ contacts_tier_maintain_status(PG_FUNCTION_ARGS)
 {
 	CtTable    *table = ct_table_of_trigger(fcinfo, "maintain_status");
 	TriggerData *trigdata = (TriggerData *) fcinfo->context;
-	bool		trusted = ct_trusted_depth > 0 && ct_trusted_depth == ct_trigger_depth();
+	bool		trusted = ct_is_trusted();
 
 	if (!TRIGGER_FIRED_BEFORE(trigdata->tg_event) ||
 		!TRIGGER_FIRED_FOR_ROW(trigdata->tg_event) ||
