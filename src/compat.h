@@ -10,6 +10,10 @@
 #ifndef CONTACTS_TIER_COMPAT_H
 #define CONTACTS_TIER_COMPAT_H
 
+#include "access/sysattr.h"
+#include "executor/executor.h"
+#include "parser/parse_relation.h"
+
 #if PG_VERSION_NUM < 150000
 #error "contacts_tier needs PostgreSQL 15 or later"
 #endif
@@ -94,5 +98,125 @@ extern PGDLLEXPORT void _PG_init(void);
 	((void) (update_indexes), \
 	 ExecInsertIndexTuples(relinfo, slot, estate, true, false, NULL, NIL))
 #endif
+
+/* 16: what a BEFORE trigger that met a concurrent update found is told by its result */
+#if PG_VERSION_NUM >= 180000
+#define ct_before_update_triggers(estate, epqstate, relinfo, tid, slot) \
+	ExecBRUpdateTriggers(estate, epqstate, relinfo, tid, NULL, slot, NULL, NULL, false)
+#elif PG_VERSION_NUM >= 160000
+#define ct_before_update_triggers(estate, epqstate, relinfo, tid, slot) \
+	ExecBRUpdateTriggers(estate, epqstate, relinfo, tid, NULL, slot, NULL, NULL)
+#else
+#define ct_before_update_triggers(estate, epqstate, relinfo, tid, slot) \
+	ExecBRUpdateTriggers(estate, epqstate, relinfo, tid, NULL, slot, NULL)
+#endif
+
+/* 16: EvalPlanQual is told its result relations */
+#if PG_VERSION_NUM >= 160000
+#define ct_init_epq(epqstate, estate)	EvalPlanQualInit(epqstate, estate, NULL, NIL, -1, NIL)
+#else
+#define ct_init_epq(epqstate, estate)	EvalPlanQualInit(epqstate, estate, NULL, NIL, -1)
+#endif
+
+/* 16: entries for a new row; see ct_insert_index_tuples() */
+#if PG_VERSION_NUM >= 160000
+#define ct_insert_new_index_tuples(relinfo, slot, estate) \
+	ExecInsertIndexTuples(relinfo, slot, estate, false, false, NULL, NIL, false)
+#else
+#define ct_insert_new_index_tuples(relinfo, slot, estate) \
+	ExecInsertIndexTuples(relinfo, slot, estate, false, false, NULL, NIL)
+#endif
+
+/* 16: the map to a partition is made when it is asked for */
+#if PG_VERSION_NUM >= 160000
+#define ct_root_to_partition_map(relinfo, estate)	ExecGetRootToChildMap(relinfo, estate)
+#else
+#define ct_root_to_partition_map(relinfo, estate)	((void) (estate), (relinfo)->ri_RootToPartitionMap)
+#endif
+
+/*
+ * 16: which columns a statement names is not in its range table, but beside it; and 18
+ * is told which relations are not pruned
+ */
+#if PG_VERSION_NUM >= 180000
+#define ct_init_executor_range_table(estate, rtable, permissions) \
+	ExecInitRangeTable(estate, rtable, permissions, bms_add_range(NULL, 1, list_length(rtable)))
+#elif PG_VERSION_NUM >= 160000
+#define ct_init_executor_range_table(estate, rtable, permissions) \
+	ExecInitRangeTable(estate, rtable, permissions)
+#endif
+
+/*
+ * The range table of an executor's state that updates these columns of relations which
+ * are open and locked.
+ */
+static inline void
+ct_init_range_table(EState *estate, Relation *rels, Bitmapset **updated, int nrels)
+{
+	List	   *rtable = NIL;
+#if PG_VERSION_NUM >= 160000
+	List	   *permissions = NIL;
+#endif
+
+	for (int i = 0; i < nrels; i++)
+	{
+		RangeTblEntry *rte = makeNode(RangeTblEntry);
+
+		rte->rtekind = RTE_RELATION;
+		rte->relid = RelationGetRelid(rels[i]);
+		rte->relkind = rels[i]->rd_rel->relkind;
+		rte->rellockmode = RowExclusiveLock;
+		rtable = lappend(rtable, rte);
+#if PG_VERSION_NUM >= 160000
+		{
+			RTEPermissionInfo *permission = addRTEPermissionInfo(&permissions, rte);
+
+			permission->updatedCols = updated[i];
+		}
+#else
+		rte->updatedCols = updated[i];
+#endif
+	}
+#if PG_VERSION_NUM >= 160000
+	ct_init_executor_range_table(estate, rtable, permissions);
+#else
+	ExecInitRangeTable(estate, rtable);
+#endif
+}
+
+/* The range table of an executor's state, as it was parsed */
+static inline void
+ct_init_parsed_range_table(EState *estate, ParseState *pstate)
+{
+#if PG_VERSION_NUM >= 160000
+	ct_init_executor_range_table(estate, pstate->p_rtable, pstate->p_rteperminfos);
+#else
+	ExecInitRangeTable(estate, pstate->p_rtable);
+#endif
+}
+
+/*
+ * Enter the relation that a COPY FROM names into its range table, and check that the user
+ * may insert into these columns: 42501.
+ */
+static inline void
+ct_check_copy_privileges(ParseState *pstate, Relation rel, List *columns)
+{
+	ParseNamespaceItem *item = addRangeTableEntryForRelation(pstate, rel, RowExclusiveLock, NULL, false, false);
+	Bitmapset  *inserted = NULL;
+	ListCell   *cell;
+
+	foreach(cell, columns)
+		inserted = bms_add_member(inserted, lfirst_int(cell) - FirstLowInvalidHeapAttributeNumber);
+#if PG_VERSION_NUM >= 160000
+	item->p_perminfo->requiredPerms = ACL_INSERT;
+	item->p_perminfo->insertedCols = inserted;
+	ExecCheckPermissions(pstate->p_rtable, list_make1(item->p_perminfo), true);
+#else
+	item->p_rte->requiredPerms = ACL_INSERT;
+	item->p_rte->insertedCols = inserted;
+	ExecCheckRTPerms(pstate->p_rtable, true);
+#endif
+}
 
 #endif							/* CONTACTS_TIER_COMPAT_H */

@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "common/hashfn.h"
 #include "executor/tuptable.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
@@ -28,6 +29,56 @@ ct_row_read(const CtTable *table, TupleTableSlot *slot, CtRow *row)
 }
 
 /*
+ * A copy of a row that depends on nothing.
+ */
+void
+ct_row_copy(const CtTable *table, const CtRow *row, CtRow *copy, MemoryContext context)
+{
+	MemoryContext old = MemoryContextSwitchTo(context);
+
+	*copy = *row;
+	if (!row->isnull[CT_ARG_ACCOUNT])
+		copy->value[CT_ARG_ACCOUNT] = ct_account_copy(table, row->value[CT_ARG_ACCOUNT], context);
+	for (int i = CT_ARG_SOURCE_TYPE; i <= CT_ARG_SOURCE_NAME; i++)
+		if (!row->isnull[i])
+			copy->value[i] = PointerGetDatum(PG_DETOAST_DATUM_COPY(row->value[i]));
+	MemoryContextSwitchTo(old);
+}
+
+/*
+ * Are two contacts of the same account?
+ */
+bool
+ct_row_same_account(const CtTable *table, const CtRow *a, const CtRow *b)
+{
+	if (a->isnull[CT_ARG_ACCOUNT] || b->isnull[CT_ARG_ACCOUNT])
+		return a->isnull[CT_ARG_ACCOUNT] && b->isnull[CT_ARG_ACCOUNT];
+	return ct_account_compare(table, a->value[CT_ARG_ACCOUNT], b->value[CT_ARG_ACCOUNT]) == 0;
+}
+
+/*
+ * Is a source column not given?  NULL and the empty string both say so (S5).
+ */
+bool
+ct_row_lacks(const CtRow *row, CtTriggerArg which)
+{
+	return row->isnull[which] || VARSIZE_ANY_EXHDR(DatumGetPointer(row->value[which])) == 0;
+}
+
+/*
+ * Give a row the status properties of another.
+ */
+void
+ct_row_keep(CtRow *row, const CtRow *from)
+{
+	for (int i = CT_ARG_STATUS; i < CT_NARGS; i++)
+	{
+		row->value[i] = from->value[i];
+		row->isnull[i] = from->isnull[i];
+	}
+}
+
+/*
  * Is a row as the rules leave rows?  It has a status, the flag is true or NULL
  * and only on a marketing contact (S3).
  */
@@ -42,14 +93,13 @@ ct_row_is_legal(const CtTable *table, const CtRow *row)
 }
 
 /*
- * Has a new row all that it is to have?  Most have, thanks to the defaults of
- * their columns.  A time to come is not taken, or a flag would outlive its
+ * Has a new row all that it is to have?  A time to come is not taken, or a flag would outlive its
  * update date.
  */
 bool
 ct_row_is_complete(const CtTable *table, const CtRow *row)
 {
-	return !row->isnull[CT_ARG_SOURCE_TYPE] && !row->isnull[CT_ARG_SOURCE_NAME] &&
+	return !ct_row_lacks(row, CT_ARG_SOURCE_TYPE) && !ct_row_lacks(row, CT_ARG_SOURCE_NAME) &&
 		!row->isnull[CT_ARG_UPDATED_AT] &&
 		DatumGetTimestampTz(row->value[CT_ARG_UPDATED_AT]) <= ct_now() &&
 		ct_row_is_legal(table, row);
@@ -93,25 +143,6 @@ ct_row_set_status(const CtTable *table, CtRow *row, CtStatus status)
 	row->isnull[CT_ARG_UNTIL] = !status.until_next_update;
 }
 
-static void
-complete_text(CtRow *row, CtTriggerArg which, const char *(*find) (void))
-{
-	if (!row->isnull[which])
-		return;
-	row->value[which] = CStringGetTextDatum(find());
-	row->isnull[which] = false;
-}
-
-/*
- * S5: what the row does not say about its source, the session does.
- */
-void
-ct_row_complete_source(CtRow *row)
-{
-	complete_text(row, CT_ARG_SOURCE_TYPE, ct_session_source_type);
-	complete_text(row, CT_ARG_SOURCE_NAME, ct_session_source_name);
-}
-
 /*
  * Its status changes now.
  */
@@ -135,4 +166,47 @@ ct_row_write(const CtTable *table, TupleDesc tupdesc, HeapTuple tuple, const CtR
 	return heap_modify_tuple_by_cols(tuple, tupdesc, CT_NCOLUMNS, attnos,
 									 unconstify(Datum *, &row->value[CT_ARG_STATUS]),
 									 unconstify(bool *, &row->isnull[CT_ARG_STATUS]));
+}
+
+/*
+ * What a row looks like: a hash of all columns that are not generated, the same before
+ * it is written and after.
+ */
+uint32
+ct_tuple_image(TupleDesc tupdesc, HeapTuple tuple)
+{
+	uint32		image = 0;
+
+	for (int i = 0; i < tupdesc->natts; i++)
+	{
+		Form_pg_attribute attr = TupleDescAttr(tupdesc, i);
+		bool		isnull;
+		Datum		value;
+
+		if (attr->attisdropped || attr->attgenerated)
+			continue;
+		value = heap_getattr(tuple, i + 1, tupdesc, &isnull);
+		image = hash_combine(image, isnull ? 0 : datum_image_hash(value, attr->attbyval, attr->attlen));
+	}
+	return image;
+}
+
+/*
+ * Is a row version one that an UPDATE has moved to another partition?  heap_delete()
+ * marks it so.
+ */
+bool
+ct_is_moved(TupleTableSlot *slot)
+{
+	bool		should_free;
+	HeapTuple	tuple;
+	bool		moved;
+
+	if (!TTS_IS_BUFFERTUPLE(slot))
+		return false;
+	tuple = ExecFetchSlotHeapTuple(slot, false, &should_free);
+	moved = HeapTupleHeaderIndicatesMovedPartitions(tuple->t_data);
+	if (should_free)
+		heap_freetuple(tuple);
+	return moved;
 }

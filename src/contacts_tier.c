@@ -18,6 +18,7 @@ CT_MODULE_MAGIC();
 
 PG_FUNCTION_INFO_V1(contacts_tier_library_loaded);
 PG_FUNCTION_INFO_V1(contacts_tier_load_when_planned);
+PG_FUNCTION_INFO_V1(contacts_tier_default_status);
 
 void
 _PG_init(void)
@@ -26,11 +27,10 @@ _PG_init(void)
 	ct_table_init();
 	ct_source_init();
 	ct_slot_init();
-	ct_notify_init();			/* before delta.c: see there */
-	ct_delta_init();
+	ct_notify_init();
+	ct_notes_init();
 	ct_statement_init();
-	ct_prune_init();
-	ct_copy_init();
+	ct_fast_path_init();
 }
 
 /*
@@ -39,7 +39,7 @@ _PG_init(void)
  * attach() makes it part of an index predicate.  The planner folds constants
  * of index predicates, so the first statement of a session that touches an
  * attached table loads the library before its executor starts, which is when
- * prune.c must be there.
+ * fast_path.c must be there.
  */
 Datum
 contacts_tier_library_loaded(PG_FUNCTION_ARGS)
@@ -55,4 +55,14 @@ Datum
 contacts_tier_load_when_planned(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_POINTER(NULL);
+}
+
+/*
+ * default_status() contacts_tier.marketing_status: NULL, for nobody has given a status.
+ * What it becomes is the status trigger's to say.
+ */
+Datum
+contacts_tier_default_status(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_NULL();
 }

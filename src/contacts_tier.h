@@ -60,6 +60,7 @@ typedef enum CtTriggerArg
 extern char *ct_source_type;	/* contacts_tier.source_type, "" when unset */
 extern char *ct_source_name;	/* contacts_tier.source_name, "" when unset */
 extern bool ct_direct_access;	/* contacts_tier.direct_access */
+extern bool ct_fast_path;		/* contacts_tier.fast_path */
 
 extern void ct_settings_init(void);
 extern TimestampTz ct_now(void);
@@ -99,11 +100,10 @@ extern HTAB *ct_relation_cache(const char *name, Size entry_size);
 extern void ct_table_init(void);
 extern const char *const ct_default_columns[CT_NARGS];
 
-extern Oid	ct_non_marketing(void);
-
 extern void ct_complete_args(int nargs, char **given, char *args[CT_NARGS]);
 extern CtTable *ct_table_of_trigger(FunctionCallInfo fcinfo, const char *function);
 extern CtTable *ct_table_resolve(Relation rel, int nargs, char **args);
+extern CtTable *ct_table_of(Relation rel);
 extern Datum ct_table_account(const CtTable *table, TupleTableSlot *slot, bool *isnull);
 extern const char *ct_table_column(const CtTable *table, CtTriggerArg which);
 extern void ct_table_copy(CtTable *copy, const CtTable *table, MemoryContext context);
@@ -123,11 +123,8 @@ typedef enum CtFunction
 	CT_TRIGGER_COUNT,
 	CT_TRIGGER_APPLY,
 	CT_TRIGGER_TRUNCATE,
-	CT_COUNT_IN_PLACE,
 	CT_DEFAULT_STATUS,
-	CT_DEFAULT_SOURCE_TYPE,
-	CT_DEFAULT_SOURCE_NAME,
-	CT_DEFAULT_UPDATED_AT
+	CT_IS_GIVEN
 } CtFunction;
 
 extern CtFunction ct_function(Oid function);
@@ -245,78 +242,135 @@ ct_row_status(const CtTable *table, const CtRow *row)
 	return status;
 }
 
+extern void ct_row_copy(const CtTable *table, const CtRow *row, CtRow *copy, MemoryContext context);
+extern bool ct_row_same_account(const CtTable *table, const CtRow *a, const CtRow *b);
+extern bool ct_row_lacks(const CtRow *row, CtTriggerArg which);
+extern void ct_row_keep(CtRow *row, const CtRow *from);
 extern bool ct_row_is_legal(const CtTable *table, const CtRow *row);
 extern bool ct_row_is_complete(const CtTable *table, const CtRow *row);
 extern bool ct_row_same_column(const CtRow *a, const CtRow *b, CtTriggerArg which);
 extern bool ct_row_same_columns(const CtRow *a, const CtRow *b);
 extern void ct_row_set_status(const CtTable *table, CtRow *row, CtStatus status);
-extern void ct_row_complete_source(CtRow *row);
 extern void ct_row_set_time(CtRow *row);
+extern uint32 ct_tuple_image(TupleDesc tupdesc, HeapTuple tuple);
+extern bool ct_is_moved(TupleTableSlot *slot);
 extern HeapTuple ct_row_write(const CtTable *table, TupleDesc tupdesc, HeapTuple tuple, const CtRow *row);
+
+/* statement.c */
+
+/* A statement at work; lives on the stack of whoever runs it */
+typedef struct CtStatement
+{
+	const void *key;			/* its QueryDesc, or the parse tree of a COPY or
+								 * TRUNCATE; NULL: not known */
+	struct CtStatement *outer;	/* the one that was at work before */
+	QueryDesc  *query;			/* NULL for others than the executor's */
+	const CtRow *decided;		/* a second write: the properties of the row */
+	/* of the row that was proposed last for insertion: */
+	unsigned int given;			/* which properties it was given, a bit for each
+								 * CtTriggerArg */
+	bool		by_default;		/* was its status left to a default? */
+
+	/*
+	 * The contact that was updated last in a partition: it may come by again
+	 * as a new row of another one (S7)
+	 */
+	Oid			moving_relid;	/* invalid: there is none */
+	ItemPointerData moving_place;
+	CommandId	moving_command;
+} CtStatement;
+
+extern void ct_statement_init(void);
+extern CtStatement *ct_statement(void);
+extern void ct_begin_statement(CtStatement *statement);
+extern void ct_end_statement(CtStatement *statement);
+extern const void *ct_set_trusted(const void *statement);
+extern bool ct_is_trusted(void);
+extern bool ct_writes_one_table(const CtStatement *statement);
 
 /* trigger_status.c */
 
-extern int	ct_trigger_depth(void);
-extern bool ct_row_lacks_default(const CtTable *table, const CtRow *row);
 extern bool ct_row_insert(const CtTable *table, CtRow *row, bool *by_default);
-extern void ct_note_insert(const CtTable *table, int depth, const CtRow *row, bool by_default);
 extern bool ct_row_change(const CtTable *table, const CtRow *old, CtRow *row,
 						  const Bitmapset *sets, bool trusted);
-extern void ct_row_mend(const CtTable *table, const CtRow *old, CtRow *row, bool status_defaulted);
+extern void ct_row_mend(const CtTable *table, const CtRow *old, CtRow *row, bool *by_default);
 
 /* trigger_count.c */
 
 /* The change of a row, as it is to be counted */
 typedef struct CtRowChange
 {
-	int			depth;			/* of the row trigger */
 	Oid			relid;			/* of the very relation that holds the row */
-	bool		trusted;		/* written by the extension itself */
 	const CtRow *old;			/* NULL for a new row */
-	const CtRow *new;			/* NULL for a deleted one */
-	ItemPointerData place;		/* where the statement wrote the new row:
-								 * mending writes it elsewhere */
-	CtStatus	status;			/* of the new row, maybe mended */
+	const CtRow *new;			/* NULL for a deleted one; as it was decided */
+	CtStatus	status;			/* of the new row */
 	bool		by_default;		/* is it a marketing contact by default only? */
+	bool		moved;			/* is the old one in another partition? */
+	int			mending;		/* its number among the rows to be mended, or -1 */
 } CtRowChange;
 
 extern bool ct_needs_mending(const CtTable *table, const CtRowChange *change);
+extern void ct_note_row(const CtTable *table, CtRowChange *change);
 extern void ct_count_row(const CtTable *table, const CtRowChange *change);
 
 /* source.c */
 
+/*
+ * What the session says about the source, as texts that many rows of a statement get;
+ * all zero but for the memory of the statement at first
+ */
+typedef struct CtSessionSource
+{
+	MemoryContext context;
+	struct
+	{
+		char	   *setting;	/* NULL: not known yet */
+		Oid			role;
+		Datum		text;
+	}			kept[2];		/* by CtTriggerArg less CT_ARG_SOURCE_TYPE */
+} CtSessionSource;
+
 extern const char *ct_session_source_type(void);
 extern const char *ct_session_source_name(void);
+extern bool ct_source_is_set(CtTriggerArg which);
+extern void ct_row_take_source(CtRow *row, CtTriggerArg which);
+extern void ct_keep_session_source(CtSessionSource *source);
+extern void ct_row_complete_source(CtRow *row);
 extern bool ct_source_default(const CtTable *table, Datum account, const char *source_type);
 extern void ct_source_forget(void);
 extern void ct_source_init(void);
 
-/* statement.c */
+/* notes.c */
 
-extern void ct_statement_init(void);
-extern const void *ct_statement(void);
-extern const void *ct_set_statement(const void *statement);
-extern const void *ct_set_trusted(const void *statement);
-extern bool ct_is_trusted(void);
+typedef struct CtSecondWrites CtSecondWrites;
 
-/* delta.c */
+/* Contacts that a statement made marketing contacts and that did not fit */
+typedef struct CtDrops
+{
+	MemoryContext context;		/* for the queue */
+	CtSecondWrites *queue;		/* NULL as long as there are none */
+} CtDrops;
 
 /* A contact that a statement made a marketing contact, and where it is */
 typedef struct CtPromotion
 {
 	Oid			relid;
 	ItemPointerData tid;
+	ItemPointerData before;		/* the version that an UPDATE ended; invalid for
+								 * a new row and one from another partition */
 	bool		created;
 	bool		by_default;		/* only a default asked for it (S4) */
-	bool		dropped;		/* did not fit: to be non-marketing */
-	bool		waits;			/* is not known to be one yet */
+	bool		dropped;		/* was looked at, and did not fit */
+	int			mending;		/* as in CtRowChange */
 } CtPromotion;
 
 /* What a statement changed in the counts of one account, in contacts */
 typedef struct CtDelta
 {
 	Datum		account;
-	int64		marketing;		/* promoted less demoted */
+	int64		marketing;		/* promoted less demoted, and less what was
+								 * borrowed from, or lent to, another
+								 * statement */
 	int64		pending;		/* marketing contacts until next update */
 	int64		promoted;		/* became marketing contacts of the account */
 	int64		demoted;		/* ceased to be */
@@ -328,19 +382,43 @@ typedef struct CtDelta
 	CtPromotion *promotions;
 	int64		npromotions;
 	int64		dropped;		/* of these */
+	CtDrops    *drops;
 	/* who did it; NULL where it was not told, or by several */
 	char	   *source_type;
 	char	   *source_name;
 } CtDelta;
 
-extern void ct_delta_init(void);
-extern void ct_delta_add(const CtTable *table, const CtRowChange *change, const CtDelta *delta);
-extern void ct_delta_wait(const CtTable *table, const CtRowChange *change, Datum account);
-extern void ct_delta_note_insert(const CtTable *table, int depth, Datum account, bool by_default);
+extern void ct_notes_init(void);
+extern void ct_notes_add(const CtTable *table, const CtRowChange *change, const CtDelta *delta);
+extern int	ct_notes_mend(const CtTable *table, Oid relid, const CtRow *decided);
+extern void ct_notes_before_insert(const CtTable *table, bool by_default, uint32 image);
+extern bool ct_notes_need_image(const CtTable *table);
+extern bool ct_notes_is_by_default(const CtTable *table, uint32 image);
+extern void ct_notes_move_out(const CtTable *table, const CtRow *row);
+extern bool ct_notes_move_in(const CtTable *table, CtRow *row);
+extern void ct_notes_apply(void);
+extern void ct_notes_check_none(void);
+extern void ct_notes_hand_over(const CtStatement *statement);
 extern int64 ct_delta_by_default(const CtDelta *delta);
 extern void ct_delta_drop(CtDelta *delta, int64 count, bool only_defaults);
-extern void ct_delta_apply(int depth);
-extern void ct_delta_apply_all(void);
+
+/* second_write.c */
+
+extern CtSecondWrites *ct_second_writes(MemoryContext parent);
+extern bool ct_second_writes_wait(void);
+extern const CtRow *ct_second_write_find(Oid relid, const ItemPointerData *place);
+extern int	ct_second_write_add(CtSecondWrites *queue, Oid relid, const CtRow *decided);
+extern ItemPointerData ct_second_write_place(const CtSecondWrites *queue, int number);
+extern bool ct_second_write_drop(CtSecondWrites *queue, Datum account, const CtPromotion *promotion, bool *flagged);
+extern void ct_second_writes_run(CtSecondWrites *queue);
+extern void ct_second_writes_end(CtSecondWrites *queue);
+
+/* triggers.c */
+
+extern bool ct_triggers_are_private(const ResultRelInfo *relinfo);
+extern Trigger *ct_plain_trigger(const ResultRelInfo *relinfo, CtFunction kind);
+extern void ct_remove_triggers(ResultRelInfo *relinfo, CtFunction kind, int16 events);
+extern void ct_triggers_for_second_write(ResultRelInfo *relinfo);
 
 /* companion.c */
 
@@ -422,12 +500,6 @@ extern bool ct_is_overdue(const CtTable *table, Datum account, bool direct);
 extern void ct_ledger_record_activity(const CtTable *table, const CtDelta *deltas, int ndeltas, bool direct);
 extern void ct_ledger_record(const CtTable *table, Datum account, const char *event,
 							 int64 contacts, const char *details);
-
-/* rewrite.c */
-
-extern bool ct_rewrite_row(const CtTable *table, const char *statement, int nargs,
-						   Oid *types, Datum *values, ItemPointer tid);
-extern int64 ct_make_non_marketing(Oid relid, ItemPointer tids, int count, int64 *flagged);
 
 /* recount.c */
 
@@ -550,33 +622,34 @@ extern void ct_announce(const CtTable *table, Datum account, const char *event,
 						int64 contacts, int64 marketing_contacts, const char *details);
 extern void ct_notify_init(void);
 
-/* prune.c */
+/* fast_path.c */
 
 /* A relation of a statement that does without our row triggers */
-typedef struct CtInPlace
+typedef struct CtFastPath
 {
 	const CtTable *table;
-	bool		counts;			/* rows are counted by in_place.c */
-	bool		by_default;		/* was the status of the new row at hand left
-								 * to a default, as far as keep.c knows? */
-} CtInPlace;
+	CtSessionSource source;
+} CtFastPath;
 
-extern void ct_prune_init(void);
+extern void ct_fast_path_init(void);
+extern CtFastPath *ct_make_fast_path(const CtTable *table, MemoryContext context);
 
-/* in_place.c */
+/* fast_count.c */
 
-extern char *ct_copy_clause(Relation rel, const Trigger *trigger);
-extern void ct_count_in_place(ResultRelInfo *relinfo, CtInPlace *in_place);
+extern void ct_fast_count(ResultRelInfo *relinfo, Trigger *trigger, CtFastPath *fast);
 
-/* copy.c */
-
-extern void ct_copy_init(void);
-extern void ct_copy_show_triggers(void);
-extern bool ct_is_copying(int depth, bool *sets_status);
-
-/* keep.c */
+/* fast_project.c */
 
 extern bool ct_may_move_rows(Relation rel, const CtTable *table, const Bitmapset *sets);
-extern void ct_keep_in_place(ModifyTableState *state, int index, CtInPlace *in_place);
+extern bool ct_fast_project(ModifyTableState *state, int index, CtFastPath *fast);
+extern void ct_fast_complete(CtFastPath *fast, TupleTableSlot *row);
+
+/* fast_copy.c */
+
+extern bool ct_copy_fast(PlannedStmt *planned, const char *query, QueryCompletion *completion);
+
+/* on_conflict.c */
+
+extern PlannedStmt *ct_mind_excluded(PlannedStmt *planned);
 
 #endif							/* CONTACTS_TIER_H */

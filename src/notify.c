@@ -123,9 +123,7 @@ at_subtransaction_end(SubXactEvent event, SubTransactionId subid,
 }
 
 /*
- * Hear of the ends of transactions and subtransactions.  To be called before
- * ct_delta_init(): callbacks are called in the reverse order, and what delta.c
- * applies at the end may have something to announce.
+ * Hear of the ends of transactions and subtransactions.
  */
 void
 ct_notify_init(void)

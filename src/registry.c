@@ -32,11 +32,8 @@ static const char *const functions[] = {
 	[CT_TRIGGER_COUNT] = "count_contact",
 	[CT_TRIGGER_APPLY] = "apply_counts",
 	[CT_TRIGGER_TRUNCATE] = "count_truncate",
-	[CT_COUNT_IN_PLACE] = "count_in_place",
 	[CT_DEFAULT_STATUS] = "default_status",
-	[CT_DEFAULT_SOURCE_TYPE] = "default_source_type",
-	[CT_DEFAULT_SOURCE_NAME] = "default_source_name",
-	[CT_DEFAULT_UPDATED_AT] = "clock"
+	[CT_IS_GIVEN] = "is_given"
 };
 
 #define NKINDS	((int) lengthof(functions))
@@ -56,7 +53,7 @@ look_up_functions(void)
 {
 	static bool registered = false;
 	Oid			namespace = get_namespace_oid("contacts_tier", true);
-	Oid			arguments[] = {INTERNALOID};
+	Oid			arguments[] = {INT4OID};
 
 	if (!registered)
 	{
@@ -66,7 +63,7 @@ look_up_functions(void)
 	}
 	for (int i = CT_TRIGGER_STATUS; i < NKINDS; i++)
 	{
-		int			nargs = i == CT_COUNT_IN_PLACE ? 1 : 0;
+		int			nargs = i == CT_IS_GIVEN ? 1 : 0;
 
 		function_oids[i] = !OidIsValid(namespace) ? InvalidOid :
 			GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid,
@@ -112,7 +109,7 @@ ct_has_our_default(Relation rel, AttrNumber attno)
 	Node	   *expression = build_column_default(rel, attno);
 
 	return expression != NULL && IsA(expression, FuncExpr) &&
-		ct_function(((FuncExpr *) expression)->funcid) >= CT_DEFAULT_STATUS;
+		ct_function(((FuncExpr *) expression)->funcid) == CT_DEFAULT_STATUS;
 }
 
 /*

@@ -76,7 +76,7 @@ repair_group(const char *schema, ReturnSetInfo *result)
 		ct_manage_begin(&tables[i], list_nth_oid(relids, i), ShareRowExclusiveLock);
 		(void) find_all_inheritors(list_nth_oid(relids, i), ShareRowExclusiveLock, NULL);
 	}
-	ct_delta_apply_all();
+	ct_notes_check_none();
 	for (int i = 0; i < ntables; i++)
 	{
 		ct_add_partition_triggers(RelationGetRelid(tables[i].rel));

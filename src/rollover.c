@@ -106,8 +106,6 @@ open_group(const TableGroup *group)
 static void
 close_group(const TableGroup *group, CtManaged *tables)
 {
-	/* nor is anything left to be counted there */
-	ct_delta_apply(0);
 	for (int i = group->ntables - 1; i >= 0; i--)
 		ct_manage_end(&tables[i]);
 	pfree(tables);

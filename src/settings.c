@@ -17,6 +17,7 @@
 char	   *ct_source_type = NULL;
 char	   *ct_source_name = NULL;
 bool		ct_direct_access = true;
+bool		ct_fast_path = true;
 
 static char *fixed_clock = NULL;
 
@@ -71,6 +72,12 @@ ct_settings_init(void)
 							 "For tests: off means by SQL, as where they are distributed.",
 							 &ct_direct_access, true,
 							 PGC_SUSET, GUC_NOT_IN_SAMPLE,
+							 NULL, NULL, NULL);
+	DefineCustomBoolVariable("contacts_tier.fast_path",
+							 "Do without row triggers where a statement cannot tell the difference.",
+							 "Off means that every statement goes by the triggers, which takes longer.",
+							 &ct_fast_path, true,
+							 PGC_SUSET, 0,
 							 NULL, NULL, NULL);
 	MarkGUCPrefixReserved("contacts_tier");
 }

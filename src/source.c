@@ -13,6 +13,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
@@ -34,39 +35,72 @@ ct_session_source_name(void)
 	return *ct_source_name != '\0' ? ct_source_name : ct_caller_name();
 }
 
-/* A text that all rows of a statement get, found once. */
-static Datum
-same_text_in_statement(FunctionCallInfo fcinfo, const char *(*find) (void))
+/*
+ * Does a setting of the session tell the source type, or the source name?
+ */
+bool
+ct_source_is_set(CtTriggerArg which)
 {
-	FmgrInfo   *function = fcinfo->flinfo;
-
-	if (function->fn_extra == NULL)
-	{
-		MemoryContext old = MemoryContextSwitchTo(function->fn_mcxt);
-
-		function->fn_extra = cstring_to_text(find());
-		MemoryContextSwitchTo(old);
-	}
-	PG_RETURN_TEXT_P(function->fn_extra);
+	return *(which == CT_ARG_SOURCE_TYPE ? ct_source_type : ct_source_name) != '\0';
 }
 
-PG_FUNCTION_INFO_V1(contacts_tier_default_source_type);
-PG_FUNCTION_INFO_V1(contacts_tier_default_source_name);
+/* Where the texts are kept for the statement at hand; NULL: nowhere */
+static CtSessionSource *kept_source = NULL;
 
 /*
- * default_source_type(), default_source_name() text: the same as defaults of
- * columns
+ * Keep the texts of the session's source here for the rows that follow, until this is
+ * called with NULL.
  */
-Datum
-contacts_tier_default_source_type(PG_FUNCTION_ARGS)
+void
+ct_keep_session_source(CtSessionSource *source)
 {
-	return same_text_in_statement(fcinfo, ct_session_source_type);
+	kept_source = source;
 }
 
-Datum
-contacts_tier_default_source_name(PG_FUNCTION_ARGS)
+static Datum
+session_text(CtTriggerArg which)
 {
-	return same_text_in_statement(fcinfo, ct_session_source_name);
+	return CStringGetTextDatum(which == CT_ARG_SOURCE_TYPE ? ct_session_source_type() : ct_session_source_name());
+}
+
+/*
+ * Give a row what the session says of its source type or name (S5).
+ */
+void
+ct_row_take_source(CtRow *row, CtTriggerArg which)
+{
+	const char *setting = which == CT_ARG_SOURCE_TYPE ? ct_source_type : ct_source_name;
+	CtSessionSource *source = kept_source;
+	int			i = which - CT_ARG_SOURCE_TYPE;
+
+	row->isnull[which] = false;
+	if (source == NULL)
+	{
+		row->value[which] = session_text(which);
+		return;
+	}
+	if (source->kept[i].setting == NULL || strcmp(source->kept[i].setting, setting) != 0 ||
+		source->kept[i].role != GetOuterUserId())
+	{
+		MemoryContext old = MemoryContextSwitchTo(source->context);
+
+		source->kept[i].setting = pstrdup(setting);
+		source->kept[i].role = GetOuterUserId();
+		source->kept[i].text = session_text(which);
+		MemoryContextSwitchTo(old);
+	}
+	row->value[which] = source->kept[i].text;
+}
+
+/*
+ * S5: what the row does not say about its source, the session does.
+ */
+void
+ct_row_complete_source(CtRow *row)
+{
+	for (int i = CT_ARG_SOURCE_TYPE; i <= CT_ARG_SOURCE_NAME; i++)
+		if (ct_row_lacks(row, i))
+			ct_row_take_source(row, i);
 }
 
 typedef struct DefaultEntry
@@ -174,7 +208,10 @@ static void
 at_transaction_end(XactEvent event, void *arg)
 {
 	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
+	{
 		kept_context = NULL;	/* memory goes with the transaction */
+		kept_source = NULL;		/* and that of a statement that failed */
+	}
 }
 
 /*
@@ -185,7 +222,10 @@ at_subtransaction_end(SubXactEvent event, SubTransactionId subid,
 					  SubTransactionId parent, void *arg)
 {
 	if (event == SUBXACT_EVENT_ABORT_SUB)
+	{
 		ct_source_forget();
+		kept_source = NULL;
+	}
 }
 
 /*

@@ -1,29 +1,47 @@
 /*-------------------------------------------------------------------------
  *
  * statement.c
- *	  Which statement is at work.
+ *	  Which statement is at work, and where it ends.
  *
- * Rows are counted while a statement runs, and judged at its end.  A function in
- * one of its expressions may run statements of its own meanwhile, at the same
- * depth of triggers; those must not judge the outer one half-way.  So what is
- * noted is kept by statement (delta.c).
+ * Rows are counted while a statement runs, and judged at its end (notes.c).  A
+ * function in one of its expressions, or a trigger, may run statements of its own
+ * meanwhile; those must not judge the outer one half-way.  So what is noted is
+ * kept by statement, and so is trust.
  *
  * A statement is known by its QueryDesc, or by its parse tree where it is a COPY
- * or TRUNCATE: an address that no other statement has at the same time.
+ * or TRUNCATE: an address that no other statement has at the same time.  One
+ * that began before this library was loaded is not known; neither is a write
+ * without a statement, as the worker of logical replication does it.
+ *
+ * No note outlives its statement (R1).  It is applied
+ *	 - by the statement trigger of the table that the statement names, or, where
+ *	   the statement writes several tables, after all its triggers;
+ *	 - where no such trigger fires (a partition without one), at the end of the
+ *	   executor's run or of the COPY;
+ *	 - where the statement is not known and no such trigger will fire, at once,
+ *	   row by row (trigger_count.c).
+ * A statement that a foreign key runs is part of the one that caused it: its
+ * triggers fire with that one's, and its notes are handed over.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "executor/executor.h"
+#include "nodes/parsenodes.h"
+#include "tcop/utility.h"
 
 #include "contacts_tier.h"
 
-/* The statement that runs, or whose triggers fire; NULL where it is not known */
-static const void *current = NULL;
+/* What is not known, outside of everything */
+static CtStatement unknown = {0};
+
+/* The statement that runs, or whose triggers fire */
+static CtStatement *current = &unknown;
 
 /* The last one that has run to its end: only its triggers are left */
-static const QueryDesc *has_run = NULL;
+static CtStatement has_run = {0};
 
 /*
  * The statement of our own that is trusted; NULL if there is none.  Trust names the
@@ -33,27 +51,32 @@ static const void *trusted = NULL;
 
 static ExecutorRun_hook_type previous_run = NULL;
 static ExecutorFinish_hook_type previous_finish = NULL;
+static ProcessUtility_hook_type previous_utility = NULL;
 
 /*
- * The statement at work.
+ * The statement at work; its key is NULL if it is not known.
  */
-const void *
+CtStatement *
 ct_statement(void)
 {
 	return current;
 }
 
 /*
- * Go to work on a statement; returns the outer one, which is to be set again when
- * this one has ended, be it by an error.
+ * Go to work on a statement, until ct_end_statement(), which is to be called in case
+ * of an error as well.  It must live as long.
  */
-const void *
-ct_set_statement(const void *statement)
+void
+ct_begin_statement(CtStatement *statement)
 {
-	const void *outer = current;
-
+	statement->outer = current;
 	current = statement;
-	return outer;
+}
+
+void
+ct_end_statement(CtStatement *statement)
+{
+	current = statement->outer;
 }
 
 /*
@@ -76,13 +99,23 @@ ct_set_trusted(const void *statement)
 bool
 ct_is_trusted(void)
 {
-	return trusted != NULL && trusted == current;
+	return trusted != NULL && trusted == current->key;
 }
 
 static bool
 writes(const QueryDesc *query)
 {
 	return query->operation != CMD_SELECT || query->plannedstmt->hasModifyingCTE;
+}
+
+/*
+ * Does the statement write one table only?  Else the trigger of one must not judge
+ * what has been noted of it so far.
+ */
+bool
+ct_writes_one_table(const CtStatement *statement)
+{
+	return statement->query == NULL || !statement->query->plannedstmt->hasModifyingCTE;
 }
 
 static void
@@ -97,24 +130,24 @@ next_run(QueryDesc *query, ScanDirection direction, uint64 count CT_EXECUTE_ONCE
 static void
 executor_run(QueryDesc *query, ScanDirection direction, uint64 count CT_EXECUTE_ONCE_PARAMETER)
 {
-	const void *outer;
+	CtStatement statement = {.key = query,.query = query};
 
 	if (!writes(query))
 	{
 		next_run(query, direction, count CT_EXECUTE_ONCE);
 		return;
 	}
-	outer = ct_set_statement(query);
+	ct_begin_statement(&statement);
 	PG_TRY();
 	{
 		next_run(query, direction, count CT_EXECUTE_ONCE);
 	}
 	PG_FINALLY();
 	{
-		current = outer;
+		ct_end_statement(&statement);
 	}
 	PG_END_TRY();
-	has_run = query;
+	has_run = statement;
 }
 
 static void
@@ -127,27 +160,87 @@ next_finish(QueryDesc *query)
 }
 
 /*
- * The triggers of a statement belong to it.  One that ran before this library was
- * loaded, by its triggers, has run as part of the outer one and stays it.
+ * The triggers of a statement belong to it, and what they leave is applied then.
+ * Those of a statement that a foreign key runs fire with the outer one's
+ * (EXEC_FLAG_SKIP_TRIGGERS, ri_PerformCheck()).
  */
+static void
+finish_statement(CtStatement *statement, QueryDesc *query)
+{
+	next_finish(query);
+	if ((query->estate->es_top_eflags & EXEC_FLAG_SKIP_TRIGGERS) == 0)
+		ct_notes_apply();
+	else
+		ct_notes_hand_over(statement->outer);
+}
+
 static void
 executor_finish(QueryDesc *query)
 {
-	const void *outer;
+	CtStatement statement = {.key = query,.query = query};
 
-	if (query != has_run)
+	if (!writes(query))
 	{
 		next_finish(query);
 		return;
 	}
-	outer = ct_set_statement(query);
+	/* one that ran before this library was loaded stays unknown */
+	if (has_run.key == query)
+		statement = has_run;
+	else
+		statement.key = NULL;
+	has_run.key = NULL;
+	ct_begin_statement(&statement);
 	PG_TRY();
 	{
-		next_finish(query);
+		finish_statement(&statement, query);
 	}
 	PG_FINALLY();
 	{
-		current = outer;
+		ct_end_statement(&statement);
+	}
+	PG_END_TRY();
+}
+
+static void
+next_utility(PlannedStmt *statement, const char *query, bool read_only_tree,
+			 ProcessUtilityContext context, ParamListInfo params,
+			 QueryEnvironment *environment, DestReceiver *dest, QueryCompletion *completion)
+{
+	if (previous_utility)
+		previous_utility(statement, query, read_only_tree, context, params, environment, dest, completion);
+	else
+		standard_ProcessUtility(statement, query, read_only_tree, context, params, environment, dest, completion);
+}
+
+/*
+ * COPY and TRUNCATE write rows, or fire our triggers, without an executor's run.  A
+ * COPY is taken over where nobody else would miss it (fast_copy.c).
+ */
+static void
+process_utility(PlannedStmt *planned, const char *query, bool read_only_tree,
+				ProcessUtilityContext context, ParamListInfo params,
+				QueryEnvironment *environment, DestReceiver *dest, QueryCompletion *completion)
+{
+	CtStatement statement = {.key = planned};
+	bool		copies = IsA(planned->utilityStmt, CopyStmt) &&
+		castNode(CopyStmt, planned->utilityStmt)->is_from;
+
+	if (!copies && !IsA(planned->utilityStmt, TruncateStmt))
+	{
+		next_utility(planned, query, read_only_tree, context, params, environment, dest, completion);
+		return;
+	}
+	ct_begin_statement(&statement);
+	PG_TRY();
+	{
+		if (!copies || previous_utility != NULL || !ct_copy_fast(planned, query, completion))
+			next_utility(planned, query, read_only_tree, context, params, environment, dest, completion);
+		ct_notes_apply();
+	}
+	PG_FINALLY();
+	{
+		ct_end_statement(&statement);
 	}
 	PG_END_TRY();
 }
@@ -162,4 +255,6 @@ ct_statement_init(void)
 	ExecutorRun_hook = executor_run;
 	previous_finish = ExecutorFinish_hook;
 	ExecutorFinish_hook = executor_finish;
+	previous_utility = ProcessUtility_hook;
+	ProcessUtility_hook = process_utility;
 }

@@ -121,20 +121,6 @@ enum_value(Oid type, const char *label)
 }
 
 /*
- * The status that new contacts have who are not marketing contacts.
- */
-Oid
-ct_non_marketing(void)
-{
-	static Oid	non_marketing = InvalidOid;
-
-	/* an enum value never changes, but the extension may be made anew */
-	if (!SearchSysCacheExists1(ENUMOID, ObjectIdGetDatum(non_marketing)))
-		non_marketing = enum_value(marketing_status_type(), "non_marketing");
-	return non_marketing;
-}
-
-/*
  * Attribute number of a column that a trigger argument names; its type must be
  * the given one (InvalidOid: any).  A renamed column is the one way in which a
  * user can make the arguments wrong, so the hint speaks of that.
@@ -260,6 +246,22 @@ ct_table_resolve(Relation rel, int nargs, char **args)
 		*table = fresh;
 	}
 	return table;
+}
+
+/*
+ * What is known of an open relation, if it is an attached table or a partition of one;
+ * NULL otherwise.  Errors as ct_table_resolve().
+ */
+CtTable *
+ct_table_of(Relation rel)
+{
+	Trigger    *trigger = ct_find_trigger(rel, CT_TRIGGER_STATUS);
+
+	if (trigger == NULL)
+		trigger = ct_find_trigger(rel, CT_TRIGGER_COUNT);
+	if (trigger == NULL || !ct_right_args(trigger->tgnargs))
+		return NULL;
+	return ct_table_resolve(rel, trigger->tgnargs, trigger->tgargs);
 }
 
 /*

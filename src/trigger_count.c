@@ -57,7 +57,7 @@ count_change(const CtTable *table, const CtRowChange *change, Datum account,
 	delta.created = change->old == NULL;
 	delta.deleted = change->new == NULL;
 	if (delta.marketing != 0 || delta.pending != 0 || delta.created || delta.deleted)
-		ct_delta_add(table, change, &delta);
+		ct_notes_add(table, change, &delta);
 }
 
 /*
@@ -87,35 +87,11 @@ ct_count_row(const CtTable *table, const CtRowChange *change)
 		count_change(table, change, new->value[CT_ARG_ACCOUNT], no_contact, change->status);
 }
 
-/* Was the status of a new row defaulted by a COPY, which could not see the row? */
-static bool
-is_status_defaulted(const CtRowChange *change)
-{
-	bool		sets_status;
-
-	return change->old == NULL && ct_is_copying(change->depth, &sets_status) && !sets_status;
-}
-
 /*
- * Is a new row not as our BEFORE trigger would have left it?  In a COPY it may
- * not have fired; else another one may have changed the row behind it.
- */
-static bool
-new_needs_mending(const CtTable *table, const CtRowChange *change)
-{
-	bool		sets_status;
-
-	if (!ct_is_copying(change->depth, &sets_status))
-		return !ct_row_is_legal(table, change->new);
-	return !ct_row_is_complete(table, change->new) ||
-		(!sets_status && ct_row_lacks_default(table, change->new));
-}
-
-/*
- * Is a row that was written not as the rules want it?  For a changed one: another
- * BEFORE trigger changed it behind ours.  A marketing contact became
- * non-marketing at once, the status changed and the time did not, or the other
- * way round, or the row is one that S3 does not allow.
+ * Is a row that was written not as the rules want it?  Another BEFORE trigger changed
+ * it behind ours, or ours did not fire.  For a changed row: a marketing contact became
+ * non-marketing at once, the status changed and the time did not, or the other way round,
+ * or the row is one that S3 does not allow.
  */
 bool
 ct_needs_mending(const CtTable *table, const CtRowChange *change)
@@ -123,67 +99,108 @@ ct_needs_mending(const CtTable *table, const CtRowChange *change)
 	const CtRow *row = change->new;
 	CtStatus	old;
 
-	if (row == NULL || change->trusted)
+	if (row == NULL)
 		return false;
+	if (ct_is_trusted())
+		return !ct_row_is_legal(table, row);
 	if (change->old == NULL)
-		return new_needs_mending(table, change);
+		return !ct_row_is_complete(table, row);
 	if (!ct_row_is_legal(table, row))
 		return true;
 	old = ct_row_status(table, change->old);
 	if (ct_status_equal(old, change->status))
 		return !ct_row_same_columns(change->old, row);
-	return (old.marketing && !change->status.marketing) || row->isnull[CT_ARG_UPDATED_AT] ||
-		DatumGetTimestampTz(row->value[CT_ARG_UPDATED_AT]) != ct_now();
+	return (old.marketing && !change->status.marketing) ||
+		ct_row_lacks(row, CT_ARG_SOURCE_TYPE) || ct_row_lacks(row, CT_ARG_SOURCE_NAME) ||
+		row->isnull[CT_ARG_UPDATED_AT] || DatumGetTimestampTz(row->value[CT_ARG_UPDATED_AT]) != ct_now();
 }
 
-/* The statement that writes the status properties of one row of a relation. */
-static char *
-mending_statement(const CtTable *table, Relation rel)
+/* Decide what a row is to be that is not as the rules want it, and note it. */
+static void
+mend_row(const CtTable *table, CtRowChange *change, CtRow *mended)
 {
-	return psprintf("UPDATE ONLY %s SET %s = CASE WHEN $2 THEN 'marketing'::contacts_tier.marketing_status"
-					" ELSE 'non_marketing'::contacts_tier.marketing_status END,"
-					" %s = CASE WHEN $3 THEN true END, %s = $4, %s = $5, %s = $6"
-					" WHERE ctid OPERATOR(pg_catalog.=) $1 RETURNING ctid",
-					ct_qualified_name(rel),
-					ct_table_column(table, CT_ARG_STATUS),
-					ct_table_column(table, CT_ARG_UNTIL),
-					ct_table_column(table, CT_ARG_SOURCE_TYPE),
-					ct_table_column(table, CT_ARG_SOURCE_NAME),
-					ct_table_column(table, CT_ARG_UPDATED_AT));
+	bool		by_default = false;
+
+	*mended = *change->new;
+	if (ct_is_trusted())
+		ct_row_set_status(table, mended, ct_status_on_insert(change->status, false));
+	else
+		ct_row_mend(table, change->old, mended, &by_default);
+	change->by_default |= by_default;
+	change->new = mended;
+	change->status = ct_row_status(table, mended);
+	change->mending = ct_notes_mend(table, change->relid, mended);
 }
 
 /*
- * Write the row once more, as the rules want it.  No triggers fire, or the one
- * that changed it would do so again.  If the row has been written again since,
- * its own event is to come, and the status of this one stays what it was.
+ * Count a row that was written, or deleted, as the rules want it; where it is not so yet,
+ * it is written again at the end of the statement.  Errors: MC002 as ct_count_row().
+ */
+void
+ct_note_row(const CtTable *table, CtRowChange *change)
+{
+	CtRow		old;
+	CtRow		mended;
+
+	change->mending = -1;
+	if (change->old != NULL && ct_second_writes_wait() && !change->moved)
+	{
+		const CtRow *decided = ct_second_write_find(change->relid, &change->old->tid);
+
+		if (decided != NULL)
+		{
+			old = *change->old;
+			ct_row_keep(&old, decided);
+			change->old = &old;
+		}
+	}
+	if (change->new != NULL)
+		change->status = ct_row_status(table, change->new);
+	if (ct_needs_mending(table, change))
+		mend_row(table, change, &mended);
+	ct_count_row(table, change);
+}
+
+/*
+ * Will a statement trigger come that applies what a row trigger notes?  Where a table
+ * is written without a statement, as by logical replication, there is none, and neither
+ * in a partition that has not got it yet.
+ */
+static bool
+is_applied_later(Relation rel)
+{
+	Trigger    *trigger;
+
+	if (ct_statement()->key != NULL)
+		return true;
+	if (SessionReplicationRole == SESSION_REPLICATION_ROLE_REPLICA)
+		return false;
+	trigger = ct_find_trigger(rel, CT_TRIGGER_APPLY);
+	return trigger != NULL && ct_fires(trigger);
+}
+
+/*
+ * Note what a row trigger was called for: a row that goes to another partition and comes
+ * by there as a new one is one change.
  */
 static void
-mend_row(const CtTable *table, Relation rel, CtRowChange *change, CtRow *row)
+note_event(const CtTable *table, TriggerData *trigdata, CtRowChange *change, CtRow *old)
 {
-	bool		status_defaulted = is_status_defaulted(change);
-	CtRow		mended = *row;
-	Oid			types[] = {TIDOID, BOOLOID, BOOLOID, TEXTOID, TEXTOID, TIMESTAMPTZOID};
-	CtStatus	status;
-
-	ct_row_mend(table, change->old, &mended, status_defaulted);
-	status = ct_row_status(table, &mended);
+	if (change->new == NULL && ct_is_moved(trigdata->tg_trigslot))
 	{
-		Datum		values[] = {
-			PointerGetDatum(&row->tid),
-			BoolGetDatum(status.marketing),
-			BoolGetDatum(status.until_next_update),
-			mended.value[CT_ARG_SOURCE_TYPE],
-			mended.value[CT_ARG_SOURCE_NAME],
-			mended.value[CT_ARG_UPDATED_AT]
-		};
-
-		if (!ct_rewrite_row(table, mending_statement(table, rel), lengthof(types), types, values, &row->tid))
-			return;
+		ct_notes_move_out(table, change->old);
+		return;
 	}
-	mended.tid = row->tid;
-	*row = mended;
-	change->by_default = status.marketing && (status_defaulted || !change->status.given);
-	change->status = status;
+	if (change->old == NULL && trigdata->tg_relation->rd_rel->relispartition && ct_notes_move_in(table, old))
+	{
+		change->old = old;
+		change->moved = true;
+	}
+	if (change->old == NULL && ct_row_status(table, change->new).marketing)
+		change->by_default =
+			ct_notes_is_by_default(table, !ct_notes_need_image(table) ? 0 :
+								   ct_tuple_image(RelationGetDescr(trigdata->tg_relation), trigdata->tg_trigtuple));
+	ct_note_row(table, change);
 }
 
 PG_FUNCTION_INFO_V1(contacts_tier_count_contact);
@@ -191,7 +208,8 @@ PG_FUNCTION_INFO_V1(contacts_tier_count_contact);
 /*
  * count_contact(): AFTER INSERT OR UPDATE OR DELETE row trigger (design.md, C1)
  *
- * Errors: MC002 for a marketing contact without an account.
+ * Errors: MC002 for a marketing contact without an account; where nothing else applies
+ * it, those of ct_notes_apply().
  */
 Datum
 contacts_tier_count_contact(PG_FUNCTION_ARGS)
@@ -199,13 +217,11 @@ contacts_tier_count_contact(PG_FUNCTION_ARGS)
 	CtTable    *table = ct_table_of_trigger(fcinfo, "count_contact");
 	TriggerData *trigdata = (TriggerData *) fcinfo->context;
 	TriggerEvent event = trigdata->tg_event;
-	TupleTableSlot *newslot = TRIGGER_FIRED_BY_UPDATE(event) ? trigdata->tg_newslot : trigdata->tg_trigslot;
 	CtRow		oldrow;
 	CtRow		newrow;
-	CtRowChange change = {.depth = ct_trigger_depth(),.relid = RelationGetRelid(trigdata->tg_relation)};
+	CtRowChange change = {.relid = RelationGetRelid(trigdata->tg_relation)};
 
 	check_trigger(fcinfo, "count_contact", TRIGGER_EVENT_AFTER | TRIGGER_EVENT_ROW);
-	change.trusted = ct_is_trusted();
 	if (!TRIGGER_FIRED_BY_INSERT(event))
 	{
 		ct_row_read(table, trigdata->tg_trigslot, &oldrow);
@@ -213,14 +229,12 @@ contacts_tier_count_contact(PG_FUNCTION_ARGS)
 	}
 	if (!TRIGGER_FIRED_BY_DELETE(event))
 	{
-		ct_row_read(table, newslot, &newrow);
+		ct_row_read(table, TRIGGER_FIRED_BY_UPDATE(event) ? trigdata->tg_newslot : trigdata->tg_trigslot, &newrow);
 		change.new = &newrow;
-		change.place = newrow.tid;
-		change.status = ct_row_status(table, &newrow);
 	}
-	if (ct_needs_mending(table, &change))
-		mend_row(table, trigdata->tg_relation, &change, &newrow);
-	ct_count_row(table, &change);
+	note_event(table, trigdata, &change, &oldrow);
+	if (!is_applied_later(trigdata->tg_relation))
+		ct_notes_apply();
 	return PointerGetDatum(NULL);
 }
 
@@ -229,13 +243,17 @@ PG_FUNCTION_INFO_V1(contacts_tier_apply_counts);
 /*
  * apply_counts(): AFTER INSERT OR UPDATE OR DELETE statement trigger
  *
- * Locks and errors: see ct_counter_apply().
+ * Where the statement writes several tables, rows of another one may not have been noted
+ * yet; then the end of the statement applies all (statement.c).
+ *
+ * Locks and errors: see ct_notes_apply().
  */
 Datum
 contacts_tier_apply_counts(PG_FUNCTION_ARGS)
 {
 	check_trigger(fcinfo, "apply_counts", TRIGGER_EVENT_AFTER);
-	ct_delta_apply(ct_trigger_depth());
+	if (ct_writes_one_table(ct_statement()))
+		ct_notes_apply();
 	return PointerGetDatum(NULL);
 }
 
@@ -296,7 +314,6 @@ contacts_tier_count_truncate(PG_FUNCTION_ARGS)
 	/* a former partition keeps this trigger, and is not counted any more */
 	if (ct_find_trigger(rel, CT_TRIGGER_STATUS) == NULL)
 		return PointerGetDatum(NULL);
-	ct_delta_apply(ct_trigger_depth());
 	if (rel->rd_rel->relkind == RELKIND_RELATION)
 		uncount_relation(rel, table);
 	else if (!rel->rd_rel->relispartition)

@@ -5,119 +5,63 @@
  *
  * It fires last among the BEFORE triggers, by its name, so that it judges what
  * the application's own triggers made of the row.  Where one fires even later,
- * trigger_count.c mends the row.
+ * the row is mended (trigger_count.c).  In a second write it fires after all of
+ * them, and has the last word.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/sysattr.h"
+#include "access/table.h"
+#include "access/tableam.h"
 #include "access/xact.h"
 #include "executor/tuptable.h"
 #include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "contacts_tier.h"
 
-/*
- * The last contact that was updated in a partition, if nobody has ever set its
- * status: should the update move it to another partition, it comes by as a new
- * row, and must not be taken for one whose source is to be completed.
- */
-static struct
-{
-	int			depth;			/* 0: there is none */
-	CommandId	command;
-}			moving = {0};
-
-/*
- * How deep in triggers we are; 0 outside any.
- */
-int
-ct_trigger_depth(void)
-{
-	return DatumGetInt32(DirectFunctionCall1(pg_trigger_depth, (Datum) 0));
-}
-
 /* The status that a new contact gets which is given none. */
 static bool
-defaults_to_marketing(const CtTable *table, const CtRow *row, const char *source_type)
+defaults_to_marketing(const CtTable *table, const CtRow *row)
 {
 	return !row->isnull[CT_ARG_ACCOUNT] &&
-		ct_source_default(table, row->value[CT_ARG_ACCOUNT], source_type);
+		ct_source_default(table, row->value[CT_ARG_ACCOUNT],
+						  TextDatumGetCString(row->value[CT_ARG_SOURCE_TYPE]));
 }
 
 /*
- * The status properties that a new row gets.  What it gives is taken; an import
- * may bring the time along too.  With "status_defaulted" the status that it has
- * was not given.
+ * The status properties that a new row gets.  What it gives is taken; an import may
+ * bring the time along too.  *by_default tells whether it gives no status.
  */
 static void
-complete_new(const CtTable *table, CtRow *row, bool status_defaulted)
+complete_new(const CtTable *table, CtRow *row, bool *by_default)
 {
 	CtStatus	status = ct_row_status(table, row);
-	bool		default_marketing = false;
+	bool		default_marketing;
 
 	ct_row_complete_source(row);
-	if (status_defaulted)
-		status.given = false;
-	if (!status.given)
-		default_marketing = defaults_to_marketing(table, row, TextDatumGetCString(row->value[CT_ARG_SOURCE_TYPE]));
+	*by_default = !status.given;
+	default_marketing = !status.given && defaults_to_marketing(table, row);
 	ct_row_set_status(table, row, ct_status_on_insert(status, default_marketing));
 	/* no time to come, or a flag would outlive its update date */
 	if (row->isnull[CT_ARG_UPDATED_AT] || DatumGetTimestampTz(row->value[CT_ARG_UPDATED_AT]) > ct_now())
 		ct_row_set_time(row);
 }
 
-/* Has nobody ever set the status of the contact? */
-static bool
-is_never_set(const CtRow *row)
+/* Which properties was a new row given?  A bit for each. */
+static unsigned int
+given_properties(const CtRow *row)
 {
-	return row->isnull[CT_ARG_SOURCE_TYPE] && row->isnull[CT_ARG_UPDATED_AT];
-}
+	unsigned int given = 0;
 
-static void
-note_moving(TriggerData *trigdata, const CtRow *row)
-{
-	moving.depth = 0;
-	if (trigdata->tg_relation->rd_rel->relispartition && is_never_set(row))
-	{
-		moving.depth = ct_trigger_depth();
-		moving.command = GetCurrentCommandId(false);
-	}
-}
-
-static bool
-is_moving(const CtTable *table, TriggerData *trigdata, const CtRow *row)
-{
-	return moving.depth > 0 && trigdata->tg_relation->rd_rel->relispartition &&
-		moving.depth == ct_trigger_depth() &&
-		moving.command == GetCurrentCommandId(false) &&
-		ct_row_is_legal(table, row) && is_never_set(row);
-}
-
-/*
- * Does a new row whose status was defaulted without regard to the row miss what
- * the default of its source type in its account would have made of it?
- */
-bool
-ct_row_lacks_default(const CtTable *table, const CtRow *row)
-{
-	return !row->isnull[CT_ARG_SOURCE_TYPE] && !ct_row_status(table, row).marketing &&
-		defaults_to_marketing(table, row, TextDatumGetCString(row->value[CT_ARG_SOURCE_TYPE]));
-}
-
-/*
- * S4: a new contact that only a default makes a marketing contact need not be
- * one, if it does not fit.  Note which these are, where the row is written by
- * somebody else.  "depth" is that of the statement's row triggers.
- */
-void
-ct_note_insert(const CtTable *table, int depth, const CtRow *row, bool by_default)
-{
-	if (ct_row_status(table, row).marketing && !row->isnull[CT_ARG_ACCOUNT])
-		ct_delta_note_insert(table, depth, row->value[CT_ARG_ACCOUNT], by_default);
+	for (int i = CT_ARG_STATUS; i < CT_NARGS; i++)
+		if (!(i == CT_ARG_SOURCE_TYPE || i == CT_ARG_SOURCE_NAME ? ct_row_lacks(row, i) : row->isnull[i]))
+			given |= 1 << i;
+	return given;
 }
 
 /*
@@ -129,28 +73,92 @@ bool
 ct_row_insert(const CtTable *table, CtRow *row, bool *by_default)
 {
 	bool		complete = ct_row_is_complete(table, row);
+	CtStatement *statement = ct_statement();
 
-	*by_default = row->isnull[CT_ARG_STATUS];
+	*by_default = false;
+	statement->given = given_properties(row);
 	if (!complete)
-		complete_new(table, row, false);
+		complete_new(table, row, by_default);
+	statement->by_default = *by_default;
 	return !complete;
+}
+
+static void
+note_moving(TriggerData *trigdata, const CtRow *old)
+{
+	CtStatement *statement = ct_statement();
+
+	statement->moving_relid = InvalidOid;
+	if (!trigdata->tg_relation->rd_rel->relispartition)
+		return;
+	statement->moving_relid = RelationGetRelid(trigdata->tg_relation);
+	statement->moving_place = old->tid;
+	statement->moving_command = GetCurrentCommandId(false);
+}
+
+/* Is the version at this place one that an UPDATE has moved to another partition? */
+static bool
+has_moved(Oid relid, ItemPointer place)
+{
+	Relation	rel = try_table_open(relid, AccessShareLock);
+	TupleTableSlot *slot;
+	bool		moved = false;
+
+	if (rel == NULL)
+		return false;
+	slot = table_slot_create(rel, NULL);
+	if (table_tuple_fetch_row_version(rel, place, SnapshotAny, slot))
+		moved = ct_is_moved(slot);
+	ExecDropSingleTupleTableSlot(slot);
+	table_close(rel, NoLock);
+	return moved;
+}
+
+/*
+ * Is a new row of a partition the contact that the statement has updated last, moved out
+ * of another partition?  Its properties are as they are to be (S7).  ExecUpdate() has
+ * ended its old version before it inserts it, and marked it.
+ */
+static bool
+is_moving(TriggerData *trigdata)
+{
+	CtStatement *statement = ct_statement();
+	Oid			from = statement->moving_relid;
+
+	if (!OidIsValid(from) || !trigdata->tg_relation->rd_rel->relispartition ||
+		statement->moving_command != GetCurrentCommandId(false) ||
+		!has_moved(from, &statement->moving_place))
+		return false;
+	statement->moving_relid = InvalidOid;
+	return true;
+}
+
+/*
+ * S4: a new contact that only a default makes a marketing contact need not be one, if
+ * it does not fit.  Note which these are.
+ */
+static void
+note_insert(const CtTable *table, TupleDesc tupdesc, HeapTuple tuple, const CtRow *row, bool by_default)
+{
+	if (ct_row_status(table, row).marketing && !row->isnull[CT_ARG_ACCOUNT])
+		ct_notes_before_insert(table, by_default, by_default ? ct_tuple_image(tupdesc, tuple) : 0);
 }
 
 static HeapTuple
 insert_contact(const CtTable *table, TriggerData *trigdata)
 {
+	TupleDesc	tupdesc = RelationGetDescr(trigdata->tg_relation);
+	HeapTuple	tuple = trigdata->tg_trigtuple;
 	CtRow		row;
 	bool		by_default;
-	bool		differs;
 
+	if (is_moving(trigdata))
+		return tuple;
 	ct_row_read(table, trigdata->tg_trigslot, &row);
-	if (is_moving(table, trigdata, &row))
-		return trigdata->tg_trigtuple;
-	differs = ct_row_insert(table, &row, &by_default);
-	ct_note_insert(table, ct_trigger_depth(), &row, by_default);
-	if (!differs)
-		return trigdata->tg_trigtuple;
-	return ct_row_write(table, RelationGetDescr(trigdata->tg_relation), trigdata->tg_trigtuple, &row);
+	if (ct_row_insert(table, &row, &by_default))
+		tuple = ct_row_write(table, tupdesc, tuple, &row);
+	note_insert(table, tupdesc, tuple, &row, by_default);
+	return tuple;
 }
 
 static bool
@@ -160,10 +168,25 @@ is_set(const CtTable *table, CtTriggerArg which, const Bitmapset *sets)
 }
 
 /*
+ * The source of a change that an UPDATE makes (S5).  Another value than the row had is
+ * believed; the same one that was set gives way to the settings, if there are any; what
+ * was not given the session tells.
+ */
+static void
+change_source(const CtTable *table, const CtRow *old, CtRow *row, CtTriggerArg which,
+			  const Bitmapset *sets)
+{
+	if (ct_row_lacks(row, which))
+		ct_row_take_source(row, which);
+	else if (ct_row_same_column(old, row, which) &&
+			 (!is_set(table, which, sets) || ct_source_is_set(which)))
+		ct_row_take_source(row, which);
+}
+
+/*
  * The status properties that a changed row gets where the status or the flag may
- * change.  "sets" are the columns that the statement names: a source that it
- * names is believed, even if it is the one that stood there before.  The
- * properties stay as they were where neither status nor flag changes (S5).
+ * change.  "sets" are the columns that the statement names.  The properties stay as
+ * they were where neither status nor flag changes (S5).
  */
 static void
 change_row(const CtTable *table, const CtRow *old, CtRow *row, const Bitmapset *sets)
@@ -174,17 +197,14 @@ change_row(const CtTable *table, const CtRow *old, CtRow *row, const Bitmapset *
 											 is_set(table, CT_ARG_UNTIL, sets));
 
 	if (ct_status_equal(old_status, status))
+		ct_row_keep(row, old);
+	else
 	{
-		*row = *old;
-		ct_row_set_status(table, row, status);
-		return;
+		change_source(table, old, row, CT_ARG_SOURCE_TYPE, sets);
+		change_source(table, old, row, CT_ARG_SOURCE_NAME, sets);
+		ct_row_set_time(row);
 	}
-	for (int i = CT_ARG_SOURCE_TYPE; i <= CT_ARG_SOURCE_NAME; i++)
-		if (!is_set(table, i, sets) && ct_row_same_column(old, row, i))
-			row->isnull[i] = true;
-	ct_row_complete_source(row);
 	ct_row_set_status(table, row, status);
-	ct_row_set_time(row);
 }
 
 /*
@@ -211,36 +231,61 @@ ct_row_change(const CtTable *table, const CtRow *old, CtRow *row, const Bitmapse
 }
 
 /*
- * The status properties that a row should have got, where another trigger
- * changed them behind maintain_status(), or it did not fire.  "old" is NULL for
- * a new row, and status_defaulted as in complete_new().
+ * The status properties that a row should have got, where another trigger changed them
+ * behind maintain_status(), or it did not fire.  "old" is NULL for a new row;
+ * *by_default tells whether that has no status.
  */
 void
-ct_row_mend(const CtTable *table, const CtRow *old, CtRow *row, bool status_defaulted)
+ct_row_mend(const CtTable *table, const CtRow *old, CtRow *row, bool *by_default)
 {
+	*by_default = false;
 	if (old == NULL)
+		complete_new(table, row, by_default);
+	else
+		change_row(table, old, row, NULL);
+}
+
+/*
+ * A row that waits for its second write is what was decided, not what is stored: so is
+ * what the statement does not change of it.
+ */
+static void
+take_decided(const CtTable *table, const CtRow *decided, CtRow *old, CtRow *row, const Bitmapset *sets)
+{
+	for (int i = CT_ARG_STATUS; i < CT_NARGS; i++)
 	{
-		complete_new(table, row, status_defaulted);
-		return;
+		if (is_set(table, i, sets) || !ct_row_same_column(old, row, i))
+			continue;
+		row->value[i] = decided->value[i];
+		row->isnull[i] = decided->isnull[i];
 	}
-	change_row(table, old, row, NULL);
-	ct_row_complete_source(row);
-	if (row->isnull[CT_ARG_UPDATED_AT])
-		ct_row_set_time(row);
+	ct_row_keep(old, decided);
 }
 
 static HeapTuple
-update_contact(const CtTable *table, TriggerData *trigdata, bool trusted)
+update_contact(const CtTable *table, TriggerData *trigdata)
 {
+	CtStatement *statement = ct_statement();
+	Oid			relid = RelationGetRelid(trigdata->tg_relation);
+	const CtRow *decided = NULL;
 	CtRow		old;
 	CtRow		row;
 
 	ct_row_read(table, trigdata->tg_trigslot, &old);
 	ct_row_read(table, trigdata->tg_newslot, &row);
-	if (!trusted)
-		note_moving(trigdata, &row);
-	if (!ct_row_change(table, &old, &row, trigdata->tg_updatedcols, trusted))
-		return trigdata->tg_newtuple;
+	old.tid = trigdata->tg_trigtuple->t_self;
+	note_moving(trigdata, &old);
+	if (ct_second_writes_wait())
+		decided = ct_second_write_find(relid, &old.tid);
+	if (statement->decided != NULL)
+		ct_row_keep(&row, statement->decided);
+	else
+	{
+		if (decided != NULL)
+			take_decided(table, decided, &old, &row, trigdata->tg_updatedcols);
+		if (!ct_row_change(table, &old, &row, trigdata->tg_updatedcols, ct_is_trusted()) && decided == NULL)
+			return trigdata->tg_newtuple;
+	}
 	return ct_row_write(table, RelationGetDescr(trigdata->tg_relation), trigdata->tg_newtuple, &row);
 }
 
@@ -256,7 +301,6 @@ contacts_tier_maintain_status(PG_FUNCTION_ARGS)
 {
 	CtTable    *table = ct_table_of_trigger(fcinfo, "maintain_status");
 	TriggerData *trigdata = (TriggerData *) fcinfo->context;
-	bool		trusted = ct_is_trusted();
 
 	if (!TRIGGER_FIRED_BEFORE(trigdata->tg_event) ||
 		!TRIGGER_FIRED_FOR_ROW(trigdata->tg_event) ||
@@ -268,5 +312,20 @@ contacts_tier_maintain_status(PG_FUNCTION_ARGS)
 
 	return PointerGetDatum(TRIGGER_FIRED_BY_INSERT(trigdata->tg_event) ?
 						   insert_contact(table, trigdata) :
-						   update_contact(table, trigdata, trusted));
+						   update_contact(table, trigdata));
+}
+
+PG_FUNCTION_INFO_V1(contacts_tier_is_given);
+
+/*
+ * is_given(property integer) boolean: was the row that an INSERT has proposed last given
+ * this property?  See on_conflict.c.
+ */
+Datum
+contacts_tier_is_given(PG_FUNCTION_ARGS)
+{
+	int32		property = PG_GETARG_INT32(0);
+
+	PG_RETURN_BOOL(property >= CT_ARG_STATUS && property < CT_NARGS &&
+				   (ct_statement()->given & (1 << property)) != 0);
 }

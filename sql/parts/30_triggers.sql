@@ -19,25 +19,15 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'contacts_tier_apply_counts';
 COMMENT ON FUNCTION contacts_tier.apply_counts() IS
 'AFTER statement trigger: applies the noted changes to the counters and enforces the contact tier';
 
-CREATE FUNCTION contacts_tier.count_in_place(internal) RETURNS boolean
-LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'contacts_tier_count_in_place';
-COMMENT ON FUNCTION contacts_tier.count_in_place(internal) IS
-'counts a row of a COPY in the place of count_contact(); only the extension can call it';
-
 CREATE FUNCTION contacts_tier.count_truncate() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'contacts_tier_count_truncate';
 COMMENT ON FUNCTION contacts_tier.count_truncate() IS
 'BEFORE TRUNCATE trigger: takes the contacts that go off the counters';
 
 ------------------------------------------------------------------------------
--- Defaults of the status columns, which attach() sets where there are none.  They
--- say what maintain_status() would, so that COPY can do without it.
+-- What statements evaluate.  attach() makes default_status() the default of the status
+-- where there is none.
 ------------------------------------------------------------------------------
-
-CREATE FUNCTION contacts_tier.default_status() RETURNS contacts_tier.marketing_status
-LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'contacts_tier_default_status';
-COMMENT ON FUNCTION contacts_tier.default_status() IS
-'default of the status: NULL, which leaves it to maintain_status(), or in a COPY without that trigger the usual one';
 
 -- For the sake of the first INSERT of a session
 CREATE FUNCTION contacts_tier.load_when_planned(internal) RETURNS internal
@@ -45,16 +35,16 @@ LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'contacts_tier_load_when_planned';
 COMMENT ON FUNCTION contacts_tier.load_when_planned(internal) IS
 'planner support that says nothing: to ask it loads the library before the statement runs; only the planner can call it';
 
-CREATE FUNCTION contacts_tier.default_source_type() RETURNS text
-LANGUAGE c STABLE PARALLEL RESTRICTED SUPPORT contacts_tier.load_when_planned
-AS 'MODULE_PATHNAME', 'contacts_tier_default_source_type';
-COMMENT ON FUNCTION contacts_tier.default_source_type() IS
-'default of the source type: the setting contacts_tier.source_type, else USER';
+CREATE FUNCTION contacts_tier.default_status() RETURNS contacts_tier.marketing_status
+LANGUAGE c STABLE PARALLEL SAFE SUPPORT contacts_tier.load_when_planned
+AS 'MODULE_PATHNAME', 'contacts_tier_default_status';
+COMMENT ON FUNCTION contacts_tier.default_status() IS
+'default of the status: NULL, which leaves it to maintain_status()';
 
-CREATE FUNCTION contacts_tier.default_source_name() RETURNS text
-LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'contacts_tier_default_source_name';
-COMMENT ON FUNCTION contacts_tier.default_source_name() IS
-'default of the source name: the setting contacts_tier.source_name, else the name of the role';
+CREATE FUNCTION contacts_tier.is_given(property integer) RETURNS boolean
+LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'contacts_tier_is_given';
+COMMENT ON FUNCTION contacts_tier.is_given(integer) IS
+'whether the row that an INSERT ... ON CONFLICT has proposed was given a status property: what was not is NULL in EXCLUDED';
 
 CREATE FUNCTION contacts_tier.library_loaded() RETURNS boolean
 LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'contacts_tier_library_loaded';

@@ -1,0 +1,171 @@
+/*-------------------------------------------------------------------------
+ *
+ * on_conflict.c
+ *	  EXCLUDED carries what was given, and nothing else (design.md, S4).
+ *
+ * In INSERT ... ON CONFLICT DO UPDATE, EXCLUDED is the row as it was proposed for
+ * insertion, with the status properties that it would have got as a new contact.  What
+ * nobody gave must not be taken for what somebody stated: an import that overwrites
+ * columns by EXCLUDED would flag marketing contacts, and sign for it.
+ *
+ * So before such a statement starts, each reference to EXCLUDED.property in its DO UPDATE
+ * is replaced by
+ *		CASE WHEN is_given(property) THEN EXCLUDED.property END
+ * and "SET until_next_update = EXCLUDED.until_next_update" keeps the flag where none was
+ * given, since NULL would take it away.  is_given() knows the row that the statement has
+ * proposed last.  The plan may be kept for other executions, so what is changed is copied;
+ * ExecInitModifyTable() and ExecInitPartitionInfo() take the expressions from there, for
+ * partitions with other columns too.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "catalog/pg_type.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "nodes/plannodes.h"
+#include "parser/parsetree.h"
+
+#include "contacts_tier.h"
+
+/* The property that a Var of EXCLUDED refers to, or 0 */
+static int
+property_of(const Var *var, const CtTable *table)
+{
+	/* set_plan_refs() has made INNER_VAR of EXCLUDED, with its own numbers */
+	if (var->varno != INNER_VAR)
+		return 0;
+	for (int i = CT_ARG_STATUS; i < CT_NARGS; i++)
+		if (var->varattno == table->attno[i])
+			return i;
+	return 0;
+}
+
+/* CASE WHEN is_given(property) THEN var ELSE otherwise END */
+static Node *
+if_given(Var *var, int property, Expr *otherwise)
+{
+	CaseExpr   *choice = makeNode(CaseExpr);
+	CaseWhen   *when = makeNode(CaseWhen);
+
+	when->expr = (Expr *) makeFuncExpr(ct_function_oid(CT_IS_GIVEN), BOOLOID,
+									   list_make1(makeConst(INT4OID, -1, InvalidOid, sizeof(int32),
+															Int32GetDatum(property), false, true)),
+									   InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
+	when->result = (Expr *) copyObject(var);
+	when->location = -1;
+	choice->casetype = var->vartype;
+	choice->casecollid = var->varcollid;
+	choice->args = list_make1(when);
+	choice->defresult = otherwise;
+	choice->location = -1;
+	return (Node *) choice;
+}
+
+static Node *
+mind_mutator(Node *node, void *context)
+{
+	const CtTable *table = context;
+
+	if (node == NULL)
+		return NULL;
+	if (IsA(node, Var))
+	{
+		Var		   *var = (Var *) node;
+		int			property = property_of(var, table);
+
+		return property == 0 ? copyObject(node) :
+			if_given(var, property, (Expr *) makeNullConst(var->vartype, var->vartypmod, var->varcollid));
+	}
+	return expression_tree_mutator(node, mind_mutator, context);
+}
+
+/*
+ * The SET list.  The flag that is set to EXCLUDED's and was not given stays what it is in
+ * the table.
+ */
+static List *
+mind_set(const ModifyTable *plan, const CtTable *table)
+{
+	List	   *result = NIL;
+	ListCell   *cell;
+	int			rti = linitial_int(plan->resultRelations);
+
+	foreach(cell, plan->onConflictSet)
+	{
+		TargetEntry *entry = copyObject(lfirst_node(TargetEntry, cell));
+		Var		   *var = IsA(entry->expr, Var) ? (Var *) entry->expr : NULL;
+
+		if (var != NULL && property_of(var, table) == CT_ARG_UNTIL)
+			entry->expr = (Expr *) if_given(var, CT_ARG_UNTIL,
+											(Expr *) makeVar(rti, var->varattno, var->vartype, var->vartypmod,
+															 var->varcollid, 0));
+		else
+			entry->expr = (Expr *) mind_mutator((Node *) entry->expr, unconstify(CtTable *, table));
+		result = lappend(result, entry);
+	}
+	return result;
+}
+
+/* What is known of the table that a plan inserts into, if it is attached; or NULL. */
+static CtTable *
+attached_target(const PlannedStmt *planned, const ModifyTable *plan)
+{
+	RangeTblEntry *rte = rt_fetch(linitial_int(plan->resultRelations), planned->rtable);
+	Relation	rel = try_table_open(rte->relid, NoLock);	/* the plan has locked it */
+	CtTable    *table = rel == NULL ? NULL : ct_table_of(rel);
+
+	if (rel != NULL)
+		table_close(rel, NoLock);
+	return table;
+}
+
+/* The plan, or one that minds what was given, if it is an ON CONFLICT DO UPDATE. */
+static Plan *
+mind_plan(const PlannedStmt *planned, Plan *plan)
+{
+	ModifyTable *copy;
+	CtTable    *table;
+
+	if (plan == NULL || !IsA(plan, ModifyTable) ||
+		((ModifyTable *) plan)->onConflictAction != ONCONFLICT_UPDATE ||
+		(table = attached_target(planned, (ModifyTable *) plan)) == NULL)
+		return plan;
+	copy = palloc(sizeof(ModifyTable));
+	memcpy(copy, plan, sizeof(ModifyTable));
+	copy->onConflictSet = mind_set(copy, table);
+	copy->onConflictWhere = mind_mutator(copy->onConflictWhere, table);
+	return (Plan *) copy;
+}
+
+/*
+ * The statement as it is to be executed.
+ */
+PlannedStmt *
+ct_mind_excluded(PlannedStmt *planned)
+{
+	Plan	   *plan = mind_plan(planned, planned->planTree);
+	List	   *subplans = planned->subplans;
+	bool		differs = plan != planned->planTree;
+	PlannedStmt *copy;
+	ListCell   *cell;
+
+	if (planned->hasModifyingCTE)
+	{
+		subplans = NIL;
+		foreach(cell, planned->subplans)
+		{
+			subplans = lappend(subplans, mind_plan(planned, lfirst(cell)));
+			differs |= llast(subplans) != lfirst(cell);
+		}
+	}
+	if (!differs)
+		return planned;
+	copy = palloc(sizeof(PlannedStmt));
+	memcpy(copy, planned, sizeof(PlannedStmt));
+	copy->planTree = plan;
+	copy->subplans = subplans;
+	return copy;
+}

@@ -1,0 +1,153 @@
+/*-------------------------------------------------------------------------
+ *
+ * triggers.c
+ *	  The private description of the triggers of a relation in a statement.
+ *
+ * InitResultRelInfo() copies the description that the relation cache holds, so each
+ * statement has one of its own, which it goes by until it ends.  To take triggers of
+ * ours off that copy is to run the statement as if they were not there; nobody else
+ * sees it, and a trigger that is made later is not in it.  The cache's own description
+ * is never changed (R4).
+ *
+ * This is the only file that changes a description.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_trigger.h"
+#include "executor/executor.h"
+
+#include "contacts_tier.h"
+
+/*
+ * Does the statement have a description of its own, and is there one at all?
+ */
+bool
+ct_triggers_are_private(const ResultRelInfo *relinfo)
+{
+	return relinfo->ri_TrigDesc != NULL && relinfo->ri_TrigDesc != relinfo->ri_RelationDesc->trigdesc;
+}
+
+/* Tell the executor which kinds of triggers there are, as SetTriggerFlags() does. */
+static void
+set_flags(TriggerDesc *triggers)
+{
+	struct
+	{
+		bool	   *flag;
+		int16		timing;
+		int16		event;
+		bool		for_row;
+	}			kinds[] = {
+		{&triggers->trig_insert_before_row, TRIGGER_TYPE_BEFORE, TRIGGER_TYPE_INSERT, true},
+		{&triggers->trig_insert_after_row, TRIGGER_TYPE_AFTER, TRIGGER_TYPE_INSERT, true},
+		{&triggers->trig_insert_before_statement, TRIGGER_TYPE_BEFORE, TRIGGER_TYPE_INSERT, false},
+		{&triggers->trig_insert_after_statement, TRIGGER_TYPE_AFTER, TRIGGER_TYPE_INSERT, false},
+		{&triggers->trig_update_before_row, TRIGGER_TYPE_BEFORE, TRIGGER_TYPE_UPDATE, true},
+		{&triggers->trig_update_after_row, TRIGGER_TYPE_AFTER, TRIGGER_TYPE_UPDATE, true},
+		{&triggers->trig_update_before_statement, TRIGGER_TYPE_BEFORE, TRIGGER_TYPE_UPDATE, false},
+		{&triggers->trig_update_after_statement, TRIGGER_TYPE_AFTER, TRIGGER_TYPE_UPDATE, false},
+		{&triggers->trig_delete_before_row, TRIGGER_TYPE_BEFORE, TRIGGER_TYPE_DELETE, true},
+		{&triggers->trig_delete_after_row, TRIGGER_TYPE_AFTER, TRIGGER_TYPE_DELETE, true},
+		{&triggers->trig_delete_before_statement, TRIGGER_TYPE_BEFORE, TRIGGER_TYPE_DELETE, false},
+		{&triggers->trig_delete_after_statement, TRIGGER_TYPE_AFTER, TRIGGER_TYPE_DELETE, false}
+	};
+
+	for (size_t k = 0; k < lengthof(kinds); k++)
+	{
+		*kinds[k].flag = false;
+		for (int i = 0; i < triggers->numtriggers; i++)
+		{
+			int16		type = triggers->triggers[i].tgtype;
+
+			if ((type & TRIGGER_TYPE_TIMING_MASK) == kinds[k].timing && (type & kinds[k].event) != 0 &&
+				TRIGGER_FOR_ROW(type) == kinds[k].for_row)
+				*kinds[k].flag = true;
+		}
+	}
+}
+
+/* Is a trigger one of ours, and fired as attach() made it? */
+static bool
+is_kind(const Trigger *trigger, CtFunction kind)
+{
+	static const int16 types[] = {
+		[CT_TRIGGER_STATUS] = TRIGGER_TYPE_BEFORE | TRIGGER_TYPE_ROW,
+		[CT_TRIGGER_COUNT] = TRIGGER_TYPE_AFTER | TRIGGER_TYPE_ROW,
+		[CT_TRIGGER_APPLY] = TRIGGER_TYPE_AFTER
+	};
+
+	return ct_function(trigger->tgfoid) == kind &&
+		(trigger->tgtype & (TRIGGER_TYPE_TIMING_MASK | TRIGGER_TYPE_ROW)) == types[kind];
+}
+
+/*
+ * Take triggers of ours of one kind, that of the status, the count or the end of the
+ * statement, off some events, a set of TRIGGER_TYPE_ bits.  The description must be
+ * private.
+ */
+void
+ct_remove_triggers(ResultRelInfo *relinfo, CtFunction kind, int16 events)
+{
+	TriggerDesc *triggers = relinfo->ri_TrigDesc;
+
+	Assert(ct_triggers_are_private(relinfo));
+	for (int i = 0; i < triggers->numtriggers; i++)
+		if (is_kind(&triggers->triggers[i], kind))
+			triggers->triggers[i].tgtype &= ~events;
+	set_flags(triggers);
+}
+
+/*
+ * The trigger of ours of one kind, if there is one that fires, and nobody has given it
+ * a WHEN clause; or NULL.
+ */
+Trigger *
+ct_plain_trigger(const ResultRelInfo *relinfo, CtFunction kind)
+{
+	TriggerDesc *triggers = relinfo->ri_TrigDesc;
+
+	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
+	{
+		Trigger    *trigger = &triggers->triggers[i];
+
+		if (is_kind(trigger, kind))
+			return ct_right_args(trigger->tgnargs) && trigger->tgqual == NULL && ct_fires(trigger) ? trigger : NULL;
+	}
+	return NULL;
+}
+
+/* The status trigger comes last, to have the last word about a row. */
+static void
+move_status_trigger_last(TriggerDesc *triggers)
+{
+	for (int i = 0; i < triggers->numtriggers; i++)
+	{
+		Trigger		trigger = triggers->triggers[i];
+
+		if (!is_kind(&trigger, CT_TRIGGER_STATUS))
+			continue;
+		memmove(&triggers->triggers[i], &triggers->triggers[i + 1],
+				sizeof(Trigger) * (triggers->numtriggers - i - 1));
+		triggers->triggers[triggers->numtriggers - 1] = trigger;
+		return;
+	}
+}
+
+/*
+ * For a relation that is written a second time: of our triggers only the status trigger
+ * fires, after all others.  The arrays beside the description, which go by the number
+ * of the trigger, are still empty.
+ */
+void
+ct_triggers_for_second_write(ResultRelInfo *relinfo)
+{
+	if (!ct_triggers_are_private(relinfo))
+		return;
+	ct_remove_triggers(relinfo, CT_TRIGGER_COUNT,
+					   TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE | TRIGGER_TYPE_DELETE);
+	ct_remove_triggers(relinfo, CT_TRIGGER_APPLY,
+					   TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE | TRIGGER_TYPE_DELETE);
+	move_status_trigger_last(relinfo->ri_TrigDesc);
+}
