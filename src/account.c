@@ -12,21 +12,39 @@
  */
 #include "postgres.h"
 
+#include "access/detoast.h"
 #include "access/genam.h"
+#include "access/nbtree.h"
 #include "access/skey.h"
 #include "access/stratnum.h"
+#include "access/sysattr.h"
 #include "access/table.h"
 #include "access/tableam.h"
+#include "access/toast_compression.h"
+#include "access/toast_internals.h"
 #include "storage/bufmgr.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
+#include "utils/uuid.h"
 
 #include "contacts_tier.h"
 
-/* Account rows whose places are remembered, per table */
+/* Account rows whose places are remembered */
 #define NPLACES		4096
+
+/*
+ * Where rows were seen last, by table and hash of the account: a hint, for what is
+ * there may be the row of another account by now, or nothing.
+ */
+typedef struct Place
+{
+	Oid			relid;
+	ItemPointerData tid;
+} Place;
+
+static Place places[NPLACES];
 
 /* What is known of one account table */
 typedef struct AccountTable
@@ -36,49 +54,45 @@ typedef struct AccountTable
 	AttrNumber	account;
 	AttrNumber	next_update_at;
 	AttrNumber	record_activity;
-
-	/*
-	 * Where rows were seen last, by the hash of the account: a hint, for what
-	 * is there may be the row of another account by now, or nothing.
-	 */
-	ItemPointerData place[NPLACES];
 } AccountTable;
 
-static HTAB *account_tables = NULL;
+static CtCache *account_tables = NULL;
 
 static AccountTable *
 find_account_table(Relation rel, const CtTable *table)
 {
 	Oid			relid = RelationGetRelid(rel);
 	AccountTable *info;
+	bool		is_new;
 
 	if (account_tables == NULL)
-		account_tables = ct_relation_cache("contacts_tier account tables", sizeof(AccountTable));
-	info = (AccountTable *) ct_known_table(account_tables, sizeof(AccountTable), rel, table);
-	if (info->known.valid)
+		account_tables = ct_cache_create("contacts_tier account tables", sizeof(AccountTable), CT_MAX_KNOWN);
+	info = (AccountTable *) ct_known_table(account_tables, rel, table, &is_new);
+	if (!is_new)
 		return info;
 	info->account = ct_typed_column(relid, "account", table->account_type);
 	info->next_update_at = ct_typed_column(relid, "next_update_at", TIMESTAMPTZOID);
 	info->record_activity = ct_typed_column(relid, "record_activity", BOOLOID);
 	info->direct = info->next_update_at && info->record_activity &&
 		ct_is_ordinary(rel, table, &info->account, 1);
-	for (int i = 0; i < NPLACES; i++)
-		ItemPointerSetInvalid(&info->place[i]);
-	info->known.valid = true;
+	ct_cache_end(info);
 	return info;
 }
 
 /* Read the row at the place where the account was seen last. */
 static bool
-fetch_at_place(Relation rel, const AccountTable *info, ItemPointer place,
+fetch_at_place(Relation rel, const AccountTable *info, Place *place,
 			   const CtTable *table, Datum account, TupleTableSlot *row)
 {
 	bool		isnull;
+	Datum		found;
 
-	return ItemPointerIsValid(place) &&
-		ItemPointerGetBlockNumber(place) < RelationGetNumberOfBlocks(rel) &&
-		table_tuple_fetch_row_version(rel, place, SnapshotSelf, row) &&
-		ct_account_compare(table, slot_getattr(row, info->account, &isnull), account) == 0;
+	if (place->relid != RelationGetRelid(rel) || !ItemPointerIsValid(&place->tid) ||
+		ItemPointerGetBlockNumber(&place->tid) >= RelationGetNumberOfBlocks(rel) ||
+		!table_tuple_fetch_row_version(rel, &place->tid, SnapshotSelf, row))
+		return false;
+	found = slot_getattr(row, info->account, &isnull);
+	return !isnull && ct_account_compare(table, found, account) == 0;
 }
 
 /*
@@ -107,16 +121,32 @@ fetch_by_index(Relation rel, const AccountTable *info, const CtTable *table, Dat
 
 /* Find the row: where it was seen last, or by the index. */
 static bool
-fetch_account(Relation rel, const CtTable *table, Datum account, AccountTable *info, TupleTableSlot *row)
+fetch_account(Relation rel, const CtTable *table, Datum account, const AccountTable *info, TupleTableSlot *row)
 {
-	ItemPointer place = &info->place[ct_account_hash(table, account) % NPLACES];
+	Place	   *place = &places[(ct_account_hash(table, account) ^ RelationGetRelid(rel)) % NPLACES];
 
 	if (fetch_at_place(rel, info, place, table, account, row))
 		return true;
 	if (!fetch_by_index(rel, info, table, account, row))
 		return false;
-	*place = row->tts_tid;
+	place->relid = RelationGetRelid(rel);
+	place->tid = row->tts_tid;
 	return true;
+}
+
+/* Nulls, which the columns do not allow as attach() makes them, mean what they do in SQL. */
+static void
+read_look(TupleTableSlot *row, const AccountTable *info, CtAccountLook *look)
+{
+	bool		isnull;
+	Datum		value = slot_getattr(row, info->next_update_at, &isnull);
+
+	look->next_update_at = isnull ? DT_NOEND : DatumGetTimestampTz(value);
+	value = slot_getattr(row, info->record_activity, &isnull);
+	look->record_activity = isnull || DatumGetBool(value);
+	value = slot_getsysattr(row, MinTransactionIdAttributeNumber, &isnull);
+	look->xmin = isnull ? InvalidTransactionId : DatumGetTransactionId(value);
+	look->tid = row->tts_tid;
 }
 
 /*
@@ -130,13 +160,9 @@ ct_account_look(const CtTable *table, Datum account, CtAccountLook *look)
 	TupleTableSlot *row = table_slot_create(rel, NULL);
 	CtAccountFound found = !info->direct ? CT_ACCOUNT_BY_SQL :
 		fetch_account(rel, table, account, info, row) ? CT_ACCOUNT_FOUND : CT_ACCOUNT_MISSING;
-	bool		isnull;
 
 	if (found == CT_ACCOUNT_FOUND)
-	{
-		look->next_update_at = DatumGetTimestampTz(slot_getattr(row, info->next_update_at, &isnull));
-		look->record_activity = DatumGetBool(slot_getattr(row, info->record_activity, &isnull));
-	}
+		read_look(row, info, look);
 	ExecDropSingleTupleTableSlot(row);
 	table_close(rel, NoLock);
 	return found;
@@ -160,4 +186,56 @@ ct_is_overdue(const CtTable *table, Datum account, bool direct)
 	overdue = ct_companion_query(table, CT_QUERY_IS_OVERDUE, values, NULL) > 0;
 	SPI_finish();
 	return overdue;
+}
+
+/*
+ * The largest entry of a btree index, as BTMaxItemSize() of nbtree.h has it for
+ * version 4 of the index.
+ */
+#define MAX_INDEX_ENTRY \
+	(MAXALIGN_DOWN((BLCKSZ - MAXALIGN(SizeOfPageHeaderData + 3 * sizeof(ItemIdData)) - \
+					MAXALIGN(sizeof(BTPageOpaqueData))) / 3) - MAXALIGN(sizeof(ItemPointerData)))
+
+/* The largest of ours: an account, and an entry of the ledger */
+#define MAX_ACCOUNT		(MAX_INDEX_ENTRY - MAXALIGN(sizeof(IndexTupleData)) - UUID_LEN - MAXIMUM_ALIGNOF)
+
+/*
+ * Can the account be a key of the companion tables?  Almost all can, without a look at
+ * more than their length.  For the others, index_form_tuple() would compress what is
+ * longer than TOAST_INDEX_TARGET, and so do we.
+ */
+bool
+ct_account_fits(const CtTable *table, Datum account)
+{
+	Datum		compressed;
+	bool		fits;
+
+	if (table->account_typlen != -1)
+		return table->account_typlen <= (int) MAX_ACCOUNT;
+	if (toast_raw_datum_size(account) <= MAX_ACCOUNT)
+		return true;
+	if (!TypeIsToastable(table->account_type) || get_typstorage(table->account_type) == TYPSTORAGE_EXTERNAL)
+		return false;
+	account = PointerGetDatum(PG_DETOAST_DATUM(account));
+	compressed = toast_compress_datum(account, InvalidCompressionMethod);
+	if (DatumGetPointer(compressed) == NULL)
+		return false;
+	fits = VARSIZE(DatumGetPointer(compressed)) <= MAX_ACCOUNT;
+	pfree(DatumGetPointer(compressed));
+	return fits;
+}
+
+/*
+ * An account that is too long to have a subscription has no marketing contacts: MC002.
+ */
+void
+ct_check_account_fits(const CtTable *table, Datum account)
+{
+	if (!ct_account_fits(table, account))
+		ereport(ERROR,
+				(errcode(ERRCODE_CT_NO_ACCESS),
+				 errmsg("an account of %zu bytes has no marketing contacts",
+						toast_raw_datum_size(account) - VARHDRSZ),
+				 errdetail("It is too long to be a key of the companion tables, so it cannot have a subscription."),
+				 errhint("Correct the account, or leave the contacts non-marketing.")));
 }

@@ -17,13 +17,16 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "commands/defrem.h"
 #include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
+#include "utils/regproc.h"
 #include "utils/ruleutils.h"
 
 #include "contacts_tier.h"
@@ -258,29 +261,29 @@ set_defaults(Oid relid, const char *name, char **args)
 }
 
 /*
- * Companion tables that are there already must be the owner's, and speak of
- * accounts in the same type.
+ * Who attaches needs the right to our trigger functions, and its partitions will, too:
+ * CREATE TRIGGER looks at it, and so does CREATE TABLE ... PARTITION OF.
  */
 static void
-check_companion(Relation rel, const CtTable *table, const char *name)
+check_may_attach(Oid owner)
 {
-	Oid			relid = get_relname_relid(name, RelationGetNamespace(rel));
-	Oid			type;
-	Oid			collation;
-	int32		typmod;
+	static const CtFunction functions[] = {
+		CT_TRIGGER_STATUS, CT_TRIGGER_COUNT, CT_TRIGGER_APPLY, CT_TRIGGER_TRUNCATE
+	};
 
-	get_atttypetypmodcoll(relid, get_attnum(relid, "account"), &type, &typmod, &collation);
-	if (type != table->account_type || collation != table->account_collation)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("accounts of \"%s\" are of type %s, but those of companion table \"%s\" are of type %s%s",
-						RelationGetRelationName(rel), format_type_be(table->account_type),
-						name, format_type_be(type),
-						type == table->account_type ? " with another collation" : ""),
-				 errhint("Attached tables of one schema share their companion tables; move the table to another schema."),
-				 errtable(rel)));
+	for (size_t i = 0; i < lengthof(functions); i++)
+		if (!ct_may_execute(ct_function_oid(functions[i]), owner))
+			ereport(ERROR,
+					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					 errmsg("permission denied for function %s", format_procedure(ct_function_oid(functions[i]))),
+					 errdetail("Role \"%s\" owns the table, so it needs EXECUTE on the trigger functions of contacts_tier.",
+							   GetUserNameFromId(owner, false)),
+					 errhint("Grant it EXECUTE on maintain_status, count_contact, apply_counts, count_truncate and create_companions.")));
 }
 
+/*
+ * Companion tables that are there already must be as they would be made.
+ */
 static void
 make_companions(Relation rel, const CtTable *table)
 {
@@ -292,8 +295,6 @@ make_companions(Relation rel, const CtTable *table)
 	if (exists)
 	{
 		ct_check_companions(table);
-		for (int i = 0; i < CT_NCOMPANIONS; i++)
-			check_companion(rel, table, ct_companion_names[i]);
 		return;
 	}
 	/* without a length, so that that of the account column can be changed */
@@ -498,6 +499,7 @@ contacts_tier_attach(PG_FUNCTION_ARGS)
 		read_columns(PG_GETARG_JSONB_P(2), args);
 	check_distinct_columns(args);
 	owner = rel->rd_rel->relowner;
+	check_may_attach(owner);
 	name = ct_qualified_name(rel);
 	relation_close(rel, NoLock);
 
@@ -523,11 +525,12 @@ drop_triggers(Oid root)
 	foreach(cell, relids)
 	{
 		Oid			relid = lfirst_oid(cell);
-		char	   *name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
-													  get_rel_name(relid));
+		char	   *name;
 
 		if (get_rel_relkind(relid) == RELKIND_FOREIGN_TABLE)
 			continue;
+		/* it is locked, so it is there */
+		name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)), get_rel_name(relid));
 		for (size_t i = 0; i < lengthof(triggers); i++)
 			if (relid == root || !triggers[i].for_each_row)
 				ct_executef("DROP TRIGGER IF EXISTS %s ON %s", triggers[i].name, name);

@@ -14,17 +14,19 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
-#include "access/table.h"
+#include "access/relation.h"
+#include "access/sysattr.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_constraint.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/hsearch.h"
-#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -208,10 +210,36 @@ typedef struct CompanionKey
 typedef struct Companion
 {
 	CompanionKey key;			/* must be first */
+	uint64		used;			/* when it was, by counting */
+	int			running;		/* statements at work now */
 	SPIPlanPtr	plans[CT_NQUERIES];
 } Companion;
 
+/* Of so many the plans are kept */
+#define MAX_COMPANIONS	16
+
 static HTAB *companions = NULL;
+static uint64 companion_uses = 0;
+
+/* Forget the plans that have been at rest for the longest time. */
+static void
+forget_oldest_plans(void)
+{
+	HASH_SEQ_STATUS status;
+	Companion  *companion;
+	Companion  *oldest = NULL;
+
+	hash_seq_init(&status, companions);
+	while ((companion = hash_seq_search(&status)) != NULL)
+		if (companion->running == 0 && (oldest == NULL || companion->used < oldest->used))
+			oldest = companion;
+	if (oldest == NULL)
+		return;
+	for (int i = 0; i < CT_NQUERIES; i++)
+		if (oldest->plans[i] != NULL)
+			SPI_freeplan(oldest->plans[i]);
+	(void) hash_search(companions, &oldest->key, HASH_REMOVE, NULL);
+}
 
 static Companion *
 find_companion(const CtTable *table)
@@ -224,15 +252,22 @@ find_companion(const CtTable *table)
 	{
 		HASHCTL		ctl = {.keysize = sizeof(CompanionKey),.entrysize = sizeof(Companion),.hcxt = CacheMemoryContext};
 
-		companions = hash_create("contacts_tier companion tables", 4, &ctl,
+		companions = hash_create("contacts_tier companion tables", MAX_COMPANIONS, &ctl,
 								 HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	}
 	memset(&key, 0, sizeof(key));
 	key.schema = table->schema;
 	key.account_type = table->account_type;
-	companion = hash_search(companions, &key, HASH_ENTER, &found);
-	if (!found)
+	companion = hash_search(companions, &key, HASH_FIND, NULL);
+	if (companion == NULL)
+	{
+		if (hash_get_num_entries(companions) >= MAX_COMPANIONS)
+			forget_oldest_plans();
+		companion = hash_search(companions, &key, HASH_ENTER, &found);
+		companion->running = 0;
 		memset(companion->plans, 0, sizeof(companion->plans));
+	}
+	companion->used = ++companion_uses;
 	return companion;
 }
 
@@ -242,11 +277,11 @@ const char *const ct_companion_names[CT_NCOMPANIONS] = {
 	[CT_LEDGER] = CT_LEDGER_TABLE
 };
 
-/* The companion tables that were looked up last, while known */
+/* The companion tables that were looked up last, as long as no name has changed */
 static struct
 {
 	bool		valid;
-	uint64		invalidations;	/* heard of so far */
+	uint64		known_at;
 	NameData	schema;
 	Oid			relids[CT_NCOMPANIONS];
 }			companion_oids = {0};
@@ -264,45 +299,217 @@ ct_companion_owner(Oid relid)
 	if (!HeapTupleIsValid(tuple))
 		return InvalidOid;
 	form = (Form_pg_class) GETSTRUCT(tuple);
-	if (form->relkind == RELKIND_RELATION || form->relkind == RELKIND_PARTITIONED_TABLE)
+	if ((form->relkind == RELKIND_RELATION || form->relkind == RELKIND_PARTITIONED_TABLE) &&
+		form->relpersistence != RELPERSISTENCE_TEMP)
 		owner = form->relowner;
 	ReleaseSysCache(tuple);
 	return owner;
 }
 
+/* Types that are not built in */
+#define BILLING_CYCLE	"billing_cycle"
+#define EXCEED_POLICY	"exceed_policy"
+
+/*
+ * The columns that the extension needs, as create_companions() makes them; there may
+ * be more.
+ */
+static const struct
+{
+	CtCompanion which;
+	const char *name;
+	Oid			type;			/* invalid: see own_type */
+	const char *own_type;		/* of the extension; NULL: the account's */
+}			companion_columns[] = {
+	{CT_ACCOUNT, "account", InvalidOid, NULL},
+	{CT_ACCOUNT, "plan", TEXTOID, NULL},
+	{CT_ACCOUNT, "contact_limit", INT8OID, NULL},
+	{CT_ACCOUNT, "billing_cycle", InvalidOid, BILLING_CYCLE},
+	{CT_ACCOUNT, "on_exceed", InvalidOid, EXCEED_POLICY},
+	{CT_ACCOUNT, "grace", INT8OID, NULL},
+	{CT_ACCOUNT, "thresholds", INT4ARRAYOID, NULL},
+	{CT_ACCOUNT, "announced", INT4OID, NULL},
+	{CT_ACCOUNT, "source_defaults", JSONBOID, NULL},
+	{CT_ACCOUNT, "time_zone", TEXTOID, NULL},
+	{CT_ACCOUNT, "started_at", TIMESTAMPTZOID, NULL},
+	{CT_ACCOUNT, "anchor", DATEOID, NULL},
+	{CT_ACCOUNT, "period_started_at", TIMESTAMPTZOID, NULL},
+	{CT_ACCOUNT, "next_update_at", TIMESTAMPTZOID, NULL},
+	{CT_ACCOUNT, "renews_at", TIMESTAMPTZOID, NULL},
+	{CT_ACCOUNT, "renewal_limit", INT8OID, NULL},
+	{CT_ACCOUNT, "renewal_cycle", InvalidOid, BILLING_CYCLE},
+	{CT_ACCOUNT, "auto_downgrade", BOOLOID, NULL},
+	{CT_ACCOUNT, "cancelled", BOOLOID, NULL},
+	{CT_ACCOUNT, "ended_at", TIMESTAMPTZOID, NULL},
+	{CT_ACCOUNT, "period_limit", INT8OID, NULL},
+	{CT_ACCOUNT, "period_price", NUMERICOID, NULL},
+	{CT_ACCOUNT, "period_opening", INT8OID, NULL},
+	{CT_ACCOUNT, "period_upgrades", INT4OID, NULL},
+	{CT_ACCOUNT, "requested_limit", INT8OID, NULL},
+	{CT_ACCOUNT, "record_activity", BOOLOID, NULL},
+	{CT_ACCOUNT, "rollover_run", UUIDOID, NULL},
+	{CT_ACCOUNT, "rollover_started_at", TIMESTAMPTZOID, NULL},
+	{CT_ACCOUNT, "rollover_contacts", INT8OID, NULL},
+	{CT_COUNTER, "account", InvalidOid, NULL},
+	{CT_COUNTER, "slot", INT4OID, NULL},
+	{CT_COUNTER, "used", INT8OID, NULL},
+	{CT_COUNTER, "pending", INT8OID, NULL},
+	{CT_COUNTER, "granted", INT8OID, NULL},
+	{CT_COUNTER, "promoted", INT8OID, NULL},
+	{CT_COUNTER, "demoted", INT8OID, NULL},
+	{CT_COUNTER, "peak", INT8OID, NULL},
+	{CT_LEDGER, "account", InvalidOid, NULL},
+	{CT_LEDGER, "entry", UUIDOID, NULL},
+	{CT_LEDGER, "recorded_at", TIMESTAMPTZOID, NULL},
+	{CT_LEDGER, "event", TEXTOID, NULL},
+	{CT_LEDGER, "role", TEXTOID, NULL},
+	{CT_LEDGER, "contacts", INT8OID, NULL},
+	{CT_LEDGER, "details", JSONBOID, NULL}
+};
+
+/* The columns of the primary keys; the second may be missing */
+static const char *const companion_keys[CT_NCOMPANIONS][2] = {
+	[CT_ACCOUNT] = {"account", NULL},
+	[CT_COUNTER] = {"account", "slot"},
+	[CT_LEDGER] = {"account", "entry"}
+};
+
+static bool
+fault_is(CtFault *fault, int code, char *message, const char *hint)
+{
+	fault->code = code;
+	fault->message = message;
+	fault->hint = hint;
+	return true;
+}
+
+static bool
+find_owner_fault(const CtCompanionOf *of, const char *name, Oid relid, CtFault *fault)
+{
+	Oid			owner = ct_companion_owner(relid);
+
+	if (!OidIsValid(owner))
+		return fault_is(fault, ERRCODE_UNDEFINED_TABLE,
+						psprintf("companion table \"%s.%s\" of attached table \"%s\" does not exist",
+								 of->schema, name, of->contacts),
+						"If the schema was renamed, rename it back; if the companion tables were dropped, detach the table and attach it again.");
+	if (owner != of->owner)
+		return fault_is(fault, ERRCODE_INSUFFICIENT_PRIVILEGE,
+						psprintf("companion table \"%s.%s\" does not belong to the owner of \"%s\"",
+								 of->schema, name, of->contacts),
+						"Attached tables and their companion tables must have one owner: use ALTER TABLE ... OWNER TO.");
+	return false;
+}
+
+/* The account must be of the same type, and compared in the same way. */
+static bool
+find_account_fault(const CtCompanionOf *of, const char *name, Oid relid, AttrNumber attno, CtFault *fault)
+{
+	Oid			type;
+	int32		typmod;
+	Oid			collation;
+
+	get_atttypetypmodcoll(relid, attno, &type, &typmod, &collation);
+	if (type == of->account_type && collation == of->account_collation)
+		return false;
+	return fault_is(fault, ERRCODE_DATATYPE_MISMATCH,
+					psprintf("accounts of \"%s\" are of type %s, but those of companion table \"%s\" are of type %s%s",
+							 of->contacts, format_type_be(of->account_type), name, format_type_be(type),
+							 type == of->account_type ? " with another collation" : ""),
+					"Attached tables of one schema share their companion tables; move the table to another schema.");
+}
+
+static bool
+find_column_fault(const CtCompanionOf *of, int column, Oid relid, CtFault *fault)
+{
+	static const char *const hint =
+		"Add the column, or drop the companion tables, with which all history goes; then attach the table again.";
+	const char *name = ct_companion_names[companion_columns[column].which];
+	const char *own_type = companion_columns[column].own_type;
+	Oid			type = own_type != NULL ? ct_own_type(own_type) : companion_columns[column].type;
+	AttrNumber	attno = get_attnum(relid, companion_columns[column].name);
+
+	if (attno <= 0)
+		return fault_is(fault, ERRCODE_UNDEFINED_COLUMN,
+						psprintf("companion table \"%s.%s\" has no column \"%s\"",
+								 of->schema, name, companion_columns[column].name), hint);
+	if (!OidIsValid(type))
+		return find_account_fault(of, name, relid, attno, fault);
+	if (get_atttype(relid, attno) != type)
+		return fault_is(fault, ERRCODE_DATATYPE_MISMATCH,
+						psprintf("column \"%s\" of companion table \"%s.%s\" must be of type %s, not %s",
+								 companion_columns[column].name, of->schema, name, format_type_be(type),
+								 format_type_be(get_atttype(relid, attno))), hint);
+	return false;
+}
+
+/* That of a partitioned table needs the columns that divide it, too. */
+static bool
+find_key_fault(const CtCompanionOf *of, CtCompanion which, Oid relid, CtFault *fault)
+{
+	Oid			constraint;
+	Bitmapset  *key = get_primary_key_attnos(relid, false, &constraint);
+	int			nkeys = 0;
+	bool		missing = false;
+
+	for (int i = 0; i < 2 && companion_keys[which][i] != NULL; i++)
+	{
+		nkeys++;
+		missing |= !bms_is_member(get_attnum(relid, companion_keys[which][i]) - FirstLowInvalidHeapAttributeNumber, key);
+	}
+	if (!missing && (bms_num_members(key) == nkeys || get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE))
+		return false;
+	return fault_is(fault, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+					psprintf("companion table \"%s.%s\" has no primary key (%s%s%s)", of->schema, ct_companion_names[which],
+							 companion_keys[which][0], nkeys > 1 ? ", " : "", nkeys > 1 ? companion_keys[which][1] : ""),
+					"Add it by ALTER TABLE ... ADD PRIMARY KEY.");
+}
+
+/*
+ * Are the companion tables in a schema not what attach() makes for these contacts?
+ * The first thing that is wrong is told.  Looks at the catalogues only: no lock on the
+ * tables is taken, so what is found may change at once.
+ */
+bool
+ct_find_companion_fault(const CtCompanionOf *of, CtFault *fault)
+{
+	Oid			namespace = get_namespace_oid(of->schema, true);
+	Oid			relids[CT_NCOMPANIONS];
+
+	for (int i = 0; i < CT_NCOMPANIONS; i++)
+	{
+		relids[i] = OidIsValid(namespace) ? get_relname_relid(ct_companion_names[i], namespace) : InvalidOid;
+		if (find_owner_fault(of, ct_companion_names[i], relids[i], fault))
+			return true;
+	}
+	for (size_t i = 0; i < lengthof(companion_columns); i++)
+		if (find_column_fault(of, i, relids[companion_columns[i].which], fault))
+			return true;
+	for (int i = 0; i < CT_NCOMPANIONS; i++)
+		if (find_key_fault(of, i, relids[i], fault))
+			return true;
+	return false;
+}
+
 /*
  * The companion tables are ordinary tables of the contacts table's owner: say
- * clearly what to do when they are not where, or whose, the triggers expect.
+ * clearly what to do when they are not where, whose, or as the triggers expect.
  */
 void
 ct_check_companions(const CtTable *table)
 {
-	Oid			namespace = get_namespace_oid(NameStr(table->schema), true);
+	char	   *name = get_rel_name(table->relid);
+	CtCompanionOf of = {
+		.schema = NameStr(table->schema),.contacts = name != NULL ? name : "?",.owner = table->owner,
+		.account_type = table->account_type,.account_collation = table->account_collation
+	};
+	CtFault		fault;
 
-	for (int i = 0; i < CT_NCOMPANIONS; i++)
-	{
-		Oid			owner = ct_companion_owner(get_relname_relid(ct_companion_names[i], namespace));
-
-		if (!OidIsValid(owner))
-			ereport(ERROR,
-					(errcode(ERRCODE_UNDEFINED_TABLE),
-					 errmsg("companion table \"%s.%s\" of attached table \"%s\" does not exist",
-							NameStr(table->schema), ct_companion_names[i], get_rel_name(table->relid)),
-					 errhint("If the schema was renamed, rename it back; if the companion tables were dropped, detach the table and attach it again.")));
-		if (owner != table->owner)
-			ereport(ERROR,
-					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-					 errmsg("companion table \"%s.%s\" does not belong to the owner of \"%s\"",
-							NameStr(table->schema), ct_companion_names[i], get_rel_name(table->relid)),
-					 errhint("Attached tables and their companion tables must have one owner: use ALTER TABLE ... OWNER TO.")));
-	}
-}
-
-static void
-forget_companions(Datum arg, int cacheid, uint32 hashvalue)
-{
-	companion_oids.valid = false;
-	companion_oids.invalidations++;
+	if (ct_find_companion_fault(&of, &fault))
+		ereport(ERROR,
+				(errcode(fault.code),
+				 errmsg_internal("%s", fault.message),
+				 fault.hint != NULL ? errhint("%s", fault.hint) : 0));
 }
 
 /* The OIDs of all companion tables, as they are named now. */
@@ -313,7 +520,7 @@ look_up_companions(const CtTable *table, Oid *relids)
 
 	for (int i = 0; i < CT_NCOMPANIONS; i++)
 	{
-		relids[i] = get_relname_relid(ct_companion_names[i], namespace);
+		relids[i] = OidIsValid(namespace) ? get_relname_relid(ct_companion_names[i], namespace) : InvalidOid;
 		if (!OidIsValid(relids[i]))
 			ct_check_companions(table);
 	}
@@ -323,23 +530,18 @@ look_up_companions(const CtTable *table, Oid *relids)
 static Oid
 companion_oid(const CtTable *table, CtCompanion which)
 {
-	static bool registered = false;
 	Oid			relids[CT_NCOMPANIONS];
-	uint64		invalidations;
+	uint64		now = ct_relation_name_changes();
 
-	if (companion_oids.valid && strcmp(NameStr(companion_oids.schema), NameStr(table->schema)) == 0)
+	if (companion_oids.valid && companion_oids.known_at == now &&
+		strcmp(NameStr(companion_oids.schema), NameStr(table->schema)) == 0)
 		return companion_oids.relids[which];
-	if (!registered)
-	{
-		CacheRegisterSyscacheCallback(RELNAMENSP, forget_companions, (Datum) 0);
-		CacheRegisterSyscacheCallback(NAMESPACENAME, forget_companions, (Datum) 0);
-		registered = true;
-	}
-	invalidations = companion_oids.invalidations;
 	look_up_companions(table, relids);
+	/* what has changed meanwhile shows when it is looked at next */
+	companion_oids.known_at = now;
 	companion_oids.schema = table->schema;
 	memcpy(companion_oids.relids, relids, sizeof(relids));
-	companion_oids.valid = companion_oids.invalidations == invalidations;
+	companion_oids.valid = true;
 	return relids[which];
 }
 
@@ -353,12 +555,16 @@ ct_open_companion(const CtTable *table, CtCompanion which, LOCKMODE lockmode)
 	for (;;)
 	{
 		Oid			relid = companion_oid(table, which);
+		Relation	rel = NULL;
 
-		/* while we waited, the name may have come to mean another */
+		/* while we waited, the name may have come to mean another, or none */
 		LockRelationOid(relid, lockmode);
 		if (companion_oid(table, which) == relid)
-			return table_open(relid, NoLock);
+			rel = try_relation_open(relid, NoLock);
+		if (rel != NULL)
+			return rel;
 		UnlockRelationOid(relid, lockmode);
+		CHECK_FOR_INTERRUPTS();
 	}
 }
 
@@ -382,6 +588,32 @@ prepare_query(const CtTable *table, CtQuery query)
 }
 
 /*
+ * Run a kept plan.  What it runs may ask for the plans of other companion tables, and
+ * ours must stay.
+ */
+static pg_noinline int
+run_kept(Companion *companion, const CtTable *table, CtQuery query, Datum *values, const char *nulls)
+{
+	int			result;
+
+	companion->running++;
+	PG_TRY();
+	{
+		if (companion->plans[query] == NULL)
+			companion->plans[query] = prepare_query(table, query);
+		/* the latest, under locks: see src/README on isolation levels */
+		result = SPI_execute_snapshot(companion->plans[query], values, nulls, GetLatestSnapshot(),
+									  InvalidSnapshot, false, true, 0);
+	}
+	PG_FINALLY();
+	{
+		companion->running--;
+	}
+	PG_END_TRY();
+	return result;
+}
+
+/*
  * Run one of the statements in the open SPI connection, as the identity in
  * force, which the caller has made the table's owner.  Returns the row count;
  * a result is read by ct_result().  Parameter 1 is the account.
@@ -392,16 +624,11 @@ prepare_query(const CtTable *table, CtQuery query)
 uint64
 ct_companion_query(const CtTable *table, CtQuery query, Datum *values, const char *nulls)
 {
-	Companion  *companion = find_companion(table);
 	int			level = NewGUCNestLevel();
 	int			result;
 
 	ct_set_safe_search_path();
-	if (companion->plans[query] == NULL)
-		companion->plans[query] = prepare_query(table, query);
-	/* the latest, under locks: see src/README on isolation levels */
-	result = SPI_execute_snapshot(companion->plans[query], values, nulls, GetLatestSnapshot(),
-								  InvalidSnapshot, false, true, 0);
+	result = run_kept(find_companion(table), table, query, values, nulls);
 	if (result < 0)
 		elog(ERROR, "SPI failed on query %d: %s", query, SPI_result_code_string(result));
 	AtEOXact_GUC(false, level);
@@ -409,22 +636,24 @@ ct_companion_query(const CtTable *table, CtQuery query, Datum *values, const cha
 }
 
 /*
- * The entry of a companion table, for the contacts of an attached table; all zero
- * but for its beginning if it is new.  The cache is from ct_relation_cache().
+ * The entry of a companion table, for the contacts of an attached table.  A new one is
+ * all zero but for its beginning, and to be filled and handed to ct_cache_end().
  */
 CtKnownTable *
-ct_known_table(HTAB *cache, Size entry_size, Relation rel, const CtTable *table)
+ct_known_table(CtCache *cache, Relation rel, const CtTable *table, bool *is_new)
 {
-	Oid			relid = RelationGetRelid(rel);
-	bool		found;
-	CtKnownTable *known = hash_search(cache, &relid, HASH_ENTER, &found);
+	CtKnownTable *known = ct_cache_find(cache, RelationGetRelid(rel));
+	MemoryContext context;
 
-	if (!found)
-		memset((char *) known + sizeof(Oid), 0, entry_size - sizeof(Oid));
-	if (known->owner != table->owner || known->account_type != table->account_type)
-		known->valid = false;
+	*is_new = known == NULL || known->owner != table->owner ||
+		known->account_type != table->account_type || known->account_collation != table->account_collation;
+	if (!*is_new)
+		return known;
+	known = ct_cache_begin(cache, RelationGetRelid(rel), &context);
 	known->owner = table->owner;
 	known->account_type = table->account_type;
+	known->account_collation = table->account_collation;
+	known->context = context;
 	return known;
 }
 
@@ -459,9 +688,22 @@ is_distributed(Oid relid)
 	return distributed;
 }
 
-/* Is the primary key made of exactly these columns? */
+/* The collation by which the first column of an index is sorted */
+static Oid
+first_collation(HeapTuple index)
+{
+	bool		isnull;
+	Datum		collations = SysCacheGetAttr(INDEXRELID, index, Anum_pg_index_indcollation, &isnull);
+
+	return isnull ? InvalidOid : ((oidvector *) DatumGetPointer(collations))->values[0];
+}
+
+/*
+ * Is the primary key made of exactly these columns?  The first is the account, which is
+ * to be found by how the contacts table compares accounts.
+ */
 static bool
-has_key(Relation rel, const AttrNumber *key, int nkeys)
+has_key(Relation rel, const CtTable *table, const AttrNumber *key, int nkeys)
 {
 	Oid			index = ct_primary_key_index(rel);
 	HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
@@ -471,7 +713,8 @@ has_key(Relation rel, const AttrNumber *key, int nkeys)
 	if (!HeapTupleIsValid(tuple))
 		return false;
 	form = (Form_pg_index) GETSTRUCT(tuple);
-	result = form->indisvalid && form->indnkeyatts == nkeys && form->indnatts == nkeys;
+	result = form->indisvalid && form->indnkeyatts == nkeys && form->indnatts == nkeys &&
+		first_collation(tuple) == table->account_collation;
 	for (int i = 0; result && i < nkeys; i++)
 		result = key[i] != InvalidAttrNumber && form->indkey.values[i] == key[i];
 	ReleaseSysCache(tuple);
@@ -489,6 +732,6 @@ ct_is_ordinary(Relation rel, const CtTable *table, const AttrNumber *key, int nk
 	return rel->rd_rel->relkind == RELKIND_RELATION &&
 		rel->rd_rel->relam == HEAP_TABLE_AM_OID &&
 		rel->rd_rel->relowner == table->owner &&
-		has_key(rel, key, nkeys) &&
+		has_key(rel, table, key, nkeys) &&
 		!is_distributed(RelationGetRelid(rel));
 }

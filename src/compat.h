@@ -63,6 +63,14 @@ extern PGDLLEXPORT void _PG_init(void);
 	((void) (classid), pg_class_ownercheck((objectid), (roleid)))
 #endif
 
+/* 16: so are checks of privileges */
+#if PG_VERSION_NUM >= 160000
+#define ct_may_execute(function, role) \
+	(object_aclcheck(ProcedureRelationId, function, role, ACL_EXECUTE) == ACLCHECK_OK)
+#else
+#define ct_may_execute(function, role)	(pg_proc_aclcheck(function, role, ACL_EXECUTE) == ACLCHECK_OK)
+#endif
+
 /* 18: a deferrable primary key must be asked for */
 #if PG_VERSION_NUM >= 180000
 #define ct_primary_key_index(rel)	RelationGetPrimaryKeyIndex(rel, false)

@@ -24,6 +24,7 @@ void
 _PG_init(void)
 {
 	ct_settings_init();
+	ct_cache_init();
 	ct_table_init();
 	ct_source_init();
 	ct_slot_init();

@@ -63,10 +63,22 @@ extern bool ct_direct_access;	/* contacts_tier.direct_access */
 extern bool ct_fast_path;		/* contacts_tier.fast_path */
 
 extern void ct_settings_init(void);
+extern const char *ct_valid_setting(const char *value);
 extern TimestampTz ct_now(void);
 
-/* table.c */
+/* cache.c */
 
+typedef struct CtCache CtCache;
+
+extern void ct_cache_init(void);
+extern uint64 ct_name_changes(void);
+extern uint64 ct_relation_name_changes(void);
+extern CtCache *ct_cache_create(const char *name, Size size, int limit);
+extern void *ct_cache_find(CtCache *cache, Oid relid);
+extern void *ct_cache_begin(CtCache *cache, Oid relid, MemoryContext *context);
+extern void ct_cache_end(void *data);
+
+/* table.c */
 
 /*
  * What a trigger knows of its table: which attribute is which, and how values
@@ -76,8 +88,7 @@ extern TimestampTz ct_now(void);
  */
 typedef struct CtTable
 {
-	Oid			relid;			/* hash key, must be first */
-	bool		valid;			/* false: an invalidation came, resolve again */
+	Oid			relid;
 	Oid			owner;			/* triggers act as this role */
 	NameData	schema;			/* of the companion tables */
 	AttrNumber	attno[CT_NARGS];	/* by CtTriggerArg; of CT_ARG_ACCOUNT,
@@ -96,14 +107,16 @@ typedef struct CtTable
 	FmgrInfo	account_hash;
 } CtTable;
 
-extern HTAB *ct_relation_cache(const char *name, Size entry_size);
 extern void ct_table_init(void);
 extern const char *const ct_default_columns[CT_NARGS];
+
+extern Oid	ct_own_type(const char *name);
+extern Oid	ct_column_type(CtTriggerArg which);
 
 extern void ct_complete_args(int nargs, char **given, char *args[CT_NARGS]);
 extern CtTable *ct_table_of_trigger(FunctionCallInfo fcinfo, const char *function);
 extern CtTable *ct_table_resolve(Relation rel, int nargs, char **args);
-extern CtTable *ct_table_of(Relation rel);
+extern CtTable *ct_table_of_relation(Relation rel);
 extern Datum ct_table_account(const CtTable *table, TupleTableSlot *slot, bool *isnull);
 extern const char *ct_table_column(const CtTable *table, CtTriggerArg which);
 extern void ct_table_copy(CtTable *copy, const CtTable *table, MemoryContext context);
@@ -134,7 +147,11 @@ extern Trigger *ct_sole_keeper(TriggerDesc *triggers, int16 event);
 extern bool ct_fires(const Trigger *trigger);
 extern Trigger *ct_find_trigger(Relation rel, CtFunction kind);
 extern Trigger *ct_find_trigger_in(TriggerDesc *triggers, CtFunction kind);
+extern bool ct_trigger_args(Relation rel, CtFunction kind, char *args[CT_NARGS]);
+extern bool ct_look_up_args(Oid relid, char *args[CT_NARGS]);
+extern char *ct_companion_schema(Oid relid);
 extern List *ct_attached_tables(const char *companion_schema);
+extern bool ct_is_sound(Oid relid, const char *companion_schema);
 
 /* spi.c */
 
@@ -187,14 +204,18 @@ typedef struct CtManaged
 
 extern char *ct_type_name(Oid type);
 extern void ct_check_not_null(FunctionCallInfo fcinfo, int argument, const char *name);
+pg_noreturn extern void ct_no_relation_error(Oid relid);
 extern void ct_check_owner(Oid relid);
+extern bool ct_attempt(void (*work) (void *arg), void *arg, const char *what);
+extern void ct_lock_at_once(Oid relid, LOCKMODE lockmode);
+extern void ct_wait_briefly(void);
 extern List *ct_primary_key(Relation rel);
 extern char *ct_qualified_name(Relation rel);
 extern Relation ct_open_owned(Oid relid, LOCKMODE lockmode);
 extern void ct_manage_begin(CtManaged *managed, Oid relid, LOCKMODE lockmode);
 extern Datum ct_managed_account(const CtManaged *managed, const char *account);
-extern void ct_read_begin(CtManaged *managed, Oid relid);
-extern char *ct_companion_schema(Oid relid);
+extern void ct_read_open(CtManaged *managed, Oid relid);
+extern void ct_read_begin(CtManaged *managed);
 extern void ct_manage_close_table(CtManaged *managed);
 extern void ct_manage_end(CtManaged *managed);
 
@@ -453,11 +474,33 @@ typedef enum CtCompanion
 
 extern const char *const ct_companion_names[CT_NCOMPANIONS];
 
+/* What is wrong with companion tables, for a message */
+typedef struct CtFault
+{
+	int			code;
+	char	   *message;
+	const char *hint;
+} CtFault;
+
+/* Whose companion tables, and in which shape */
+typedef struct CtCompanionOf
+{
+	const char *schema;			/* of the companion tables */
+	const char *contacts;		/* the table, for messages */
+	Oid			owner;
+	Oid			account_type;
+	Oid			account_collation;
+} CtCompanionOf;
+
 extern Oid	ct_companion_owner(Oid relid);
+extern bool ct_find_companion_fault(const CtCompanionOf *of, CtFault *fault);
 extern void ct_check_companions(const CtTable *table);
 extern Relation ct_open_companion(const CtTable *table, CtCompanion which, LOCKMODE lockmode);
 extern uint64 ct_companion_query(const CtTable *table, CtQuery query,
 								 Datum *values, const char *nulls);
+
+/* Companion tables of each kind that a backend knows in any case */
+#define CT_MAX_KNOWN	32
 
 /*
  * How the entry of a companion table begins in a cache of such tables.  It holds
@@ -465,13 +508,13 @@ extern uint64 ct_companion_query(const CtTable *table, CtQuery query,
  */
 typedef struct CtKnownTable
 {
-	Oid			relid;			/* hash key */
-	bool		valid;			/* false: find out anew, and set it */
 	Oid			owner;
 	Oid			account_type;
+	Oid			account_collation;
+	MemoryContext context;		/* of what belongs to the entry */
 } CtKnownTable;
 
-extern CtKnownTable *ct_known_table(HTAB *cache, Size entry_size, Relation rel, const CtTable *table);
+extern CtKnownTable *ct_known_table(CtCache *cache, Relation rel, const CtTable *table, bool *is_new);
 extern AttrNumber ct_typed_column(Oid relid, const char *name, Oid type);
 extern bool ct_is_ordinary(Relation rel, const CtTable *table, const AttrNumber *key, int nkeys);
 
@@ -480,8 +523,11 @@ extern bool ct_is_ordinary(Relation rel, const CtTable *table, const AttrNumber 
 /* What the account row says of interest to a statement */
 typedef struct CtAccountLook
 {
-	TimestampTz next_update_at;
+	TimestampTz next_update_at; /* infinity: never */
 	bool		record_activity;
+	/* which version of the row it was */
+	ItemPointerData tid;
+	TransactionId xmin;
 } CtAccountLook;
 
 /* Was there an account to look at? */
@@ -494,6 +540,8 @@ typedef enum CtAccountFound
 
 extern CtAccountFound ct_account_look(const CtTable *table, Datum account, CtAccountLook *look);
 extern bool ct_is_overdue(const CtTable *table, Datum account, bool direct);
+extern bool ct_account_fits(const CtTable *table, Datum account);
+extern void ct_check_account_fits(const CtTable *table, Datum account);
 
 /* ledger.c */
 

@@ -30,7 +30,10 @@ apply_directly(CtCounter *counter, CtDelta *deltas, int ndeltas)
 	for (int i = 0; i < ndeltas; i++)
 	{
 		if (is_counted(&deltas[i]))
+		{
+			ct_check_account_fits(counter->table, deltas[i].account);
 			ct_escrow_apply(counter, &deltas[i]);
+		}
 		MemoryContextReset(context);
 	}
 	MemoryContextSwitchTo(old);
@@ -46,7 +49,10 @@ apply_by_sql(const CtTable *table, CtDelta *deltas, int ndeltas)
 		elog(ERROR, "SPI_connect failed");
 	for (int i = 0; i < ndeltas; i++)
 		if (is_counted(&deltas[i]))
+		{
+			ct_check_account_fits(table, deltas[i].account);
 			ct_sql_apply(table, &deltas[i]);
+		}
 	SPI_finish();
 }
 

@@ -146,7 +146,7 @@ can_copy(const CopyStmt *copy, Relation rel)
 		(rel->rd_rel->relkind == RELKIND_RELATION || rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE) &&
 		ct_sole_keeper(triggers, TRIGGER_TYPE_INSERT) != NULL &&
 		!triggers->trig_insert_new_table &&
-		ct_table_of(rel) != NULL &&
+		ct_table_of_relation(rel) != NULL &&
 		!has_volatile_default(rel, CopyGetAttnums(RelationGetDescr(rel), rel, copy->attlist)) &&
 		check_enable_rls(RelationGetRelid(rel), InvalidOid, true) != RLS_ENABLED &&
 		!(XactReadOnly && !rel->rd_islocaltemp);
@@ -167,7 +167,7 @@ make_target(Copying *copying, ResultRelInfo *relinfo)
 		relinfo->ri_RelationDesc->rd_rel->relkind == RELKIND_RELATION &&
 		ct_triggers_are_private(relinfo) &&
 		ct_sole_keeper(relinfo->ri_TrigDesc, TRIGGER_TYPE_INSERT) != NULL &&
-		(table = ct_table_of(relinfo->ri_RelationDesc)) != NULL)
+		(table = ct_table_of_relation(relinfo->ri_RelationDesc)) != NULL)
 	{
 		target->fast = ct_make_fast_path(table, CurrentMemoryContext);
 		ct_fast_count(relinfo, count, target->fast);

@@ -91,7 +91,7 @@ classify(ResultRelInfo *relinfo, CmdType operation, EState *estate, CtTable **ta
 
 	if (!ct_triggers_are_private(relinfo) ||
 		ct_find_trigger_in(relinfo->ri_TrigDesc, CT_TRIGGER_STATUS) == NULL ||
-		(*table = ct_table_of(relinfo->ri_RelationDesc)) == NULL)
+		(*table = ct_table_of_relation(relinfo->ri_RelationDesc)) == NULL)
 		return FAST_NONE;
 	if (operation == CMD_UPDATE && can_prune(relinfo, *table, estate))
 		return FAST_PRUNE;

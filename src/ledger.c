@@ -22,6 +22,7 @@
 #include "catalog/pg_type.h"
 #include "common/pg_prng.h"
 #include "executor/executor.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
@@ -73,7 +74,7 @@ typedef struct Ledger
 	Datum		role;			/* who acts; the same for all entries */
 } Ledger;
 
-static HTAB *ledger_tables = NULL;
+static CtCache *ledger_tables = NULL;
 
 static bool
 has_plain_columns(TupleDesc tupdesc)
@@ -167,14 +168,15 @@ static LedgerTable *
 find_ledger_table(Relation rel, const CtTable *table)
 {
 	LedgerTable *info;
+	bool		is_new;
 
 	if (ledger_tables == NULL)
-		ledger_tables = ct_relation_cache("contacts_tier ledgers", sizeof(LedgerTable));
-	info = (LedgerTable *) ct_known_table(ledger_tables, sizeof(LedgerTable), rel, table);
-	if (info->known.valid)
+		ledger_tables = ct_cache_create("contacts_tier ledgers", sizeof(LedgerTable), CT_MAX_KNOWN);
+	info = (LedgerTable *) ct_known_table(ledger_tables, rel, table, &is_new);
+	if (!is_new)
 		return info;
 	info->direct = is_direct(rel, table, info);
-	info->known.valid = true;
+	ct_cache_end(info);
 	return info;
 }
 
@@ -276,6 +278,12 @@ push_key(JsonbParseState **state, const char *key)
 	(void) pushJsonbValue(state, WJB_KEY, &value);
 }
 
+/*
+ * Bytes of a source type or name that an entry holds at most: it tells who it was, and
+ * a contact may hold any text.
+ */
+#define MAX_SOURCE	1000
+
 static void
 push_text(JsonbParseState **state, const char *key, const char *text)
 {
@@ -284,7 +292,7 @@ push_text(JsonbParseState **state, const char *key, const char *text)
 	if (text == NULL)
 		return;
 	value.val.string.val = unconstify(char *, text);
-	value.val.string.len = strlen(text);
+	value.val.string.len = pg_mbcliplen(text, strlen(text), MAX_SOURCE);
 	push_key(state, key);
 	(void) pushJsonbValue(state, WJB_VALUE, &value);
 }
@@ -367,7 +375,8 @@ insert_activities(Ledger *ledger, const CtTable *table, const CtDelta *deltas, i
 	{
 		MemoryContext old = MemoryContextSwitchTo(GetPerTupleMemoryContext(ledger->estate));
 
-		insert_activity(ledger, table, &deltas[i]);
+		if (ct_account_fits(table, deltas[i].account))
+			insert_activity(ledger, table, &deltas[i]);
 		MemoryContextSwitchTo(old);
 		ResetPerTupleExprContext(ledger->estate);
 	}
@@ -383,7 +392,8 @@ insert_activities_by_sql(const CtTable *table, const CtDelta *deltas, int ndelta
 
 	for (int i = 0; i < ndeltas; i++)
 	{
-		insert_activity_by_sql(table, &deltas[i]);
+		if (ct_account_fits(table, deltas[i].account))
+			insert_activity_by_sql(table, &deltas[i]);
 		MemoryContextReset(context);
 	}
 	MemoryContextSwitchTo(old);
@@ -392,7 +402,7 @@ insert_activities_by_sql(const CtTable *table, const CtDelta *deltas, int ndelta
 
 /*
  * Append to the ledger what a statement did in each account, unless the account
- * does not want it.  "direct": are slots and account rows accessed directly?  The
+ * does not want it, or cannot be a key: then it has no marketing contacts either.  "direct": are slots and account rows accessed directly?  The
  * caller is the table's owner.
  */
 void

@@ -9,13 +9,18 @@
 #include "postgres.h"
 
 #include "access/relation.h"
-#include "access/table.h"
+#include "access/xact.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
+#include "storage/proc.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+#include "utils/syscache.h"
 
 #include "contacts_tier.h"
 
@@ -42,14 +47,104 @@ ct_check_not_null(FunctionCallInfo fcinfo, int argument, const char *name)
 }
 
 /*
+ * There is no such relation, or not any more: 42P01.
+ */
+void
+ct_no_relation_error(Oid relid)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_TABLE),
+			 errmsg("relation with OID %u does not exist", relid)));
+}
+
+/*
  * Only the owner of a table manages it: 42501.
  */
 void
 ct_check_owner(Oid relid)
 {
+	char	   *name = get_rel_name(relid);
+
+	if (name == NULL)
+		ct_no_relation_error(relid);
 	if (!object_ownercheck(RelationRelationId, relid, GetUserId()))
-		aclcheck_error(ACLCHECK_NOT_OWNER, get_relkind_objtype(get_rel_relkind(relid)),
-					   get_rel_name(relid));
+		aclcheck_error(ACLCHECK_NOT_OWNER, get_relkind_objtype(get_rel_relkind(relid)), name);
+}
+
+/*
+ * Do some work that others must not depend on; where it fails, a WARNING says so, and
+ * all is as if it had not begun.  As in PL/pgSQL, the user's wish to stop is obeyed.
+ */
+bool
+ct_attempt(void (*work) (void *arg), void *arg, const char *what)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile bool done = true;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		work(arg);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED || error->sqlerrcode == ERRCODE_ASSERT_FAILURE)
+			PG_RE_THROW();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		ereport(WARNING,
+				(errcode(ERRCODE_WARNING),
+				 errmsg("%s is skipped", what),
+				 errdetail_internal("%s", error->message),
+				 error->hint != NULL ? errhint("%s", error->hint) : 0));
+		done = false;
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return done;
+}
+
+/*
+ * Lock a relation and its partitions, or fail at once with 55P03 where somebody else
+ * holds one of them.  The caller may lock them.
+ */
+void
+ct_lock_at_once(Oid relid, LOCKMODE lockmode)
+{
+	List	   *relids;
+	ListCell   *cell;
+
+	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)))
+		ct_no_relation_error(relid);
+	relids = find_all_inheritors(relid, NoLock, NULL);
+	foreach(cell, relids)
+	{
+		char	   *name = get_rel_name(lfirst_oid(cell));
+
+		if (name != NULL && !ConditionalLockRelationOid(lfirst_oid(cell), lockmode))
+			ereport(ERROR,
+					(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+					 errmsg("could not obtain lock on relation \"%s\"", name)));
+	}
+}
+
+/*
+ * Wait for no lock longer than a moment, until the identity is given back: what is one
+ * of many is not worth more.
+ */
+void
+ct_wait_briefly(void)
+{
+	if (LockTimeout == 0 || LockTimeout > 1000)
+		ct_set_for_now("lock_timeout", "1s");
 }
 
 /*
@@ -58,8 +153,11 @@ ct_check_owner(Oid relid)
 char *
 ct_qualified_name(Relation rel)
 {
-	return quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
-									  RelationGetRelationName(rel));
+	char	   *schema = get_namespace_name(RelationGetNamespace(rel));
+
+	if (schema == NULL)
+		ct_no_relation_error(RelationGetRelid(rel));
+	return quote_qualified_identifier(schema, RelationGetRelationName(rel));
 }
 
 /*
@@ -71,12 +169,10 @@ ct_open_owned(Oid relid, LOCKMODE lockmode)
 {
 	Relation	rel;
 
-	if (get_rel_name(relid) == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("relation with OID %u does not exist", relid)));
 	ct_check_owner(relid);
-	rel = relation_open(relid, lockmode);
+	rel = try_relation_open(relid, lockmode);
+	if (rel == NULL)
+		ct_no_relation_error(relid);
 	ct_check_owner(relid);		/* it may have changed while we waited */
 	return rel;
 }
@@ -87,9 +183,9 @@ ct_open_owned(Oid relid, LOCKMODE lockmode)
 static CtTable *
 find_table(Relation rel)
 {
-	Trigger    *trigger = ct_find_trigger(rel, CT_TRIGGER_STATUS);
+	char	   *args[CT_NARGS];
 
-	if (trigger == NULL || !ct_right_args(trigger->tgnargs))
+	if (!ct_trigger_args(rel, CT_TRIGGER_STATUS, args) || rel->rd_rel->relpersistence == RELPERSISTENCE_TEMP)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("table \"%s\" is not attached", RelationGetRelationName(rel)),
@@ -101,7 +197,7 @@ find_table(Relation rel)
 				 errmsg("\"%s\" is a partition", RelationGetRelationName(rel)),
 				 errhint("Name the partitioned table that is attached."),
 				 errtable(rel)));
-	return ct_table_resolve(rel, trigger->tgnargs, trigger->tgargs);
+	return ct_table_resolve(rel, CT_NARGS, args);
 }
 
 /*
@@ -131,27 +227,23 @@ ct_manage_begin(CtManaged *managed, Oid relid, LOCKMODE lockmode)
 }
 
 /*
- * The same for reading, on behalf of a caller whose rights were checked.
+ * The same for reading, on behalf of a caller whose rights are checked before and once
+ * more after the table is opened: what holds when a lock is asked for may not hold when
+ * it is granted.
  */
 void
-ct_read_begin(CtManaged *managed, Oid relid)
+ct_read_open(CtManaged *managed, Oid relid)
 {
-	managed->rel = relation_open(relid, AccessShareLock);
-	begin(managed);
+	managed->rel = try_relation_open(relid, AccessShareLock);
+	if (managed->rel == NULL)
+		ct_no_relation_error(relid);
+	managed->table = find_table(managed->rel);
 }
 
-/*
- * Schema of the companion tables of an attached table: 55000 if it is not
- * attached.
- */
-char *
-ct_companion_schema(Oid relid)
+void
+ct_read_begin(CtManaged *managed)
 {
-	Relation	rel = relation_open(relid, AccessShareLock);
-	char	   *schema = pstrdup(NameStr(find_table(rel)->schema));
-
-	relation_close(rel, NoLock);
-	return schema;
+	begin(managed);
 }
 
 /*

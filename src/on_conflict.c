@@ -115,7 +115,7 @@ attached_target(const PlannedStmt *planned, const ModifyTable *plan)
 {
 	RangeTblEntry *rte = rt_fetch(linitial_int(plan->resultRelations), planned->rtable);
 	Relation	rel = try_table_open(rte->relid, NoLock);	/* the plan has locked it */
-	CtTable    *table = rel == NULL ? NULL : ct_table_of(rel);
+	CtTable    *table = rel == NULL ? NULL : ct_table_of_relation(rel);
 
 	if (rel != NULL)
 		table_close(rel, NoLock);

@@ -44,6 +44,7 @@ char *
 ct_recount_query(List *relids)
 {
 	StringInfoData buf;
+	int			ntables = 0;
 	ListCell   *cell;
 
 	initStringInfo(&buf);
@@ -51,14 +52,20 @@ ct_recount_query(List *relids)
 						   " pg_catalog.sum(pending)::pg_catalog.int8 AS pending FROM (");
 	foreach(cell, relids)
 	{
-		Relation	rel = relation_open(lfirst_oid(cell), AccessShareLock);
-		Trigger    *trigger = ct_find_trigger(rel, CT_TRIGGER_STATUS);
+		Relation	rel = try_relation_open(lfirst_oid(cell), AccessShareLock);
+		CtTable    *table = rel == NULL ? NULL : ct_table_of_relation(rel);
 
-		appendStringInfo(&buf, "%s(%s)", foreach_current_index(cell) > 0 ? " UNION ALL " : "",
-						 count_query(ct_table_resolve(rel, trigger->tgnargs, trigger->tgargs),
-									 ct_qualified_name(rel)));
-		relation_close(rel, NoLock);
+		/* while we waited, it may have been dropped or detached */
+		if (table != NULL)
+			appendStringInfo(&buf, "%s(%s)", ntables++ > 0 ? " UNION ALL " : "",
+							 count_query(table, ct_qualified_name(rel)));
+		if (rel != NULL)
+			relation_close(rel, NoLock);
 	}
+	if (ntables == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the table is not attached any more")));
 	appendStringInfoString(&buf, ") x GROUP BY account");
 	return buf.data;
 }

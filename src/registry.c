@@ -14,14 +14,16 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_collation.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "funcapi.h"
+#include "miscadmin.h"
 #include "rewrite/rewriteHandler.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
-#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
@@ -38,29 +40,18 @@ static const char *const functions[] = {
 
 #define NKINDS	((int) lengthof(functions))
 
-/* Their OIDs, while known */
+/* Their OIDs, as long as no name has changed */
 static Oid	function_oids[NKINDS];
 static bool functions_known = false;
-
-static void
-forget_functions(Datum arg, int cacheid, uint32 hashvalue)
-{
-	functions_known = false;
-}
+static uint64 functions_known_at;
 
 static void
 look_up_functions(void)
 {
-	static bool registered = false;
+	uint64		changes = ct_name_changes();
 	Oid			namespace = get_namespace_oid("contacts_tier", true);
 	Oid			arguments[] = {INT4OID};
 
-	if (!registered)
-	{
-		CacheRegisterSyscacheCallback(PROCOID, forget_functions, (Datum) 0);
-		CacheRegisterSyscacheCallback(NAMESPACENAME, forget_functions, (Datum) 0);
-		registered = true;
-	}
 	for (int i = CT_TRIGGER_STATUS; i < NKINDS; i++)
 	{
 		int			nargs = i == CT_IS_GIVEN ? 1 : 0;
@@ -71,17 +62,25 @@ look_up_functions(void)
 							PointerGetDatum(buildoidvector(arguments, nargs)),
 							ObjectIdGetDatum(namespace));
 	}
+	functions_known_at = changes;
 	functions_known = true;
 }
 
 /*
- * Which of our functions is this, if any?
+ * Look the functions up, unless they are known.  Whoever goes through the triggers
+ * of a relation does it before: to look something up may replace them.
  */
-CtFunction
-ct_function(Oid function)
+static void
+know_functions(void)
 {
-	if (!functions_known)
+	if (!functions_known || functions_known_at != ct_name_changes())
 		look_up_functions();
+}
+
+/* Which of the known functions is this, if any?  Looks nothing up. */
+static CtFunction
+known_function(Oid function)
+{
 	/* without the extension, none is ours */
 	for (int i = CT_TRIGGER_STATUS; i < NKINDS && OidIsValid(function); i++)
 		if (function_oids[i] == function)
@@ -90,13 +89,22 @@ ct_function(Oid function)
 }
 
 /*
+ * Which of our functions is this, if any?
+ */
+CtFunction
+ct_function(Oid function)
+{
+	know_functions();
+	return known_function(function);
+}
+
+/*
  * And the other way round.
  */
 Oid
 ct_function_oid(CtFunction function)
 {
-	if (!functions_known)
-		look_up_functions();
+	know_functions();
 	return function_oids[function];
 }
 
@@ -115,13 +123,15 @@ ct_has_our_default(Relation rel, AttrNumber attno)
 /*
  * Our status trigger, if no other trigger can change a row before the event, one
  * of TRIGGER_TYPE_INSERT and TRIGGER_TYPE_UPDATE; NULL if one can, or if the
- * table is not attached.
+ * table is not attached.  The description of triggers must be private: that of a
+ * relation may be replaced while functions are looked up.
  */
 Trigger *
 ct_sole_keeper(TriggerDesc *triggers, int16 event)
 {
 	Trigger    *keeper = NULL;
 
+	know_functions();
 	for (int i = 0; i < triggers->numtriggers; i++)
 	{
 		Trigger    *trigger = &triggers->triggers[i];
@@ -129,7 +139,7 @@ ct_sole_keeper(TriggerDesc *triggers, int16 event)
 		if (!TRIGGER_FOR_ROW(trigger->tgtype) || !TRIGGER_FOR_BEFORE(trigger->tgtype) ||
 			(trigger->tgtype & event) == 0)
 			continue;
-		if (ct_function(trigger->tgfoid) != CT_TRIGGER_STATUS || !ct_right_args(trigger->tgnargs))
+		if (known_function(trigger->tgfoid) != CT_TRIGGER_STATUS || !ct_right_args(trigger->tgnargs))
 			return NULL;
 		keeper = trigger;
 	}
@@ -147,41 +157,70 @@ ct_fires(const Trigger *trigger)
 	return trigger->tgenabled == TRIGGER_FIRES_ON_ORIGIN || trigger->tgenabled == TRIGGER_FIRES_ALWAYS;
 }
 
-/*
- * The first trigger of a relation that runs one of our functions, or NULL.
- */
-Trigger *
-ct_find_trigger(Relation rel, CtFunction kind)
-{
-	return ct_find_trigger_in(rel->trigdesc, kind);
-}
-
-/*
- * The same in a description of triggers, which may be NULL.
- */
-Trigger *
-ct_find_trigger_in(TriggerDesc *triggers, CtFunction kind)
+/* Looks nothing up. */
+static Trigger *
+find_known_trigger(TriggerDesc *triggers, CtFunction kind)
 {
 	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
-		if (ct_function(triggers->triggers[i].tgfoid) == kind)
+		if (known_function(triggers->triggers[i].tgfoid) == kind)
 			return &triggers->triggers[i];
 	return NULL;
 }
 
 /*
- * Read the arguments of a pg_trigger row of ours; false if they are not as many
- * as attach() gives.
+ * The first trigger of a relation that runs one of our functions, or NULL.  What is
+ * returned holds until something is looked up or locked: see ct_trigger_args().
+ */
+Trigger *
+ct_find_trigger(Relation rel, CtFunction kind)
+{
+	know_functions();
+	return find_known_trigger(rel->trigdesc, kind);
+}
+
+/*
+ * The same in a private description of triggers, which may be NULL.
+ */
+Trigger *
+ct_find_trigger_in(TriggerDesc *triggers, CtFunction kind)
+{
+	know_functions();
+	return find_known_trigger(triggers, kind);
+}
+
+/*
+ * Copies of the arguments of that trigger.  False if there is none, or it has not
+ * as many as attach() gives.
+ */
+bool
+ct_trigger_args(Relation rel, CtFunction kind, char *args[CT_NARGS])
+{
+	Trigger    *trigger = ct_find_trigger(rel, kind);
+
+	if (trigger == NULL || !ct_right_args(trigger->tgnargs))
+		return false;
+	ct_complete_args(trigger->tgnargs, trigger->tgargs, args);
+	return true;
+}
+
+/*
+ * Is this the trigger by which a table is attached?  Then read its arguments.
+ * Partitions, whose triggers are clones, are not attached themselves.
  */
 static bool
-read_arguments(HeapTuple tuple, TupleDesc tupdesc, char *args[CT_NARGS])
+read_registered(HeapTuple tuple, TupleDesc tupdesc, char *args[CT_NARGS])
 {
 	Form_pg_trigger form = (Form_pg_trigger) GETSTRUCT(tuple);
 	bool		isnull;
-	Datum		value = heap_getattr(tuple, Anum_pg_trigger_tgargs, tupdesc, &isnull);
+	Datum		value;
 	char	   *given[CT_NARGS];
 	char	   *p;
 
-	if (isnull || !ct_right_args(form->tgnargs))
+	if (OidIsValid(form->tgparentid) || ct_function(form->tgfoid) != CT_TRIGGER_STATUS ||
+		!ct_right_args(form->tgnargs))
+		return false;
+	value = heap_getattr(tuple, Anum_pg_trigger_tgargs, tupdesc, &isnull);
+	if (isnull)
 		return false;
 	p = VARDATA_ANY(DatumGetByteaPP(value));
 	for (int i = 0; i < form->tgnargs; i++)
@@ -194,9 +233,148 @@ read_arguments(HeapTuple tuple, TupleDesc tupdesc, char *args[CT_NARGS])
 }
 
 /*
- * Do the companion tables that the arguments name belong to the owner of the
- * table?  Anybody can write anything into the arguments of a trigger on a table
- * of his own.
+ * The arguments of the status trigger of a table, read from the catalogue: this
+ * takes no lock on the table, which the caller may have no right to.
+ */
+bool
+ct_look_up_args(Oid relid, char *args[CT_NARGS])
+{
+	Relation	pg_trigger = table_open(TriggerRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		found = false;
+
+	ScanKeyInit(&key, Anum_pg_trigger_tgrelid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relid));
+	scan = systable_beginscan(pg_trigger, TriggerRelidNameIndexId, true, NULL, 1, &key);
+	while (!found && HeapTupleIsValid(tuple = systable_getnext(scan)))
+		found = read_registered(tuple, RelationGetDescr(pg_trigger), args);
+	systable_endscan(scan);
+	table_close(pg_trigger, AccessShareLock);
+	return found;
+}
+
+/*
+ * Schema of the companion tables of an attached table, without a lock on it.
+ * Errors: 42P01 where there is no such relation, 55000 where it is not attached.
+ */
+char *
+ct_companion_schema(Oid relid)
+{
+	char	   *args[CT_NARGS];
+	char	   *name = get_rel_name(relid);
+
+	if (name == NULL)
+		ct_no_relation_error(relid);
+	if (!ct_look_up_args(relid, args))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"%s\" is not attached", name),
+				 errhint("Put it under management by contacts_tier.attach().")));
+	return args[CT_ARG_SCHEMA];
+}
+
+/* What can be attached at all: anybody may put our triggers on other things. */
+static bool
+is_permanent_table(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Form_pg_class form;
+	bool		result;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	form = (Form_pg_class) GETSTRUCT(tuple);
+	result = (form->relkind == RELKIND_RELATION || form->relkind == RELKIND_PARTITIONED_TABLE) &&
+		form->relpersistence != RELPERSISTENCE_TEMP;
+	ReleaseSysCache(tuple);
+	return result;
+}
+
+/* Has the table the columns that the arguments name?  If so, read the account's type. */
+static bool
+find_column_fault(Oid relid, char *const args[CT_NARGS], CtCompanionOf *of, CtFault *fault)
+{
+	int32		typmod;
+
+	of->account_type = TEXTOID;
+	of->account_collation = DEFAULT_COLLATION_OID;
+	for (int i = CT_ARG_ACCOUNT; i < CT_NARGS; i++)
+	{
+		AttrNumber	attno = get_attnum(relid, args[i]);
+
+		if (i == CT_ARG_ACCOUNT && args[i][0] == '\0')
+			continue;
+		fault->code = ERRCODE_UNDEFINED_COLUMN;
+		fault->message = psprintf("column \"%s\" does not exist", args[i]);
+		fault->hint = NULL;
+		if (attno <= 0)
+			return true;
+		fault->code = ERRCODE_DATATYPE_MISMATCH;
+		fault->message = psprintf("column \"%s\" has another type than attach() gives it", args[i]);
+		if (i == CT_ARG_ACCOUNT)
+			get_atttypetypmodcoll(relid, attno, &of->account_type, &typmod, &of->account_collation);
+		else if (get_atttype(relid, attno) != ct_column_type(i))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Is something about the table not as attach() makes it?  Anybody can write anything
+ * into the arguments of a trigger on a table of his own.
+ */
+static bool
+find_fault(Oid relid, char *const args[CT_NARGS], CtFault *fault)
+{
+	char	   *name = get_rel_name(relid);
+	CtCompanionOf of = {
+		.schema = args[CT_ARG_SCHEMA],.contacts = name != NULL ? name : "?",.owner = ct_companion_owner(relid)
+	};
+
+	if (get_rel_relispartition(relid))
+	{
+		fault->code = ERRCODE_WRONG_OBJECT_TYPE;
+		fault->message = "It is a partition.";
+		fault->hint = NULL;
+		return true;
+	}
+	return find_column_fault(relid, args, &of, fault) || ct_find_companion_fault(&of, fault);
+}
+
+/*
+ * Is a table attached, by companion tables in this schema, and is all as attach()
+ * makes it?
+ */
+bool
+ct_is_sound(Oid relid, const char *companion_schema)
+{
+	char	   *args[CT_NARGS];
+	CtFault		fault;
+
+	return is_permanent_table(relid) && ct_look_up_args(relid, args) &&
+		strcmp(args[CT_ARG_SCHEMA], companion_schema) == 0 && !find_fault(relid, args, &fault);
+}
+
+/* Tell those who may read a table that it is left out. */
+static void
+warn_of_fault(Oid relid, const CtFault *fault)
+{
+	bool		is_missing = false;
+	AclResult	may_read = pg_class_aclcheck_ext(relid, GetUserId(), ACL_SELECT, &is_missing);
+	char	   *name = get_rel_name(relid);
+
+	if (may_read != ACLCHECK_OK || is_missing || name == NULL)
+		return;
+	ereport(WARNING,
+			(errcode(ERRCODE_WARNING),
+			 errmsg("table \"%s\" is skipped, for it is not as contacts_tier.attach() makes it", name),
+			 errdetail_internal("%s", fault->message),
+			 fault->hint != NULL ? errhint("%s", fault->hint) : 0));
+}
+
+/*
+ * Do the companion tables in a schema belong to the owner of the table?
  */
 static bool
 owns_companions(Oid relid, const char *schema)
@@ -208,11 +386,12 @@ owns_companions(Oid relid, const char *schema)
 }
 
 /*
- * Call "visit" for each attached table: partitions, whose triggers are clones,
- * are not attached themselves.
+ * Call "visit" for each attached table that is sound, and warn of the others.  With
+ * a schema, for all whose companion tables are there and theirs: one of them that is
+ * not sound must not be left out of what is counted together.
  */
 static void
-visit_attached(void (*visit) (Oid relid, char *args[CT_NARGS], void *arg), void *arg)
+visit_attached(const char *schema, void (*visit) (Oid relid, char *args[CT_NARGS], void *arg), void *arg)
 {
 	Relation	pg_trigger = table_open(TriggerRelationId, AccessShareLock);
 	SysScanDesc scan = systable_beginscan(pg_trigger, InvalidOid, false, NULL, 0, NULL);
@@ -220,47 +399,46 @@ visit_attached(void (*visit) (Oid relid, char *args[CT_NARGS], void *arg), void 
 
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
-		Form_pg_trigger form = (Form_pg_trigger) GETSTRUCT(tuple);
+		Oid			relid = ((Form_pg_trigger) GETSTRUCT(tuple))->tgrelid;
 		char	   *args[CT_NARGS];
+		CtFault		fault;
 
-		if (!OidIsValid(form->tgparentid) &&
-			ct_function(form->tgfoid) == CT_TRIGGER_STATUS &&
-			read_arguments(tuple, RelationGetDescr(pg_trigger), args) &&
-			owns_companions(form->tgrelid, args[CT_ARG_SCHEMA]))
-			visit(form->tgrelid, args, arg);
+		if (!read_registered(tuple, RelationGetDescr(pg_trigger), args) || !is_permanent_table(relid))
+			continue;
+		if (schema != NULL ?
+			strcmp(schema, args[CT_ARG_SCHEMA]) == 0 && owns_companions(relid, schema) :
+			!find_fault(relid, args, &fault))
+			visit(relid, args, arg);
+		else if (schema == NULL)
+			warn_of_fault(relid, &fault);
 	}
 	systable_endscan(scan);
 	table_close(pg_trigger, AccessShareLock);
 }
 
-typedef struct SchemaTables
-{
-	const char *schema;			/* NULL: any */
-	List	   *relids;
-} SchemaTables;
-
 static void
 collect_table(Oid relid, char *args[CT_NARGS], void *arg)
 {
-	SchemaTables *tables = arg;
+	List	  **relids = arg;
 
-	if (tables->schema == NULL || strcmp(tables->schema, args[CT_ARG_SCHEMA]) == 0)
-		tables->relids = lappend_oid(tables->relids, relid);
+	*relids = lappend_oid(*relids, relid);
 }
 
 /*
- * OIDs of the attached tables whose companion tables are in the given schema,
- * or of all attached tables for NULL, in the order of their OIDs: whoever locks
- * several of them takes them in this order.
+ * OIDs of the attached tables whose companion tables are in the given schema, or of
+ * all attached tables that are sound for NULL, in the order of their OIDs: whoever
+ * locks several of them takes them in this order.  Nothing is locked yet, so each may
+ * be gone when it is opened.
  */
 List *
 ct_attached_tables(const char *companion_schema)
 {
-	SchemaTables tables = {.schema = companion_schema,.relids = NIL};
+	List	   *relids = NIL;
 
-	visit_attached(collect_table, &tables);
-	list_sort(tables.relids, list_oid_cmp);
-	return tables.relids;
+	visit_attached(companion_schema, collect_table, &relids);
+	list_sort(relids, list_oid_cmp);
+	list_deduplicate_oid(relids);	/* by two triggers of ours */
+	return relids;
 }
 
 static void
@@ -290,6 +468,6 @@ Datum
 contacts_tier_attached(PG_FUNCTION_ARGS)
 {
 	InitMaterializedSRF(fcinfo, 0);
-	visit_attached(put_attached, fcinfo->resultinfo);
+	visit_attached(NULL, put_attached, fcinfo->resultinfo);
 	return (Datum) 0;
 }

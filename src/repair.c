@@ -18,6 +18,7 @@
 #include "catalog/pg_inherits.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 
 #include "contacts_tier.h"
 
@@ -60,32 +61,88 @@ repair_counters(const CtManaged *managed)
 							   RelationGetRelid(managed->rel), managed->equals));
 }
 
+/* The tables whose companion tables are in a schema, and what is done for them */
+typedef struct CompanionGroup
+{
+	const char *schema;
+	ReturnSetInfo *result;
+	bool		at_once;		/* is it one of many, not to be waited for? */
+} CompanionGroup;
+
+/*
+ * Lock all tables of a group and their partitions against writers.
+ */
+static CtManaged *
+open_group(const CompanionGroup *group, List *relids)
+{
+	CtManaged  *tables = palloc(sizeof(CtManaged) * list_length(relids));
+	ListCell   *cell;
+
+	foreach(cell, relids)
+	{
+		Oid			relid = lfirst_oid(cell);
+
+		ct_check_owner(relid);
+		if (group->at_once)
+			ct_lock_at_once(relid, ShareRowExclusiveLock);
+		ct_manage_begin(&tables[foreach_current_index(cell)], relid, ShareRowExclusiveLock);
+		if (group->at_once)
+			ct_wait_briefly();
+		(void) find_all_inheritors(relid, ShareRowExclusiveLock, NULL);
+	}
+	return tables;
+}
+
 /*
  * Repair all tables whose companion tables are in a schema.  They are locked
  * against writers until the transaction ends.
  */
 static void
-repair_group(const char *schema, ReturnSetInfo *result)
+repair_group(void *arg)
 {
-	List	   *relids = ct_attached_tables(schema);
+	CompanionGroup	   *group = arg;
+	List	   *relids = ct_attached_tables(group->schema);
 	int			ntables = list_length(relids);
-	CtManaged  *tables = palloc(sizeof(CtManaged) * ntables);
+	CtManaged  *tables = open_group(group, relids);
 
-	for (int i = 0; i < ntables; i++)
-	{
-		ct_manage_begin(&tables[i], list_nth_oid(relids, i), ShareRowExclusiveLock);
-		(void) find_all_inheritors(list_nth_oid(relids, i), ShareRowExclusiveLock, NULL);
-	}
+	if (ntables == 0)
+		return;
+	ct_check_companions(tables[0].table);
 	ct_notes_check_none();
 	for (int i = 0; i < ntables; i++)
 	{
 		ct_add_partition_triggers(RelationGetRelid(tables[i].rel));
 		ct_normalise_contacts(&tables[i].identity, ct_qualified_name(tables[i].rel), tables[i].table);
 	}
-	if (report_drift(&tables[0], result) > 0)
+	if (report_drift(&tables[0], group->result) > 0)
 		repair_counters(&tables[0]);
 	for (int i = ntables - 1; i >= 0; i--)
 		ct_manage_end(&tables[i]);
+}
+
+/* Repair what the caller owns; what fails, or is locked, is left out. */
+static void
+repair_all(ReturnSetInfo *result)
+{
+	List	   *relids = ct_attached_tables(NULL);
+	List	   *done = NIL;
+	ListCell   *cell;
+
+	ct_notes_check_none();		/* not within what may be rolled back */
+	foreach(cell, relids)
+	{
+		char	   *args[CT_NARGS];
+		CompanionGroup		group = {.result = result,.at_once = true};
+
+		if (get_rel_name(lfirst_oid(cell)) == NULL ||
+			!object_ownercheck(RelationRelationId, lfirst_oid(cell), GetUserId()) ||
+			!ct_look_up_args(lfirst_oid(cell), args) ||
+			list_member(done, makeString(args[CT_ARG_SCHEMA])))
+			continue;
+		group.schema = args[CT_ARG_SCHEMA];
+		done = lappend(done, makeString(args[CT_ARG_SCHEMA]));
+		(void) ct_attempt(repair_group, &group, psprintf("schema \"%s\"", group.schema));
+	}
 }
 
 PG_FUNCTION_INFO_V1(contacts_tier_repair);
@@ -94,29 +151,23 @@ PG_FUNCTION_INFO_V1(contacts_tier_repair);
  * repair(contacts regclass): a row for each account that was mended
  *
  * Locks: the attached tables that share companion tables, against writers, in
- * the order of their OIDs.  Errors: 42501, 55000 (not attached).
+ * the order of their OIDs.  Errors: 42P01, 42501, 55000 (not attached).
  */
 Datum
 contacts_tier_repair(PG_FUNCTION_ARGS)
 {
-	List	   *relids = PG_ARGISNULL(0) ? ct_attached_tables(NULL) : list_make1_oid(PG_GETARG_OID(0));
-	List	   *done = NIL;
-	ListCell   *cell;
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 
 	InitMaterializedSRF(fcinfo, 0);
-	foreach(cell, relids)
+	if (PG_ARGISNULL(0))
+		repair_all(result);
+	else
 	{
-		char	   *schema;
+		CompanionGroup		group = {.result = result};
 
-		if (!PG_ARGISNULL(0))
-			ct_check_owner(lfirst_oid(cell));
-		else if (!object_ownercheck(RelationRelationId, lfirst_oid(cell), GetUserId()))
-			continue;
-		schema = ct_companion_schema(lfirst_oid(cell));
-		if (list_member(done, makeString(schema)))
-			continue;
-		done = lappend(done, makeString(schema));
-		repair_group(schema, (ReturnSetInfo *) fcinfo->resultinfo);
+		ct_check_owner(PG_GETARG_OID(0));
+		group.schema = ct_companion_schema(PG_GETARG_OID(0));
+		repair_group(&group);
 	}
 	return (Datum) 0;
 }

@@ -33,10 +33,16 @@
 static bool
 may_read(Oid relid, bool missing_ok)
 {
-	AclResult	result = pg_class_aclcheck(relid, GetUserId(), ACL_SELECT);
+	bool		is_missing = false;
+	AclResult	result = pg_class_aclcheck_ext(relid, GetUserId(), ACL_SELECT, &is_missing);
+	char	   *name = get_rel_name(relid);
 
+	if ((is_missing || name == NULL) && !missing_ok)
+		ct_no_relation_error(relid);
+	if (is_missing || name == NULL)
+		return false;
 	if (result != ACLCHECK_OK && !missing_ok)
-		aclcheck_error(result, get_relkind_objtype(get_rel_relkind(relid)), get_rel_name(relid));
+		aclcheck_error(result, get_relkind_objtype(get_rel_relkind(relid)), name);
 	if (result != ACLCHECK_OK)
 		return false;
 	if (object_ownercheck(RelationRelationId, relid, GetUserId()) ||
@@ -46,9 +52,26 @@ may_read(Oid relid, bool missing_ok)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("row-level security hides rows of table \"%s\" from role \"%s\"",
-						get_rel_name(relid), GetUserNameFromId(GetUserId(), false)),
+						name, GetUserNameFromId(GetUserId(), false)),
 				 errhint("Query the companion tables directly, or ask as a role that bypasses row-level security.")));
 	return false;
+}
+
+/*
+ * OID of a companion table: 42P01 if it is missing, where that is an error.
+ */
+static Oid
+companion(const char *schema, const char *name, bool missing_ok)
+{
+	Oid			namespace = get_namespace_oid(schema, true);
+	Oid			relid = OidIsValid(namespace) ? get_relname_relid(name, namespace) : InvalidOid;
+
+	if (!OidIsValid(relid) && !missing_ok)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("companion table \"%s.%s\" does not exist", schema, name),
+				 errhint("Detach the table and attach it again.")));
+	return relid;
 }
 
 /*
@@ -59,11 +82,10 @@ static bool
 may_report(const char *schema, const char *third, List *relids, bool missing_ok)
 {
 	const char *names[] = {CT_ACCOUNT_TABLE, CT_COUNTER_TABLE, third};
-	Oid			namespace = get_namespace_oid(schema, false);
 	ListCell   *cell;
 
 	for (size_t i = 0; i < lengthof(names); i++)
-		if (names[i] != NULL && !may_read(get_relname_relid(names[i], namespace), missing_ok))
+		if (names[i] != NULL && !may_read(companion(schema, names[i], missing_ok), missing_ok))
 			return false;
 	foreach(cell, relids)
 		if (!may_read(lfirst_oid(cell), missing_ok))
@@ -71,19 +93,84 @@ may_report(const char *schema, const char *third, List *relids, bool missing_ok)
 	return true;
 }
 
+/* An attached table, and all that stands with it, by names that outlive it */
+typedef struct Attached
+{
+	Oid			relid;
+	char	   *schema;
+	char	   *name;
+	char	   *companion_schema;
+} Attached;
+
+/* A report over one set of companion tables */
+typedef struct CompanionGroup
+{
+	CtReport   *report;
+	const CtReportKind *kind;
+	Oid			relid;			/* of one of its tables */
+	const char *schema;			/* of the companion tables */
+	bool		at_once;		/* is it one of many, not to be waited for? */
+} CompanionGroup;
+
+static const char *
+third_table(const CtReportKind *kind)
+{
+	return kind->reads_ledger ? CT_LEDGER_TABLE : NULL;
+}
+
 /*
- * Run the report over one set of companion tables, as their owner.
+ * Lock what the report reads, without waiting.  One table that is not sound would make
+ * all that is counted together wrong.
  */
 static void
-report_companions(CtReport *report, Oid relid, CtReportQuery query)
+lock_group_at_once(const CompanionGroup *group)
 {
+	const char *names[] = {CT_ACCOUNT_TABLE, CT_COUNTER_TABLE, third_table(group->kind)};
+	ListCell   *cell;
+
+	ct_lock_at_once(group->relid, AccessShareLock);
+	for (size_t i = 0; i < lengthof(names); i++)
+		if (names[i] != NULL)
+			ct_lock_at_once(companion(group->schema, names[i], false), AccessShareLock);
+	foreach(cell, group->report->relids)
+	{
+		if (!ct_is_sound(lfirst_oid(cell), group->schema))
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("a table that shares its companion tables is not as contacts_tier.attach() makes it"),
+					 errhint("Ask for it by its name, and the error says more.")));
+		ct_lock_at_once(lfirst_oid(cell), AccessShareLock);
+	}
+}
+
+/*
+ * Run the report over one set of companion tables, as their owner.  The caller's
+ * rights are looked at before anything is locked, and again when it is.
+ */
+static void
+report_group(void *arg)
+{
+	CompanionGroup	   *group = arg;
+	CtReport   *report = group->report;
 	ReturnSetInfo *result = (ReturnSetInfo *) report->fcinfo->resultinfo;
 	CtManaged	managed;
 	uint64		count;
 
-	ct_read_begin(&managed, relid);
+	/* it reads all triggers of the database: only where it must */
+	report->relids = group->kind->reads_contacts ? ct_attached_tables(group->schema) : NIL;
+	if (!may_report(group->schema, third_table(group->kind), report->relids, group->at_once))
+		return;
+	if (group->at_once)
+		lock_group_at_once(group);
+	ct_read_open(&managed, group->relid);
+	if (strcmp(NameStr(managed.table->schema), group->schema) != 0)
+		ct_no_relation_error(group->relid);
+	(void) may_report(group->schema, third_table(group->kind), report->relids, false);
+	ct_read_begin(&managed);
+	if (group->at_once)
+		ct_wait_briefly();
 	report->table = &managed;
-	count = ct_query(query(report));
+	count = ct_query(group->kind->query(report));
 	for (int i = 0; count > 0 && i < result->setDesc->natts; i++)
 		ct_check_result_type(SPI_tuptable->tupdesc, i + 1, TupleDescAttr(result->setDesc, i)->atttypid);
 	for (uint64 i = 0; i < count; i++)
@@ -95,44 +182,86 @@ report_companions(CtReport *report, Oid relid, CtReportQuery query)
 static int
 compare_names(const ListCell *a, const ListCell *b)
 {
-	Oid			left = lfirst_oid(a);
-	Oid			right = lfirst_oid(b);
-	int			result = strcmp(get_namespace_name(get_rel_namespace(left)),
-								get_namespace_name(get_rel_namespace(right)));
+	const Attached *left = lfirst(a);
+	const Attached *right = lfirst(b);
+	int			result = strcmp(left->schema, right->schema);
 
-	return result != 0 ? result : strcmp(get_rel_name(left), get_rel_name(right));
+	return result != 0 ? result : strcmp(left->name, right->name);
+}
+
+/* The attached tables that are sound and still there, by name. */
+static List *
+list_attached(void)
+{
+	List	   *relids = ct_attached_tables(NULL);
+	List	   *result = NIL;
+	ListCell   *cell;
+
+	foreach(cell, relids)
+	{
+		Attached	attached = {.relid = lfirst_oid(cell)};
+		Oid			namespace = get_rel_namespace(attached.relid);
+		char	   *args[CT_NARGS];
+
+		attached.schema = get_namespace_name(namespace);
+		attached.name = get_rel_name(attached.relid);
+		if (attached.schema == NULL || attached.name == NULL || !ct_look_up_args(attached.relid, args))
+			continue;
+		attached.companion_schema = args[CT_ARG_SCHEMA];
+		result = lappend(result, memcpy(palloc(sizeof(attached)), &attached, sizeof(attached)));
+	}
+	list_sort(result, compare_names);
+	return result;
+}
+
+/* Report on each set of companion tables that the caller may read. */
+static void
+report_all(CtReport *report, const CtReportKind *kind)
+{
+	List	   *done = NIL;
+	ListCell   *cell;
+
+	foreach(cell, list_attached())
+	{
+		const Attached *attached = lfirst(cell);
+		CompanionGroup		group = {
+			.report = report,.kind = kind,.relid = attached->relid,.schema = attached->companion_schema,.at_once = true
+		};
+
+		if (list_member(done, makeString(attached->companion_schema)))
+			continue;
+		done = lappend(done, makeString(attached->companion_schema));
+		/* who may not read it is not told that it is there */
+		if (may_report(group.schema, third_table(kind), NIL, true))
+			(void) ct_attempt(report_group, &group, psprintf("schema \"%s\"", group.schema));
+	}
 }
 
 /*
  * Run a report for the table that is argument 0 of the function, if it has one
  * and it is not null; else for every set of companion tables that the caller may
- * read.  Argument 1, where there is one, is the account asked for, null for all.
- * Errors: 42501, 55000 where the table is not attached.
+ * read, where what fails or is locked is left out with a WARNING.  Argument 1, where
+ * there is one, is the account asked for, null for all.
+ * Errors: 42501, 42P01, 55000 where the table is not attached.
  */
 void
 ct_report(FunctionCallInfo fcinfo, const CtReportKind *kind)
 {
-	Oid			contacts = PG_NARGS() < 1 || PG_ARGISNULL(0) ? InvalidOid : PG_GETARG_OID(0);
 	char	   *account = PG_NARGS() < 2 || PG_ARGISNULL(1) ? NULL :
 		text_to_cstring(PG_GETARG_TEXT_PP(1));
-	List	   *relids = OidIsValid(contacts) ? list_make1_oid(contacts) : ct_attached_tables(NULL);
-	List	   *done = NIL;
-	ListCell   *cell;
+	CtReport	report = {.fcinfo = fcinfo,.account = account};
 
 	InitMaterializedSRF(fcinfo, 0);
-	list_sort(relids, compare_names);
-	foreach(cell, relids)
+	if (PG_NARGS() < 1 || PG_ARGISNULL(0))
+		report_all(&report, kind);
+	else
 	{
-		CtReport	report = {.fcinfo = fcinfo,.account = account};
-		char	   *schema = ct_companion_schema(lfirst_oid(cell));
+		CompanionGroup		group = {
+			.report = &report,.kind = kind,.relid = PG_GETARG_OID(0),
+			.schema = ct_companion_schema(PG_GETARG_OID(0)),.at_once = false
+		};
 
-		if (list_member(done, makeString(schema)))
-			continue;
-		done = lappend(done, makeString(schema));
-		/* it reads all triggers of the database: only where it must */
-		report.relids = kind->reads_contacts ? ct_attached_tables(schema) : NIL;
-		if (may_report(schema, kind->reads_ledger ? CT_LEDGER_TABLE : NULL, report.relids, !OidIsValid(contacts)))
-			report_companions(&report, lfirst_oid(cell), kind->query);
+		report_group(&group);
 	}
 }
 
@@ -285,7 +414,9 @@ contacts_tier_has_access(PG_FUNCTION_ARGS)
 	relid = PG_GETARG_OID(0);
 	schema = ct_companion_schema(relid);
 	(void) may_report(schema, NULL, NIL, false);
-	ct_read_begin(&managed, relid);
+	ct_read_open(&managed, relid);
+	(void) may_report(NameStr(managed.table->schema), NULL, NIL, false);
+	ct_read_begin(&managed);
 	access = ct_query(psprintf("SELECT FROM %s." CT_ACCOUNT_TABLE " a JOIN contacts_tier.plan p ON p.name = a.plan"
 							   " WHERE %s AND p.marketing_contacts AND a.ended_at IS NULL", managed.schema,
 							   is_account(&managed, "a.account",

@@ -188,6 +188,7 @@ find_target(CtSecondWrites *queue, Oid relid)
 {
 	ListCell   *cell;
 	Relation	rel;
+	char	   *args[CT_NARGS];
 	CtTable    *table;
 	Target	   *target;
 	MemoryContext old;
@@ -198,7 +199,8 @@ find_target(CtSecondWrites *queue, Oid relid)
 			return foreach_current_index(cell);
 	}
 	rel = try_table_open(relid, RowExclusiveLock);
-	table = rel == NULL || rel->rd_rel->relkind != RELKIND_RELATION ? NULL : ct_table_of(rel);
+	table = rel != NULL && rel->rd_rel->relkind == RELKIND_RELATION &&
+		ct_trigger_args(rel, CT_TRIGGER_COUNT, args) ? ct_table_resolve(rel, CT_NARGS, args) : NULL;
 	if (table == NULL)
 	{
 		if (rel != NULL)
@@ -380,7 +382,7 @@ begin_writing(Writing *writing, Target *target)
 	Bitmapset  *columns[2] = {target->columns, NULL};
 	EState	   *estate = CreateExecutorState();
 	MemoryContext old = MemoryContextSwitchTo(estate->es_query_cxt);
-	CtTable    *table = rels[1] == NULL ? NULL : ct_table_of(rels[1]);
+	CtTable    *table = rels[1] == NULL ? NULL : ct_table_of_relation(rels[1]);
 
 	writing->target = target;
 	writing->estate = estate;

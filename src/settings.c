@@ -8,6 +8,8 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/timestamp.h"
@@ -38,9 +40,35 @@ parse_clock(const char *text)
 static bool
 check_clock(char **newval, void **extra, GucSource source)
 {
-	if (IsTransactionState() && **newval != '\0')
-		(void) parse_clock(*newval);
-	return true;
+	if (!IsTransactionState() || **newval == '\0' || !TIMESTAMP_NOT_FINITE(parse_clock(*newval)))
+		return true;
+	GUC_check_errdetail("The clock must be finite.");
+	return false;
+}
+
+/*
+ * Refuse text that is not valid in the encoding of the database: connection options
+ * are not checked by anybody else, and what is set before the library is there is
+ * checked when it comes.  The postmaster serves databases of all encodings, so what it
+ * reads is checked when it is used.
+ */
+static bool
+check_source(char **newval, void **extra, GucSource source)
+{
+	if (!IsUnderPostmaster || pg_verifymbstr(*newval, strlen(*newval), true))
+		return true;
+	GUC_check_errcode(ERRCODE_CHARACTER_NOT_IN_REPERTOIRE);
+	GUC_check_errdetail("It contains an invalid byte sequence for encoding \"%s\".", GetDatabaseEncodingName());
+	return false;
+}
+
+/*
+ * A setting of the session as valid text, or else "".
+ */
+const char *
+ct_valid_setting(const char *value)
+{
+	return pg_verifymbstr(value, strlen(value), true) ? value : "";
 }
 
 /*
@@ -54,13 +82,13 @@ ct_settings_init(void)
 							   "Empty means USER.",
 							   &ct_source_type, "",
 							   PGC_USERSET, 0,
-							   NULL, NULL, NULL);
+							   check_source, NULL, NULL);
 	DefineCustomStringVariable("contacts_tier.source_name",
 							   "Source name that is noted with the status of contacts set by this session.",
 							   "Empty means the name of the current role.",
 							   &ct_source_name, "",
 							   PGC_USERSET, 0,
-							   NULL, NULL, NULL);
+							   check_source, NULL, NULL);
 	DefineCustomStringVariable("contacts_tier.now",
 							   "Fixed clock for tests and demonstrations.",
 							   "Empty means the real one.",

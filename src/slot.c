@@ -87,15 +87,15 @@ typedef struct CounterTable
 	memory_hash *memory;
 } CounterTable;
 
-static HTAB *counter_tables = NULL;
+static CtCache *counter_tables = NULL;
 
 /*
- * Make the cache and have it hear of changed relations.
+ * Make the cache.
  */
 void
 ct_slot_init(void)
 {
-	counter_tables = ct_relation_cache("contacts_tier counter tables", sizeof(CounterTable));
+	counter_tables = ct_cache_create("contacts_tier counter tables", sizeof(CounterTable), CT_MAX_KNOWN);
 }
 
 /*
@@ -133,22 +133,23 @@ forget_slots(CounterTable *counter)
 	if (counter->context != NULL)
 		MemoryContextDelete(counter->context);
 	counter->context = NULL;
-	counter->context = AllocSetContextCreate(CacheMemoryContext, "contacts_tier slots",
+	counter->context = AllocSetContextCreate(counter->known.context, "contacts_tier slots",
 											 ALLOCSET_SMALL_SIZES);
-	counter->memory = memory_create(counter->context, 64, &counter->table);
+	counter->memory = memory_create(counter->context, 1, &counter->table);
 }
 
 static CounterTable *
 find_counter_table(Relation rel, const CtTable *table)
 {
-	CounterTable *counter = (CounterTable *) ct_known_table(counter_tables, sizeof(CounterTable), rel, table);
+	bool		is_new;
+	CounterTable *counter = (CounterTable *) ct_known_table(counter_tables, rel, table, &is_new);
 
-	if (counter->known.valid)
+	if (!is_new)
 		return counter;
-	ct_table_copy(&counter->table, table, CacheMemoryContext);
+	ct_table_copy(&counter->table, table, counter->known.context);
 	counter->direct = is_direct(rel, table, counter);
 	forget_slots(counter);
-	counter->known.valid = true;
+	ct_cache_end(counter);
 	return counter;
 }
 

@@ -4,17 +4,22 @@
  *	  Who sets the status of contacts in this session (design.md, S5), and the
  *	  status that a new contact gets by default (S4).
  *
- * An import asks for the same few answers once per row, so they are kept for
- * the transaction, for one source type at a time.  A policy that another
- * session changes meanwhile holds from the next transaction on.
+ * An import asks for the same few answers once per row, so they are kept, for one
+ * source type at a time, and hold for a statement as long as nothing is written
+ * beside it.  After that, an answer holds if the account row is still the version
+ * that it was given by, and the catalogue is as it was: statement triggers on it send
+ * a message, which also reaches other sessions (contacts_tier_catalogue_changed()).
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "catalog/namespace.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
 #include "contacts_tier.h"
@@ -26,13 +31,17 @@
 const char *
 ct_session_source_type(void)
 {
-	return *ct_source_type != '\0' ? ct_source_type : "USER";
+	const char *given = ct_valid_setting(ct_source_type);
+
+	return *given != '\0' ? given : "USER";
 }
 
 const char *
 ct_session_source_name(void)
 {
-	return *ct_source_name != '\0' ? ct_source_name : ct_caller_name();
+	const char *given = ct_valid_setting(ct_source_name);
+
+	return *given != '\0' ? given : ct_caller_name();
 }
 
 /*
@@ -41,7 +50,7 @@ ct_session_source_name(void)
 bool
 ct_source_is_set(CtTriggerArg which)
 {
-	return *(which == CT_ARG_SOURCE_TYPE ? ct_source_type : ct_source_name) != '\0';
+	return *ct_valid_setting(which == CT_ARG_SOURCE_TYPE ? ct_source_type : ct_source_name) != '\0';
 }
 
 /* Where the texts are kept for the statement at hand; NULL: nowhere */
@@ -109,6 +118,10 @@ typedef struct DefaultEntry
 	uint32		hash;
 	char		status;			/* of simplehash */
 	bool		marketing;
+	uint64		moment;			/* when it was last known to hold */
+	CtAccountFound found;		/* what the account row was then */
+	ItemPointerData tid;
+	TransactionId xmin;
 } DefaultEntry;
 
 #define SH_PREFIX			defaults
@@ -130,6 +143,61 @@ static CtTable kept_table;		/* a copy: it must not change under the
 								 * answers */
 static char *kept_source_type;
 static defaults_hash *kept;
+
+/* The statement that answers were last given to, and what could change them */
+static struct
+{
+	uint64		number;			/* counts the moments */
+	const void *statement;
+	TimestampTz started;		/* the top-level one */
+	CommandId	command;
+}			moment = {0};
+
+/* The tables of the catalogue that answers follow from, while they are unchanged */
+static CtCache *catalogue = NULL;
+static const char *const catalogue_names[] = {"source_type", "plan"};
+static Oid	catalogue_oids[lengthof(catalogue_names)];
+
+/* Note where the catalogue is; from now on we hear of changes. */
+static void
+watch_catalogue(void)
+{
+	Oid			namespace = get_namespace_oid("contacts_tier", false);
+
+	for (size_t i = 0; i < lengthof(catalogue_names); i++)
+	{
+		MemoryContext context;
+
+		catalogue_oids[i] = get_relname_relid(catalogue_names[i], namespace);
+		if (ct_cache_find(catalogue, catalogue_oids[i]) == NULL)
+			ct_cache_end(ct_cache_begin(catalogue, catalogue_oids[i], &context));
+	}
+}
+
+static bool
+catalogue_is_unchanged(void)
+{
+	for (size_t i = 0; i < lengthof(catalogue_names); i++)
+		if (ct_cache_find(catalogue, catalogue_oids[i]) == NULL)
+			return false;
+	return true;
+}
+
+static bool
+is_same_moment(void)
+{
+	return moment.statement == ct_statement() &&
+		moment.command == GetCurrentCommandId(false) &&
+		moment.started == GetCurrentStatementStartTimestamp();
+}
+
+static void
+set_moment(void)
+{
+	moment.statement = ct_statement();
+	moment.command = GetCurrentCommandId(false);
+	moment.started = GetCurrentStatementStartTimestamp();
+}
 
 /*
  * Forget the answers: at the end of a transaction, and when a policy changes.
@@ -178,6 +246,49 @@ ask_default(const CtTable *table, Datum account, const char *source_type)
 	return marketing;
 }
 
+/* Is the account row still the version that an answer was given by? */
+static bool
+still_holds(const CtTable *table, DefaultEntry *entry)
+{
+	CtAccountLook look;
+	CtAccountFound found;
+
+	/* by SQL, looking costs as much as asking */
+	if (entry->found == CT_ACCOUNT_BY_SQL)
+		return false;
+	found = ct_account_look(table, entry->account, &look);
+	return found == entry->found &&
+		(found == CT_ACCOUNT_MISSING ||
+		 (ItemPointerEquals(&look.tid, &entry->tid) && look.xmin == entry->xmin));
+}
+
+/* Ask, and keep the answer with the version of the account row before the question. */
+static bool
+ask_and_keep(const CtTable *table, Datum account, const char *source_type)
+{
+	CtAccountLook look = {0};
+	CtAccountFound found = ct_direct_access ? ct_account_look(table, account, &look) : CT_ACCOUNT_BY_SQL;
+	bool		marketing;
+	bool		is_kept;
+	DefaultEntry *entry;
+
+	watch_catalogue();
+	marketing = found != CT_ACCOUNT_MISSING && ask_default(table, account, source_type);
+	set_moment();				/* the question is a command, too */
+	if (!catalogue_is_unchanged())
+		return marketing;
+	keep_answers_for(table, source_type);	/* the question may have run code */
+	entry = defaults_insert(kept, account, &is_kept);
+	if (!is_kept)
+		entry->account = ct_account_copy(table, account, kept_context);
+	entry->marketing = marketing;
+	entry->moment = moment.number;
+	entry->found = found;
+	entry->tid = look.tid;
+	entry->xmin = look.xmin;
+	return marketing;
+}
+
 /*
  * Does a new contact of this account and source type become a marketing
  * contact, if nothing is said?  Unknown source types default to non-marketing,
@@ -187,21 +298,40 @@ bool
 ct_source_default(const CtTable *table, Datum account, const char *source_type)
 {
 	DefaultEntry *entry;
-	bool		marketing;
-	bool		found;
 
+	if (!is_same_moment())
+	{
+		if (!catalogue_is_unchanged())
+			ct_source_forget();
+		moment.number++;
+		set_moment();
+	}
 	keep_answers_for(table, source_type);
 	entry = defaults_lookup(kept, account);
-	if (entry != NULL)
+	if (entry != NULL && (entry->moment == moment.number || still_holds(table, entry)))
+	{
+		entry->moment = moment.number;
 		return entry->marketing;
+	}
+	return ask_and_keep(table, account, source_type);
+}
 
-	marketing = ask_default(table, account, source_type);
-	keep_answers_for(table, source_type);	/* the question may have run code */
-	entry = defaults_insert(kept, account, &found);
-	if (!found)
-		entry->account = ct_account_copy(table, account, kept_context);
-	entry->marketing = marketing;
-	return marketing;
+PG_FUNCTION_INFO_V1(contacts_tier_catalogue_changed);
+
+/*
+ * catalogue_changed() trigger: AFTER statement trigger of the catalogue.  Rows send no
+ * message to those who remember what they read; the table does, to this session at the
+ * end of the command, and to others at commit.
+ */
+Datum
+contacts_tier_catalogue_changed(PG_FUNCTION_ARGS)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"%s\" was not called by trigger manager", "catalogue_changed")));
+	CacheInvalidateRelcache(((TriggerData *) fcinfo->context)->tg_relation);
+	return PointerGetDatum(NULL);
 }
 
 static void
@@ -234,6 +364,7 @@ at_subtransaction_end(SubXactEvent event, SubTransactionId subid,
 void
 ct_source_init(void)
 {
+	catalogue = ct_cache_create("contacts_tier catalogue", 0, lengthof(catalogue_names));
 	RegisterXactCallback(at_transaction_end, NULL);
 	RegisterSubXactCallback(at_subtransaction_end, NULL);
 }

@@ -15,6 +15,7 @@
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/datetime.h"
 #include "utils/fmgrprotos.h"
 #include "utils/json.h"
 #include "utils/jsonb.h"
@@ -122,6 +123,42 @@ fitting_tier(const ChosenPlan *plan, const char *account, int64 used)
 	return tier;
 }
 
+/* The earliest start of a subscription: 1900-01-01, in UTC */
+#define EARLIEST_START	((TimestampTz) (date2j(1900, 1, 1) - POSTGRES_EPOCH_JDATE) * USECS_PER_DAY)
+
+/*
+ * A subscription starts at a date that people mean: what is earlier is a slip, and its
+ * years are not counted as dates count them (there is no year 0).
+ */
+static void
+check_start(TimestampTz started_at, TimestampTz now)
+{
+	if (TIMESTAMP_NOT_FINITE(started_at))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the start of a subscription must be finite")));
+	if (started_at < EARLIEST_START)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+				 errmsg("the start of a subscription is out of range"),
+				 errdetail("It must not be before the year 1900.")));
+	if (started_at > now)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("a subscription cannot start in the future"),
+				 errdetail("It is %s now.", timestamptz_to_str(now))));
+}
+
+/* A key of the companion tables cannot be of any length. */
+static void
+check_account_length(const CtTable *table, Datum account)
+{
+	if (!ct_account_fits(table, account))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the account is too long to be subscribed")));
+}
+
 /*
  * Write the account row, with its dates.  A subscription that began in the past
  * has its update dates up to now behind it.  One that has ended is opened again:
@@ -150,15 +187,7 @@ insert_subscription(const CtManaged *managed, FunctionCallInfo fcinfo, Datum acc
 		Int64GetDatum(used)
 	};
 
-	if (TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(started_at)))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("the start of a subscription must be finite")));
-	if (DatumGetTimestampTz(started_at) > now)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("a subscription cannot start in the future"),
-				 errdetail("It is %s now.", timestamptz_to_str(now))));
+	check_start(DatumGetTimestampTz(started_at), now);
 	ct_execute_now(psprintf("WITH given AS (SELECT ($5 AT TIME ZONE $6)::date AS anchor, $4::contacts_tier.billing_cycle AS cycle)"
 							" INSERT INTO %1$s." CT_ACCOUNT_TABLE " AS a"
 							" (account, plan, contact_limit, billing_cycle, on_exceed, grace, time_zone,"
@@ -218,7 +247,7 @@ PG_FUNCTION_INFO_V1(contacts_tier_subscribe);
  *
  * Locks: slots and account row of the account, until the transaction ends.
  * Errors: 42501, 55000 (not attached), 42710 (subscribed already), 22023
- * (plan, limit, time zone, start), 22P02 (account), MC001 (contacts do not fit).
+ * (account, plan, limit, time zone, start), 22008 (start), 22P02 (account), MC001 (contacts do not fit).
  */
 Datum
 contacts_tier_subscribe(PG_FUNCTION_ARGS)
@@ -233,6 +262,7 @@ contacts_tier_subscribe(PG_FUNCTION_ARGS)
 	check_subscribe_arguments(fcinfo);
 	ct_manage_begin(&managed, PG_GETARG_OID(SUB_CONTACTS), RowExclusiveLock);
 	account = ct_managed_account(&managed, text_to_cstring(PG_GETARG_TEXT_PP(SUB_ACCOUNT)));
+	check_account_length(managed.table, account);
 	name = ct_account_text(managed.table, account);
 	plan = read_plan(text_to_cstring(PG_GETARG_TEXT_PP(SUB_PLAN)));
 	(void) ct_catch_up(managed.table, account, NULL);

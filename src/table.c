@@ -8,8 +8,7 @@
  * kept per backend until the relation changes.  Nothing is stored anywhere
  * else: pg_trigger is the registry (design.md, section 3).
  *
- * Entries are never freed, and the invalidation callback only marks them: a
- * caller further up the stack may hold a pointer.
+ * What was resolved never changes: see cache.c.
  *
  *-------------------------------------------------------------------------
  */
@@ -24,8 +23,6 @@
 #include "commands/defrem.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
-#include "utils/hsearch.h"
-#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/syscache.h"
@@ -42,68 +39,54 @@ const char *const ct_default_columns[CT_NARGS] = {
 	[CT_ARG_UPDATED_AT] = "marketing_contact_status_updated_at"
 };
 
-static HTAB *tables = NULL;
+/* Attached tables and partitions of them that a backend knows in any case */
+#define MAX_TABLES	256
 
-/* How the entries of our caches begin */
-typedef struct CacheEntry
-{
-	Oid			relid;			/* hash key */
-	bool		valid;
-} CacheEntry;
-
-static void
-invalidate_entries(Datum arg, Oid relid)
-{
-	HTAB	   *cache = (HTAB *) DatumGetPointer(arg);
-	HASH_SEQ_STATUS status;
-	CacheEntry *entry;
-
-	if (OidIsValid(relid))
-	{
-		entry = hash_search(cache, &relid, HASH_FIND, NULL);
-		if (entry != NULL)
-			entry->valid = false;
-		return;
-	}
-	hash_seq_init(&status, cache);
-	while ((entry = hash_seq_search(&status)) != NULL)
-		entry->valid = false;
-}
+static CtCache *tables = NULL;
 
 /*
- * Make a cache of what is known of relations.  Its entries begin with the OID, the
- * key, and with a flag that is cleared when the relation changes.
- */
-HTAB *
-ct_relation_cache(const char *name, Size entry_size)
-{
-	HASHCTL		ctl = {.keysize = sizeof(Oid),.entrysize = entry_size,.hcxt = CacheMemoryContext};
-	HTAB	   *cache = hash_create(name, 16, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-
-	CacheRegisterRelcacheCallback(invalidate_entries, PointerGetDatum(cache));
-	return cache;
-}
-
-/*
- * Make the cache and have it hear of changed relations.
+ * Make the cache.
  */
 void
 ct_table_init(void)
 {
-	tables = ct_relation_cache("contacts_tier tables", sizeof(CtTable));
+	tables = ct_cache_create("contacts_tier tables", sizeof(CtTable), MAX_TABLES);
 }
 
 /*
- * OID of the type contacts_tier.marketing_status.
+ * OID of a type of the extension: 42704 where there is none.
  */
-static Oid
-marketing_status_type(void)
+Oid
+ct_own_type(const char *name)
 {
 	Oid			namespace = get_namespace_oid("contacts_tier", false);
+	Oid			type = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum(name),
+									   ObjectIdGetDatum(namespace));
 
-	return GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid,
-						   CStringGetDatum("marketing_status"),
-						   ObjectIdGetDatum(namespace));
+	if (!OidIsValid(type))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("type \"contacts_tier.%s\" does not exist", name)));
+	return type;
+}
+
+/*
+ * The type that a status column must have.
+ */
+Oid
+ct_column_type(CtTriggerArg which)
+{
+	switch (which)
+	{
+		case CT_ARG_STATUS:
+			return ct_own_type("marketing_status");
+		case CT_ARG_UNTIL:
+			return BOOLOID;
+		case CT_ARG_UPDATED_AT:
+			return TIMESTAMPTZOID;
+		default:
+			return TEXTOID;
+	}
 }
 
 static Oid
@@ -114,7 +97,9 @@ enum_value(Oid type, const char *label)
 	Oid			value;
 
 	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "enum value \"%s\" of type %u is missing", label, type);
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("type %s has no value \"%s\"", format_type_be(type), label)));
 	value = ((Form_pg_enum) GETSTRUCT(tuple))->oid;
 	ReleaseSysCache(tuple);
 	return value;
@@ -130,7 +115,7 @@ resolve_column(Relation rel, const char *column, Oid type)
 {
 	AttrNumber	attno = get_attnum(RelationGetRelid(rel), column);
 
-	if (attno <= 0)
+	if (attno <= 0 || attno > RelationGetNumberOfAttributes(rel))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
 				 errmsg("column \"%s\" of attached table \"%s\" does not exist",
@@ -152,7 +137,7 @@ resolve_column(Relation rel, const char *column, Oid type)
  * operator class, which the primary keys of the companion tables use too.
  */
 static void
-resolve_account_type(CtTable *table, Relation rel)
+resolve_account_type(CtTable *table, Relation rel, MemoryContext context)
 {
 	AttrNumber	attno = table->attno[CT_ARG_ACCOUNT];
 	TypeCacheEntry *type;
@@ -182,8 +167,8 @@ resolve_account_type(CtTable *table, Relation rel)
 	get_typlenbyval(table->account_type, &table->account_typlen, &table->account_typbyval);
 	getTypeOutputInfo(table->account_type, &table->account_output, &isvarlena);
 	table->account_eq = type->eq_opr;
-	fmgr_info_cxt(type->cmp_proc, &table->account_cmp, CacheMemoryContext);
-	fmgr_info_cxt(type->hash_proc, &table->account_hash, CacheMemoryContext);
+	fmgr_info_cxt(type->cmp_proc, &table->account_cmp, context);
+	fmgr_info_cxt(type->hash_proc, &table->account_hash, context);
 }
 
 /*
@@ -200,68 +185,55 @@ ct_complete_args(int nargs, char **given, char *args[CT_NARGS])
 }
 
 static void
-fill_table(CtTable *table, Relation rel, char **args)
+fill_table(CtTable *table, Relation rel, char **args, MemoryContext context)
 {
-	Oid			types[CT_NARGS] = {
-		[CT_ARG_STATUS] = marketing_status_type(),
-		[CT_ARG_UNTIL] = BOOLOID,
-		[CT_ARG_SOURCE_TYPE] = TEXTOID,
-		[CT_ARG_SOURCE_NAME] = TEXTOID,
-		[CT_ARG_UPDATED_AT] = TIMESTAMPTZOID
-	};
-
+	table->relid = RelationGetRelid(rel);
 	table->owner = rel->rd_rel->relowner;
 	namestrcpy(&table->schema, args[CT_ARG_SCHEMA]);
 	table->attno[CT_ARG_ACCOUNT] = args[CT_ARG_ACCOUNT][0] == '\0' ? InvalidAttrNumber :
 		resolve_column(rel, args[CT_ARG_ACCOUNT], InvalidOid);
 	for (int i = CT_ARG_STATUS; i < CT_NARGS; i++)
-		table->attno[i] = resolve_column(rel, args[i], types[i]);
-	resolve_account_type(table, rel);
-	table->marketing = enum_value(types[CT_ARG_STATUS], "marketing");
-	table->non_marketing = enum_value(types[CT_ARG_STATUS], "non_marketing");
+		table->attno[i] = resolve_column(rel, args[i], ct_column_type(i));
+	resolve_account_type(table, rel, context);
+	table->marketing = enum_value(ct_column_type(CT_ARG_STATUS), "marketing");
+	table->non_marketing = enum_value(ct_column_type(CT_ARG_STATUS), "non_marketing");
 }
 
 /*
  * What is known of an attached table or one of its partitions, given the
  * arguments of its triggers.  Errors: 42703, 42804.
+ *
+ * It stays as it is until the transaction ends.  The arguments may belong to the
+ * relation, and to a description of its triggers that is replaced meanwhile: they
+ * are copied before anything is looked up.
  */
 CtTable *
 ct_table_resolve(Relation rel, int nargs, char **args)
 {
-	Oid			relid = RelationGetRelid(rel);
-	bool		found;
-	CtTable    *table = hash_search(tables, &relid, HASH_ENTER, &found);
+	CtTable    *table = ct_cache_find(tables, RelationGetRelid(rel));
 
-	if (!found)
-		table->valid = false;
-	if (!table->valid)
+	if (table == NULL)
 	{
-		CtTable		fresh = {.relid = relid};
 		char	   *all_args[CT_NARGS];
+		MemoryContext context;
 
-		/* build aside: an error must not leave a half-filled entry */
 		ct_complete_args(nargs, args, all_args);
-		fill_table(&fresh, rel, all_args);
-		fresh.valid = true;
-		*table = fresh;
+		table = ct_cache_begin(tables, RelationGetRelid(rel), &context);
+		fill_table(table, rel, all_args, context);
+		ct_cache_end(table);
 	}
 	return table;
 }
 
 /*
- * What is known of an open relation, if it is an attached table or a partition of one;
- * NULL otherwise.  Errors as ct_table_resolve().
+ * What is known of an open relation by its status trigger; NULL if it has none.
  */
 CtTable *
-ct_table_of(Relation rel)
+ct_table_of_relation(Relation rel)
 {
-	Trigger    *trigger = ct_find_trigger(rel, CT_TRIGGER_STATUS);
+	char	   *args[CT_NARGS];
 
-	if (trigger == NULL)
-		trigger = ct_find_trigger(rel, CT_TRIGGER_COUNT);
-	if (trigger == NULL || !ct_right_args(trigger->tgnargs))
-		return NULL;
-	return ct_table_resolve(rel, trigger->tgnargs, trigger->tgargs);
+	return ct_trigger_args(rel, CT_TRIGGER_STATUS, args) ? ct_table_resolve(rel, CT_NARGS, args) : NULL;
 }
 
 /*
@@ -382,12 +354,19 @@ ct_quoted_operator(Oid operator)
 	Form_pg_operator form;
 	char	   *result;
 
+	char	   *schema;
+
 	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for operator %u", operator);
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("operator with OID %u does not exist", operator)));
 	form = (Form_pg_operator) GETSTRUCT(tuple);
-	result = psprintf("OPERATOR(%s.%s)",
-					  quote_identifier(get_namespace_name(form->oprnamespace)),
-					  NameStr(form->oprname));
+	schema = get_namespace_name(form->oprnamespace);
+	if (schema == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_SCHEMA),
+				 errmsg("schema with OID %u does not exist", form->oprnamespace)));
+	result = psprintf("OPERATOR(%s.%s)", quote_identifier(schema), NameStr(form->oprname));
 	ReleaseSysCache(tuple);
 	return result;
 }

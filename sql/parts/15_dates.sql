@@ -18,11 +18,15 @@ LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'contacts_tier_clock
 COMMENT ON FUNCTION contacts_tier.clock() IS
 'the present instant as contacts_tier sees it: the start of the statement, or the setting contacts_tier.now';
 
--- Months from the anchor to an instant, counted by calendar month.
+-- Months from the anchor to an instant, counted by calendar month.  There is no year 0:
+-- 1 BC is the year before 1.
 CREATE FUNCTION contacts_tier.months_since(anchor date, instant timestamptz, time_zone text) RETURNS integer
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN 12 * (extract(year FROM instant AT TIME ZONE time_zone) - extract(year FROM anchor))::integer
-       + (extract(month FROM instant AT TIME ZONE time_zone) - extract(month FROM anchor))::integer;
+RETURN (
+    SELECT (12 * (year + (year < 0)::integer - since_year - (since_year < 0)::integer) + month - since_month)::integer
+    FROM (SELECT extract(year FROM instant AT TIME ZONE time_zone), extract(month FROM instant AT TIME ZONE time_zone),
+                 extract(year FROM anchor), extract(month FROM anchor)) AS d (year, month, since_year, since_month)
+);
 COMMENT ON FUNCTION contacts_tier.months_since(date, timestamptz, text) IS
 'calendar months from the month of the anchor to that of an instant';
 

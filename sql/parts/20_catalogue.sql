@@ -161,3 +161,15 @@ $$;
 COMMENT ON FUNCTION contacts_tier.create_plan(text, bigint[], numeric[], text, boolean) IS
 'makes a plan and its tiers, one for each contact limit';
 
+-- Triggers remember what they read of the catalogue: they must hear of changes, also of
+-- those that a replication applies.
+CREATE FUNCTION contacts_tier.catalogue_changed() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'contacts_tier_catalogue_changed';
+COMMENT ON FUNCTION contacts_tier.catalogue_changed() IS
+'trigger: tells all sessions that a table of the catalogue has changed';
+CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON contacts_tier.plan
+    FOR EACH STATEMENT EXECUTE FUNCTION contacts_tier.catalogue_changed();
+ALTER TABLE contacts_tier.plan ENABLE ALWAYS TRIGGER changed;
+CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON contacts_tier.source_type
+    FOR EACH STATEMENT EXECUTE FUNCTION contacts_tier.catalogue_changed();
+ALTER TABLE contacts_tier.source_type ENABLE ALWAYS TRIGGER changed;

@@ -11,6 +11,9 @@ CREATE FUNCTION contacts_tier.create_companions(schema text, account_type text) 
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    companion text;
+    granted   record;
 BEGIN
     EXECUTE format($sql$
         CREATE TABLE %1$s.contacts_tier_account (
@@ -119,9 +122,21 @@ BEGIN
         COMMENT ON TABLE %1$s.contacts_tier_ledger IS 'contacts_tier: what happened to each account; entries are only added';
         COMMENT ON COLUMN %1$s.contacts_tier_ledger.event IS 'what happened: see the reference';
         COMMENT ON COLUMN %1$s.contacts_tier_ledger.role IS 'role on whose behalf it happened';
-        COMMENT ON COLUMN %1$s.contacts_tier_ledger.contacts IS 'number of contacts that the event is about';
-        REVOKE UPDATE, DELETE, TRUNCATE ON %1$s.contacts_tier_ledger FROM %2$I
-        $sql$, schema, current_user);
+        COMMENT ON COLUMN %1$s.contacts_tier_ledger.contacts IS 'number of contacts that the event is about'
+        $sql$, schema);
+
+    -- Whatever ALTER DEFAULT PRIVILEGES says: they are the owner's alone, and entries of
+    -- the ledger are only added.
+    FOREACH companion IN ARRAY '{contacts_tier_account, contacts_tier_counter, contacts_tier_ledger}'::text[] LOOP
+        EXECUTE format('GRANT ALL ON %1$s.%2$s TO %3$I; REVOKE ALL ON %1$s.%2$s FROM PUBLIC', schema, companion, current_user);
+        FOR granted IN
+            SELECT DISTINCT r.rolname FROM pg_class c, aclexplode(c.relacl) a JOIN pg_roles r ON r.oid = a.grantee
+            WHERE c.oid = (schema || '.' || companion)::regclass AND a.grantee <> c.relowner
+        LOOP
+            EXECUTE format('REVOKE ALL ON %s.%s FROM %I CASCADE', schema, companion, granted.rolname);
+        END LOOP;
+    END LOOP;
+    EXECUTE format('REVOKE UPDATE, DELETE, TRUNCATE ON %s.contacts_tier_ledger FROM %I', schema, current_user);
 END
 $$;
 COMMENT ON FUNCTION contacts_tier.create_companions(text, text) IS

@@ -103,7 +103,8 @@ SET ROLE regress_bad_input_other;
 SELECT contacts_tier.attach('contacts', 'account');
 \echo :SQLSTATE
 RESET ROLE;
-GRANT EXECUTE ON FUNCTION contacts_tier.attach(regclass, name, jsonb) TO regress_bad_input_other;
+GRANT EXECUTE ON FUNCTION contacts_tier.attach(regclass, name, jsonb), contacts_tier.maintain_status(), contacts_tier.count_contact(),
+    contacts_tier.apply_counts(), contacts_tier.count_truncate(), contacts_tier.create_companions(text, text) TO regress_bad_input_other;
 SET ROLE regress_bad_input_other;
 BEGIN;
 SELECT contacts_tier.attach('contacts', 'account');
@@ -501,5 +502,6 @@ INSERT INTO owned.contacts VALUES (1, 1, 'marketing');
 SELECT * FROM contacts_tier.verify('owned.contacts') WHERE drift <> 0 OR pending_counted <> pending_actual;
 
 DROP SCHEMA bad_input, owned CASCADE;
+REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA contacts_tier FROM regress_bad_input_other;
 DROP ROLE regress_bad_input_other;
 DELETE FROM contacts_tier.plan WHERE name LIKE 'bad\_input%';
