@@ -31,6 +31,7 @@ _PG_init(void)
 	ct_statement_init();
 	ct_prune_init();
 	ct_copy_init();
+	ct_ddl_init();
 }
 
 /*
