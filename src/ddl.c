@@ -33,6 +33,7 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_trigger.h"
+#include "catalog/pg_type.h"
 #include "commands/event_trigger.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
@@ -168,49 +169,55 @@ inheritance_changed(Oid relid, Oid parent)
 }
 
 /*
- * The type and collation of a column as this command has left them, which no cache
- * knows yet.
+ * A column as this command has left it, which no cache knows yet.
  */
 static bool
-changed_type(Oid relid, int attno, Oid *type, Oid *collation)
+changed_column(Oid relid, int attno, FormData_pg_attribute *column)
 {
 	Relation	pg_attribute = table_open(AttributeRelationId, AccessShareLock);
 	ScanKeyData key[2];
 	SysScanDesc scan;
 	HeapTuple	tuple;
+	bool		found;
 
 	ScanKeyInit(&key[0], Anum_pg_attribute_attrelid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relid));
 	ScanKeyInit(&key[1], Anum_pg_attribute_attnum, BTEqualStrategyNumber, F_INT2EQ, Int16GetDatum(attno));
 	scan = systable_beginscan(pg_attribute, AttributeRelidNumIndexId, true, SnapshotSelf, lengthof(key), key);
 	tuple = systable_getnext(scan);
-	if (HeapTupleIsValid(tuple))
-	{
-		*type = ((Form_pg_attribute) GETSTRUCT(tuple))->atttypid;
-		*collation = ((Form_pg_attribute) GETSTRUCT(tuple))->attcollation;
-	}
+	found = HeapTupleIsValid(tuple);
+	if (found)
+		memcpy(column, GETSTRUCT(tuple), ATTRIBUTE_FIXED_PART_SIZE);
 	systable_endscan(scan);
 	table_close(pg_attribute, AccessShareLock);
-	return HeapTupleIsValid(tuple);
+	return found;
 }
 
-/* The account column of an attached table or partition; invalid for others. */
-static AttrNumber
-account_column(Oid relid)
+/*
+ * What the triggers of an attached table, or of a partition of one, know; false
+ * for other tables.
+ */
+static bool
+read_args(Oid relid, char *args[CT_NARGS])
 {
 	Relation	rel = try_relation_open(relid, NoLock);
 	Trigger    *trigger = rel == NULL ? NULL : ct_find_trigger(rel, CT_TRIGGER_STATUS);
-	AttrNumber	attno = InvalidAttrNumber;
+	bool		found = trigger != NULL && ct_right_args(trigger->tgnargs);
 
-	if (trigger != NULL && ct_right_args(trigger->tgnargs))
-	{
-		char	   *args[CT_NARGS];
-
+	if (found)
 		ct_complete_args(trigger->tgnargs, trigger->tgargs, args);
-		attno = get_attnum(relid, args[CT_ARG_ACCOUNT]);
-	}
 	if (rel != NULL)
 		relation_close(rel, NoLock);
-	return attno;
+	return found;
+}
+
+/*
+ * Another length of a string keeps its value, or is an error; of a number it may
+ * round.
+ */
+static bool
+keeps_values(Oid type, int32 old_typmod, int32 typmod)
+{
+	return typmod == old_typmod || typmod < 0 || type == VARCHAROID || type == BPCHAROID;
 }
 
 /*
@@ -220,16 +227,18 @@ account_column(Oid relid)
 static void
 column_altered(Oid relid, int attno)
 {
+	char	   *args[CT_NARGS];
+	FormData_pg_attribute new;
 	Oid			type;
-	Oid			collation;
-	Oid			old_type;
-	Oid			old_collation;
 	int32		typmod;
+	Oid			collation;
 
-	if (account_column(relid) != attno || !changed_type(relid, attno, &type, &collation))
+	if (!read_args(relid, args) || get_attnum(relid, args[CT_ARG_ACCOUNT]) != attno ||
+		!changed_column(relid, attno, &new))
 		return;
-	get_atttypetypmodcoll(relid, attno, &old_type, &typmod, &old_collation);
-	if (type != old_type || collation != old_collation)
+	get_atttypetypmodcoll(relid, attno, &type, &typmod, &collation);
+	if (new.atttypid != type || new.attcollation != collation ||
+		!keeps_values(type, typmod, new.atttypmod))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("cannot alter type of column \"%s\" of attached table \"%s\"",
@@ -417,6 +426,35 @@ contacts_tier_command_starts(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
+/*
+ * A column that is rewritten by an expression has other values, and no trigger has
+ * seen them come.  Looked at when the command has ended, under its lock.
+ */
+static void
+check_rewritten(const AlterTableStmt *statement)
+{
+	char	   *args[CT_NARGS];
+	ListCell   *cell;
+
+	foreach(cell, statement->cmds)
+	{
+		AlterTableCmd *command = lfirst(cell);
+
+		if (command->subtype != AT_AlterColumnType ||
+			castNode(ColumnDef, command->def)->raw_default == NULL ||
+			!read_args(RangeVarGetRelid(statement->relation, NoLock, true), args))
+			continue;
+		for (int i = CT_ARG_ACCOUNT; i <= CT_ARG_UNTIL; i++)
+			if (strcmp(args[i], command->name) == 0)
+				ereport(ERROR,
+						(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						 errmsg("cannot rewrite column \"%s\" of attached table \"%s\"",
+								command->name, statement->relation->relname),
+						 errdetail("Its contacts would be counted as they were before."),
+						 errhint("Use UPDATE instead of ALTER COLUMN ... USING.")));
+	}
+}
+
 /* Do what follows from a note. */
 static void
 settle(const Note *note)
@@ -441,15 +479,17 @@ PG_FUNCTION_INFO_V1(contacts_tier_command_ends);
 Datum
 contacts_tier_command_ends(PG_FUNCTION_ARGS)
 {
+	EventTriggerData *data = event_trigger_data(fcinfo, "command_ends");
 	List	   *todo = notes;
 	ListCell   *cell;
 
-	(void) event_trigger_data(fcinfo, "command_ends");
 	/* what this makes others do has notes of its own */
 	notes = NIL;
 	ct_ddl_forget();
 	foreach(cell, todo)
 		settle(lfirst(cell));
 	list_free_deep(todo);
+	if (IsA(data->parsetree, AlterTableStmt))
+		check_rewritten((AlterTableStmt *) data->parsetree);
 	return (Datum) 0;
 }

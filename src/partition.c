@@ -322,8 +322,10 @@ ct_partition_came(Oid relid, Oid parent)
 static bool
 can_uncount(Relation rel, char **args)
 {
+	Oid			status = ct_function_oid(CT_DEFAULT_STATUS);
 	const Oid	types[CT_NARGS] = {
-		[CT_ARG_STATUS] = get_func_rettype(ct_function_oid(CT_DEFAULT_STATUS)),
+		/* without the extension, no column is of its type */
+		[CT_ARG_STATUS] = OidIsValid(status) ? get_func_rettype(status) : InvalidOid,
 		[CT_ARG_UNTIL] = BOOLOID,
 		[CT_ARG_SOURCE_TYPE] = TEXTOID,
 		[CT_ARG_SOURCE_NAME] = TEXTOID,
