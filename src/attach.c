@@ -381,9 +381,10 @@ argument_list(char **args)
  * rarest of them is always true; it is there for the dependencies that it
  * brings: the companion tables cannot be dropped under an attached table, nor
  * after a dump and restore.  A former partition may have such triggers already.
+ * Of a partition, they also tell that its contacts are counted (partition.c).
  */
-static void
-make_statement_triggers(const char *name, char **args)
+void
+ct_make_statement_triggers(const char *name, char **args)
 {
 	const char *schema = quote_identifier(args[CT_ARG_SCHEMA]);
 
@@ -412,34 +413,6 @@ make_row_triggers(const char *name, char **args)
 }
 
 /*
- * Give the statement triggers to the partitions that do not have them, so that
- * writes straight into one are judged at their end, not at commit.  Partitions
- * that come later get them from repair().
- */
-void
-ct_add_partition_triggers(Oid root_relid)
-{
-	Relation	root = table_open(root_relid, NoLock);
-	Trigger    *trigger = ct_find_trigger(root, CT_TRIGGER_STATUS);
-	List	   *relids = find_all_inheritors(root_relid, AccessShareLock, NULL);
-	char	   *args[CT_NARGS];
-	ListCell   *cell;
-
-	ct_complete_args(trigger->tgnargs, trigger->tgargs, args);
-	foreach(cell, relids)
-	{
-		Relation	rel = table_open(lfirst_oid(cell), NoLock);
-
-		if (RelationGetRelid(rel) != root_relid &&
-			rel->rd_rel->relkind != RELKIND_FOREIGN_TABLE &&
-			ct_find_trigger(rel, CT_TRIGGER_TRUNCATE) == NULL)
-			make_statement_triggers(ct_qualified_name(rel), args);
-		table_close(rel, NoLock);
-	}
-	table_close(root, NoLock);
-}
-
-/*
  * Attach a locked table, as its owner, in an SPI connection.
  */
 static void
@@ -451,6 +424,7 @@ attach_table(Oid relid, const char *name, char **args, const CtIdentity *caller)
 	char	   *create_index = index_statement(rel, table);
 
 	check_nullable(rel, table->attno[CT_ARG_UNTIL]);
+	ct_check_partitions(relid, args);
 	make_companions(rel, table);
 	table_close(rel, NoLock);
 
@@ -461,7 +435,7 @@ attach_table(Oid relid, const char *name, char **args, const CtIdentity *caller)
 		ct_count_in(table, name);
 	}
 	make_row_triggers(name, args);
-	make_statement_triggers(name, args);
+	ct_make_statement_triggers(name, args);
 	ct_add_partition_triggers(relid);
 	set_defaults(relid, name, args);
 }
@@ -601,12 +575,14 @@ contacts_tier_detach(PG_FUNCTION_ARGS)
 	relid = PG_GETARG_OID(0);
 	ct_manage_begin(&managed, relid, AccessExclusiveLock);
 	(void) find_all_inheritors(relid, AccessExclusiveLock, NULL);
+	ct_detach_pending(relid);
 	command = alter_columns(&managed, PG_GETARG_BOOL(1));
 	if (OidIsValid(get_relname_relid(CT_COUNTER_TABLE, get_namespace_oid(NameStr(managed.table->schema), true))))
-		ct_uncount(managed.table, ct_qualified_name(managed.rel));
+		ct_uncount(managed.table, ct_qualified_name(managed.rel), false);
 	ct_manage_close_table(&managed);
 
 	drop_triggers(relid);
+	ct_ddl_forget();
 	drop_index(relid);
 	if (command != NULL)
 		ct_execute(command, 0, NULL, NULL, NULL);

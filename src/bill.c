@@ -26,7 +26,8 @@
 /* The counters, added up */
 #define COUNTERS \
 	"(SELECT account, sum(used)::bigint AS used, sum(pending)::bigint AS pending," \
-	"  sum(promoted)::bigint AS promoted, sum(demoted)::bigint AS demoted, max(peak) AS peak" \
+	"  sum(promoted)::bigint AS promoted, sum(demoted)::bigint AS demoted," \
+	"  sum(corrected)::bigint AS corrected, max(peak) AS peak" \
 	"  FROM %2$s." CT_COUNTER_TABLE " WHERE true%3$s GROUP BY account)"
 
 /*
@@ -83,7 +84,7 @@ billing_periods_query(const CtReport *report)
 {
 	return bill_query(report,
 					  "SELECT %1$u::regclass, b.account::text, b.period_start, b.period_end, b.closed, b.plan,"
-					  " b.contact_limit, b.opening, b.peak, b.closing, b.promoted, b.demoted, b.upgrades,"
+					  " b.contact_limit, b.opening, b.peak, b.closing, b.promoted, b.demoted, b.corrected, b.upgrades,"
 					  " round(b.monthly_price, 2), b.month_share, round(t.charges, 2),"
 					  " round(b.monthly_price * b.month_share, 2) + round(t.charges, 2),"
 					  " b.currency"
@@ -93,14 +94,16 @@ billing_periods_query(const CtReport *report)
 					  "   (details->>'contact_limit')::bigint AS contact_limit,"
 					  "   (details->>'opening')::bigint AS opening, (details->>'peak')::bigint AS peak,"
 					  "   (details->>'closing')::bigint AS closing, (details->>'promoted')::bigint AS promoted,"
-					  "   (details->>'demoted')::bigint AS demoted, (details->>'upgrades')::integer AS upgrades,"
+					  "   (details->>'demoted')::bigint AS demoted, (details->>'corrected')::bigint AS corrected,"
+					  "   (details->>'upgrades')::integer AS upgrades,"
 					  "   (details->>'monthly_price')::numeric AS monthly_price,"
 					  "   (details->>'month_share')::numeric AS month_share, details->>'currency' AS currency"
 					  "  FROM %2$s." CT_LEDGER_TABLE " WHERE event = 'billing_period'%3$s"
 					  " UNION ALL SELECT a.account, NULL, NULL, false, a.period_started_at, a.next_update_at,"
 					  "   a.plan, a.period_limit, a.period_opening,"
 					  "   greatest(coalesce(c.used, 0), c.peak, a.period_opening), coalesce(c.used, 0),"
-					  "   coalesce(c.promoted, 0), coalesce(c.demoted, 0), a.period_upgrades, a.period_price,"
+					  "   coalesce(c.promoted, 0), coalesce(c.demoted, 0), coalesce(c.corrected, 0),"
+					  "   a.period_upgrades, a.period_price,"
 					  "   contacts_tier.month_share(a.billing_cycle, a.time_zone, a.period_started_at, a.next_update_at),"
 					  "   p.currency"
 					  "  FROM (SELECT * FROM %2$s." CT_ACCOUNT_TABLE " WHERE ended_at IS NULL%3$s) a"

@@ -86,7 +86,7 @@ static const struct
 		4, {ACCOUNT_TYPE, INT4OID, INT4OID, INT8OID}
 	},
 	[CT_QUERY_LOCK_SLOT] = {
-		"SELECT used, coalesce(granted, used" SUB "1), pending, promoted, demoted, peak FROM %1$s.contacts_tier_counter"
+		"SELECT used, coalesce(granted, used" SUB "1), pending, promoted, demoted, corrected, peak FROM %1$s.contacts_tier_counter"
 		" WHERE account %2$s $1 AND slot" EQ "0 FOR NO KEY UPDATE",
 		1, {ACCOUNT_TYPE}
 	},
@@ -110,7 +110,7 @@ static const struct
 		2, {ACCOUNT_TYPE, INT8OID}
 	},
 	[CT_QUERY_CLOSE_PERIOD] = {
-		"UPDATE %1$s.contacts_tier_counter SET promoted = 0, demoted = 0, peak = 0"
+		"UPDATE %1$s.contacts_tier_counter SET promoted = 0, demoted = 0, corrected = 0, peak = 0"
 		" WHERE account %2$s $1 AND slot" EQ "0",
 		1, {ACCOUNT_TYPE}
 	},

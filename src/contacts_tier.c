@@ -32,6 +32,7 @@ _PG_init(void)
 	ct_notes_init();
 	ct_statement_init();
 	ct_fast_path_init();
+	ct_ddl_init();
 }
 
 /*

@@ -551,9 +551,10 @@ extern void ct_ledger_record(const CtTable *table, Datum account, const char *ev
 
 /* recount.c */
 
+extern List *ct_pending_partitions(Oid parent);
 extern char *ct_recount_query(List *relids);
 extern void ct_count_in(const CtTable *table, const char *from);
-extern void ct_uncount(const CtTable *table, const char *from);
+extern void ct_uncount(const CtTable *table, const char *from, bool demotes);
 
 /* counter.c, and below it escrow.h */
 
@@ -564,6 +565,7 @@ typedef struct CtCount
 	int64		pending;		/* of these, flagged until next update */
 	int64		promoted;		/* became marketing contacts of the account */
 	int64		demoted;		/* ceased to be */
+	int64		corrected;		/* came or went by partitions and repair() */
 	int64		peak;			/* most there were after any statement */
 } CtCount;
 
@@ -659,10 +661,25 @@ extern char *ct_report_account(const CtReport *report, const char *keyword, cons
 
 /* attach.c */
 
-extern void ct_add_partition_triggers(Oid root);
+extern void ct_make_statement_triggers(const char *name, char **args);
 extern void ct_normalise_contacts(const CtIdentity *caller, const char *name,
 								  const CtTable *table);
 
+/* partition.c */
+
+extern void ct_check_partitions(Oid root, char **args);
+extern void ct_add_partition_triggers(Oid root);
+extern void ct_drop_former_triggers(const char *schema);
+extern void ct_partition_came(Oid relid, Oid parent);
+extern void ct_partition_went(Oid relid, Oid parent);
+extern void ct_detach_pending(Oid root);
+extern void ct_partition_altered(Oid relid);
+extern void ct_table_goes(Oid relid, char **args);
+
+/* ddl.c */
+
+extern void ct_ddl_init(void);
+extern void ct_ddl_forget(void);
 
 /* notify.c */
 

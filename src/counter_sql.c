@@ -100,7 +100,8 @@ ct_sql_freeze(const CtTable *table, Datum account, bool close_period)
 	count.pending = ct_result_int64(3);
 	count.promoted = ct_result_int64(4);
 	count.demoted = ct_result_int64(5);
-	count.peak = Max(ct_result_int64(6), count.marketing);
+	count.corrected = ct_result_int64(6);
+	count.peak = Max(ct_result_int64(7), count.marketing);
 	freeze(table, account);
 	if (close_period)
 		ct_companion_query(table, CT_QUERY_CLOSE_PERIOD, values, NULL);

@@ -425,6 +425,7 @@ sum_slots(const Gathered *gathered)
 		count.pending += slot->pending;
 		count.promoted += slot->promoted;
 		count.demoted += slot->demoted;
+		count.corrected += slot->corrected;
 		count.peak = Max(count.peak, slot->peak);
 	}
 	count.peak = Max(count.peak, count.marketing);
@@ -438,6 +439,7 @@ begin_period(Gathered *gathered)
 	{
 		gathered->slot[i].promoted = 0;
 		gathered->slot[i].demoted = 0;
+		gathered->slot[i].corrected = 0;
 		gathered->slot[i].peak = 0;
 	}
 }

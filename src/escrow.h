@@ -43,6 +43,7 @@ typedef struct CtSlot
 	bool		frozen;			/* granted is null: somebody must look first */
 	int64		promoted;		/* in the running period */
 	int64		demoted;
+	int64		corrected;
 	int64		peak;			/* see CtCount; 0 if nobody had to note one */
 	HeapTuple	tuple;			/* the version that was read */
 } CtSlot;

@@ -51,8 +51,9 @@ attached_relid(const CtTable *table)
 
 	if (!get_rel_relispartition(table->relid))
 		return table->relid;
+	/* none for a partition that waits to be detached, and has one still */
 	ancestors = get_partition_ancestors(table->relid);
-	return llast_oid(ancestors);
+	return ancestors == NIL ? table->relid : llast_oid(ancestors);
 }
 
 /*

@@ -247,7 +247,7 @@ close_period(const CtUpdateDate *due, const CtCount *closing, int64 demoted)
 	const CtManaged *first = &due->tables[0];
 	Oid			types[] = {
 		first->table->account_type, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID,
-		INT8OID, INT8OID, INT8OID, INT8OID, INT8OID
+		INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID
 	};
 	Datum		values[] = {
 		due->account,
@@ -259,9 +259,10 @@ close_period(const CtUpdateDate *due, const CtCount *closing, int64 demoted)
 		Int64GetDatum(closing->peak),
 		Int64GetDatum(closing->promoted),
 		Int64GetDatum(closing->demoted),
-		Int64GetDatum(demoted)
+		Int64GetDatum(demoted),
+		Int64GetDatum(closing->corrected)
 	};
-	const char *nulls = due->run == NULL ? "    n     " : NULL;
+	const char *nulls = due->run == NULL ? "    n      " : NULL;
 
 	ct_execute_now_nulls(psprintf("INSERT INTO %1$s." CT_LEDGER_TABLE
 								  " (account, recorded_at, event, role, contacts, details)"
@@ -277,7 +278,7 @@ close_period(const CtUpdateDate *due, const CtCount *closing, int64 demoted)
 								  "  'contact_limit', a.period_limit, 'monthly_price', a.period_price,"
 								  "  'month_share', contacts_tier.month_share(a.billing_cycle, a.time_zone, a.period_started_at, $2),"
 								  "  'opening', a.period_opening, 'peak', greatest($7, a.period_opening), 'closing', $6,"
-								  "  'promoted', $8, 'demoted', $9, 'upgrades', a.period_upgrades))"
+								  "  'promoted', $8, 'demoted', $9, 'corrected', $11, 'upgrades', a.period_upgrades))"
 								  ") AS e (event, contacts, details)"
 								  " WHERE a.account %2$s $1", first->schema, first->equals),
 						 lengthof(types), types, values, nulls);

@@ -9,6 +9,8 @@
 #include "postgres.h"
 
 #include "access/relation.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
@@ -36,6 +38,48 @@ count_query(const CtTable *table, const char *from)
 }
 
 /*
+ * Add a relation to the query.  It may be gone, or not be attached any more: the
+ * caller has locked but one of them.
+ */
+static void
+append_relation(StringInfo buf, Oid relid)
+{
+	Relation	rel = try_relation_open(relid, AccessShareLock);
+	CtTable    *table = rel == NULL ? NULL : ct_table_of_relation(rel);
+
+	if (table != NULL)
+		appendStringInfo(buf, "%s(%s)", buf->len > 0 ? " UNION ALL " : "",
+						 count_query(table, ct_qualified_name(rel)));
+	if (rel != NULL)
+		relation_close(rel, NoLock);
+}
+
+/*
+ * The partitions that wait to be detached, at any level below a table: a query of
+ * it does not see them, but until then they have its triggers, and are counted.
+ */
+List *
+ct_pending_partitions(Oid parent)
+{
+	List	   *pending = NIL;
+	List	   *children;
+	List	   *visible;
+	ListCell   *cell;
+
+	if (get_rel_relkind(parent) != RELKIND_PARTITIONED_TABLE)
+		return NIL;
+	children = find_inheritance_children_extended(parent, false, AccessShareLock, NULL, NULL);
+	visible = find_inheritance_children(parent, NoLock);
+	foreach(cell, children)
+	{
+		if (!list_member_oid(visible, lfirst_oid(cell)))
+			pending = lappend_oid(pending, lfirst_oid(cell));
+		pending = list_concat(pending, ct_pending_partitions(lfirst_oid(cell)));
+	}
+	return pending;
+}
+
+/*
  * A query for the marketing contacts of each account in several attached tables
  * together: columns as count_query().  Contacts without an account make a row
  * of their own.
@@ -44,42 +88,41 @@ char *
 ct_recount_query(List *relids)
 {
 	StringInfoData buf;
-	int			ntables = 0;
 	ListCell   *cell;
 
 	initStringInfo(&buf);
-	appendStringInfoString(&buf, "SELECT account, pg_catalog.sum(marketing)::pg_catalog.int8 AS marketing,"
-						   " pg_catalog.sum(pending)::pg_catalog.int8 AS pending FROM (");
 	foreach(cell, relids)
 	{
-		Relation	rel = try_relation_open(lfirst_oid(cell), AccessShareLock);
-		CtTable    *table = rel == NULL ? NULL : ct_table_of_relation(rel);
+		List	   *pending = ct_pending_partitions(lfirst_oid(cell));
+		ListCell   *partition;
 
-		/* while we waited, it may have been dropped or detached */
-		if (table != NULL)
-			appendStringInfo(&buf, "%s(%s)", ntables++ > 0 ? " UNION ALL " : "",
-							 count_query(table, ct_qualified_name(rel)));
-		if (rel != NULL)
-			relation_close(rel, NoLock);
+		append_relation(&buf, lfirst_oid(cell));
+		foreach(partition, pending)
+			append_relation(&buf, lfirst_oid(partition));
 	}
-	if (ntables == 0)
+	/* while we waited, they may have been dropped or detached */
+	if (buf.len == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("the table is not attached any more")));
-	appendStringInfoString(&buf, ") x GROUP BY account");
-	return buf.data;
+	return psprintf("SELECT account, pg_catalog.sum(marketing)::pg_catalog.int8 AS marketing,"
+					" pg_catalog.sum(pending)::pg_catalog.int8 AS pending FROM (%s) x GROUP BY account", buf.data);
 }
 
 /*
  * Take back what is granted in the other slots of the accounts that were just
- * counted in.  No slots are added meanwhile, since we hold slot 0 of each.
+ * counted in, whose slot 0 we hold, so that no slots are added meanwhile.
  */
 static void
 freeze_counted(const CtTable *table)
 {
 	uint64		count = ct_execute_latest(psprintf("SELECT DISTINCT c.account FROM %1$s." CT_COUNTER_TABLE " c"
-												   " WHERE c.slot > 0 ORDER BY c.account",
-												   quote_identifier(NameStr(table->schema))));
+												   " JOIN %1$s." CT_COUNTER_TABLE " f ON f.account %2$s c.account"
+												   " AND f.slot OPERATOR(pg_catalog.=) 0 AND f.granted IS NULL"
+												   " WHERE c.slot OPERATOR(pg_catalog.>) 0"
+												   " AND c.granted IS NOT NULL ORDER BY c.account",
+												   quote_identifier(NameStr(table->schema)),
+												   ct_quoted_operator(table->account_eq)));
 	SPITupleTable *accounts = SPI_tuptable;
 
 	ct_check_result_type(accounts->tupdesc, 1, table->account_type);
@@ -93,43 +136,50 @@ freeze_counted(const CtTable *table)
 
 /*
  * Add the contacts of a relation to the counters as they stand, whatever the
- * tiers of their accounts.  Where the accounts were counted before, by another
- * table, nothing stays granted.  The caller has locked the relation against
- * writers, and manages it as its owner.
+ * tiers of their accounts: nobody has promoted them in the running period, they
+ * correct it (D3).  Where the accounts were counted before, by another table,
+ * nothing stays granted.  The caller has locked the relation against writers, and
+ * manages it as its owner.
  */
 void
 ct_count_in(const CtTable *table, const char *from)
 {
-	ct_execute_latest(psprintf("INSERT INTO %s." CT_COUNTER_TABLE " AS c (account, slot, used, pending, granted, promoted)"
-							   " SELECT t.account, 0, t.marketing, t.pending, NULL, t.marketing FROM (%s ORDER BY 1) t"
-							   " WHERE t.account IS NOT NULL"
-							   " ON CONFLICT (account, slot) DO UPDATE SET used = c.used + excluded.used,"
-							   " pending = c.pending + excluded.pending,"
-							   " promoted = c.promoted + excluded.promoted, granted = NULL",
+	ct_execute_latest(psprintf("INSERT INTO %1$s." CT_COUNTER_TABLE " AS c"
+							   " (account, slot, used, pending, granted, corrected)"
+							   " SELECT t.account, 0, t.marketing, t.pending, NULL, t.marketing"
+							   " FROM (%2$s ORDER BY 1) t WHERE t.account IS NOT NULL"
+							   " ON CONFLICT (account, slot) DO UPDATE"
+							   " SET used = c.used OPERATOR(pg_catalog.+) excluded.used,"
+							   " pending = c.pending OPERATOR(pg_catalog.+) excluded.pending,"
+							   " corrected = c.corrected OPERATOR(pg_catalog.+) excluded.corrected,"
+							   " granted = NULL",
 							   quote_identifier(NameStr(table->schema)),
 							   count_query(table, from)));
 	freeze_counted(table);
 }
 
 /*
- * Take the contacts of a relation off the counters.  The caller has locked the
- * relation against writers, and is the table's owner.  Where an account has no
- * slot yet, what is going to be counted in later finds the opposite there.
+ * Take the contacts of a relation off the counters, as demoted, or as a
+ * correction (D3).  The caller has locked the relation against writers, and is
+ * the table's owner, under a safe search_path.  Where an account has no slot yet,
+ * what is going to be counted in later finds the opposite there.
  */
 void
-ct_uncount(const CtTable *table, const char *from)
+ct_uncount(const CtTable *table, const char *from, bool demotes)
 {
 	ct_execute_latest(psprintf("INSERT INTO %1$s." CT_COUNTER_TABLE " AS c"
-							   " (account, slot, used, pending, granted, demoted)"
+							   " (account, slot, used, pending, granted, %4$s)"
 							   " SELECT t.account, 0, OPERATOR(pg_catalog.-) t.marketing,"
-							   " OPERATOR(pg_catalog.-) t.pending, NULL, t.marketing"
+							   " OPERATOR(pg_catalog.-) t.pending, NULL, %5$s t.marketing"
 							   " FROM (%2$s ORDER BY 1) t WHERE t.account IS NOT NULL"
 							   " ON CONFLICT (account, slot) DO UPDATE"
 							   " SET used = c.used OPERATOR(pg_catalog.+) excluded.used,"
 							   " pending = c.pending OPERATOR(pg_catalog.+) excluded.pending,"
-							   " demoted = c.demoted OPERATOR(pg_catalog.+) excluded.demoted,"
+							   " %4$s = c.%4$s OPERATOR(pg_catalog.+) excluded.%4$s,"
 							   " peak = greatest(c.peak, (SELECT pg_catalog.sum(s.used)::pg_catalog.int8"
 							   "  FROM %1$s." CT_COUNTER_TABLE " s WHERE s.account %3$s c.account))",
 							   quote_identifier(NameStr(table->schema)),
-							   count_query(table, from), ct_quoted_operator(table->account_eq)));
+							   count_query(table, from), ct_quoted_operator(table->account_eq),
+							   demotes ? "demoted" : "corrected",
+							   demotes ? "" : "OPERATOR(pg_catalog.-)"));
 }

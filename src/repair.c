@@ -4,7 +4,8 @@
  *	  Mending what came in behind the triggers.
  *
  * Triggers do not see rows that are written while they are disabled, under
- * session_replication_role = replica, or that come and go with a partition.
+ * session_replication_role = replica, or that come and go with a partition while
+ * event triggers are off.
  * verify() finds what that did to the counters; repair() mends rows, counters
  * and missing triggers of partitions.
  *
@@ -17,6 +18,7 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
@@ -49,16 +51,26 @@ repair_counters(const CtManaged *managed)
 							   "   WHERE v.account IS NOT NULL AND (v.drift <> 0 OR v.pending_counted <> v.pending_actual)),"
 							   " emptied AS (UPDATE %1$s." CT_COUNTER_TABLE " c SET used = 0, pending = 0, granted = NULL"
 							   "   FROM drift WHERE c.account %5$s drift.account AND c.slot <> 0),"
-							   " mended AS (INSERT INTO %1$s." CT_COUNTER_TABLE " AS c (account, slot, used, pending, promoted, demoted)"
-							   "   SELECT account, 0, actual, pending_actual, greatest(- drift, 0), greatest(drift, 0) FROM drift"
+							   " mended AS (INSERT INTO %1$s." CT_COUNTER_TABLE " AS c (account, slot, used, pending, corrected)"
+							   "   SELECT account, 0, actual, pending_actual, - drift FROM drift"
 							   "   ON CONFLICT (account, slot) DO UPDATE"
 							   "   SET used = excluded.used, pending = excluded.pending, granted = NULL,"
-							   "   promoted = c.promoted + excluded.promoted, demoted = c.demoted + excluded.demoted)"
+							   "   corrected = c.corrected + excluded.corrected)"
 							   " INSERT INTO %1$s." CT_LEDGER_TABLE " (account, recorded_at, event, role, contacts, details)"
 							   " SELECT account, contacts_tier.clock(), 'repair', %2$s, actual, jsonb_build_object('drift', drift)"
 							   " FROM drift",
 							   managed->schema, quote_literal_cstr(ct_caller_name()), managed->account_type,
 							   RelationGetRelid(managed->rel), managed->equals));
+}
+
+static void
+lock_pending_partitions(Oid relid)
+{
+	List	   *relids = ct_pending_partitions(relid);
+	ListCell   *cell;
+
+	foreach(cell, relids)
+		LockRelationOid(lfirst_oid(cell), ShareRowExclusiveLock);
 }
 
 /* The tables whose companion tables are in a schema, and what is done for them */
@@ -89,6 +101,7 @@ open_group(const CompanionGroup *group, List *relids)
 		if (group->at_once)
 			ct_wait_briefly();
 		(void) find_all_inheritors(relid, ShareRowExclusiveLock, NULL);
+		lock_pending_partitions(relid);
 	}
 	return tables;
 }
@@ -116,6 +129,7 @@ repair_group(void *arg)
 	}
 	if (report_drift(&tables[0], group->result) > 0)
 		repair_counters(&tables[0]);
+	ct_drop_former_triggers(group->schema);
 	for (int i = ntables - 1; i >= 0; i--)
 		ct_manage_end(&tables[i]);
 }

@@ -80,6 +80,7 @@ typedef struct CounterTable
 	AttrNumber	granted;
 	AttrNumber	promoted;
 	AttrNumber	demoted;
+	AttrNumber	corrected;
 	AttrNumber	peak;
 	Oid			index;			/* its primary key */
 	RegProcedure equals;		/* of the account's type */
@@ -115,6 +116,7 @@ is_direct(Relation rel, const CtTable *table, CounterTable *counter)
 	counter->granted = ct_typed_column(relid, "granted", INT8OID);
 	counter->promoted = ct_typed_column(relid, "promoted", INT8OID);
 	counter->demoted = ct_typed_column(relid, "demoted", INT8OID);
+	counter->corrected = ct_typed_column(relid, "corrected", INT8OID);
 	counter->peak = ct_typed_column(relid, "peak", INT8OID);
 	counter->index = ct_primary_key_index(rel);
 	counter->equals = get_opcode(table->account_eq);
@@ -123,7 +125,7 @@ is_direct(Relation rel, const CtTable *table, CounterTable *counter)
 	key[1] = counter->number;
 	return counter->account && counter->number && counter->used &&
 		counter->pending && counter->granted &&
-		counter->promoted && counter->demoted && counter->peak &&
+		counter->promoted && counter->demoted && counter->corrected && counter->peak &&
 		ct_is_ordinary(rel, table, key, lengthof(key));
 }
 
@@ -296,6 +298,7 @@ deform_slot(CtCounter *counter, CtSlots *slots, int index, CtSlot *slot)
 	slot->granted = DatumGetInt64(slot_getattr(row, info->granted, &slot->frozen));
 	slot->promoted = DatumGetInt64(slot_getattr(row, info->promoted, &isnull));
 	slot->demoted = DatumGetInt64(slot_getattr(row, info->demoted, &isnull));
+	slot->corrected = DatumGetInt64(slot_getattr(row, info->corrected, &isnull));
 	slot->peak = DatumGetInt64(slot_getattr(row, info->peak, &isnull));
 	slot->tuple = ExecCopySlotHeapTuple(row);
 	slots->place[index].tid = row->tts_tid;
@@ -453,11 +456,13 @@ ct_slot_write(CtCounter *counter, CtSlots *slots, CtSlot *slot, bool wait, Trans
 {
 	CounterTable *info = counter->info;
 	int			attnos[] = {
-		info->used, info->pending, info->promoted, info->demoted, info->peak, info->granted
+		info->used, info->pending, info->promoted, info->demoted,
+		info->corrected, info->peak, info->granted
 	};
 	Datum		values[] = {
 		Int64GetDatum(slot->used), Int64GetDatum(slot->pending), Int64GetDatum(slot->promoted),
-		Int64GetDatum(slot->demoted), Int64GetDatum(slot->peak), Int64GetDatum(slot->granted)
+		Int64GetDatum(slot->demoted), Int64GetDatum(slot->corrected), Int64GetDatum(slot->peak),
+		Int64GetDatum(slot->granted)
 	};
 	bool		nulls[lengthof(attnos)] = {[lengthof(attnos) - 1] = slot->frozen};
 	ItemPointer tid = &slots->place[slot->index].tid;

@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * trigger_count.c
- *	  The triggers that count: rows after they changed, statements at their
- *	  end, and TRUNCATE before it happens.
+ *	  The triggers that count: rows after they changed, and statements at their
+ *	  end.
  *
  * Only AFTER row triggers see what was really written: rows that ON CONFLICT
  * or another trigger dropped never get here.
@@ -11,12 +11,9 @@
  */
 #include "postgres.h"
 
-#include "access/table.h"
-#include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "executor/tuptable.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
@@ -254,69 +251,5 @@ contacts_tier_apply_counts(PG_FUNCTION_ARGS)
 	check_trigger(fcinfo, "apply_counts", TRIGGER_EVENT_AFTER);
 	if (ct_writes_one_table(ct_statement()))
 		ct_notes_apply();
-	return PointerGetDatum(NULL);
-}
-
-/*
- * Take a table that is going to be truncated off the counters.  A partition has
- * its own trigger, which fires for TRUNCATE of the root too; one that was made
- * after attach() has none, and its contacts are taken off by the root's.
- */
-static void
-uncount_relation(Relation rel, const CtTable *table)
-{
-	CtIdentity	identity;
-
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	ct_act_as_owner(table->owner, &identity);
-	ct_uncount(table, psprintf("ONLY %s", ct_qualified_name(rel)));
-	ct_restore_identity(&identity);
-	SPI_finish();
-}
-
-static void
-uncount_new_partitions(TriggerData *trigdata)
-{
-	Relation	root = trigdata->tg_relation;
-	List	   *relids = find_all_inheritors(RelationGetRelid(root), NoLock, NULL);
-	ListCell   *cell;
-
-	foreach(cell, relids)
-	{
-		/* TRUNCATE has locked them */
-		Relation	rel = table_open(lfirst_oid(cell), NoLock);
-
-		if (rel->rd_rel->relkind == RELKIND_RELATION &&
-			ct_find_trigger(rel, CT_TRIGGER_TRUNCATE) == NULL)
-			uncount_relation(rel, ct_table_resolve(rel, trigdata->tg_trigger->tgnargs,
-												   trigdata->tg_trigger->tgargs));
-		table_close(rel, NoLock);
-	}
-}
-
-PG_FUNCTION_INFO_V1(contacts_tier_count_truncate);
-
-/*
- * count_truncate(): BEFORE TRUNCATE trigger
- *
- * Reads the table, which TRUNCATE has locked exclusively, and locks the counter
- * rows of its accounts until the transaction ends.
- */
-Datum
-contacts_tier_count_truncate(PG_FUNCTION_ARGS)
-{
-	CtTable    *table = ct_table_of_trigger(fcinfo, "count_truncate");
-	TriggerData *trigdata = (TriggerData *) fcinfo->context;
-	Relation	rel = trigdata->tg_relation;
-
-	check_trigger(fcinfo, "count_truncate", TRIGGER_EVENT_BEFORE);
-	/* a former partition keeps this trigger, and is not counted any more */
-	if (ct_find_trigger(rel, CT_TRIGGER_STATUS) == NULL)
-		return PointerGetDatum(NULL);
-	if (rel->rd_rel->relkind == RELKIND_RELATION)
-		uncount_relation(rel, table);
-	else if (!rel->rd_rel->relispartition)
-		uncount_new_partitions(trigdata);
 	return PointerGetDatum(NULL);
 }

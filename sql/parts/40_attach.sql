@@ -82,14 +82,15 @@ BEGIN
     -- HOT updates, and a vacuum that comes early.
     EXECUTE format($sql$
         CREATE TABLE %1$s.contacts_tier_counter (
-            account  %2$s NOT NULL,
-            slot     integer NOT NULL DEFAULT 0,
-            used     bigint NOT NULL DEFAULT 0,
-            pending  bigint NOT NULL DEFAULT 0,
-            granted  bigint,
-            promoted bigint NOT NULL DEFAULT 0,
-            demoted  bigint NOT NULL DEFAULT 0,
-            peak     bigint NOT NULL DEFAULT 0,
+            account   %2$s NOT NULL,
+            slot      integer NOT NULL DEFAULT 0,
+            used      bigint NOT NULL DEFAULT 0,
+            pending   bigint NOT NULL DEFAULT 0,
+            granted   bigint,
+            promoted  bigint NOT NULL DEFAULT 0,
+            demoted   bigint NOT NULL DEFAULT 0,
+            corrected bigint NOT NULL DEFAULT 0,
+            peak      bigint NOT NULL DEFAULT 0,
             PRIMARY KEY (account, slot)
         ) WITH (fillfactor = 30, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0.0,
                 autovacuum_vacuum_cost_delay = 0)$sql$, schema, account_type);
@@ -101,6 +102,7 @@ BEGIN
         COMMENT ON COLUMN %1$s.contacts_tier_counter.granted IS 'number up to which the slot can be used before somebody must look at the tier; null: at once';
         COMMENT ON COLUMN %1$s.contacts_tier_counter.promoted IS 'contacts that became marketing contacts of the account in the running period';
         COMMENT ON COLUMN %1$s.contacts_tier_counter.demoted IS 'contacts that ceased to be marketing contacts of the account in the running period';
+        COMMENT ON COLUMN %1$s.contacts_tier_counter.corrected IS 'marketing contacts that partitions, attach() or repair() brought in, less those that they took out, in the running period';
         COMMENT ON COLUMN %1$s.contacts_tier_counter.peak IS 'highest count of the account that was noted before a release in the running period'
         $sql$, schema);
 

@@ -33,6 +33,7 @@ CREATE FUNCTION contacts_tier.billing_periods(INOUT contacts regclass DEFAULT NU
                                               OUT closing bigint,
                                               OUT promoted bigint,
                                               OUT demoted bigint,
+                                              OUT corrected bigint,
                                               OUT upgrades integer,
                                               OUT monthly_price numeric,
                                               OUT month_share numeric,

@@ -173,16 +173,16 @@ BEGIN
         FROM contacts_tier.tier_changes('contacts')$sql$);
     PERFORM property.compare_reports(which_step, 'billing_periods()', $sql$
         SELECT account, period_start AS at, period_end, true AS closed, plan, contact_limit, opening, peak, closing,
-               promoted, demoted, upgrades, model.price(plan, contact_limit) AS monthly_price, month_share, tier_charges,
+               promoted, demoted, 0 AS corrected, upgrades, model.price(plan, contact_limit) AS monthly_price, month_share, tier_charges,
                round(model.price(plan, contact_limit) * month_share, 2) + tier_charges AS total
         FROM model.period
         UNION ALL
         SELECT account, period_started_at, next_update_at, false, plan, period_limit, opening, peak, marketing,
-               promoted, demoted, upgrades, model.price(plan, period_limit), model.month_share(a), charges,
+               promoted, demoted, 0, upgrades, model.price(plan, period_limit), model.month_share(a), charges,
                round(model.price(plan, period_limit) * model.month_share(a), 2) + charges
         FROM model.account a WHERE ended_at IS NULL$sql$, $sql$
         SELECT account, period_start AS at, period_end, closed, plan, contact_limit, opening, peak, closing,
-               promoted, demoted, upgrades, monthly_price, month_share, tier_charges, total
+               promoted, demoted, corrected, upgrades, monthly_price, month_share, tier_charges, total
         FROM contacts_tier.billing_periods('contacts')$sql$);
     -- who did it tells of all that was counted
     PERFORM property.compare_reports(which_step, 'activity()', $sql$

@@ -366,7 +366,7 @@ CREATE TRIGGER c AFTER INSERT ON t FOR EACH ROW EXECUTE FUNCTION contacts_tier.c
 CREATE TRIGGER a AFTER INSERT ON t EXECUTE FUNCTION contacts_tier.apply_counts();
 CREATE TABLE contacts_tier_ledger (account text, entry uuid, recorded_at timestamptz, event text, role text, contacts bigint, details jsonb);
 CREATE TABLE contacts_tier_counter (account text, slot integer, used bigint DEFAULT 0, pending bigint DEFAULT 0, granted bigint,
-    promoted bigint DEFAULT 0, demoted bigint DEFAULT 0, peak bigint DEFAULT 0, PRIMARY KEY (account, slot));
+    promoted bigint DEFAULT 0, demoted bigint DEFAULT 0, corrected bigint DEFAULT 0, peak bigint DEFAULT 0, PRIMARY KEY (account, slot));
 CREATE TABLE contacts_tier_account (account bigint PRIMARY KEY, next_update_at timestamptz NOT NULL, record_activity boolean);
 INSERT INTO contacts_tier_account VALUES (9223372036854775807, 'infinity', true);
 INSERT INTO t VALUES (1, 'x', 'non_marketing', NULL, 'a', 'b', now());
@@ -384,7 +384,7 @@ INSERT INTO t VALUES (1, 'x', 'marketing', NULL, 'a', 'b', now());
 SET search_path = crafted_twice;
 CREATE TABLE contacts_tier_account (account text PRIMARY KEY, next_update_at timestamptz, record_activity boolean);
 CREATE TABLE contacts_tier_counter (account text, slot integer, used bigint DEFAULT 0, pending bigint DEFAULT 0, granted bigint,
-    promoted bigint DEFAULT 0, demoted bigint DEFAULT 0, peak bigint DEFAULT 0, PRIMARY KEY (account, slot));
+    promoted bigint DEFAULT 0, demoted bigint DEFAULT 0, corrected bigint DEFAULT 0, peak bigint DEFAULT 0, PRIMARY KEY (account, slot));
 CREATE TABLE contacts_tier_ledger (account text, entry uuid, recorded_at timestamptz, event text, role text, contacts bigint,
     details jsonb, PRIMARY KEY (account, entry));
 CREATE TABLE t (LIKE crafted.t);

@@ -171,6 +171,6 @@ ROLLBACK;
 SELECT contacts_tier.approve_upgrade('contacts', 'gone');
 
 SELECT * FROM contacts_tier.verify('contacts') WHERE drift <> 0 OR pending_counted <> pending_actual;
-SELECT account, bool_and(opening + promoted - demoted = closing) AS "adds up" FROM contacts_tier.billing_periods('contacts') GROUP BY 1 ORDER BY 1;
+SELECT account, bool_and(opening + promoted - demoted + corrected = closing) AS "adds up" FROM contacts_tier.billing_periods('contacts') GROUP BY 1 ORDER BY 1;
 DROP SCHEMA t_change CASCADE;
 DELETE FROM contacts_tier.plan WHERE name = 't_change';
