@@ -168,7 +168,7 @@ ct_demote_contacts(const CtUpdateDate *due, const CtManaged *managed, const char
 	applying = true;
 	PG_TRY();
 	{
-		count = (int64) ct_execute_as_application(&due->tables[0].identity,
+		count = (int64) ct_execute_as_application(managed->table,
 												  demoting_statement(due, managed, condition),
 												  lengthof(types), types, values, true);
 	}

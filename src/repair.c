@@ -80,7 +80,7 @@ repair_group(const char *schema, ReturnSetInfo *result)
 	for (int i = 0; i < ntables; i++)
 	{
 		ct_add_partition_triggers(RelationGetRelid(tables[i].rel));
-		ct_normalise_contacts(&tables[i].identity, ct_qualified_name(tables[i].rel), tables[i].table);
+		ct_normalise_contacts(ct_qualified_name(tables[i].rel), tables[i].table);
 	}
 	if (report_drift(&tables[0], result) > 0)
 		repair_counters(&tables[0]);
