@@ -339,7 +339,7 @@ index_statement(Relation rel, const CtTable *table)
  * line.  Nobody can be asked, so what is not clearly marketing is not.
  */
 void
-ct_normalise_contacts(const CtIdentity *caller, const char *name, const CtTable *table)
+ct_normalise_contacts(const char *name, const CtTable *table)
 {
 	const char *status = ct_table_column(table, CT_ARG_STATUS);
 	const char *until = ct_table_column(table, CT_ARG_UNTIL);
@@ -347,7 +347,7 @@ ct_normalise_contacts(const CtIdentity *caller, const char *name, const CtTable 
 	const char *keeps = AttributeNumberIsValid(table->attno[CT_ARG_ACCOUNT]) ?
 		psprintf("%s AND %s IS NOT NULL", marketing, ct_table_column(table, CT_ARG_ACCOUNT)) : marketing;
 
-	ct_execute_as_application(caller,
+	ct_execute_as_application(table,
 							  psprintf("UPDATE %1$s SET"
 									   " %2$s = CASE WHEN %4$s THEN 'marketing'::contacts_tier.marketing_status"
 									   " ELSE 'non_marketing'::contacts_tier.marketing_status END,"
@@ -416,7 +416,7 @@ make_row_triggers(const char *name, char **args)
  * Attach a locked table, as its owner, in an SPI connection.
  */
 static void
-attach_table(Oid relid, const char *name, char **args, const CtIdentity *caller)
+attach_table(Oid relid, const char *name, char **args)
 {
 	bool		had_status = add_columns(relid, name, args);
 	Relation	rel = table_open(relid, NoLock);
@@ -431,7 +431,7 @@ attach_table(Oid relid, const char *name, char **args, const CtIdentity *caller)
 	ct_execute(create_index, 0, NULL, NULL, NULL);
 	if (had_status)
 	{
-		ct_normalise_contacts(caller, name, table);
+		ct_normalise_contacts(name, table);
 		ct_count_in(table, name);
 	}
 	make_row_triggers(name, args);
@@ -480,7 +480,7 @@ contacts_tier_attach(PG_FUNCTION_ARGS)
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	ct_manage_as_owner(owner, &identity);
-	attach_table(PG_GETARG_OID(0), name, args, &identity);
+	attach_table(PG_GETARG_OID(0), name, args);
 	ct_restore_identity(&identity);
 	SPI_finish();
 	PG_RETURN_VOID();

@@ -161,8 +161,6 @@ typedef struct CtIdentity
 	Oid			userid;
 	int			sec_context;
 	int			guc_level;		/* 0: no settings to restore */
-	char	   *search_path;	/* that of the caller, while it is not in
-								 * force */
 } CtIdentity;
 
 extern void ct_act_as_owner(Oid owner, CtIdentity *saved);
@@ -177,7 +175,7 @@ extern uint64 ct_execute_latest(const char *command);
 extern uint64 ct_execute_now(const char *command, int nargs, Oid *types, Datum *values);
 extern uint64 ct_execute_now_nulls(const char *command, int nargs, Oid *types, Datum *values,
 								   const char *nulls);
-extern uint64 ct_execute_as_application(const CtIdentity *caller, const char *command,
+extern uint64 ct_execute_as_application(const CtTable *table, const char *command,
 										int nargs, Oid *types, Datum *values, bool by_index);
 extern uint64 ct_execute_now_by_index(const char *command, int nargs, Oid *types, Datum *values);
 extern uint64 ct_executef(const char *format,...) pg_attribute_printf(1, 2);
@@ -187,6 +185,10 @@ extern void ct_check_result_type(TupleDesc tupdesc, int column, Oid type);
 extern bool ct_result_bool(int column);
 extern int64 ct_result_int64(int column);
 extern char *ct_result_text(int column);
+
+/* owner_path.c */
+
+extern char *ct_owner_search_path(const CtTable *table);
 
 /* manage.c */
 
@@ -662,8 +664,7 @@ extern char *ct_report_account(const CtReport *report, const char *keyword, cons
 /* attach.c */
 
 extern void ct_make_statement_triggers(const char *name, char **args);
-extern void ct_normalise_contacts(const CtIdentity *caller, const char *name,
-								  const CtTable *table);
+extern void ct_normalise_contacts(const char *name, const CtTable *table);
 
 /* partition.c */
 

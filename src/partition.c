@@ -277,7 +277,7 @@ bring_in(Relation rel, char **args, Oid owner, const CtIdentity *caller)
 		CtTable    *table = ct_table_resolve(rel, CT_NARGS, args);
 
 		ct_check_companions(table);
-		ct_normalise_contacts(caller, name, table);
+		ct_normalise_contacts(name, table);
 		ct_count_in(table, psprintf("ONLY %s", name));
 	}
 	ct_make_statement_triggers(name, args);

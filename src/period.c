@@ -18,14 +18,23 @@
 #include "postgres.h"
 
 #include "catalog/namespace.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "storage/proc.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #include "contacts_tier.h"
+
+/* How long a statement waits for tables that it writes only because of a date, in ms */
+#define TABLE_LOCK_TIMEOUT	1000
 
 /* What the account row says at an update date */
 typedef struct Account
@@ -168,7 +177,7 @@ ct_demote_contacts(const CtUpdateDate *due, const CtManaged *managed, const char
 	applying = true;
 	PG_TRY();
 	{
-		count = (int64) ct_execute_as_application(&due->tables[0].identity,
+		count = (int64) ct_execute_as_application(managed->table,
 												  demoting_statement(due, managed, condition),
 												  lengthof(types), types, values, true);
 	}
@@ -418,11 +427,66 @@ ct_apply_update_date(const CtUpdateDate *due)
 	settle_grace(due, &account, closing.marketing);
 }
 
+static void
+tell_table(void *name)
+{
+	errcontext("while locking table \"%s\" to apply an update date that has passed", (char *) name);
+}
+
+/*
+ * Lock tables and their partitions as the date will write them.  The statement that we
+ * are part of need not write them itself, so it must not wait long for who alters one
+ * of them (R5): 55P03 then, for to go on without them would cost the account money (T6).
+ */
+static void
+lock_tables(List *relids)
+{
+	int			level = NewGUCNestLevel();
+	ListCell   *cell;
+
+	if (LockTimeout == 0 || LockTimeout > TABLE_LOCK_TIMEOUT)
+		ct_set_for_now("lock_timeout", psprintf("%d", TABLE_LOCK_TIMEOUT));
+	foreach(cell, relids)
+	{
+		char	   *name = get_rel_name(lfirst_oid(cell));
+		ErrorContextCallback context = {.callback = tell_table,.arg = name,.previous = error_context_stack};
+
+		if (name == NULL)
+			continue;
+		error_context_stack = &context;
+		LockRelationOid(lfirst_oid(cell), RowExclusiveLock);
+		if (SearchSysCacheExists1(RELOID, ObjectIdGetDatum(lfirst_oid(cell))))
+			(void) find_all_inheritors(lfirst_oid(cell), RowExclusiveLock, NULL);
+		error_context_stack = context.previous;
+	}
+	AtEOXact_GUC(false, level);
+}
+
+/*
+ * All attached tables that share the companion tables of one, locked.  While we waited
+ * for a lock some may have been attached, detached or dropped: look once more.
+ */
+static List *
+lock_sharing_tables(const CtTable *table)
+{
+	List	   *relids = ct_attached_tables(NameStr(table->schema));
+
+	for (;;)
+	{
+		List	   *locked = relids;
+
+		lock_tables(locked);
+		relids = ct_attached_tables(NameStr(table->schema));
+		if (equal(relids, locked))
+			return relids;
+	}
+}
+
 /* Open all attached tables that share the companion tables of one. */
 static void
 open_tables(const CtTable *table, CtUpdateDate *due)
 {
-	List	   *relids = ct_attached_tables(NameStr(table->schema));
+	List	   *relids = lock_sharing_tables(table);
 
 	due->ntables = list_length(relids);
 	due->tables = palloc(sizeof(CtManaged) * due->ntables);
@@ -437,7 +501,7 @@ apply_overdue(const CtTable *table, Datum account, const CtDelta *statement)
 	bool		applied = false;
 
 	open_tables(table, &due);
-	while (ct_find_update_date(&due))
+	while (due.ntables > 0 && ct_find_update_date(&due))
 	{
 		CHECK_FOR_INTERRUPTS();
 		ct_apply_update_date(&due);

@@ -125,7 +125,7 @@ repair_group(void *arg)
 	for (int i = 0; i < ntables; i++)
 	{
 		ct_add_partition_triggers(RelationGetRelid(tables[i].rel));
-		ct_normalise_contacts(&tables[i].identity, ct_qualified_name(tables[i].rel), tables[i].table);
+		ct_normalise_contacts(ct_qualified_name(tables[i].rel), tables[i].table);
 	}
 	if (report_drift(&tables[0], group->result) > 0)
 		repair_counters(&tables[0]);

@@ -18,10 +18,17 @@
  * does not hold up the others: the step is rolled back to where it began, the
  * failure is told at once as a warning and at the end as an error.
  *
+ * Nor does one that is locked (R5).  A step waits for each lock for a short time
+ * only; where that is not enough it is undone, and its account, or schema, is put
+ * aside until the others are done.  Then it is tried again for some seconds.  What
+ * is locked even then is skipped, with a warning: its date is still due, and the
+ * next run applies it.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
+#include "access/relation.h"
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/namespace.h"
@@ -29,7 +36,9 @@
 #include "common/hashfn.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
+#include "storage/lmgr.h"
 #include "storage/lock.h"
+#include "storage/proc.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
@@ -43,6 +52,19 @@
 /* Tells our locks on accounts from the advisory locks of users (1 and 2) */
 #define ROLLOVER_LOCK	0x4354
 
+/*
+ * How long a step waits for a lock, in milliseconds.  A second at first, which is
+ * enough for ordinary transactions; once a lock was not to be had the others do not
+ * pay for it, and are tried again anyway.
+ */
+#define FIRST_PATIENCE	1000
+#define NEXT_PATIENCE	50
+
+/* So long is everything tried that was put aside, longer than the deadlock_timeout */
+#define LAST_PATIENCE	2000
+#define LEAST_PATIENCE	10
+#define TIME_FOR_LOCKED	3000
+
 /* One call of rollover() */
 typedef struct Run
 {
@@ -55,6 +77,9 @@ typedef struct Run
 	int			failures;		/* accounts, or whole schemas, that failed */
 	bool		may_be_lost;	/* could the step at hand be done again after
 								 * a crash? */
+	int			patience;		/* with locks, in milliseconds */
+	TimestampTz deadline;		/* of trying again; 0 before that */
+	List	   *aside;			/* works that met a lock */
 } Run;
 
 /* The attached tables that share one set of companion tables */
@@ -67,18 +92,30 @@ typedef struct TableGroup
 	List	   *accounts;		/* due, as text */
 } TableGroup;
 
-/* An account that is being rolled over, and how far */
+/* Something to be done in steps, for instance an account, and how far it is */
 typedef struct Work
 {
 	Run		   *run;
 	TableGroup *group;
+	void		(*step) (struct Work *work);
+	char	   *what;			/* for messages */
+	char	   *lock;			/* what it could not lock, for a message */
+	bool		finished;		/* nothing (more) is to be done */
+	/* of an account */
 	const char *account;		/* as text */
 	TimestampTz due;			/* the update date that is applied */
 	int			table;			/* the table that full batches are taken from */
 	char	   *position;		/* key of the last contact done in it, as a
 								 * list of literals, NULL at its start */
-	bool		finished;		/* nothing (more) is due */
 } Work;
+
+/* How a step ended; what was not done is undone */
+typedef enum StepResult
+{
+	STEP_DONE,
+	STEP_LOCKED,				/* others hold a lock that it needs */
+	STEP_FAILED
+} StepResult;
 
 /* The tables of a group, opened for a step */
 typedef struct Step
@@ -87,60 +124,173 @@ typedef struct Step
 	CtUpdateDate due;
 } Step;
 
+static void
+tell_table(void *name)
+{
+	errcontext("while locking table \"%s\"", (char *) name);
+}
+
 /*
- * Become the owner of the tables of a group and open them.
+ * Lock a table of a group, and say whether it is still attached: it may have been
+ * dropped or detached since the run began.
+ */
+static bool
+lock_attached(Oid relid)
+{
+	char	   *name = get_rel_name(relid);
+	ErrorContextCallback context = {.callback = tell_table,.arg = name,.previous = error_context_stack};
+	Relation	rel;
+	bool		attached;
+
+	if (name == NULL)
+		return false;
+	ct_check_owner(relid);		/* before anybody has to wait for us */
+	error_context_stack = &context;
+	rel = try_relation_open(relid, RowExclusiveLock);
+	error_context_stack = context.previous;
+	if (rel == NULL)
+		return false;
+	attached = ct_find_trigger(rel, CT_TRIGGER_STATUS) != NULL;
+	relation_close(rel, NoLock);
+	return attached;
+}
+
+/*
+ * Become the owner of the tables of a group and open them; their number is 0 if
+ * none is attached any more.
  */
 static CtManaged *
-open_group(const TableGroup *group)
+open_group(const TableGroup *group, int *ntables)
 {
 	CtManaged  *tables = palloc(sizeof(CtManaged) * group->ntables);
 
+	*ntables = 0;
 	for (int i = 0; i < group->ntables; i++)
-		ct_manage_begin(&tables[i], group->relids[i], RowExclusiveLock);
+		if (lock_attached(group->relids[i]))
+			ct_manage_begin(&tables[(*ntables)++], group->relids[i], RowExclusiveLock);
 	/* what would be deferred to the commit would run as the caller there */
-	if (group->run->commits)
+	if (group->run->commits && *ntables > 0)
 		ct_executef("SET CONSTRAINTS ALL IMMEDIATE");
 	return tables;
 }
 
 static void
-close_group(const TableGroup *group, CtManaged *tables)
+close_group(const TableGroup *group, CtManaged *tables, int ntables)
 {
-	for (int i = group->ntables - 1; i >= 0; i--)
+	/* nor is anything left that a trigger deferred */
+	if (group->run->commits && ntables > 0)
+		ct_executef("SET CONSTRAINTS ALL IMMEDIATE");
+	for (int i = ntables - 1; i >= 0; i--)
 		ct_manage_end(&tables[i]);
 	pfree(tables);
 }
 
 /*
- * Run one step.  Where the run commits, it does so after the step, and an error
- * undoes only the step: it becomes a warning, and false is returned.  Only the
- * user's wish to stop ends the run.
+ * For how long the next step may wait for a lock, in milliseconds.
+ */
+static int
+patience(const Run *run)
+{
+	long		left;
+
+	if (run->deadline == 0)
+		return run->patience;
+	left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), run->deadline);
+	return (int) Max(Min(left, LAST_PATIENCE), LEAST_PATIENCE);
+}
+
+/*
+ * Do a step, with bounded waits: those of the user, if he has set smaller ones.
+ */
+static void
+do_step(Work *work)
+{
+	int			level = NewGUCNestLevel();
+	int			bound = patience(work->run);
+
+	if (LockTimeout == 0 || LockTimeout > bound)
+		ct_set_for_now("lock_timeout", psprintf("%d", bound));
+	work->step(work);
+	AtEOXact_GUC(false, level);
+}
+
+/*
+ * Does the user, or who administers the server, want the run to end?  Then it is
+ * ProcessInterrupts() that says so; anybody's function can raise the same codes.
  */
 static bool
-run_step(Run *run, void (*step) (void *), void *arg, const char *what)
+is_interrupt(const ErrorData *error)
 {
+	return ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION &&
+		error->funcname != NULL && strcmp(error->funcname, "ProcessInterrupts") == 0;
+}
+
+/*
+ * Keep what a step was doing when it met a lock, as the innermost line of the context
+ * tells.
+ */
+static void
+note_lock(Work *work, const ErrorData *error)
+{
+	const char *text = error->context != NULL ? error->context : error->message;
+	MemoryContext old = MemoryContextSwitchTo(work->run->context);
+
+	if (work->lock != NULL)
+		pfree(work->lock);
+	work->lock = pnstrdup(text, strcspn(text, "\n"));
+	MemoryContextSwitchTo(old);
+}
+
+/*
+ * What becomes of the run after a step that was undone because of an error?
+ */
+static StepResult
+judge_error(Work *work, ErrorData *error)
+{
+	if (is_interrupt(error))
+		ReThrowError(error);
+	if (error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ||
+		error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED)
+	{
+		note_lock(work, error);
+		return STEP_LOCKED;
+	}
+	if (!work->run->commits)
+		ReThrowError(error);
+	ereport(WARNING,
+			(errcode(error->sqlerrcode),
+			 errmsg("rollover of %s failed: %s", work->what, error->message),
+			 error->detail != NULL ? errdetail_internal("%s", error->detail) : 0,
+			 error->hint != NULL ? errhint("%s", error->hint) : 0));
+	work->run->failures++;
+	return STEP_FAILED;
+}
+
+/*
+ * Run one step in a subtransaction, so that an error, or a lock that is not to be had,
+ * undoes only the step.  Where the run commits, it does so after the step, and an
+ * error becomes a warning; else it is the caller's.
+ */
+static StepResult
+run_step(Work *work)
+{
+	Run		   *run = work->run;
+	Work		before = *work;
 	MemoryContext context = CurrentMemoryContext;
 	MemoryContext step_context = AllocSetContextCreate(run->context, "contacts_tier rollover step",
 													   ALLOCSET_DEFAULT_SIZES);
 	ResourceOwner owner = CurrentResourceOwner;
-	volatile bool done = true;
+	volatile StepResult result = STEP_DONE;
 
-	MemoryContextSwitchTo(step_context);
-	if (!run->commits)
-	{
-		step(arg);
-		MemoryContextSwitchTo(context);
-		MemoryContextDelete(step_context);
-		return true;
-	}
 	run->may_be_lost = false;
 	/* its own transaction, which nobody chose a level for, and which waits */
-	XactIsoLevel = XACT_READ_COMMITTED;
+	if (run->commits)
+		XactIsoLevel = XACT_READ_COMMITTED;
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(step_context);
 	PG_TRY();
 	{
-		step(arg);
+		do_step(work);
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
@@ -151,60 +301,60 @@ run_step(Run *run, void (*step) (void *), void *arg, const char *what)
 		error = CopyErrorData();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
-		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
-			ReThrowError(error);
-		ereport(WARNING,
-				(errcode(error->sqlerrcode),
-				 errmsg("rollover of %s failed: %s", what, error->message),
-				 error->detail != NULL ? errdetail_internal("%s", error->detail) : 0,
-				 error->hint != NULL ? errhint("%s", error->hint) : 0));
+		*work = before;
+		result = judge_error(work, error);
 		FreeErrorData(error);
-		run->failures++;
-		done = false;
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
 	MemoryContextDelete(step_context);
 	CurrentResourceOwner = owner;
+	if (!run->commits)
+		return result;
 	/* then nobody needs to wait until it is on disk */
-	if (run->may_be_lost)
+	if (run->may_be_lost && result == STEP_DONE)
 		(void) set_config_option("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION,
 								 GUC_ACTION_LOCAL, true, 0, false);
 	SPI_commit();
-	return done;
+	return result;
 }
 
 /*
- * Step: mark the accounts that are due as to be done by this run, and list them
- * in the order in which they came due.  Also give new partitions what they lack.
+ * Step: mark the accounts that are due as to be done by this run, but for those that
+ * others have locked, and list all in the order in which they came due.
  */
 static void
-mark_due_accounts(void *arg)
+mark_due_accounts(Work *work)
 {
-	TableGroup *group = arg;
-	Run		   *run = group->run;
-	CtManaged  *tables = open_group(group);
-	const char *schema = tables[0].schema;
+	TableGroup *group = work->group;
+	Run		   *run = work->run;
+	int			ntables;
+	CtManaged  *tables = open_group(group, &ntables);
 	Oid			types[] = {UUIDOID, TIMESTAMPTZOID};
 	Datum		values[2];
 	const char *only = "";
 	uint64		count;
 
+	work->finished = true;
+	if (ntables == 0)
+		return;
 	if (run->only_account != NULL)
 		only = psprintf(" AND account %s %s::%s", tables[0].equals,
 						quote_literal_cstr(run->only_account), tables[0].account_type);
 	values[0] = DirectFunctionCall1(uuid_in, CStringGetDatum(run->id));
 	values[1] = TimestampTzGetDatum(run->now);
 	ct_execute(psprintf("WITH due AS (SELECT account FROM %1$s." CT_ACCOUNT_TABLE
-						"  WHERE next_update_at <= $2%3$s ORDER BY account FOR NO KEY UPDATE)"
+						"  WHERE next_update_at <= $2%3$s ORDER BY account FOR NO KEY UPDATE SKIP LOCKED)"
 						" UPDATE %1$s." CT_ACCOUNT_TABLE " a"
 						" SET rollover_run = $1, rollover_started_at = $2"
 						" FROM due WHERE a.account %2$s due.account",
-						schema, tables[0].equals, only),
+						tables[0].schema, tables[0].equals, only),
 			   2, types, values, NULL);
-	count = ct_execute(psprintf("SELECT account::text FROM %s." CT_ACCOUNT_TABLE
-								" WHERE rollover_run = $1 ORDER BY next_update_at, account", schema),
-					   1, types, values, NULL);
+	/* by the output function of the type, as what is written is read by its input function */
+	count = ct_execute(psprintf("SELECT account FROM %s." CT_ACCOUNT_TABLE
+								" WHERE next_update_at <= $2%s ORDER BY next_update_at, account",
+								tables[0].schema, only),
+					   2, types, values, NULL);
 	for (uint64 i = 0; i < count; i++)
 	{
 		char	   *account = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
@@ -213,9 +363,22 @@ mark_due_accounts(void *arg)
 		group->accounts = lappend(group->accounts, pstrdup(account));
 		MemoryContextSwitchTo(old);
 	}
-	for (int i = 0; i < group->ntables; i++)
-		ct_add_partition_triggers(group->relids[i]);
-	close_group(group, tables);
+	close_group(group, tables, ntables);
+}
+
+/*
+ * Step: give new partitions what they lack.
+ */
+static void
+add_partition_triggers(Work *work)
+{
+	int			ntables;
+	CtManaged  *tables = open_group(work->group, &ntables);
+
+	for (int i = 0; i < ntables; i++)
+		ct_add_partition_triggers(RelationGetRelid(tables[i].rel));
+	close_group(work->group, tables, ntables);
+	work->finished = true;
 }
 
 /*
@@ -252,15 +415,15 @@ key_columns(const CtManaged *managed, char **literals)
 	initStringInfo(&formats);
 	foreach(cell, columns)
 	{
-		Form_pg_attribute attr = TupleDescAttr(RelationGetDescr(managed->rel), lfirst_int(cell) - 1);
+		/* copies: what follows looks into catalogs, by which the entry may be rebuilt */
+		Oid			type = TupleDescAttr(RelationGetDescr(managed->rel), lfirst_int(cell) - 1)->atttypid;
+		const char *name = quote_identifier(get_attname(RelationGetRelid(managed->rel), lfirst_int(cell), false));
 		const char *comma = names.len > 0 ? ", " : "";
 
-		if (attr->atttypid >= FirstNormalObjectId)
+		if (type >= FirstNormalObjectId)
 			return NULL;
-		appendStringInfo(&names, "%s%s", comma, quote_identifier(NameStr(attr->attname)));
-		appendStringInfo(&formats, "%sformat('%%L::%s', %s)", comma,
-						 ct_type_name(attr->atttypid),
-						 quote_identifier(NameStr(attr->attname)));
+		appendStringInfo(&names, "%s%s", comma, name);
+		appendStringInfo(&formats, "%sformat('%%L::%s', %s)", comma, ct_type_name(type), name);
 	}
 	*literals = formats.data;
 	return names.len > 0 ? names.data : NULL;
@@ -306,14 +469,14 @@ demote_batch(Step *step)
 {
 	Work	   *work = step->work;
 
-	for (; work->table < work->group->ntables; work->table++, work->position = NULL)
+	for (; work->table < step->due.ntables; work->table++, work->position = NULL)
 	{
 		CtManaged  *managed = &step->due.tables[work->table];
 		char	   *literals;
 		char	   *columns = key_columns(managed, &literals);
 		char	   *end = columns == NULL ? NULL : end_of_batch(step, managed, columns, literals);
-		Oid			types[] = {managed->table->account_type, INT8OID};
-		Datum		values[] = {step->due.account, 0};
+		Oid			types[] = {managed->table->account_type, INT8OID, UUIDOID, TIMESTAMPTZOID};
+		Datum		values[] = {step->due.account, 0, 0, TimestampTzGetDatum(work->run->now)};
 		const char *behind;
 
 		if (end == NULL)
@@ -323,11 +486,12 @@ demote_batch(Step *step)
 		values[1] = Int64GetDatum(ct_demote_contacts(&step->due, managed,
 													 psprintf("%s%s AND ROW(%s) OPERATOR(pg_catalog.<=) ROW(%s)",
 															  ct_flagged_contacts(managed), behind, columns, end)));
-		ct_execute_now(psprintf("UPDATE %s." CT_ACCOUNT_TABLE " SET rollover_contacts = rollover_contacts + $2"
+		/* that it was locked when accounts were marked does not matter now */
+		values[2] = DirectFunctionCall1(uuid_in, CStringGetDatum(work->run->id));
+		ct_execute_now(psprintf("UPDATE %s." CT_ACCOUNT_TABLE " SET rollover_contacts = rollover_contacts + $2,"
+								" rollover_run = $3, rollover_started_at = $4"
 								" WHERE account %s $1", managed->schema, managed->equals),
-					   2, types, values);
-		if (work->position != NULL)
-			pfree(work->position);
+					   lengthof(types), types, values);
 		work->position = MemoryContextStrdup(work->run->context, end);
 		work->run->may_be_lost = true;
 		return true;
@@ -359,39 +523,172 @@ find_due_date(Step *step)
  * Step: a batch of an account, or its advance to the next update date.
  */
 static void
-roll_over_step(void *arg)
+roll_over_step(Work *work)
 {
-	Work	   *work = arg;
 	Step		step = {
 		.work = work,
-		.due = {.ntables = work->group->ntables,.now = work->run->now,.run = work->run->id}
+		.due = {.now = work->run->now,.run = work->run->id}
 	};
 
-	step.due.tables = open_group(work->group);
-	step.due.account = ct_managed_account(&step.due.tables[0], work->account);
-	if (!lock_account(work) || !find_due_date(&step))
+	step.due.tables = open_group(work->group, &step.due.ntables);
+	if (step.due.ntables > 0)
+		step.due.account = ct_managed_account(&step.due.tables[0], work->account);
+	if (step.due.ntables == 0 || !lock_account(work) || !find_due_date(&step))
 		work->finished = true;
 	else if (!demote_batch(&step))
 		ct_apply_update_date(&step.due);
-	close_group(work->group, step.due.tables);
+	close_group(work->group, step.due.tables, step.due.ntables);
+}
+
+static Work *
+new_work(TableGroup *group, void (*step) (Work *), char *what)
+{
+	Work	   *work = MemoryContextAllocZero(group->run->context, sizeof(Work));
+
+	work->run = group->run;
+	work->group = group;
+	work->step = step;
+	work->what = MemoryContextStrdup(group->run->context, what);
+	return work;
+}
+
+static void
+free_work(Work *work)
+{
+	if (work->lock != NULL)
+		pfree(work->lock);
+	if (work->position != NULL)
+		pfree(work->position);
+	pfree(work->what);
+	pfree(work);
 }
 
 /*
- * Apply all due update dates of an account, one after the other.
+ * Take the steps of a work: of an account, all its due update dates, one after the
+ * other.
+ */
+static StepResult
+take_steps(Work *work)
+{
+	StepResult	result = STEP_DONE;
+
+	while (!work->finished && result == STEP_DONE)
+	{
+		char	   *position = work->position;
+
+		CHECK_FOR_INTERRUPTS();
+		result = run_step(work);
+		if (position != NULL && work->position != position)
+			pfree(position);
+	}
+	return result;
+}
+
+/*
+ * Do a work, or put it aside if others hold a lock that it needs.
  */
 static void
-roll_over_account(TableGroup *group, const char *account)
+do_work(Work *work)
 {
-	Work		work = {.run = group->run,.group = group,.account = account};
-	char	   *what = psprintf("account \"%s\"", account);
+	Run		   *run = work->run;
+	MemoryContext old;
 
-	while (!work.finished)
+	if (take_steps(work) != STEP_LOCKED)
 	{
-		CHECK_FOR_INTERRUPTS();
-		if (!run_step(group->run, roll_over_step, &work, what))
-			break;
+		free_work(work);
+		return;
 	}
-	pfree(what);
+	old = MemoryContextSwitchTo(run->context);
+	run->aside = lappend(run->aside, work);
+	MemoryContextSwitchTo(old);
+	run->patience = NEXT_PATIENCE;
+}
+
+/* All accounts of a group that were marked. */
+static void
+do_accounts(TableGroup *group)
+{
+	List	   *accounts = group->accounts;
+	ListCell   *cell;
+
+	group->accounts = NIL;
+	foreach(cell, accounts)
+	{
+		char	   *what = psprintf("account \"%s\"", (char *) lfirst(cell));
+		Work	   *work = new_work(group, roll_over_step, what);
+
+		work->account = lfirst(cell);
+		pfree(what);
+		do_work(work);
+	}
+}
+
+/*
+ * Do all that is due in a group of tables.  Partitions come last, and by themselves:
+ * they may be locked by what is no matter to the accounts.
+ */
+static void
+do_group(TableGroup *group)
+{
+	do_work(new_work(group, mark_due_accounts, psprintf("schema \"%s\"", group->schema)));
+	do_accounts(group);
+	for (int i = 0; i < group->ntables; i++)
+		if (get_rel_relkind(group->relids[i]) == RELKIND_PARTITIONED_TABLE)
+		{
+			do_work(new_work(group, add_partition_triggers,
+							 psprintf("partitions in schema \"%s\"", group->schema)));
+			break;
+		}
+}
+
+/*
+ * Try what was put aside once more, all of it in turn, until it is done or the time
+ * for it is over.
+ */
+static void
+do_what_is_aside(Run *run)
+{
+	run->deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), TIME_FOR_LOCKED);
+	while (run->aside != NIL)
+	{
+		List	   *works = run->aside;
+		ListCell   *cell;
+
+		run->aside = NIL;
+		foreach(cell, works)
+		{
+			TableGroup *group = ((Work *) lfirst(cell))->group;
+
+			do_work(lfirst(cell));
+			do_accounts(group);
+		}
+		list_free(works);
+		if (GetCurrentTimestamp() >= run->deadline)
+			break;
+		/* those that do not wait, but say at once that something is locked */
+		if (run->aside != NIL)
+			pg_usleep(NEXT_PATIENCE * 1000L);
+	}
+}
+
+/*
+ * Tell of what is locked even then.  That is no failure: the next run does it.
+ */
+static void
+skip_what_is_aside(Run *run)
+{
+	ListCell   *cell;
+
+	foreach(cell, run->aside)
+	{
+		const Work *work = lfirst(cell);
+
+		ereport(WARNING,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("rollover of %s skipped: another transaction holds a lock that it needs", work->what),
+				 errdetail("Schema \"%s\": %s.", work->group->schema, work->lock),
+				 errhint("The next rollover takes it up.")));
+	}
 }
 
 /*
@@ -439,12 +736,21 @@ find_groups(Run *run, Oid only)
 	return groups;
 }
 
-/* An attached table that the caller owns, and one of its accounts, or an error. */
+/*
+ * An attached table that the caller owns, and one of its accounts, or an error.  Where
+ * somebody has locked the table so that it cannot be looked at, the steps meet that.
+ */
 static void
 check_manageable(Oid relid, const char *account)
 {
 	CtManaged	managed;
 
+	if (get_rel_name(relid) != NULL)
+	{
+		ct_check_owner(relid);
+		if (!ConditionalLockRelationOid(relid, AccessShareLock))
+			return;
+	}
 	ct_manage_begin(&managed, relid, AccessShareLock);
 	if (account != NULL)
 		(void) ct_managed_account(&managed, account);
@@ -457,6 +763,7 @@ start_run(Run *run, FunctionCallInfo fcinfo)
 	run->context = AllocSetContextCreate(PortalContext, "contacts_tier rollover", ALLOCSET_SMALL_SIZES);
 	run->commits = !castNode(CallContext, fcinfo->context)->atomic;
 	run->batch_size = PG_GETARG_INT32(2);
+	run->patience = FIRST_PATIENCE;
 	run->now = ct_now();
 	run->only_account = PG_ARGISNULL(1) ? NULL :
 		MemoryContextStrdup(run->context, text_to_cstring(PG_GETARG_TEXT_PP(1)));
@@ -474,8 +781,8 @@ PG_FUNCTION_INFO_V1(contacts_tier_rollover);
  * there.
  *
  * Locks: for a step, the table as an UPDATE does, its contacts, the counter row
- * and last the account row.  Errors: 22023 (batch size), 42501, 55000 (not
- * attached, or accounts failed).
+ * and last the account row; none is waited for longer than some seconds.  Errors:
+ * 22023 (batch size), 42501, 55000 (not attached, or accounts failed).
  */
 Datum
 contacts_tier_rollover(PG_FUNCTION_ARGS)
@@ -501,14 +808,9 @@ contacts_tier_rollover(PG_FUNCTION_ARGS)
 	if (run.commits)
 		SPI_commit();
 	foreach(cell, groups)
-	{
-		TableGroup *group = lfirst(cell);
-		ListCell   *account;
-
-		if (run_step(&run, mark_due_accounts, group, psprintf("schema \"%s\"", group->schema)))
-			foreach(account, group->accounts)
-				roll_over_account(group, lfirst(account));
-	}
+		do_group(lfirst(cell));
+	do_what_is_aside(&run);
+	skip_what_is_aside(&run);
 	SPI_finish();
 	if (run.failures > 0)
 		ereport(ERROR,

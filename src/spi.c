@@ -13,11 +13,11 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/params.h"
+#include "tcop/utility.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/plancache.h"
@@ -77,7 +77,6 @@ ct_manage_as_owner(Oid owner, CtIdentity *saved)
 	if (saved->userid != owner)
 		context |= SECURITY_RESTRICTED_OPERATION;
 	SetUserIdAndSecContext(owner, saved->sec_context | context);
-	saved->search_path = pstrdup(namespace_search_path);
 	saved->guc_level = NewGUCNestLevel();
 	ct_set_safe_search_path();
 	/* values are compared as text here and there: let none be lost */
@@ -179,21 +178,17 @@ make_params(int nargs, const Oid *types, const Datum *values)
 }
 
 /*
- * Run one planned statement, which our triggers trust.  By the executor instead of
- * SPI, so that the statement has a name, its QueryDesc, before it starts.
+ * Run one planned statement by the executor instead of SPI, so that it has a name, its
+ * QueryDesc, before it starts, by which our triggers can trust it.
  */
 static uint64
-run_trusted(PlannedStmt *statement, const char *command, ParamListInfo params)
+run_planned(PlannedStmt *statement, const char *command, ParamListInfo params, bool trusted)
 {
-	QueryDesc  *query;
-	const void *before;
+	QueryDesc  *query = CreateQueryDesc(statement, command, GetActiveSnapshot(), InvalidSnapshot,
+										None_Receiver, params, NULL, 0);
+	const void *before = ct_set_trusted(trusted ? query : NULL);
 	volatile uint64 count = 0;
 
-	CommandCounterIncrement();
-	UpdateActiveSnapshotCommandId();
-	query = CreateQueryDesc(statement, command, GetActiveSnapshot(), InvalidSnapshot,
-							None_Receiver, params, NULL, 0);
-	before = ct_set_trusted(query);
 	PG_TRY();
 	{
 		ExecutorStart(query, 0);
@@ -212,29 +207,61 @@ run_trusted(PlannedStmt *statement, const char *command, ParamListInfo params)
 }
 
 /*
- * Run a statement that writes the status of contacts so that it sees what is committed
- * now.  Our triggers trust it, and nothing that it makes others do.  Triggers of the
- * application fire too, under the search_path of the caller, which they may rely on;
- * so the statement itself must qualify every name and operator.  "by_index": it is for
- * few contacts, which an index finds.  Returns how many it wrote.
+ * Run all that a planned command of ours consists of: where the owner has put rules on
+ * the table, these have made several statements of it, as in _SPI_execute_plan().  What
+ * a rule adds is not ours, so it is neither trusted nor counted.
+ */
+static uint64
+run_as_rewritten(CachedPlanSource *source, CachedPlan *plan, ParamListInfo params)
+{
+	uint64		count = 0;
+	ListCell   *cell;
+	ListCell   *query;
+
+	forboth(cell, plan->stmt_list, query, source->query_list)
+	{
+		PlannedStmt *statement = lfirst_node(PlannedStmt, cell);
+		bool		ours = lfirst_node(Query, query)->querySource == QSRC_ORIGINAL;
+		uint64		processed;
+
+		CommandCounterIncrement();
+		UpdateActiveSnapshotCommandId();
+		if (statement->utilityStmt != NULL)
+		{
+			ProcessUtility(statement, source->query_string, true, PROCESS_UTILITY_QUERY, params, NULL,
+						   None_Receiver, NULL);
+			continue;
+		}
+		processed = run_planned(statement, source->query_string, params, ours);
+		if (ours)
+			count += processed;
+	}
+	return count;
+}
+
+/*
+ * Run a statement that writes the status of contacts, as the owner of their table, so
+ * that it sees what is committed now.  Our triggers trust it, and nothing that it makes
+ * others do.  Triggers of the application fire too, under the search_path of a session
+ * of the owner's, never under the caller's; so the statement itself must qualify every
+ * name and operator.  "by_index": it is for few contacts, which an index finds.  Returns
+ * how many it wrote.
  */
 uint64
-ct_execute_as_application(const CtIdentity *caller, const char *command,
+ct_execute_as_application(const CtTable *table, const char *command,
 						  int nargs, Oid *types, Datum *values, bool by_index)
 {
 	SPIPlanPtr	plan = by_index ? prepare_by_index(command, nargs, types) :
 		prepare(command, nargs, types, CURSOR_OPT_GENERIC_PLAN);
 	CachedPlan *cached = SPI_plan_get_cached_plan(plan);
-	ParamListInfo params = make_params(nargs, types, values);
 	int			level = NewGUCNestLevel();
-	uint64		count = 0;
-	ListCell   *cell;
+	uint64		count;
 
-	ct_set_for_now("search_path", caller->search_path);
+	ct_set_for_now("search_path", ct_owner_search_path(table));
 	PushCopiedSnapshot(GetLatestSnapshot());
-	/* rules of the owner may have made several of it */
-	foreach(cell, cached->stmt_list)
-		count += run_trusted(lfirst_node(PlannedStmt, cell), command, params);
+	/* planning may have rewritten the command anew: only now the lists belong together */
+	count = run_as_rewritten(linitial(SPI_plan_get_plan_sources(plan)), cached,
+							 make_params(nargs, types, values));
 	PopActiveSnapshot();
 	CommandCounterIncrement();
 	AtEOXact_GUC(false, level);
