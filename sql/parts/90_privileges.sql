@@ -41,10 +41,8 @@ $$;
 -- of columns, the predicate of the index
 GRANT USAGE ON TYPE contacts_tier.marketing_status, contacts_tier.billing_cycle, contacts_tier.exceed_policy TO PUBLIC;
 GRANT EXECUTE ON FUNCTION contacts_tier.default_status() TO PUBLIC;
-GRANT EXECUTE ON FUNCTION contacts_tier.default_source_type() TO PUBLIC;
-GRANT EXECUTE ON FUNCTION contacts_tier.default_source_name() TO PUBLIC;
+GRANT EXECUTE ON FUNCTION contacts_tier.is_given(integer) TO PUBLIC;
 GRANT EXECUTE ON FUNCTION contacts_tier.library_loaded() TO PUBLIC;
-GRANT EXECUTE ON FUNCTION contacts_tier.count_in_place(internal) TO PUBLIC;
 GRANT EXECUTE ON FUNCTION contacts_tier.clock() TO PUBLIC;
 -- ... and as the owner of the contacts
 GRANT EXECUTE ON FUNCTION contacts_tier.ledger_entry() TO PUBLIC;
