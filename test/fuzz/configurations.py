@@ -9,6 +9,7 @@ import queue
 import re
 import threading
 from collections import namedtuple
+from datetime import datetime
 
 import psycopg2
 import psycopg2.extensions
@@ -90,6 +91,12 @@ def execute(connection, sql):
 
 def neutral(text):
     return text.replace(WRITER, '@role').replace(ADMIN, '@role') if text else text
+
+
+def plain_value(value):
+    if isinstance(value, datetime):
+        return int(value.timestamp())
+    return neutral(value) if isinstance(value, str) else value
 
 
 def warning(text):
@@ -254,7 +261,7 @@ class Worker(threading.Thread):
                     cursor.execute(step.sql())
                 count = cursor.rowcount
                 if cursor.description:
-                    rows = sorted(cursor.fetchall(), key=repr)
+                    rows = cursor.fetchall()
         except psycopg2.Error as e:
             code = e.pgcode or 'XXXXX'
             if code.startswith('MC'):
@@ -269,12 +276,11 @@ class Worker(threading.Thread):
             execute(connection, 'SET ROLE %s' % role)
         warnings = [w for w in map(warning, connection.notices) if w]
         state = self.inspect()
+        connection.poll()           # COPY does not look for notifications
         notified = sorted(n.payload for n in connection.notifies)
         del connection.notifies[:]
-        if rows and role is None and self.configuration.role:
-            rows = [tuple(neutral(v) if isinstance(v, str) else v for v in row) for row in rows]
-        elif rows:
-            rows = [tuple('@role' if v == ADMIN else v for v in row) for row in rows]
+        if rows:
+            rows = sorted((tuple(map(plain_value, row)) for row in rows), key=repr)
         return Seen(code, message, count, rows, tuple(warnings), *state, tuple(notified))
 
     def inspect(self):

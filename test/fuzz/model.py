@@ -161,8 +161,9 @@ class Work:
         self.errors = set()         # what rows were refused for
         self.events = []            # (account, event, contacts, details)
         self.warnings = []          # (account, number of contacts stored non-marketing)
-        self.announced = []         # (account, sure, possible): thresholds
+        self.announced = []         # (account, thresholds that must be announced, that may be)
         self.loose = {}             # contact: properties that the rules leave open
+        self.dropped = set()        # contacts whose promotion did not take place
         self.count = 0              # of the command tag
         self.returned = None
 
@@ -375,6 +376,7 @@ class Work:
         state = self.state
         new = state.contacts[effect.id]
         old = effect.old
+        self.dropped.add(new.id)
         self.activity(effect.account, promoted=-1, dropped=1, flagged=-1 if new.flag else 0)
         if old is None:
             if new.changed_at != state.clock:
@@ -396,7 +398,7 @@ class Work:
         highest = max(account.seen, default=0)
         must = [t for t in reached if t > highest] if sure else []
         may = [t for t in reached if t not in account.seen or account.seen[t] < account.threshold_count(t)]
-        self.announced.append((account, must, may))
+        self.announced.append((account.name, must, may))
 
     # time
 

@@ -5,14 +5,16 @@ transaction.  Statements hold values, and nothing of the state that they were
 made for, so that any of them can be left out.
 """
 
-from model import ACCOUNTS, CHANGEABLE, NOBODY, PLANS, PROPERTIES, Refused, Work, timestamp_text
+import copy
+import json
+
+from model import ACCOUNTS, CHANGEABLE, NOBODY, PLANS, PROPERTIES, ROLE, Refused, Work, timestamp_text
 
 DEFAULT = object()
 TYPES = {'id': 'int', 'account': 'text', 'note': 'text', 'status': 'contacts_tier.marketing_status', 'flag': 'boolean',
          'source_type': 'text', 'source_name': 'text', 'changed_at': 'timestamptz'}
 ALL = ('id', 'account', 'note') + PROPERTIES
-RETURNING = ' RETURNING ' + ', '.join('contacts.%s' % column for column in ALL[:-1]) + \
-    ', extract(epoch FROM contacts.changed_at)::bigint'
+RETURNING = ' RETURNING contacts.*'
 
 
 def literal(column, value):
@@ -20,6 +22,8 @@ def literal(column, value):
         return 'DEFAULT'
     if value is None:
         return 'NULL'
+    if value == ROLE:
+        return 'current_user'
     if column == 'changed_at':
         return "'%s'" % timestamp_text(value)
     if isinstance(value, bool):
@@ -52,6 +56,26 @@ class Step:
     manages = False             # by the table's owner
     in_block = True             # may it be in a transaction?
     copied = None               # data of COPY
+
+    def smaller(self):
+        """The same with one thing less."""
+        for name in ('rows', 'ids', 'deleted', 'caught', 'sets'):
+            things = getattr(self, name, None)
+            if not things or len(things) < 2:
+                continue
+            for index in range(len(things)):
+                new = copy.copy(self)
+                if isinstance(things, dict):
+                    setattr(new, name, {key: value for i, (key, value) in enumerate(things.items()) if i != index})
+                    if ('from',) not in new.sets.values() and getattr(new, 'values', None):
+                        continue
+                else:
+                    setattr(new, name, things[:index] + things[index + 1:])
+                yield new
+        if getattr(self, 'returning', False) and isinstance(self, Statement):
+            new = copy.copy(self)
+            new.returning = False
+            yield new
 
     def __str__(self):
         return self.sql() + ';' + (''.join('\n' + line for line in (self.copied + '\\.').split('\n')) if self.copied else '')
@@ -176,7 +200,10 @@ class Copy(Statement):
 
     def __init__(self, columns, rows, where=None):
         self.columns, self.rows, self.where = columns, rows, where
-        self.copied = ''.join('\t'.join(self.field(c, row[c]) for c in columns) + '\n' for row in rows)
+
+    @property
+    def copied(self):
+        return ''.join('\t'.join(self.field(c, row[c]) for c in self.columns) + '\n' for row in self.rows)
 
     @staticmethod
     def field(column, value):
@@ -404,7 +431,7 @@ class Block(Statement):
     def add(whole, work):
         whole.events += work.events
         whole.warnings += work.warnings
-        whole.announced += [(a, [], may + must) for a, must, may in work.announced]
+        whole.announced += [(name, [], may + must) for name, must, may in work.announced]
         whole.loose.update(work.loose)
         whole.returned = None
 
@@ -441,7 +468,6 @@ class Manage(Step):
         if grace is not None:
             account.grace = grace
         if source_defaults is not None:
-            import json
             account.defaults = json.loads(source_defaults)
         work.events.append((account.name, 'policy', 0, {}))
 
@@ -510,8 +536,29 @@ class Unit:
     def is_transaction(self):
         return isinstance(self.steps[0], Control)
 
-    def __str__(self):
-        return '-- unit %d\n' % self.number + ''.join('%s\n' % line for line in self.settings() + self.steps)
+    def text(self, last):
+        """To be pasted into psql, after the last one."""
+        before = last.settings() if last else Unit(0, [], 0).settings()
+        return ''.join('%s\n' % line for line in [s for s in self.settings() if s not in before] + self.steps)
+
+    def but(self, **changes):
+        new = copy.copy(self)
+        for name, value in changes.items():
+            setattr(new, name, value)
+        return new
+
+    def smaller(self):
+        """The same with one thing less."""
+        if self.source_type or self.source_name:
+            yield self.but(source_type='', source_name='')
+        if self.is_transaction():
+            if self.steps[-1].word == 'COMMIT' and len(self.steps) == 3:
+                yield self.but(steps=self.steps[1:-1])
+            for index in reversed(range(1, len(self.steps) - 1)):
+                yield self.but(steps=self.steps[:index] + self.steps[index + 1:])
+        for index, step in enumerate(self.steps):
+            for other in step.smaller():
+                yield self.but(steps=self.steps[:index] + [other] + self.steps[index + 1:])
 
     def settings(self):
         return ["SET contacts_tier.now = '%s';" % timestamp_text(self.clock)] + \
@@ -520,7 +567,8 @@ class Unit:
 
 class Generator:
     FEATURES = ('insert', 'copy', 'upsert', 'update', 'merge', 'with', 'delete', 'truncate', 'do', 'savepoint', 'source',
-                'key', 'account', 'time', 'manage', 'late', 'rollover', 'repair', 'returning')
+                'blank', 'key', 'account', 'time', 'manage', 'late', 'rollover', 'repair', 'returning',
+                'dropped_returned')
 
     def __init__(self, random, without=()):
         self.random, self.without = random, set(without)
@@ -551,9 +599,8 @@ class Generator:
         return self.random.choices(['marketing', 'non_marketing', None, DEFAULT], [6, 3, 1, 1])[0]
 
     def some_source(self, column):
-        if column == 'source_type':
-            return self.random.choice(['FORM', 'IMPORT', 'API', 'USER', 'EXTERNAL_FORM', 'OTHER', None, '', DEFAULT])
-        return self.random.choice(['jane', 'file 1', None, '', DEFAULT])
+        known = ['FORM', 'IMPORT', 'API', 'USER', 'EXTERNAL_FORM', 'OTHER'] if column == 'source_type' else ['jane', 'file 1']
+        return self.random.choice(known + [None, DEFAULT] + ([''] if self.has('blank') else []))
 
     def some_property(self, column, updates=False):
         if column == 'status':
