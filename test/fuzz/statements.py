@@ -414,17 +414,18 @@ class Block(Statement):
             ''.join('BEGIN %s; EXCEPTION WHEN OTHERS THEN NULL; END; ' % s.sql() for s in self.caught),
             self.last.sql() + ';' if self.last else '')
 
-    def run(self, state, eager, wrong):
+    def run(self, state, eager, wrong, first=0):
+        """The statements from the first one on apply dates that they need not apply."""
         whole = Work(state, eager, wrong)
-        for statement in self.caught:
+        for index, statement in enumerate(self.caught):
             before = state.copy()
             try:
-                self.add(whole, statement.run(state, eager, wrong))
+                self.add(whole, statement.run(state, eager if index >= first else (), wrong))
             except Refused:
                 for name in State_slots:
                     setattr(state, name, getattr(before, name))
         if self.last:
-            self.add(whole, self.last.run(state, eager, wrong))
+            self.add(whole, self.last.run(state, eager if len(self.caught) >= first else (), wrong))
         return whole
 
     @staticmethod
