@@ -62,7 +62,7 @@ CONFIGURATIONS = [
     Configuration('parts', 'partitions, some with other column orders', table=PARTITIONED),
     Configuration('writer', 'a role that may only write contacts', role=WRITER,
                   after='GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON app.contacts TO %s;' % WRITER),
-    Configuration('fresh', 'a session per statement, which loads the library', fresh=True),
+    Configuration('fresh', 'new sessions, whose first statement loads the library', fresh=True),
     Configuration('sql', 'direct_access = off', settings={'contacts_tier.direct_access': 'off'},
                   needs='contacts_tier.direct_access'),
     Configuration('audit', 'AFTER triggers that look', after=LOOK % 'a_look' + LOOK % 'zzzz_look'),
@@ -73,6 +73,7 @@ Seen = namedtuple('Seen', 'code message count rows warnings contacts counters ac
 
 libpq = ctypes.CDLL(ctypes.util.find_library('pq'))
 libpq.PQsetErrorVerbosity.argtypes = [ctypes.c_void_p, ctypes.c_int]
+FRESH = 3                   # units between two new sessions, which are slow
 VERBOSE = 2                 # so that warnings have their SQLSTATE
 
 
@@ -210,7 +211,7 @@ class Worker(threading.Thread):
         execute(self.observer, 'SELECT fuzz.prune()')
 
     def unit(self, unit):
-        if self.configuration.fresh and self.connection is not None:
+        if self.configuration.fresh and self.connection is not None and unit.number % FRESH == 0:
             self.connection.close()
             self.connection = None
         if self.connection is None:
@@ -274,9 +275,9 @@ class Worker(threading.Thread):
             return Seen('the server has closed the connection', message, -1, None, (), *(None,) * 6)
         if role and self.status() != psycopg2.extensions.TRANSACTION_STATUS_INERROR:
             execute(connection, 'SET ROLE %s' % role)
-        warnings = [w for w in map(warning, connection.notices) if w]
         state = self.inspect()
-        connection.poll()           # COPY does not look for notifications
+        connection.poll()           # COPY does not look for notices and notifications
+        warnings = [w for w in map(warning, connection.notices) if w]
         notified = sorted(n.payload for n in connection.notifies)
         del connection.notifies[:]
         if rows:

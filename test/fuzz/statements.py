@@ -157,6 +157,10 @@ class Insert(Statement):
         written = set()
         for row in self.rows:
             row = given(row)
+            if row.get('note') == 'bad':
+                # constraints are checked before conflicts
+                work.errors.add('23514')
+                continue
             if self.conflict is None or row['id'] not in work.state.contacts:
                 key = work.insert(row)
             elif self.conflict == 'nothing':
@@ -567,7 +571,7 @@ class Unit:
 
 
 class Generator:
-    FEATURES = ('insert', 'copy', 'upsert', 'update', 'merge', 'with', 'delete', 'truncate', 'do', 'savepoint', 'source',
+    FEATURES = ('insert', 'copy', 'upsert', 'unstated', 'update', 'merge', 'with', 'delete', 'truncate', 'do', 'savepoint', 'source',
                 'blank', 'key', 'account', 'time', 'manage', 'late', 'rollover', 'repair', 'returning',
                 'dropped_returned')
 
@@ -687,19 +691,25 @@ class Generator:
         if self.chance(0.3):
             return Insert(columns, rows, form, 'nothing', returning=self.may_return())
         sets = []
+        where = self.random.choice(list(UPSERT_WHERE)) if self.chance(0.2) else None
+        stated = {c for c in columns if c not in PROPERTIES or all(row[c] not in (None, DEFAULT) for row in rows)}
+        if self.has('unstated'):
+            stated = set(ALL)
+        elif 'status' not in stated and where in ('asked', 'not asked'):
+            where = None
         if self.chance(0.3) or not self.has('source'):
-            sets.append(('note', ('status seen',) if self.chance(0.5) else ('excluded',)))
+            sets.append(('note', ('status seen',) if self.chance(0.5) and 'status' in stated else ('excluded',)))
         for column in PROPERTIES:
             if column == 'changed_at' and not self.has('time') or column.startswith('source') and not self.has('source'):
                 continue
             if self.chance({'status': 0.7, 'flag': 0.3}.get(column, 0.3)):
-                sets.append((column, ('excluded',) if self.chance(0.7) else self.some_property(column, True)))
+                sets.append((column, ('excluded',) if self.chance(0.7) and column in stated else
+                             self.some_property(column, True)))
         if self.has('account') and self.chance(0.1):
             sets.append(('account', ('excluded',)))
         if not sets:
             sets.append(('note', 'n3'))
-        return Insert(columns, rows, form, 'update', sets,
-                      self.random.choice(list(UPSERT_WHERE)) if self.chance(0.2) else None, self.may_return())
+        return Insert(columns, rows, form, 'update', sets, where, self.may_return())
 
     def changes(self):
         """Columns for a SET list."""
