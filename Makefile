@@ -6,7 +6,7 @@ EXTVERSION = $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" $(EXTENSION).co
 
 # These goals must work where neither a compiler nor PostgreSQL's build files
 # are installed yet, so they never reach the PGXS part below.
-BOOTSTRAP_GOALS = check demo bench torture property matrix
+BOOTSTRAP_GOALS = check demo bench torture property fuzz matrix
 ifneq ($(filter $(BOOTSTRAP_GOALS),$(MAKECMDGOALS)),)
 
 .PHONY: $(BOOTSTRAP_GOALS)
@@ -20,6 +20,8 @@ torture:
 	@DURATION=$(DURATION) test/torture/run
 property:
 	@SEED=$(SEED) SEEDS=$(SEEDS) ACCOUNTS=$(ACCOUNTS) STEPS=$(STEPS) test/property/run
+fuzz:
+	@FUZZ_SECONDS=$(SECONDS) SEED=$(SEED) FUZZ='$(FUZZ)' test/fuzz/run
 matrix:
 	@test/matrix
 

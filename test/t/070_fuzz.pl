@@ -1,0 +1,56 @@
+# The same random statements in several configurations and in a reference model
+# in Python; see test/fuzz.
+#
+#   FUZZ_SECONDS, FUZZ_SEED, FUZZ   how long, which statements, and other options
+#   FUZZ_REPORT                     a file that gets the report, too
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use ContactsTier::Test;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $python = '/usr/bin/python3';		# the one that has Debian's psycopg2
+my $fuzz = "$FindBin::RealBin/../fuzz/fuzz";
+my $node = new_node('fuzz', 'fsync = off', 'max_wal_size = 1GB', 'autovacuum_naptime = 10s');
+
+local $ENV{PGHOST} = $node->host;
+local $ENV{PGPORT} = $node->port;
+local $ENV{PYTHONDONTWRITEBYTECODE} = 1;
+
+# Runs it, and returns whether it succeeded, and its report
+sub fuzz
+{
+	my @command = ($python, $fuzz, @_);
+	my $report = '';
+
+	open(my $out, '-|', @command) or die "cannot run @command: $!";
+	while (my $line = <$out>)
+	{
+		$report .= $line;
+		append_to_file($ENV{FUZZ_REPORT}, $line) if $ENV{FUZZ_REPORT};
+	}
+	return (close($out), $report);
+}
+
+# Each rule that is broken in the model on purpose must be noticed, or the run
+# below would not mean anything.
+if (!$ENV{FUZZ_REPORT})
+{
+	my ($ok, $report) = fuzz('--self-test', '--seed', 1, '--seconds', 60);
+
+	ok($ok, 'a broken rule is noticed') or diag($report);
+	note($report);
+}
+
+my ($ok, $report) = fuzz('--seed', $ENV{FUZZ_SEED} || 1, '--seconds', $ENV{FUZZ_SECONDS} || 12, split(' ', $ENV{FUZZ} || ''));
+
+ok($ok, 'nothing differs between the configurations, or from the model') or diag($report);
+like($report, qr/^seed \d+: [1-9]\d* statements in each of [2-9]\d* configurations/m, 'statements were run');
+note($report);
+
+$node->stop;
+done_testing();
