@@ -136,6 +136,7 @@ extern bool ct_has_our_default(Relation rel, AttrNumber attno);
 extern Trigger *ct_sole_keeper(TriggerDesc *triggers, int16 event);
 extern bool ct_fires(const Trigger *trigger);
 extern Trigger *ct_find_trigger(Relation rel, CtFunction kind);
+extern Trigger *ct_live_trigger(Relation rel, CtFunction kind);
 extern Trigger *ct_find_trigger_in(TriggerDesc *triggers, CtFunction kind);
 extern List *ct_attached_tables(const char *companion_schema);
 

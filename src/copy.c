@@ -58,7 +58,7 @@ is_sole_trigger(Relation rel)
 	Trigger    *count = ct_find_trigger(rel, CT_TRIGGER_COUNT);
 
 	return count != NULL && ct_right_args(count->tgnargs) && count->tgqual == NULL &&
-		ct_sole_keeper(rel->trigdesc, TRIGGER_TYPE_INSERT) != NULL;
+		ct_sole_keeper(CopyTriggerDesc(rel->trigdesc), TRIGGER_TYPE_INSERT) != NULL;
 }
 
 /*
@@ -76,14 +76,15 @@ ct_copy_show_triggers(void)
 	forboth(cell, copying.relations, clause, copying.clauses)
 	{
 		Relation	rel = lfirst(cell);
-		Trigger    *trigger = ct_find_trigger(rel, CT_TRIGGER_COUNT);
+		bool		has_status = ct_find_trigger(rel, CT_TRIGGER_STATUS) != NULL;
+		Trigger    *trigger = ct_live_trigger(rel, CT_TRIGGER_COUNT);
 
 		/* it may have been read anew; then it is right already */
 		if (trigger == NULL || trigger->tgqual != lfirst(clause))
 			continue;
 		pfree(trigger->tgqual);
 		trigger->tgqual = NULL;
-		rel->trigdesc->trig_insert_before_row = ct_find_trigger(rel, CT_TRIGGER_STATUS) != NULL;
+		rel->trigdesc->trig_insert_before_row = has_status;
 	}
 }
 
@@ -91,10 +92,11 @@ ct_copy_show_triggers(void)
 static void
 hide_triggers_of(Relation rel, bool status_trigger)
 {
-	Trigger    *trigger = ct_find_trigger(rel, CT_TRIGGER_COUNT);
+	char	   *clause = ct_copy_clause(rel, ct_find_trigger(rel, CT_TRIGGER_COUNT));
+	Trigger    *trigger = ct_live_trigger(rel, CT_TRIGGER_COUNT);
 
 	/* it goes with the description, if that goes first */
-	trigger->tgqual = MemoryContextStrdup(CacheMemoryContext, ct_copy_clause(rel, trigger));
+	trigger->tgqual = MemoryContextStrdup(CacheMemoryContext, clause);
 	if (status_trigger)
 		rel->trigdesc->trig_insert_before_row = false;
 	copying.relations = lappend(copying.relations, rel);

@@ -41,14 +41,16 @@ static const char *const functions[] = {
 
 #define NKINDS	((int) lengthof(functions))
 
-/* Their OIDs, while known */
+/* Their OIDs, while known, and how often they may have changed */
 static Oid	function_oids[NKINDS];
 static bool functions_known = false;
+static uint64 function_changes = 0;
 
 static void
 forget_functions(Datum arg, int cacheid, uint32 hashvalue)
 {
 	functions_known = false;
+	function_changes++;
 }
 
 static void
@@ -57,6 +59,7 @@ look_up_functions(void)
 	static bool registered = false;
 	Oid			namespace = get_namespace_oid("contacts_tier", true);
 	Oid			arguments[] = {INTERNALOID};
+	uint64		changes = function_changes;
 
 	if (!registered)
 	{
@@ -74,7 +77,8 @@ look_up_functions(void)
 							PointerGetDatum(buildoidvector(arguments, nargs)),
 							ObjectIdGetDatum(namespace));
 	}
-	functions_known = true;
+	/* what changed while we looked is looked up again next time */
+	functions_known = changes == function_changes;
 }
 
 /*
@@ -150,25 +154,48 @@ ct_fires(const Trigger *trigger)
 	return trigger->tgenabled == TRIGGER_FIRES_ON_ORIGIN || trigger->tgenabled == TRIGGER_FIRES_ALWAYS;
 }
 
-/*
- * The first trigger of a relation that runs one of our functions, or NULL.
- */
-Trigger *
-ct_find_trigger(Relation rel, CtFunction kind)
+static Trigger *
+find_function(TriggerDesc *triggers, Oid function)
 {
-	return ct_find_trigger_in(rel->trigdesc, kind);
+	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
+		if (triggers->triggers[i].tgfoid == function)
+			return &triggers->triggers[i];
+	return NULL;
 }
 
 /*
- * The same in a description of triggers, which may be NULL.
+ * The first trigger that runs one of our functions, or NULL, in a private
+ * description of triggers, which may be NULL.
  */
 Trigger *
 ct_find_trigger_in(TriggerDesc *triggers, CtFunction kind)
 {
-	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
-		if (ct_function(triggers->triggers[i].tgfoid) == kind)
-			return &triggers->triggers[i];
-	return NULL;
+	return find_function(triggers, ct_function_oid(kind));
+}
+
+/*
+ * The same where it stands in the relcache entry, to be used before the next look
+ * into a catalog: any look may rebuild the entry (RelationClearRelation()), which
+ * frees its triggers, whatever lock we hold.
+ */
+Trigger *
+ct_live_trigger(Relation rel, CtFunction kind)
+{
+	Oid			function = ct_function_oid(kind);
+
+	return find_function(rel->trigdesc, function);
+}
+
+/*
+ * A copy of it, palloc'd, as CopyTriggerDesc() makes it: for everybody else.
+ */
+Trigger *
+ct_find_trigger(Relation rel, CtFunction kind)
+{
+	Trigger    *live = ct_live_trigger(rel, kind);
+	TriggerDesc only = {.triggers = live,.numtriggers = 1};
+
+	return live == NULL ? NULL : CopyTriggerDesc(&only)->triggers;
 }
 
 /*
