@@ -6,7 +6,7 @@ EXTVERSION = $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" $(EXTENSION).co
 
 # These goals must work where neither a compiler nor PostgreSQL's build files
 # are installed yet, so they never reach the PGXS part below.
-BOOTSTRAP_GOALS = check demo bench torture property fuzz matrix
+BOOTSTRAP_GOALS = check demo bench torture property fuzz matrix assert
 ifneq ($(filter $(BOOTSTRAP_GOALS),$(MAKECMDGOALS)),)
 
 .PHONY: $(BOOTSTRAP_GOALS)
@@ -24,6 +24,8 @@ fuzz:
 	@FUZZ_SECONDS=$(SECONDS) SEED=$(SEED) FUZZ='$(FUZZ)' test/fuzz/run
 matrix:
 	@test/matrix
+assert:
+	@test/assert_server
 
 else
 

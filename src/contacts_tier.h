@@ -146,6 +146,7 @@ extern bool ct_has_our_default(Relation rel, AttrNumber attno);
 extern Trigger *ct_sole_keeper(TriggerDesc *triggers, int16 event);
 extern bool ct_fires(const Trigger *trigger);
 extern Trigger *ct_find_trigger(Relation rel, CtFunction kind);
+extern Trigger *ct_live_trigger(Relation rel, CtFunction kind);
 extern Trigger *ct_find_trigger_in(TriggerDesc *triggers, CtFunction kind);
 extern bool ct_trigger_args(Relation rel, CtFunction kind, char *args[CT_NARGS]);
 extern bool ct_look_up_args(Oid relid, char *args[CT_NARGS]);

@@ -140,7 +140,7 @@ has_volatile_default(Relation rel, const List *columns)
 static bool
 can_copy(const CopyStmt *copy, Relation rel)
 {
-	TriggerDesc *triggers = rel->trigdesc;
+	TriggerDesc *triggers = CopyTriggerDesc(rel->trigdesc); /* look-ups may rebuild it */
 
 	return triggers != NULL &&
 		(rel->rd_rel->relkind == RELKIND_RELATION || rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE) &&
