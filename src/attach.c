@@ -39,10 +39,10 @@ static const struct
 	const char *expression;		/* its default, or NULL */
 }			status_columns[CT_NCOLUMNS] = {
 	{"status", "contacts_tier.marketing_status", "contacts_tier.default_status()"},
-	{"until_next_update", "pg_catalog.bool", NULL},
-	{"source_type", "pg_catalog.text", NULL},
-	{"source_name", "pg_catalog.text", NULL},
-	{"updated_at", "pg_catalog.timestamptz", NULL}
+	{"until_next_update", "pg_catalog.bool", "contacts_tier.default_until_next_update()"},
+	{"source_type", "pg_catalog.text", "contacts_tier.default_source_type()"},
+	{"source_name", "pg_catalog.text", "contacts_tier.default_source_name()"},
+	{"updated_at", "pg_catalog.timestamptz", "contacts_tier.default_updated_at()"}
 };
 
 /*

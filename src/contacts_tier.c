@@ -17,8 +17,7 @@
 CT_MODULE_MAGIC();
 
 PG_FUNCTION_INFO_V1(contacts_tier_library_loaded);
-PG_FUNCTION_INFO_V1(contacts_tier_load_when_planned);
-PG_FUNCTION_INFO_V1(contacts_tier_default_status);
+PG_FUNCTION_INFO_V1(contacts_tier_not_given);
 
 void
 _PG_init(void)
@@ -50,21 +49,14 @@ contacts_tier_library_loaded(PG_FUNCTION_ARGS)
 }
 
 /*
- * load_when_planned(internal) internal: support function of the default of a
- * column, which the planner calls for an INSERT that leaves the default to it
+ * default_status() contacts_tier.marketing_status, and the like for the other properties:
+ * NULL, for nobody has given one.  What it becomes is the status trigger's to say.
+ *
+ * They are immutable, so the planner finds that out, which loads the library before the
+ * executor of an INSERT starts.
  */
 Datum
-contacts_tier_load_when_planned(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_POINTER(NULL);
-}
-
-/*
- * default_status() contacts_tier.marketing_status: NULL, for nobody has given a status.
- * What it becomes is the status trigger's to say.
- */
-Datum
-contacts_tier_default_status(PG_FUNCTION_ARGS)
+contacts_tier_not_given(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_NULL();
 }

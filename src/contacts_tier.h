@@ -136,8 +136,12 @@ typedef enum CtFunction
 	CT_TRIGGER_COUNT,
 	CT_TRIGGER_APPLY,
 	CT_TRIGGER_TRUNCATE,
+	CT_IS_GIVEN,
 	CT_DEFAULT_STATUS,
-	CT_IS_GIVEN
+	CT_DEFAULT_UNTIL,
+	CT_DEFAULT_SOURCE_TYPE,
+	CT_DEFAULT_SOURCE_NAME,
+	CT_DEFAULT_UPDATED_AT
 } CtFunction;
 
 extern CtFunction ct_function(Oid function);
@@ -294,6 +298,8 @@ typedef struct CtStatement
 	unsigned int given;			/* which properties it was given, a bit for each
 								 * CtTriggerArg */
 	bool		by_default;		/* was its status left to a default? */
+	bool		leaves_flag;	/* does DO UPDATE set the flag to what was not
+								 * given, that is, not at all? */
 
 	/*
 	 * The contact that was updated last in a partition: it may come by again

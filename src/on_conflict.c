@@ -10,7 +10,7 @@
  *
  * So before such a statement starts, each reference to EXCLUDED.property in its DO UPDATE
  * is replaced by
- *		CASE WHEN is_given(property) THEN EXCLUDED.property END
+ *		CASE WHEN is_given(property, false) THEN EXCLUDED.property END
  * and "SET until_next_update = EXCLUDED.until_next_update" keeps the flag where none was
  * given, since NULL would take it away.  is_given() knows the row that the statement has
  * proposed last.  The plan may be kept for other executions, so what is changed is copied;
@@ -43,16 +43,17 @@ property_of(const Var *var, const CtTable *table)
 	return 0;
 }
 
-/* CASE WHEN is_given(property) THEN var ELSE otherwise END */
+/* CASE WHEN is_given(property, is_set) THEN var ELSE otherwise END */
 static Node *
-if_given(Var *var, int property, Expr *otherwise)
+if_given(Var *var, int property, bool is_set, Expr *otherwise)
 {
 	CaseExpr   *choice = makeNode(CaseExpr);
 	CaseWhen   *when = makeNode(CaseWhen);
 
 	when->expr = (Expr *) makeFuncExpr(ct_function_oid(CT_IS_GIVEN), BOOLOID,
-									   list_make1(makeConst(INT4OID, -1, InvalidOid, sizeof(int32),
-															Int32GetDatum(property), false, true)),
+									   list_make2(makeConst(INT4OID, -1, InvalidOid, sizeof(int32),
+															Int32GetDatum(property), false, true),
+												  makeBoolConst(is_set, false)),
 									   InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
 	when->result = (Expr *) copyObject(var);
 	when->location = -1;
@@ -77,7 +78,7 @@ mind_mutator(Node *node, void *context)
 		int			property = property_of(var, table);
 
 		return property == 0 ? copyObject(node) :
-			if_given(var, property, (Expr *) makeNullConst(var->vartype, var->vartypmod, var->varcollid));
+			if_given(var, property, false, (Expr *) makeNullConst(var->vartype, var->vartypmod, var->varcollid));
 	}
 	return expression_tree_mutator(node, mind_mutator, context);
 }
@@ -99,7 +100,7 @@ mind_set(const ModifyTable *plan, const CtTable *table)
 		Var		   *var = IsA(entry->expr, Var) ? (Var *) entry->expr : NULL;
 
 		if (var != NULL && property_of(var, table) == CT_ARG_UNTIL)
-			entry->expr = (Expr *) if_given(var, CT_ARG_UNTIL,
+			entry->expr = (Expr *) if_given(var, CT_ARG_UNTIL, true,
 											(Expr *) makeVar(rti, var->varattno, var->vartype, var->vartypmod,
 															 var->varcollid, 0));
 		else

@@ -34,8 +34,12 @@ static const char *const functions[] = {
 	[CT_TRIGGER_COUNT] = "count_contact",
 	[CT_TRIGGER_APPLY] = "apply_counts",
 	[CT_TRIGGER_TRUNCATE] = "count_truncate",
+	[CT_IS_GIVEN] = "is_given",
 	[CT_DEFAULT_STATUS] = "default_status",
-	[CT_IS_GIVEN] = "is_given"
+	[CT_DEFAULT_UNTIL] = "default_until_next_update",
+	[CT_DEFAULT_SOURCE_TYPE] = "default_source_type",
+	[CT_DEFAULT_SOURCE_NAME] = "default_source_name",
+	[CT_DEFAULT_UPDATED_AT] = "default_updated_at"
 };
 
 #define NKINDS	((int) lengthof(functions))
@@ -50,11 +54,11 @@ look_up_functions(void)
 {
 	uint64		changes = ct_name_changes();
 	Oid			namespace = get_namespace_oid("contacts_tier", true);
-	Oid			arguments[] = {INT4OID};
+	Oid			arguments[] = {INT4OID, BOOLOID};
 
 	for (int i = CT_TRIGGER_STATUS; i < NKINDS; i++)
 	{
-		int			nargs = i == CT_IS_GIVEN ? 1 : 0;
+		int			nargs = i == CT_IS_GIVEN ? 2 : 0;
 
 		function_oids[i] = !OidIsValid(namespace) ? InvalidOid :
 			GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid,
@@ -117,7 +121,7 @@ ct_has_our_default(Relation rel, AttrNumber attno)
 	Node	   *expression = build_column_default(rel, attno);
 
 	return expression != NULL && IsA(expression, FuncExpr) &&
-		ct_function(((FuncExpr *) expression)->funcid) == CT_DEFAULT_STATUS;
+		ct_function(((FuncExpr *) expression)->funcid) >= CT_DEFAULT_STATUS;
 }
 
 /*

@@ -77,6 +77,7 @@ ct_row_insert(const CtTable *table, CtRow *row, bool *by_default)
 
 	*by_default = false;
 	statement->given = given_properties(row);
+	statement->leaves_flag = false;
 	if (!complete)
 		complete_new(table, row, by_default);
 	statement->by_default = *by_default;
@@ -262,10 +263,22 @@ take_decided(const CtTable *table, const CtRow *decided, CtRow *old, CtRow *row,
 	ct_row_keep(old, decided);
 }
 
+/* The columns that a statement names, but for a flag that it leaves alone. */
+static const Bitmapset *
+columns_set(const CtTable *table, CtStatement *statement, const TriggerData *trigdata)
+{
+	if (!statement->leaves_flag)
+		return trigdata->tg_updatedcols;
+	statement->leaves_flag = false;
+	return bms_del_member(bms_copy(trigdata->tg_updatedcols),
+						  table->attno[CT_ARG_UNTIL] - FirstLowInvalidHeapAttributeNumber);
+}
+
 static HeapTuple
 update_contact(const CtTable *table, TriggerData *trigdata)
 {
 	CtStatement *statement = ct_statement();
+	const Bitmapset *sets = columns_set(table, statement, trigdata);
 	Oid			relid = RelationGetRelid(trigdata->tg_relation);
 	const CtRow *decided = NULL;
 	CtRow		old;
@@ -282,8 +295,8 @@ update_contact(const CtTable *table, TriggerData *trigdata)
 	else
 	{
 		if (decided != NULL)
-			take_decided(table, decided, &old, &row, trigdata->tg_updatedcols);
-		if (!ct_row_change(table, &old, &row, trigdata->tg_updatedcols, ct_is_trusted()) && decided == NULL)
+			take_decided(table, decided, &old, &row, sets);
+		if (!ct_row_change(table, &old, &row, sets, ct_is_trusted()) && decided == NULL)
 			return trigdata->tg_newtuple;
 	}
 	return ct_row_write(table, RelationGetDescr(trigdata->tg_relation), trigdata->tg_newtuple, &row);
@@ -318,14 +331,18 @@ contacts_tier_maintain_status(PG_FUNCTION_ARGS)
 PG_FUNCTION_INFO_V1(contacts_tier_is_given);
 
 /*
- * is_given(property integer) boolean: was the row that an INSERT has proposed last given
- * this property?  See on_conflict.c.
+ * is_given(property integer, is_set boolean) boolean: was the row that an INSERT has
+ * proposed last given this property?  "is_set": it is to be the flag's new value, which
+ * is left alone if it was not.  See on_conflict.c.
  */
 Datum
 contacts_tier_is_given(PG_FUNCTION_ARGS)
 {
 	int32		property = PG_GETARG_INT32(0);
+	bool		given = property >= CT_ARG_STATUS && property < CT_NARGS &&
+		(ct_statement()->given & (1 << property)) != 0;
 
-	PG_RETURN_BOOL(property >= CT_ARG_STATUS && property < CT_NARGS &&
-				   (ct_statement()->given & (1 << property)) != 0);
+	if (!given && PG_GETARG_BOOL(1))
+		ct_statement()->leaves_flag = true;
+	PG_RETURN_BOOL(given);
 }

@@ -25,25 +25,38 @@ COMMENT ON FUNCTION contacts_tier.count_truncate() IS
 'BEFORE TRUNCATE trigger: takes the contacts that go off the counters';
 
 ------------------------------------------------------------------------------
--- What statements evaluate.  attach() makes default_status() the default of the status
--- where there is none.
+-- What statements evaluate.  attach() makes the first ones defaults of the status columns
+-- where there are none.
 ------------------------------------------------------------------------------
 
--- For the sake of the first INSERT of a session
-CREATE FUNCTION contacts_tier.load_when_planned(internal) RETURNS internal
-LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'contacts_tier_load_when_planned';
-COMMENT ON FUNCTION contacts_tier.load_when_planned(internal) IS
-'planner support that says nothing: to ask it loads the library before the statement runs; only the planner can call it';
-
 CREATE FUNCTION contacts_tier.default_status() RETURNS contacts_tier.marketing_status
-LANGUAGE c STABLE PARALLEL SAFE SUPPORT contacts_tier.load_when_planned
-AS 'MODULE_PATHNAME', 'contacts_tier_default_status';
+LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'contacts_tier_not_given';
 COMMENT ON FUNCTION contacts_tier.default_status() IS
-'default of the status: NULL, which leaves it to maintain_status()';
+'default of the status: NULL, which leaves it to maintain_status(); the planner loads the library to find that out';
 
-CREATE FUNCTION contacts_tier.is_given(property integer) RETURNS boolean
+CREATE FUNCTION contacts_tier.default_until_next_update() RETURNS boolean
+LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'contacts_tier_not_given';
+COMMENT ON FUNCTION contacts_tier.default_until_next_update() IS
+'default of the flag: NULL, which leaves it to maintain_status(); the planner loads the library to find that out';
+
+CREATE FUNCTION contacts_tier.default_source_type() RETURNS text
+LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'contacts_tier_not_given';
+COMMENT ON FUNCTION contacts_tier.default_source_type() IS
+'default of the source type: NULL, which leaves it to maintain_status(); the planner loads the library to find that out';
+
+CREATE FUNCTION contacts_tier.default_source_name() RETURNS text
+LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'contacts_tier_not_given';
+COMMENT ON FUNCTION contacts_tier.default_source_name() IS
+'default of the source name: NULL, which leaves it to maintain_status(); the planner loads the library to find that out';
+
+CREATE FUNCTION contacts_tier.default_updated_at() RETURNS timestamptz
+LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'contacts_tier_not_given';
+COMMENT ON FUNCTION contacts_tier.default_updated_at() IS
+'default of the time: NULL, which leaves it to maintain_status(); the planner loads the library to find that out';
+
+CREATE FUNCTION contacts_tier.is_given(property integer, is_set boolean) RETURNS boolean
 LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'contacts_tier_is_given';
-COMMENT ON FUNCTION contacts_tier.is_given(integer) IS
+COMMENT ON FUNCTION contacts_tier.is_given(integer, boolean) IS
 'whether the row that an INSERT ... ON CONFLICT has proposed was given a status property: what was not is NULL in EXCLUDED';
 
 CREATE FUNCTION contacts_tier.library_loaded() RETURNS boolean

@@ -40,8 +40,14 @@ $$;
 -- What ordinary statements evaluate, as whoever writes or reads contacts: types, defaults
 -- of columns, the predicate of the index
 GRANT USAGE ON TYPE contacts_tier.marketing_status, contacts_tier.billing_cycle, contacts_tier.exceed_policy TO PUBLIC;
-GRANT EXECUTE ON FUNCTION contacts_tier.default_status() TO PUBLIC;
-GRANT EXECUTE ON FUNCTION contacts_tier.is_given(integer) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION
+    contacts_tier.default_status(),
+    contacts_tier.default_until_next_update(),
+    contacts_tier.default_source_type(),
+    contacts_tier.default_source_name(),
+    contacts_tier.default_updated_at(),
+    contacts_tier.is_given(integer, boolean)
+    TO PUBLIC;
 GRANT EXECUTE ON FUNCTION contacts_tier.library_loaded() TO PUBLIC;
 GRANT EXECUTE ON FUNCTION contacts_tier.clock() TO PUBLIC;
 -- ... and as the owner of the contacts
