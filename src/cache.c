@@ -20,6 +20,7 @@
 
 #include "access/xact.h"
 #include "lib/ilist.h"
+#include "utils/catcache.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/syscache.h"
@@ -125,9 +126,13 @@ name_changed(Datum arg, int cacheid, uint32 hashvalue)
 CtCache *
 ct_cache_create(const char *name, Size size, int limit)
 {
-	HASHCTL		ctl = {.keysize = sizeof(Oid),.entrysize = sizeof(Place),.hcxt = CacheMemoryContext};
-	CtCache    *cache = MemoryContextAlloc(CacheMemoryContext, sizeof(CtCache));
+	HASHCTL		ctl = {.keysize = sizeof(Oid),.entrysize = sizeof(Place)};
+	CtCache    *cache;
 
+	/* the postmaster, which may load the library for all, has none */
+	CreateCacheMemoryContext();
+	ctl.hcxt = CacheMemoryContext;
+	cache = MemoryContextAlloc(CacheMemoryContext, sizeof(CtCache));
 	cache->places = hash_create(name, 16, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	cache->size = size;
 	cache->limit = limit;

@@ -157,6 +157,7 @@ extern bool ct_look_up_args(Oid relid, char *args[CT_NARGS]);
 extern char *ct_companion_schema(Oid relid);
 extern List *ct_attached_tables(const char *companion_schema);
 extern bool ct_is_sound(Oid relid, const char *companion_schema);
+extern void ct_check_sound(Oid relid);
 
 /* spi.c */
 

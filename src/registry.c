@@ -258,26 +258,6 @@ ct_look_up_args(Oid relid, char *args[CT_NARGS])
 	return found;
 }
 
-/*
- * Schema of the companion tables of an attached table, without a lock on it.
- * Errors: 42P01 where there is no such relation, 55000 where it is not attached.
- */
-char *
-ct_companion_schema(Oid relid)
-{
-	char	   *args[CT_NARGS];
-	char	   *name = get_rel_name(relid);
-
-	if (name == NULL)
-		ct_no_relation_error(relid);
-	if (!ct_look_up_args(relid, args))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table \"%s\" is not attached", name),
-				 errhint("Put it under management by contacts_tier.attach().")));
-	return args[CT_ARG_SCHEMA];
-}
-
 /* What can be attached at all: anybody may put our triggers on other things. */
 static bool
 is_permanent_table(Oid relid)
@@ -295,6 +275,26 @@ is_permanent_table(Oid relid)
 	return result;
 }
 
+/*
+ * Schema of the companion tables of an attached table, without a lock on it.
+ * Errors: 42P01 where there is no such relation, 55000 where it is not attached.
+ */
+char *
+ct_companion_schema(Oid relid)
+{
+	char	   *args[CT_NARGS];
+	char	   *name = get_rel_name(relid);
+
+	if (name == NULL)
+		ct_no_relation_error(relid);
+	if (!is_permanent_table(relid) || !ct_look_up_args(relid, args))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"%s\" is not attached", name),
+				 errhint("Put it under management by contacts_tier.attach().")));
+	return args[CT_ARG_SCHEMA];
+}
+
 /* Has the table the columns that the arguments name?  If so, read the account's type. */
 static bool
 find_column_fault(Oid relid, char *const args[CT_NARGS], CtCompanionOf *of, CtFault *fault)
@@ -310,12 +310,13 @@ find_column_fault(Oid relid, char *const args[CT_NARGS], CtCompanionOf *of, CtFa
 		if (i == CT_ARG_ACCOUNT && args[i][0] == '\0')
 			continue;
 		fault->code = ERRCODE_UNDEFINED_COLUMN;
-		fault->message = psprintf("column \"%s\" does not exist", args[i]);
-		fault->hint = NULL;
+		fault->message = psprintf("column \"%s\" of attached table \"%s\" does not exist", args[i], of->contacts);
+		fault->hint = "If it was renamed, rename it back; then detach the table and attach it with the new name in \"columns\".";
 		if (attno <= 0)
 			return true;
 		fault->code = ERRCODE_DATATYPE_MISMATCH;
-		fault->message = psprintf("column \"%s\" has another type than attach() gives it", args[i]);
+		fault->hint = NULL;
+		fault->message = psprintf("column \"%s\" of attached table \"%s\" has another type than attach() gives it", args[i], of->contacts);
 		if (i == CT_ARG_ACCOUNT)
 			get_atttypetypmodcoll(relid, attno, &of->account_type, &typmod, &of->account_collation);
 		else if (get_atttype(relid, attno) != ct_column_type(i))
@@ -339,8 +340,8 @@ find_fault(Oid relid, char *const args[CT_NARGS], CtFault *fault)
 	if (get_rel_relispartition(relid))
 	{
 		fault->code = ERRCODE_WRONG_OBJECT_TYPE;
-		fault->message = "It is a partition.";
-		fault->hint = NULL;
+		fault->message = psprintf("\"%s\" is a partition", of.contacts);
+		fault->hint = "Name the partitioned table that is attached.";
 		return true;
 	}
 	return find_column_fault(relid, args, &of, fault) || ct_find_companion_fault(&of, fault);
@@ -358,6 +359,23 @@ ct_is_sound(Oid relid, const char *companion_schema)
 
 	return is_permanent_table(relid) && ct_look_up_args(relid, args) &&
 		strcmp(args[CT_ARG_SCHEMA], companion_schema) == 0 && !find_fault(relid, args, &fault);
+}
+
+/*
+ * The same as an error that says what is wrong: 42P01, 42501, 42703, 42804, 42809, 55000.
+ */
+void
+ct_check_sound(Oid relid)
+{
+	char	   *args[CT_NARGS];
+	CtFault		fault;
+
+	(void) ct_companion_schema(relid);
+	if (ct_look_up_args(relid, args) && find_fault(relid, args, &fault))
+		ereport(ERROR,
+				(errcode(fault.code),
+				 errmsg_internal("%s", fault.message),
+				 fault.hint != NULL ? errhint("%s", fault.hint) : 0));
 }
 
 /* Tell those who may read a table that it is left out. */

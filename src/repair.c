@@ -181,6 +181,7 @@ contacts_tier_repair(PG_FUNCTION_ARGS)
 
 		ct_check_owner(PG_GETARG_OID(0));
 		group.schema = ct_companion_schema(PG_GETARG_OID(0));
+		ct_check_sound(PG_GETARG_OID(0));
 		repair_group(&group);
 	}
 	return (Datum) 0;

@@ -88,8 +88,10 @@ may_report(const char *schema, const char *third, List *relids, bool missing_ok)
 		if (names[i] != NULL && !may_read(companion(schema, names[i], missing_ok), missing_ok))
 			return false;
 	foreach(cell, relids)
+	{
 		if (!may_read(lfirst_oid(cell), missing_ok))
-		return false;
+			return false;
+	}
 	return true;
 }
 
@@ -166,6 +168,7 @@ report_group(void *arg)
 	if (strcmp(NameStr(managed.table->schema), group->schema) != 0)
 		ct_no_relation_error(group->relid);
 	(void) may_report(group->schema, third_table(group->kind), report->relids, false);
+	ct_check_companions(managed.table);
 	ct_read_begin(&managed);
 	if (group->at_once)
 		ct_wait_briefly();
@@ -416,6 +419,7 @@ contacts_tier_has_access(PG_FUNCTION_ARGS)
 	(void) may_report(schema, NULL, NIL, false);
 	ct_read_open(&managed, relid);
 	(void) may_report(NameStr(managed.table->schema), NULL, NIL, false);
+	ct_check_companions(managed.table);
 	ct_read_begin(&managed);
 	access = ct_query(psprintf("SELECT FROM %s." CT_ACCOUNT_TABLE " a JOIN contacts_tier.plan p ON p.name = a.plan"
 							   " WHERE %s AND p.marketing_contacts AND a.ended_at IS NULL", managed.schema,

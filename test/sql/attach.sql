@@ -331,6 +331,40 @@ TABLE drift;
 DROP TABLE contacts_again;
 DROP TABLE contacts_tier_account, contacts_tier_counter, contacts_tier_ledger;
 
+-- companion tables that are there already, but not whole: DROP EXTENSION takes the columns of
+-- its types with it ...
+CREATE TABLE contacts (id integer PRIMARY KEY, account text);
+SELECT contacts_tier.attach('contacts', 'account');
+BEGIN;
+SET LOCAL client_min_messages = error;
+DROP EXTENSION contacts_tier CASCADE;
+CREATE EXTENSION contacts_tier;
+SELECT contacts_tier.attach('contacts', 'account');
+ROLLBACK;
+-- ... and others have columns of another type, another collation, and no primary key
+SELECT contacts_tier.detach('contacts', true);
+CREATE PROCEDURE attach_after(change text) LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE change;
+    PERFORM contacts_tier.attach('contacts', 'account');
+    RAISE EXCEPTION 'attached';
+EXCEPTION WHEN OTHERS THEN
+    RAISE WARNING '%: %', SQLSTATE, SQLERRM;
+END
+$$;
+CALL attach_after('ALTER TABLE contacts_tier_ledger DROP COLUMN details');
+CALL attach_after('ALTER TABLE contacts_tier_counter ALTER used TYPE numeric');
+CALL attach_after('ALTER TABLE contacts_tier_account ALTER on_exceed TYPE text');
+CALL attach_after('ALTER TABLE contacts_tier_counter ALTER account TYPE text COLLATE "C"');
+CALL attach_after('ALTER TABLE contacts_tier_ledger ALTER account TYPE varchar');
+CALL attach_after('ALTER TABLE contacts_tier_account DROP CONSTRAINT contacts_tier_account_pkey');
+CALL attach_after('ALTER TABLE contacts_tier_counter DROP CONSTRAINT contacts_tier_counter_pkey, ADD PRIMARY KEY (slot, account, used)');
+CALL attach_after('DROP TABLE contacts_tier_ledger');
+CALL attach_after('DROP TABLE contacts_tier_ledger; CREATE VIEW contacts_tier_ledger AS SELECT 1 AS account');
+CALL attach_after('ALTER TABLE contacts_tier_counter OWNER TO regress_attach_owner');
+CALL attach_after('ALTER TABLE contacts_tier_account ADD remark text');
+
+SET client_min_messages = error;
 DROP SCHEMA moved, attach CASCADE;
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA contacts_tier FROM regress_attach_owner;
 DROP ROLE regress_attach_owner;

@@ -1,0 +1,137 @@
+--
+-- One bad neighbour stops nobody (design.md, R5): anybody with the right to our trigger
+-- functions can put them on tables of his own, with any arguments
+--
+SET TIME ZONE 'UTC';
+SET datestyle = 'ISO, YMD';
+SET client_min_messages = warning;
+\set SHOW_CONTEXT never
+\set VERBOSITY terse
+SET contacts_tier.now = '2026-01-10 10:00+00';
+
+CREATE ROLE regress_neighbour;
+GRANT EXECUTE ON FUNCTION contacts_tier.maintain_status(), contacts_tier.count_contact() TO regress_neighbour;
+CREATE SCHEMA good;
+CREATE SCHEMA bad AUTHORIZATION regress_neighbour;
+SELECT contacts_tier.create_plan('neighbours', '{10}');
+CREATE TABLE good.contacts (id integer PRIMARY KEY, account text);
+SELECT contacts_tier.attach('good.contacts', 'account');
+SELECT contacts_tier.subscribe('good.contacts', 'a', 'neighbours');
+INSERT INTO good.contacts (id, account, marketing_contact_status) VALUES (1, 'a', 'marketing');
+-- all that reads or mends all tables
+CREATE PROCEDURE good.all_tables() LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE WARNING 'usage %', (SELECT string_agg(u.account || ' ' || u.marketing_contacts, ', ') FROM contacts_tier.usage() u);
+    RAISE WARNING 'verify %', (SELECT string_agg(v.account || ' ' || v.actual, ', ') FROM contacts_tier.verify() v);
+    RAISE WARNING 'repair %', (SELECT count(*) FROM contacts_tier.repair());
+    RAISE WARNING 'activity %', (SELECT count(*) FROM contacts_tier.activity());
+    RAISE WARNING 'attached %', (SELECT string_agg(contacts::text, ', ') FROM contacts_tier.attached());
+END
+$$;
+CALL good.all_tables();
+
+SET ROLE regress_neighbour;
+SET search_path = bad;
+CREATE TABLE template (id integer, account text, marketing_contact_status contacts_tier.marketing_status,
+    marketing_contact_until_next_update boolean, marketing_contact_status_source_type text,
+    marketing_contact_status_source_name text, marketing_contact_status_updated_at timestamptz);
+
+-- temporary tables are never attached, nor are they companions
+CREATE TEMP TABLE t (LIKE template);
+CREATE TEMP TABLE contacts_tier_account (account text);
+SELECT format('CREATE TRIGGER s BEFORE INSERT ON pg_temp.t FOR EACH ROW EXECUTE FUNCTION contacts_tier.maintain_status(%L, ''account'')',
+              nspname) FROM pg_namespace WHERE oid = pg_my_temp_schema() \gexec
+RESET ROLE;
+CALL good.all_tables();
+SELECT count(*) FROM contacts_tier.usage('pg_temp.t');
+\echo :SQLSTATE
+SET ROLE regress_neighbour;
+DROP TABLE pg_temp.t, pg_temp.contacts_tier_account;
+
+-- a table without companions, with the companions of somebody else, without columns
+CREATE TABLE none (LIKE template);
+CREATE TRIGGER s BEFORE INSERT ON none FOR EACH ROW EXECUTE FUNCTION contacts_tier.maintain_status('bad', 'account');
+CREATE TABLE others (LIKE template);
+CREATE TRIGGER s BEFORE INSERT ON others FOR EACH ROW EXECUTE FUNCTION contacts_tier.maintain_status('good', 'account');
+CREATE TABLE bare (id integer);
+CREATE TRIGGER s BEFORE INSERT ON bare FOR EACH ROW EXECUTE FUNCTION contacts_tier.maintain_status('bad', 'account');
+CREATE VIEW contacts_tier_account AS SELECT 1 AS account;
+RESET ROLE;
+CALL good.all_tables();
+SELECT count(*) FROM contacts_tier.usage('bad.none');
+SELECT count(*) FROM contacts_tier.verify('bad.bare');
+SELECT count(*) FROM contacts_tier.repair('bad.none');
+-- who may not read it is not told about it
+CREATE ROLE regress_neighbour_reader;
+SET ROLE regress_neighbour_reader;
+SELECT count(*) FROM contacts_tier.usage();
+RESET ROLE;
+
+-- companions that lack columns, or have others
+GRANT USAGE ON SCHEMA good TO regress_neighbour;
+GRANT SELECT ON good.contacts_tier_account, good.contacts_tier_counter, good.contacts_tier_ledger TO regress_neighbour;
+SET ROLE regress_neighbour;
+DROP VIEW contacts_tier_account;
+DROP TABLE bare, others;
+CREATE TABLE contacts_tier_account (LIKE good.contacts_tier_account INCLUDING ALL);
+CREATE TABLE contacts_tier_counter (LIKE good.contacts_tier_counter INCLUDING ALL);
+CREATE TABLE contacts_tier_ledger (account text, entry uuid, PRIMARY KEY (account, entry));
+RESET ROLE;
+CALL good.all_tables();
+SET ROLE regress_neighbour;
+DROP TABLE contacts_tier_ledger;
+CREATE TABLE contacts_tier_ledger (LIKE good.contacts_tier_ledger INCLUDING ALL);
+ALTER TABLE contacts_tier_counter DROP CONSTRAINT contacts_tier_counter_pkey;
+RESET ROLE;
+CALL good.all_tables();
+SELECT count(*) FROM contacts_tier.usage('bad.none');
+-- sound in their shape, but what stands in them fails
+SET ROLE regress_neighbour;
+ALTER TABLE contacts_tier_counter ADD PRIMARY KEY (account, slot);
+INSERT INTO contacts_tier_counter (account, slot, used) SELECT 'x', n, 9223372036854775807 FROM generate_series(0, 1) n;
+RESET ROLE;
+CALL good.all_tables();
+-- and code of others runs as these others
+SET ROLE regress_neighbour;
+DELETE FROM contacts_tier_counter;
+CREATE FUNCTION whoami() RETURNS text LANGUAGE plpgsql AS $$BEGIN RAISE WARNING 'as %', current_user; RETURN 1 / 0; END$$;
+ALTER TABLE contacts_tier_account RENAME TO real_account;
+CREATE TABLE contacts_tier_account (LIKE real_account INCLUDING ALL);
+DROP TABLE real_account;
+ALTER TABLE contacts_tier_account ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY p ON contacts_tier_account USING (whoami() = '');
+INSERT INTO contacts_tier_account (account, plan, contact_limit, billing_cycle, on_exceed, grace, time_zone, started_at, anchor,
+    period_started_at, next_update_at, renews_at)
+VALUES ('x', 'neighbours', 0, 'monthly', 'block', 0, 'UTC', now(), '2026-01-01', '2026-01-01', 'infinity', 'infinity');
+RESET ROLE;
+CALL good.all_tables();
+SET ROLE regress_neighbour;
+CREATE TABLE part (LIKE template) PARTITION BY LIST (account);
+ALTER TABLE part ATTACH PARTITION none DEFAULT;
+RESET ROLE;
+CALL good.all_tables();
+CALL contacts_tier.rollover();
+SELECT account, counted, actual FROM contacts_tier.verify('good.contacts');
+
+-- a table of the same schema that has lost a column: the others of the schema are counted
+-- together with it, so they are left out with it, and asked for by name the error tells
+RESET search_path;
+SET client_min_messages = error;
+DROP SCHEMA bad CASCADE;
+SET client_min_messages = warning;
+CREATE TABLE good.leads (id integer PRIMARY KEY, account text);
+SELECT contacts_tier.attach('good.leads', 'account');
+INSERT INTO good.leads (id, account, marketing_contact_status) VALUES (1, 'a', 'marketing');
+ALTER TABLE good.leads RENAME COLUMN marketing_contact_status TO status;
+CALL good.all_tables();
+SELECT account, marketing_contacts FROM contacts_tier.usage('good.contacts');
+SELECT * FROM contacts_tier.verify('good.contacts');
+SELECT * FROM contacts_tier.repair('good.contacts');
+ALTER TABLE good.leads RENAME COLUMN status TO marketing_contact_status;
+CALL good.all_tables();
+
+SET client_min_messages = error;
+DROP SCHEMA good CASCADE;
+REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA contacts_tier FROM regress_neighbour;
+DROP ROLE regress_neighbour, regress_neighbour_reader;
+DELETE FROM contacts_tier.plan WHERE name = 'neighbours';
