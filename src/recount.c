@@ -105,6 +105,10 @@ ct_recount_query(List *relids)
 		foreach(partition, pending)
 			append_relation(&buf, lfirst_oid(partition));
 	}
+	if (buf.len == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the table is not attached any more")));
 	return psprintf("SELECT account, pg_catalog.sum(marketing)::pg_catalog.int8 AS marketing,"
 					" pg_catalog.sum(pending)::pg_catalog.int8 AS pending FROM (%s) x GROUP BY account", buf.data);
 }
