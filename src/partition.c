@@ -320,43 +320,58 @@ ct_partition_came(Oid relid, Oid parent)
 }
 
 /*
- * May the counters be written for this table?  Companion tables may be gone, or be
- * about to go by the same command, as the columns of the table.
+ * Are there counters to take the contacts of a table off?  They may be gone, or be
+ * about to go by the same command.
  */
 static bool
-can_uncount(Relation rel, char **args)
+has_counters(Relation rel, char **args)
 {
-	Oid			status = ct_function_oid(CT_DEFAULT_STATUS);
+	Oid			counter = get_relname_relid(CT_COUNTER_TABLE,
+											get_namespace_oid(args[CT_ARG_SCHEMA], true));
+
+	return ct_companion_owner(counter) == rel->rd_rel->relowner &&
+		get_attnum(counter, "account") > 0 && get_attnum(counter, "used") > 0 &&
+		OidIsValid(ct_function_oid(CT_DEFAULT_STATUS));
+}
+
+/* Does a table have the columns that its triggers speak of? */
+static bool
+has_columns(Relation rel, char **args)
+{
 	const Oid	types[CT_NARGS] = {
-		/* without the extension, no column is of its type */
-		[CT_ARG_STATUS] = OidIsValid(status) ? get_func_rettype(status) : InvalidOid,
+		[CT_ARG_STATUS] = get_func_rettype(ct_function_oid(CT_DEFAULT_STATUS)),
 		[CT_ARG_UNTIL] = BOOLOID,
 		[CT_ARG_SOURCE_TYPE] = TEXTOID,
 		[CT_ARG_SOURCE_NAME] = TEXTOID,
 		[CT_ARG_UPDATED_AT] = TIMESTAMPTZOID
 	};
-	Oid			counter = get_relname_relid(CT_COUNTER_TABLE,
-											get_namespace_oid(args[CT_ARG_SCHEMA], true));
-	Oid			account_type = TEXTOID;
 
 	for (int i = CT_ARG_STATUS; i < CT_NARGS; i++)
 		if (!AttributeNumberIsValid(ct_typed_column(RelationGetRelid(rel), args[i], types[i])))
 			return false;
-	if (args[CT_ARG_ACCOUNT][0] != '\0')
-		account_type = get_atttype(RelationGetRelid(rel),
-								   get_attnum(RelationGetRelid(rel), args[CT_ARG_ACCOUNT]));
-	return OidIsValid(account_type) && ct_companion_owner(counter) == rel->rd_rel->relowner &&
-		AttributeNumberIsValid(ct_typed_column(counter, "account", account_type)) &&
-		AttributeNumberIsValid(ct_typed_column(counter, "corrected", INT8OID));
+	return args[CT_ARG_ACCOUNT][0] == '\0' || get_attnum(RelationGetRelid(rel), args[CT_ARG_ACCOUNT]) > 0;
 }
 
-/* Take the contacts of this very relation off the counters, as its owner. */
+/*
+ * Take the contacts of this very relation off the counters, as its owner.  Errors:
+ * 42703, 42804 for columns that are not as the triggers say.
+ */
 static void
 take_out(Relation rel, char **args)
 {
-	if (may_have_contacts(rel) && can_uncount(rel, args))
+	if (may_have_contacts(rel) && has_counters(rel, args))
 		ct_uncount(ct_table_resolve(rel, CT_NARGS, args),
 				   psprintf("ONLY %s", ct_qualified_name(rel)), false);
+}
+
+static void
+warn_still_counted(Relation rel, const char *why)
+{
+	ereport(WARNING,
+			(errcode(ERRCODE_WARNING),
+			 errmsg("the contacts of \"%s\" are still counted", RelationGetRelationName(rel)),
+			 errdetail_internal("%s", why),
+			 errhint("Run contacts_tier.repair() on the tables that share its companion tables.")));
 }
 
 /*
@@ -494,11 +509,7 @@ try_to_take_out_dropped(Relation rel, char **args)
 			PG_RE_THROW();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
-		ereport(WARNING,
-				(errcode(ERRCODE_WARNING),
-				 errmsg("the contacts of \"%s\" are still counted", RelationGetRelationName(rel)),
-				 errdetail_internal("%s", error->message),
-				 errhint("Run contacts_tier.repair() on the tables that share its companion tables.")));
+		warn_still_counted(rel, error->message);
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
@@ -516,9 +527,14 @@ ct_table_goes(Oid relid, char **args)
 
 	if (rel == NULL)
 		return;
-	if (may_have_contacts(rel) && rel->rd_rel->relowner == GetUserId())
-		take_out_dropped(rel, args);
-	else if (may_have_contacts(rel))
-		try_to_take_out_dropped(rel, args);
+	if (may_have_contacts(rel) && has_counters(rel, args))
+	{
+		if (!has_columns(rel, args))
+			warn_still_counted(rel, "Its columns are not those that it was attached with.");
+		else if (rel->rd_rel->relowner == GetUserId())
+			take_out_dropped(rel, args);
+		else
+			try_to_take_out_dropped(rel, args);
+	}
 	relation_close(rel, NoLock);
 }

@@ -437,6 +437,20 @@ SELECT count(*) FROM pg_class WHERE relname LIKE 'typed%';
 SELECT * FROM drift();
 
 
+-- A column that was renamed is not found: nothing is taken off by guess
+CREATE TABLE c_renamed PARTITION OF contacts FOR VALUES IN ('renamed');
+INSERT INTO contacts (id, account, region, marketing_contact_status) VALUES (700, 'a', 'renamed', 'marketing');
+ALTER TABLE contacts RENAME marketing_contact_status TO status;
+ALTER TABLE contacts DETACH PARTITION c_renamed;
+\echo :SQLSTATE
+BEGIN;
+DROP TABLE c_renamed;
+ROLLBACK;
+ALTER TABLE contacts RENAME status TO marketing_contact_status;
+DROP TABLE c_renamed;
+SELECT * FROM drift();
+
+
 -- The functions are called by event triggers only
 SELECT contacts_tier.command_starts();
 \echo :SQLSTATE
