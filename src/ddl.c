@@ -247,6 +247,30 @@ column_altered(Oid relid, int attno)
 				 errhint("Detach the table by contacts_tier.detach(), alter the column, and the columns \"account\" of its companion tables, and attach it again.")));
 }
 
+/* Note what a row of pg_trigger says; from the row, for its table may not be locked. */
+static void
+note_trigger(HeapTuple tuple, TupleDesc tupdesc)
+{
+	Form_pg_trigger form = (Form_pg_trigger) GETSTRUCT(tuple);
+	bool		isnull;
+	Datum		value = heap_getattr(tuple, Anum_pg_trigger_tgargs, tupdesc, &isnull);
+	char	   *given[CT_NARGS];
+	char	   *next;
+	MemoryContext old;
+
+	if (isnull || !ct_right_args(form->tgnargs))
+		return;
+	next = VARDATA_ANY(DatumGetByteaPP(value));
+	for (int i = 0; i < form->tgnargs; i++)
+	{
+		given[i] = next;
+		next += strlen(next) + 1;
+	}
+	old = MemoryContextSwitchTo(TopTransactionContext);
+	ct_complete_args(form->tgnargs, given, add_note(&dropped, form->tgrelid, InvalidOid)->args);
+	MemoryContextSwitchTo(old);
+}
+
 /*
  * A trigger goes.  If it is the status trigger, its table may follow, and can be
  * counted then by what the trigger says.  Those that PostgreSQL drops by itself,
@@ -259,32 +283,15 @@ trigger_goes(Oid trigger_oid)
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple	tuple;
-	Oid			relid = InvalidOid;
 
 	ScanKeyInit(&key, Anum_pg_trigger_oid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(trigger_oid));
 	scan = systable_beginscan(pg_trigger, TriggerOidIndexId, true, NULL, 1, &key);
 	tuple = systable_getnext(scan);
 	if (HeapTupleIsValid(tuple) &&
 		ct_function(((Form_pg_trigger) GETSTRUCT(tuple))->tgfoid) == CT_TRIGGER_STATUS)
-		relid = ((Form_pg_trigger) GETSTRUCT(tuple))->tgrelid;
+		note_trigger(tuple, RelationGetDescr(pg_trigger));
 	systable_endscan(scan);
 	table_close(pg_trigger, AccessShareLock);
-	if (OidIsValid(relid))
-	{
-		Relation	rel = try_relation_open(relid, NoLock);
-		Trigger    *trigger = rel == NULL ? NULL : ct_find_trigger(rel, CT_TRIGGER_STATUS);
-
-		if (trigger != NULL && ct_right_args(trigger->tgnargs))
-		{
-			Note	   *note = add_note(&dropped, relid, InvalidOid);
-			MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
-
-			ct_complete_args(trigger->tgnargs, trigger->tgargs, note->args);
-			MemoryContextSwitchTo(old);
-		}
-		if (rel != NULL)
-			relation_close(rel, NoLock);
-	}
 }
 
 /*

@@ -63,9 +63,15 @@ static int
 errcontacts(const CtTable *table)
 {
 	Oid			relid = attached_relid(table);
+	char	   *schema = get_namespace_name(get_rel_namespace(relid));
+	char	   *name = get_rel_name(relid);
 
-	err_generic_string(PG_DIAG_SCHEMA_NAME, get_namespace_name(get_rel_namespace(relid)));
-	err_generic_string(PG_DIAG_TABLE_NAME, get_rel_name(relid));
+	/* the root is not locked by a statement on a partition, and may be gone */
+	if (schema != NULL && name != NULL)
+	{
+		err_generic_string(PG_DIAG_SCHEMA_NAME, schema);
+		err_generic_string(PG_DIAG_TABLE_NAME, name);
+	}
 	return 0;
 }
 

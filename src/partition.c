@@ -19,15 +19,19 @@
 #include "access/relation.h"
 #include "access/sysattr.h"
 #include "access/table.h"
+#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/partition.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
 
 #include "contacts_tier.h"
 
@@ -316,43 +320,58 @@ ct_partition_came(Oid relid, Oid parent)
 }
 
 /*
- * May the counters be written for this table?  Companion tables may be gone, or be
- * about to go by the same command, as the columns of the table.
+ * Are there counters to take the contacts of a table off?  They may be gone, or be
+ * about to go by the same command.
  */
 static bool
-can_uncount(Relation rel, char **args)
+has_counters(Relation rel, char **args)
 {
-	Oid			status = ct_function_oid(CT_DEFAULT_STATUS);
+	Oid			counter = get_relname_relid(CT_COUNTER_TABLE,
+											get_namespace_oid(args[CT_ARG_SCHEMA], true));
+
+	return ct_companion_owner(counter) == rel->rd_rel->relowner &&
+		get_attnum(counter, "account") > 0 && get_attnum(counter, "used") > 0 &&
+		OidIsValid(ct_function_oid(CT_DEFAULT_STATUS));
+}
+
+/* Does a table have the columns that its triggers speak of? */
+static bool
+has_columns(Relation rel, char **args)
+{
 	const Oid	types[CT_NARGS] = {
-		/* without the extension, no column is of its type */
-		[CT_ARG_STATUS] = OidIsValid(status) ? get_func_rettype(status) : InvalidOid,
+		[CT_ARG_STATUS] = get_func_rettype(ct_function_oid(CT_DEFAULT_STATUS)),
 		[CT_ARG_UNTIL] = BOOLOID,
 		[CT_ARG_SOURCE_TYPE] = TEXTOID,
 		[CT_ARG_SOURCE_NAME] = TEXTOID,
 		[CT_ARG_UPDATED_AT] = TIMESTAMPTZOID
 	};
-	Oid			counter = get_relname_relid(CT_COUNTER_TABLE,
-											get_namespace_oid(args[CT_ARG_SCHEMA], true));
-	Oid			account_type = TEXTOID;
 
 	for (int i = CT_ARG_STATUS; i < CT_NARGS; i++)
 		if (!AttributeNumberIsValid(ct_typed_column(RelationGetRelid(rel), args[i], types[i])))
 			return false;
-	if (args[CT_ARG_ACCOUNT][0] != '\0')
-		account_type = get_atttype(RelationGetRelid(rel),
-								   get_attnum(RelationGetRelid(rel), args[CT_ARG_ACCOUNT]));
-	return OidIsValid(account_type) && ct_companion_owner(counter) == rel->rd_rel->relowner &&
-		AttributeNumberIsValid(ct_typed_column(counter, "account", account_type)) &&
-		AttributeNumberIsValid(ct_typed_column(counter, "corrected", INT8OID));
+	return args[CT_ARG_ACCOUNT][0] == '\0' || get_attnum(RelationGetRelid(rel), args[CT_ARG_ACCOUNT]) > 0;
 }
 
-/* Take the contacts of this very relation off the counters, as its owner. */
+/*
+ * Take the contacts of this very relation off the counters, as its owner.  Errors:
+ * 42703, 42804 for columns that are not as the triggers say.
+ */
 static void
 take_out(Relation rel, char **args)
 {
-	if (may_have_contacts(rel) && can_uncount(rel, args))
+	if (may_have_contacts(rel) && has_counters(rel, args))
 		ct_uncount(ct_table_resolve(rel, CT_NARGS, args),
 				   psprintf("ONLY %s", ct_qualified_name(rel)), false);
+}
+
+static void
+warn_still_counted(Relation rel, const char *why)
+{
+	ereport(WARNING,
+			(errcode(ERRCODE_WARNING),
+			 errmsg("the contacts of \"%s\" are still counted", RelationGetRelationName(rel)),
+			 errdetail_internal("%s", why),
+			 errhint("Run contacts_tier.repair() on the tables that share its companion tables.")));
 }
 
 /*
@@ -408,34 +427,93 @@ ct_detach_pending(Oid root)
 }
 
 /*
+ * A partition that came while it belonged to somebody else is counted from now on,
+ * if there is nothing in it.
+ */
+static void
+bring_in_empty(Relation rel, char **args)
+{
+	const char *name = ct_qualified_name(rel);
+	CtIdentity	identity;
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	ct_manage_as_owner(rel->rd_rel->relowner, &identity);
+	if (!may_have_contacts(rel) ||
+		ct_execute_latest(psprintf("SELECT FROM ONLY %s LIMIT 1", name)) == 0)
+		ct_make_statement_triggers(name, args);
+	ct_restore_identity(&identity);
+	SPI_finish();
+}
+
+/*
  * A table was altered.  If it is attached, or a partition of one that is, it must
- * be one that can be counted still.  A partition that came from another owner, and
- * is empty, is one that is counted from now on if it has the right one.
+ * be one that can be counted still, and may have got the right owner.
  */
 void
 ct_partition_altered(Oid relid)
 {
 	Relation	rel = try_relation_open(relid, AccessShareLock);
 	char	   *args[CT_NARGS];
-	CtIdentity	identity;
 
 	if (rel == NULL)
 		return;
 	if (read_args(rel, args))
 	{
 		check_countable(rel, args);
-		if (rel->rd_rel->relispartition && !is_counted(rel) && !may_have_contacts(rel) &&
+		if (rel->rd_rel->relispartition && !is_counted(rel) &&
 			ct_companion_owner(get_partition_parent(relid, true)) == rel->rd_rel->relowner)
-		{
-			if (SPI_connect() != SPI_OK_CONNECT)
-				elog(ERROR, "SPI_connect failed");
-			ct_manage_as_owner(rel->rd_rel->relowner, &identity);
-			ct_make_statement_triggers(ct_qualified_name(rel), args);
-			ct_restore_identity(&identity);
-			SPI_finish();
-		}
+			bring_in_empty(rel, args);
 	}
 	relation_close(rel, AccessShareLock);
+}
+
+/* Take a table that is about to be dropped off the counters. */
+static void
+take_out_dropped(Relation rel, char **args)
+{
+	CtIdentity	identity;
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	ct_manage_as_owner(rel->rd_rel->relowner, &identity);
+	take_out(rel, args);
+	ct_restore_identity(&identity);
+	SPI_finish();
+}
+
+/*
+ * The same for a table that somebody else than its owner drops.  What the owner has
+ * put on the counters must not keep him from that (R5).
+ */
+static void
+try_to_take_out_dropped(Relation rel, char **args)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		take_out_dropped(rel, args);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
+			PG_RE_THROW();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		warn_still_counted(rel, error->message);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
 }
 
 /*
@@ -446,15 +524,17 @@ void
 ct_table_goes(Oid relid, char **args)
 {
 	Relation	rel = try_relation_open(relid, NoLock);
-	CtIdentity	identity;
 
 	if (rel == NULL)
 		return;
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	ct_manage_as_owner(rel->rd_rel->relowner, &identity);
-	take_out(rel, args);
-	ct_restore_identity(&identity);
-	SPI_finish();
+	if (may_have_contacts(rel) && has_counters(rel, args))
+	{
+		if (!has_columns(rel, args))
+			warn_still_counted(rel, "Its columns are not those that it was attached with.");
+		else if (rel->rd_rel->relowner == GetUserId())
+			take_out_dropped(rel, args);
+		else
+			try_to_take_out_dropped(rel, args);
+	}
 	relation_close(rel, NoLock);
 }

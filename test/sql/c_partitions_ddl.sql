@@ -422,6 +422,35 @@ ALTER TABLE contacts DETACH PARTITION c_new;
 SELECT * FROM drift();
 
 
+-- A table that is of a type changes with it, and goes with it
+CREATE TYPE lead AS (id integer, account text, marketing_contact_status contacts_tier.marketing_status,
+    marketing_contact_until_next_update boolean, marketing_contact_status_source_type text,
+    marketing_contact_status_source_name text, marketing_contact_status_updated_at timestamptz);
+CREATE TABLE typed OF lead PARTITION BY RANGE (id);
+CREATE TABLE typed_1 PARTITION OF typed FOR VALUES FROM (0) TO (10);
+SELECT contacts_tier.attach('typed', 'account');
+INSERT INTO typed (id, account, marketing_contact_status) VALUES (1, 'a', 'marketing'), (2, 'a', 'marketing');
+ALTER TYPE lead ALTER ATTRIBUTE account TYPE varchar CASCADE;
+\echo :SQLSTATE
+DROP TYPE lead CASCADE;
+SELECT count(*) FROM pg_class WHERE relname LIKE 'typed%';
+SELECT * FROM drift();
+
+
+-- A column that was renamed is not found: nothing is taken off by guess
+CREATE TABLE c_renamed PARTITION OF contacts FOR VALUES IN ('renamed');
+INSERT INTO contacts (id, account, region, marketing_contact_status) VALUES (700, 'a', 'renamed', 'marketing');
+ALTER TABLE contacts RENAME marketing_contact_status TO status;
+ALTER TABLE contacts DETACH PARTITION c_renamed;
+\echo :SQLSTATE
+BEGIN;
+DROP TABLE c_renamed;
+ROLLBACK;
+ALTER TABLE contacts RENAME status TO marketing_contact_status;
+DROP TABLE c_renamed;
+SELECT * FROM drift();
+
+
 -- The functions are called by event triggers only
 SELECT contacts_tier.command_starts();
 \echo :SQLSTATE
