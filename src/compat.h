@@ -95,4 +95,30 @@ extern PGDLLEXPORT void _PG_init(void);
 	 ExecInsertIndexTuples(relinfo, slot, estate, true, false, NULL, NIL))
 #endif
 
+/*
+ * 18: relations that are not pruned are told; 16: privileges, and with them the
+ * columns that are written, stand beside the range table, and EvalPlanQual() wants
+ * to know the result relations
+ */
+#if PG_VERSION_NUM >= 160000
+#if PG_VERSION_NUM >= 180000
+#define CT_UNPRUNED			, bms_make_singleton(1)
+#else
+#define CT_UNPRUNED
+#endif
+#define ct_init_range_table(estate, rte, updated) \
+	do { \
+		List	   *perminfos = NIL; \
+		addRTEPermissionInfo(&perminfos, rte)->updatedCols = (updated); \
+		ExecInitRangeTable(estate, list_make1(rte), perminfos CT_UNPRUNED); \
+	} while (0)
+#define ct_eval_plan_qual_init(epqstate, estate) \
+	EvalPlanQualInit(epqstate, estate, NULL, NIL, -1, NIL)
+#else
+#define ct_init_range_table(estate, rte, updated) \
+	((rte)->updatedCols = (updated), ExecInitRangeTable(estate, list_make1(rte)))
+#define ct_eval_plan_qual_init(epqstate, estate) \
+	EvalPlanQualInit(epqstate, estate, NULL, NIL, -1)
+#endif
+
 #endif							/* CONTACTS_TIER_COMPAT_H */

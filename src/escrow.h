@@ -75,6 +75,11 @@ extern bool ct_slot_is_held(CtCounter *counter, const CtSlots *slots, int index)
 extern TM_Result ct_slot_write(CtCounter *counter, CtSlots *slots, CtSlot *slot, bool wait,
 							   TransactionId *holder);
 
+/* slot_triggers.c */
+
+extern bool ct_row_was_written(ItemPointer before, TupleTableSlot *new_row);
+extern void ct_update_firing(Relation rel, TupleTableSlot *old_row, TupleTableSlot *new_row, Bitmapset *updated);
+
 /* escrow.c */
 
 extern void ct_escrow_apply(CtCounter *counter, CtDelta *delta);
