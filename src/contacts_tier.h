@@ -444,6 +444,11 @@ extern bool ct_second_write_drop(CtSecondWrites *queue, Datum account, const CtP
 extern void ct_second_writes_run(CtSecondWrites *queue);
 extern void ct_second_writes_end(CtSecondWrites *queue);
 
+/* update_row.c */
+
+extern bool ct_update_row(EState *estate, EPQState *epqstate, ResultRelInfo *relinfo, ItemPointer place,
+						  TupleTableSlot *row, TransitionCaptureState *capture);
+
 /* triggers.c */
 
 extern bool ct_triggers_are_private(const ResultRelInfo *relinfo);

@@ -76,6 +76,10 @@ extern bool ct_slot_is_held(CtCounter *counter, const CtSlots *slots, int index)
 extern TM_Result ct_slot_write(CtCounter *counter, CtSlots *slots, CtSlot *slot, bool wait,
 							   TransactionId *holder);
 
+/* slot_triggers.c */
+
+extern bool ct_update_firing(Relation rel, ItemPointer place, TupleTableSlot *new_row, Bitmapset *updated);
+
 /* escrow.c */
 
 extern void ct_escrow_apply(CtCounter *counter, CtDelta *delta);

@@ -34,7 +34,6 @@
 #include "commands/trigger.h"
 #include "common/hashfn.h"
 #include "executor/executor.h"
-#include "executor/nodeModifyTable.h"
 #include "lib/ilist.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
@@ -444,38 +443,6 @@ assemble(const Target *target, const CtRow *decided, TupleTableSlot *row)
 	row->tts_tableOid = target->relid;
 }
 
-/*
- * Update one row as ExecSimpleRelationUpdate() does, but for triggers with transition
- * tables, which see it too.  False if a BEFORE trigger did not let it through.
- */
-static bool
-update_row(Writing *writing, ItemPointer place)
-{
-	EState	   *estate = writing->estate;
-	ResultRelInfo *relinfo = writing->relinfo;
-	Relation	rel = relinfo->ri_RelationDesc;
-	TupleTableSlot *row = writing->row;
-	CtUpdateIndexes update_indexes;
-	List	   *recheck = NIL;
-
-	if (relinfo->ri_TrigDesc != NULL && relinfo->ri_TrigDesc->trig_update_before_row &&
-		!ct_before_update_triggers(estate, &writing->epqstate, relinfo, place, row))
-		return false;
-	if (rel->rd_att->constr != NULL && rel->rd_att->constr->has_generated_stored)
-		ExecComputeStoredGenerated(relinfo, estate, row, CMD_UPDATE);
-	if (rel->rd_att->constr != NULL)
-		ExecConstraints(relinfo, row, estate);
-	if (rel->rd_rel->relispartition)
-		ExecPartitionCheck(relinfo, row, estate, true);
-	simple_table_tuple_update(rel, place, row, estate->es_snapshot, &update_indexes);
-	if (relinfo->ri_NumIndices > 0 && ct_needs_entries(update_indexes))
-		recheck = ct_insert_index_tuples(relinfo, row, estate, update_indexes);
-	ExecARUpdateTriggers(estate, relinfo, NULL, NULL, place, NULL, row, recheck,
-						 writing->capture, false);
-	list_free(recheck);
-	return true;
-}
-
 static void
 suppressed_error(const Target *target)
 {
@@ -527,7 +494,7 @@ write_row(Writing *writing, Waiting *waiting)
 	ct_row_read(&target->table, target->slot, &stored);
 	assemble(target, &waiting->decided, writing->row);
 	writing->statement.decided = &waiting->decided;
-	if (!update_row(writing, &place))
+	if (!ct_update_row(writing->estate, &writing->epqstate, writing->relinfo, &place, writing->row, writing->capture))
 		suppressed_error(target);
 	count_move(writing, &waiting->decided, &stored);
 	waiting->place = writing->row->tts_tid;

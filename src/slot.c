@@ -22,6 +22,7 @@
 #include "access/relscan.h"
 #include "access/skey.h"
 #include "access/stratnum.h"
+#include "access/sysattr.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
@@ -444,6 +445,74 @@ ct_slot_is_held(CtCounter *counter, const CtSlots *slots, int index)
 }
 
 /*
+ * Is the row in counter->new_row the one that was to be written?  Triggers may fill
+ * other columns, those that somebody has added.
+ */
+static bool
+is_as_written(CtCounter *counter, const CtSlots *slots, const CtSlot *slot,
+			  const int *attnos, const Datum *values, const bool *nulls, int count)
+{
+	TupleTableSlot *row = counter->new_row;
+	bool		isnull;
+	Datum		value;
+
+	for (int i = 0; i < count; i++)
+	{
+		value = slot_getattr(row, attnos[i], &isnull);
+		if (isnull != nulls[i] || (!isnull && DatumGetInt64(value) != DatumGetInt64(values[i])))
+			return false;
+	}
+	value = slot_getattr(row, counter->info->number, &isnull);
+	if (isnull || DatumGetInt32(value) != slots->place[slot->index].number)
+		return false;
+	value = slot_getattr(row, counter->info->account, &isnull);
+	return !isnull && ct_account_compare(&counter->info->table, value, slots->account) == 0;
+}
+
+/* Triggers must let counters be: 55000. */
+static void
+refuse_trigger(CtCounter *counter, const char *what)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("a trigger on companion table \"%s\" %s", RelationGetRelationName(counter->rel), what),
+			 errdetail("Counters would not agree with the contacts any more."),
+			 errhint("Row triggers on it must return the new row with the columns of attach() as they are."),
+			 errtable(counter->rel)));
+}
+
+/*
+ * Write the row in counter->new_row for a slot whose table has triggers; the results are
+ * those of ct_slot_write().  The version that was read is locked first, so that no
+ * concurrent change can come between, in which the executor would look at another.
+ */
+static TM_Result
+write_firing(CtCounter *counter, CtSlots *slots, const CtSlot *slot,
+			 const int *attnos, const Datum *values, const bool *nulls, int count)
+{
+	ItemPointer tid = &slots->place[slot->index].tid;
+	Bitmapset  *updated = NULL;
+	TM_FailureData failure;
+	TM_Result	result = table_tuple_lock(counter->rel, tid, SnapshotSelf, counter->row,
+										  GetCurrentCommandId(true), LockTupleNoKeyExclusive,
+										  LockWaitBlock, 0, &failure);
+
+	/* as in heap_update(), or the caller would look for ever */
+	if (result == TM_Invisible)
+		elog(ERROR, "attempted to update invisible tuple");
+	if (result != TM_Ok)
+		return result;
+	for (int i = 0; i < count; i++)
+		updated = bms_add_member(updated, attnos[i] - FirstLowInvalidHeapAttributeNumber);
+	if (!ct_update_firing(counter->rel, tid, counter->new_row, updated))
+		refuse_trigger(counter, "suppressed an update");
+	if (!is_as_written(counter, slots, slot, attnos, values, nulls, count))
+		refuse_trigger(counter, "changed a counter");
+	*tid = counter->new_row->tts_tid;
+	return TM_Ok;
+}
+
+/*
  * Write a slot that was read or locked.  With "wait" false, does nothing if
  * another transaction holds it: TM_BeingModified, and *holder is its id, or
  * invalid if there are several.  One that takes it at this very moment is waited
@@ -477,6 +546,8 @@ ct_slot_write(CtCounter *counter, CtSlots *slots, CtSlot *slot, bool wait, Trans
 	tuple = heap_modify_tuple_by_cols(slot->tuple, RelationGetDescr(counter->rel),
 									  lengthof(attnos), attnos, values, nulls);
 	ExecForceStoreHeapTuple(tuple, counter->new_row, false);
+	if (counter->rel->trigdesc != NULL)
+		return write_firing(counter, slots, slot, attnos, values, nulls, lengthof(attnos));
 	result = table_tuple_update(counter->rel, tid, counter->new_row, GetCurrentCommandId(true),
 								SnapshotSelf, InvalidSnapshot, true, &failure, &lockmode, &update_indexes);
 	if (result != TM_Ok)

@@ -178,6 +178,31 @@ make_params(int nargs, const Oid *types, const Datum *values)
 }
 
 /*
+ * Have what a statement of ours fires fire at its end, also deferred triggers: when the
+ * transaction ends they would run as, or under the search_path of, whoever calls.  The
+ * descriptions of triggers are copies that belong to the statement: see InitResultRelInfo().
+ */
+static void
+fire_at_once(EState *estate)
+{
+	ListCell   *cell;
+
+	foreach(cell, estate->es_opened_result_relations)
+	{
+		const ResultRelInfo *relinfo = lfirst(cell);
+		TriggerDesc *triggers = relinfo->ri_TrigDesc;
+
+		if (triggers == NULL || triggers == relinfo->ri_RelationDesc->trigdesc)
+			continue;
+		for (int i = 0; i < triggers->numtriggers; i++)
+		{
+			triggers->triggers[i].tgdeferrable = false;
+			triggers->triggers[i].tginitdeferred = false;
+		}
+	}
+}
+
+/*
  * Run one planned statement by the executor instead of SPI, so that it has a name, its
  * QueryDesc, before it starts, by which our triggers can trust it.
  */
@@ -192,6 +217,7 @@ run_planned(PlannedStmt *statement, const char *command, ParamListInfo params, b
 	PG_TRY();
 	{
 		ExecutorStart(query, 0);
+		fire_at_once(query->estate);
 		ct_executor_run(query, ForwardScanDirection, 0);
 		count = query->estate->es_processed;
 		ExecutorFinish(query);

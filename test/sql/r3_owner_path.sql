@@ -132,10 +132,13 @@ ALTER ROLE regress_r3_owner RESET search_path;
 ALTER DATABASE :"db" RESET search_path;
 TABLE r3.result;
 DELETE FROM r3.seen;
--- what the caller has for himself changes nothing
+-- what the caller has for himself changes nothing; nor is anything put off until he commits
 ALTER ROLE regress_r3_writer SET search_path = r3_evil;
+CREATE CONSTRAINT TRIGGER see_deferred AFTER UPDATE ON r3.contacts DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION r3.see();
 CALL r3.late('2026-09-06', 'r3_evil, pg_catalog');
 ALTER ROLE regress_r3_writer RESET search_path;
+DROP TRIGGER see_deferred ON r3.contacts;
 TABLE r3.result;
 DELETE FROM r3.seen;
 
