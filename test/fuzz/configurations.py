@@ -112,7 +112,7 @@ def prepare(configurations):
     """Make the databases; returns the configurations that this version of the extension can have."""
     server = connect('postgres')
     for role, attributes in ((ADMIN, 'SUPERUSER LOGIN'), (WRITER, 'LOGIN')):
-        if not execute(server, "SELECT FROM pg_roles WHERE rolname = '%s'" % role):
+        if not execute(server, "SELECT 1 FROM pg_roles WHERE rolname = '%s'" % role):
             execute(server, 'CREATE ROLE %s %s' % (role, attributes))
     execute(server, 'DROP DATABASE IF EXISTS fuzz_template')
     execute(server, 'CREATE DATABASE fuzz_template')

@@ -738,6 +738,8 @@ class Generator:
             sets = {'id': ('plus', self.random.choice([-20, 20, 50, 100, -100]))}
             if self.chance(0.3):
                 sets['status'] = self.some_property('status', True)
+            if self.has('account') and self.chance(0.2):
+                sets['account'] = self.some_account()
             return Update(ids, sets, returning=self.may_return())
         columns = self.changes()
         if 'account' in columns or self.chance(0.25):
