@@ -250,11 +250,12 @@ class Update(Statement):
     def sql(self):
         sets = ', '.join('%s = %s' % (c, self.set_sql(c, v)) for c, v in self.sets.items())
         if self.values is not None:
-            # in the order of the values: a nested loop over them
+            # in the order of the values: a nested loop over them, since nothing
+            # but a sequential scan, which is disabled, could be the outer side
             columns = [c for c, v in self.sets.items() if v == ('from',)]
             rows = ', '.join('(%s)' % ', '.join([str(key)] + [typed(c, self.values[key][c]) for c in columns])
                              for key in self.ids)
-            return 'UPDATE contacts SET %s FROM (VALUES %s) AS v (%s) WHERE contacts.id = v.id' % (
+            return 'UPDATE contacts SET %s FROM (VALUES %s) AS v (%s) WHERE contacts.id = ANY (ARRAY[v.id])' % (
                 sets, rows, ', '.join(['id'] + columns)) + (RETURNING if self.returning else '')
         if self.account is not None:
             where = "id > 0 AND account = '%s'" % self.account

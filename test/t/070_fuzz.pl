@@ -40,7 +40,7 @@ sub fuzz
 # below would not mean anything.
 if (!$ENV{FUZZ_REPORT})
 {
-	my ($ok, $report) = fuzz('--self-test', '--seed', 1, '--seconds', 30);
+	my ($ok, $report) = fuzz('--self-test', '--seed', 1, '--seconds', 60);
 
 	ok($ok, 'a broken rule is noticed') or diag($report);
 	note($report);
