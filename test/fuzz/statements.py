@@ -384,11 +384,13 @@ class Replace(Statement):
             for key in gone:
                 work.delete(key)
             return
-        rows = [contacts[key] for key in gone]
+        # one by one, as the WITH query is read
         for key in gone:
+            if key not in contacts:
+                continue
+            account = contacts[key].account
             work.delete(key)
-        for row in rows:
-            work.insert(given({'id': row.id + self.offset, 'account': row.account, 'status': self.status}))
+            work.insert(given({'id': key + self.offset, 'account': account, 'status': self.status}))
             work.count += 1
 
 
