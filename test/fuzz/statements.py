@@ -258,7 +258,7 @@ class Update(Statement):
             return 'UPDATE contacts SET %s FROM (VALUES %s) AS v (%s) WHERE contacts.id = ANY (ARRAY[v.id])' % (
                 sets, rows, ', '.join(['id'] + columns)) + (RETURNING if self.returning else '')
         if self.account is not None:
-            where = "id > 0 AND account = '%s'" % self.account
+            where = "id > -1000 AND account = '%s'" % self.account
         elif len(self.ids) == 1:
             where = 'id = %d' % self.ids[0]
         else:
@@ -306,7 +306,7 @@ class Delete(Statement):
         self.ids, self.account, self.returning = ids, account, returning
 
     def sql(self):
-        where = "id > 0 AND account = '%s'" % self.account if self.account is not None else \
+        where = "id > -1000 AND account = '%s'" % self.account if self.account is not None else \
             'id IN (%s)' % ', '.join(map(str, self.ids))
         return 'DELETE FROM contacts WHERE ' + where + (RETURNING if self.returning else '')
 
