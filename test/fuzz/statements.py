@@ -8,7 +8,7 @@ made for, so that any of them can be left out.
 import copy
 import json
 
-from model import ACCOUNTS, CHANGEABLE, NOBODY, PLANS, PROPERTIES, ROLE, Refused, Work, timestamp_text
+from model import ACCOUNTS, NOBODY, PLANS, PROPERTIES, ROLE, Refused, Work, timestamp_text
 
 DEFAULT = object()
 TYPES = {'id': 'int', 'account': 'text', 'note': 'text', 'status': 'contacts_tier.marketing_status', 'flag': 'boolean',
@@ -429,7 +429,7 @@ class Block(Statement):
             try:
                 self.add(whole, statement.run(state, eager if index >= first else (), wrong))
             except Refused:
-                for name in State_slots:
+                for name in STATE_SLOTS:
                     setattr(state, name, getattr(before, name))
         if self.last:
             self.add(whole, self.last.run(state, eager if len(self.caught) >= first else (), wrong))
@@ -444,7 +444,7 @@ class Block(Statement):
         whole.returned = None
 
 
-State_slots = ('contacts', 'accounts', 'activity', 'clock', 'source_type', 'source_name')
+STATE_SLOTS = ('contacts', 'accounts', 'activity', 'clock', 'source_type', 'source_name')
 
 
 class Manage(Step):
