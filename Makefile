@@ -21,7 +21,7 @@ torture:
 property:
 	@SEED=$(SEED) SEEDS=$(SEEDS) ACCOUNTS=$(ACCOUNTS) STEPS=$(STEPS) test/property/run
 fuzz:
-	@FUZZ_SECONDS=$(SECONDS) SEED=$(SEED) FUZZ='$(FUZZ)' test/fuzz/run
+	@FUZZ_SECONDS=$(SECONDS) FUZZ_SEED=$(SEED) FUZZ='$(FUZZ)' test/fuzz/run
 matrix:
 	@test/matrix
 assert:

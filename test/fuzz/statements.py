@@ -8,7 +8,7 @@ made for, so that any of them can be left out.
 import copy
 import json
 
-from model import ACCOUNTS, CHANGEABLE, NOBODY, PLANS, PROPERTIES, ROLE, Refused, Work, timestamp_text
+from model import ACCOUNTS, NOBODY, PLANS, PROPERTIES, ROLE, Refused, Work, timestamp_text
 
 DEFAULT = object()
 TYPES = {'id': 'int', 'account': 'text', 'note': 'text', 'status': 'contacts_tier.marketing_status', 'flag': 'boolean',
@@ -250,14 +250,15 @@ class Update(Statement):
     def sql(self):
         sets = ', '.join('%s = %s' % (c, self.set_sql(c, v)) for c, v in self.sets.items())
         if self.values is not None:
-            # in the order of the values: a nested loop over them
+            # in the order of the values: a nested loop over them, since nothing
+            # but a sequential scan, which is disabled, could be the outer side
             columns = [c for c, v in self.sets.items() if v == ('from',)]
             rows = ', '.join('(%s)' % ', '.join([str(key)] + [typed(c, self.values[key][c]) for c in columns])
                              for key in self.ids)
-            return 'UPDATE contacts SET %s FROM (VALUES %s) AS v (%s) WHERE contacts.id = v.id' % (
+            return 'UPDATE contacts SET %s FROM (VALUES %s) AS v (%s) WHERE contacts.id = ANY (ARRAY[v.id])' % (
                 sets, rows, ', '.join(['id'] + columns)) + (RETURNING if self.returning else '')
         if self.account is not None:
-            where = "id > 0 AND account = '%s'" % self.account
+            where = "id > -1000 AND account = '%s'" % self.account
         elif len(self.ids) == 1:
             where = 'id = %d' % self.ids[0]
         else:
@@ -305,7 +306,7 @@ class Delete(Statement):
         self.ids, self.account, self.returning = ids, account, returning
 
     def sql(self):
-        where = "id > 0 AND account = '%s'" % self.account if self.account is not None else \
+        where = "id > -1000 AND account = '%s'" % self.account if self.account is not None else \
             'id IN (%s)' % ', '.join(map(str, self.ids))
         return 'DELETE FROM contacts WHERE ' + where + (RETURNING if self.returning else '')
 
@@ -383,11 +384,13 @@ class Replace(Statement):
             for key in gone:
                 work.delete(key)
             return
-        rows = [contacts[key] for key in gone]
+        # one by one, as the WITH query is read
         for key in gone:
+            if key not in contacts:
+                continue
+            account = contacts[key].account
             work.delete(key)
-        for row in rows:
-            work.insert(given({'id': row.id + self.offset, 'account': row.account, 'status': self.status}))
+            work.insert(given({'id': key + self.offset, 'account': account, 'status': self.status}))
             work.count += 1
 
 
@@ -426,7 +429,7 @@ class Block(Statement):
             try:
                 self.add(whole, statement.run(state, eager if index >= first else (), wrong))
             except Refused:
-                for name in State_slots:
+                for name in STATE_SLOTS:
                     setattr(state, name, getattr(before, name))
         if self.last:
             self.add(whole, self.last.run(state, eager if len(self.caught) >= first else (), wrong))
@@ -441,7 +444,7 @@ class Block(Statement):
         whole.returned = None
 
 
-State_slots = ('contacts', 'accounts', 'activity', 'clock', 'source_type', 'source_name')
+STATE_SLOTS = ('contacts', 'accounts', 'activity', 'clock', 'source_type', 'source_name')
 
 
 class Manage(Step):
@@ -738,6 +741,8 @@ class Generator:
             sets = {'id': ('plus', self.random.choice([-20, 20, 50, 100, -100]))}
             if self.chance(0.3):
                 sets['status'] = self.some_property('status', True)
+            if self.has('account') and self.chance(0.2):
+                sets['account'] = self.some_account()
             return Update(ids, sets, returning=self.may_return())
         columns = self.changes()
         if 'account' in columns or self.chance(0.25):

@@ -15,7 +15,7 @@ use Test::More;
 
 my $python = '/usr/bin/python3';		# the one that has Debian's psycopg2
 my $fuzz = "$FindBin::RealBin/../fuzz/fuzz";
-my $node = new_node('fuzz', 'fsync = off', 'max_wal_size = 1GB', 'autovacuum_naptime = 10s');
+my $node = new_node('fuzz', 'max_connections = 100', 'fsync = off', 'max_wal_size = 1GB', 'autovacuum_naptime = 10s');
 
 local $ENV{PGHOST} = $node->host;
 local $ENV{PGPORT} = $node->port;
