@@ -107,7 +107,11 @@ RESET ROLE;
 CALL good.all_tables();
 SET ROLE regress_neighbour;
 CREATE TABLE part (LIKE template) PARTITION BY LIST (account);
+-- an attached table does not become a partition, but triggers can be put on one
 ALTER TABLE part ATTACH PARTITION none DEFAULT;
+DROP TABLE none;
+CREATE TABLE none PARTITION OF part DEFAULT;
+CREATE TRIGGER s BEFORE INSERT ON none FOR EACH ROW EXECUTE FUNCTION contacts_tier.maintain_status('bad', 'account');
 RESET ROLE;
 CALL good.all_tables();
 CALL contacts_tier.rollover();
