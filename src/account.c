@@ -54,6 +54,10 @@ typedef struct AccountTable
 	AttrNumber	account;
 	AttrNumber	next_update_at;
 	AttrNumber	record_activity;
+	AttrNumber	contact_limit;
+	AttrNumber	grace;
+	AttrNumber	on_exceed;
+	AttrNumber	ended_at;
 } AccountTable;
 
 static CtCache *account_tables = NULL;
@@ -73,7 +77,12 @@ find_account_table(Relation rel, const CtTable *table)
 	info->account = ct_typed_column(relid, "account", table->account_type);
 	info->next_update_at = ct_typed_column(relid, "next_update_at", TIMESTAMPTZOID);
 	info->record_activity = ct_typed_column(relid, "record_activity", BOOLOID);
-	info->direct = info->next_update_at && info->record_activity &&
+	info->contact_limit = ct_typed_column(relid, "contact_limit", INT8OID);
+	info->grace = ct_typed_column(relid, "grace", INT8OID);
+	info->on_exceed = ct_typed_column(relid, "on_exceed", ct_own_type("exceed_policy"));
+	info->ended_at = ct_typed_column(relid, "ended_at", TIMESTAMPTZOID);
+	info->direct = info->next_update_at && info->record_activity && info->contact_limit &&
+		info->grace && info->on_exceed && info->ended_at &&
 		ct_is_ordinary(rel, table, &info->account, 1);
 	ct_cache_end(info);
 	return info;
@@ -144,6 +153,14 @@ read_look(TupleTableSlot *row, const AccountTable *info, CtAccountLook *look)
 	look->next_update_at = isnull ? DT_NOEND : DatumGetTimestampTz(value);
 	value = slot_getattr(row, info->record_activity, &isnull);
 	look->record_activity = isnull || DatumGetBool(value);
+	look->contact_limit = DatumGetInt64(slot_getattr(row, info->contact_limit, &isnull));
+	look->has_subscription = !isnull && look->contact_limit > 0;
+	look->grace = DatumGetInt64(slot_getattr(row, info->grace, &isnull));
+	look->has_subscription &= !isnull;
+	look->on_exceed = DatumGetObjectId(slot_getattr(row, info->on_exceed, &isnull));
+	look->has_subscription &= !isnull;
+	(void) slot_getattr(row, info->ended_at, &isnull);
+	look->has_subscription &= isnull;
 	value = slot_getsysattr(row, MinTransactionIdAttributeNumber, &isnull);
 	look->xmin = isnull ? InvalidTransactionId : DatumGetTransactionId(value);
 	look->tid = row->tts_tid;

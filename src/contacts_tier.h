@@ -287,6 +287,22 @@ extern HeapTuple ct_row_write(const CtTable *table, TupleDesc tupdesc, HeapTuple
 
 /* statement.c */
 
+/* What was decided about a row before it is written, and matters for its count */
+typedef struct CtDecision
+{
+	bool		by_default;		/* its status was left to a default */
+	bool		dropped;		/* it would be a marketing contact, if there were
+								 * room */
+} CtDecision;
+
+/* When is a row that is proposed counted?  If it is surely written, that is. */
+typedef enum CtCounting
+{
+	CT_COUNTED_MAYBE,			/* it may be dropped or changed by others */
+	CT_COUNTED_AT_ONCE,			/* before the next one is proposed */
+	CT_COUNTED_LATER
+} CtCounting;
+
 /* A statement at work; lives on the stack of whoever runs it */
 typedef struct CtStatement
 {
@@ -295,10 +311,12 @@ typedef struct CtStatement
 	struct CtStatement *outer;	/* the one that was at work before */
 	QueryDesc  *query;			/* NULL for others than the executor's */
 	const CtRow *decided;		/* a second write: the properties of the row */
+	bool		is_classified;	/* is the next field known? */
+	bool		only_adds;		/* can it release no place of an account? */
 	/* of the row that was proposed last for insertion: */
 	unsigned int given;			/* which properties it was given, a bit for each
 								 * CtTriggerArg */
-	bool		by_default;		/* was its status left to a default? */
+	CtDecision	decision;		/* of this or the last updated row */
 	bool		leaves_flag;	/* does DO UPDATE set the flag to what was not
 								 * given, that is, not at all? */
 
@@ -318,12 +336,13 @@ extern void ct_end_statement(CtStatement *statement);
 extern const void *ct_set_trusted(const void *statement);
 extern bool ct_is_trusted(void);
 extern bool ct_writes_one_table(const CtStatement *statement);
+extern bool ct_only_adds(CtStatement *statement);
 
 /* trigger_status.c */
 
-extern bool ct_row_insert(const CtTable *table, CtRow *row, bool *by_default);
+extern bool ct_row_insert(const CtTable *table, CtRow *row, CtCounting counting);
 extern bool ct_row_change(const CtTable *table, const CtRow *old, CtRow *row,
-						  const Bitmapset *sets, bool trusted);
+						  const Bitmapset *sets, CtCounting counting);
 extern void ct_row_mend(const CtTable *table, const CtRow *old, CtRow *row, bool *by_default);
 
 /* trigger_count.c */
@@ -336,6 +355,7 @@ typedef struct CtRowChange
 	const CtRow *new;			/* NULL for a deleted one; as it was decided */
 	CtStatus	status;			/* of the new row */
 	bool		by_default;		/* is it a marketing contact by default only? */
+	bool		dropped;		/* is it none for want of room? */
 	bool		moved;			/* is the old one in another partition? */
 	int			mending;		/* its number among the rows to be mended, or -1 */
 } CtRowChange;
@@ -412,7 +432,10 @@ typedef struct CtDelta
 	/* the promoted ones, in the order of the statement */
 	CtPromotion *promotions;
 	int64		npromotions;
-	int64		dropped;		/* of these */
+	int64		dropped;		/* of these, or stored non-marketing at once */
+	int64		total;			/* marketing contacts before the statement, where
+								 * some were stored non-marketing at once */
+	bool		is_told;		/* was that announced? */
 	CtDrops    *drops;
 	/* who did it; NULL where it was not told, or by several */
 	char	   *source_type;
@@ -427,6 +450,8 @@ extern bool ct_notes_need_image(const CtTable *table);
 extern bool ct_notes_is_by_default(const CtTable *table, uint32 image);
 extern void ct_notes_move_out(const CtTable *table, const CtRow *row);
 extern bool ct_notes_move_in(const CtTable *table, CtRow *row);
+extern bool ct_notes_is_full(const CtTable *table, Datum account, bool by_default, CtCounting counting);
+extern void ct_notes_dropped(const CtTable *table, Datum account);
 extern void ct_notes_apply(void);
 extern void ct_notes_check_none(void);
 extern void ct_notes_hand_over(const CtStatement *statement);
@@ -466,6 +491,7 @@ typedef enum CtQuery
 	CT_QUERY_ADD_SLOTS,
 	CT_QUERY_LOCK_SLOT,
 	CT_QUERY_LOCK_ACCOUNT,
+	CT_QUERY_READ_ACCOUNT,
 	CT_QUERY_GRANT,
 	CT_QUERY_CLOSE_PERIOD,
 	CT_QUERY_SET_TIER,
@@ -540,6 +566,10 @@ typedef struct CtAccountLook
 {
 	TimestampTz next_update_at; /* infinity: never */
 	bool		record_activity;
+	bool		has_subscription;	/* one that has not ended */
+	int64		contact_limit;
+	int64		grace;
+	Oid			on_exceed;		/* value of contacts_tier.exceed_policy */
 	/* which version of the row it was */
 	ItemPointerData tid;
 	TransactionId xmin;
@@ -584,7 +614,18 @@ typedef struct CtCount
 	int64		peak;			/* most there were after any statement */
 } CtCount;
 
+/* The room of an account, where it can be told without waiting */
+typedef struct CtRoom
+{
+	bool		is_known;
+	int64		total;			/* marketing contacts now */
+	int64		room;			/* how many more fit into tier and grace */
+	bool		caps;			/* does the policy drop what does not fit? */
+} CtRoom;
+
 extern void ct_counter_apply(const CtTable *table, CtDelta *deltas, int ndeltas);
+extern CtRoom ct_counter_look(const CtTable *table, Datum account);
+extern int64 ct_counter_last_room(const CtTable *table, Datum account);
 extern CtCount ct_counter_freeze(const CtTable *table, Datum account);
 extern CtCount ct_counter_close_period(const CtTable *table, Datum account);
 
@@ -604,6 +645,7 @@ typedef struct CtClaim
 } CtClaim;
 
 extern int64 ct_limit_decide(const CtClaim *claim);
+extern void ct_limit_tell_dropped(const CtTable *table, CtDelta *delta);
 pg_noreturn extern void ct_null_account_error(const CtTable *table);
 
 /* tier.c */
@@ -720,8 +762,8 @@ extern void ct_fast_count(ResultRelInfo *relinfo, Trigger *trigger, CtFastPath *
 /* fast_project.c */
 
 extern bool ct_may_move_rows(Relation rel, const CtTable *table, const Bitmapset *sets);
-extern bool ct_fast_project(ModifyTableState *state, int index, CtFastPath *fast);
-extern void ct_fast_complete(CtFastPath *fast, TupleTableSlot *row);
+extern bool ct_fast_project(ModifyTableState *state, int index, CtFastPath *fast, CtCounting counting);
+extern void ct_fast_complete(CtFastPath *fast, TupleTableSlot *row, CtCounting counting);
 
 /* fast_copy.c */
 

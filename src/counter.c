@@ -79,8 +79,61 @@ ct_counter_apply(const CtTable *table, CtDelta *deltas, int ndeltas)
 		apply_directly(&counter, deltas, ndeltas);
 	else
 		apply_by_sql(table, deltas, ndeltas);
+	for (int i = 0; i < ndeltas; i++)
+		ct_limit_tell_dropped(table, &deltas[i]);
 	ct_ledger_record_activity(table, deltas, ndeltas, direct);
 	ct_restore_identity(&identity);
+}
+
+/*
+ * How many more marketing contacts an account has room for, if that can be told without
+ * waiting, and not with regard to others who are at work: nobody holds a slot of it, and no
+ * update date is overdue.  Where the tier may grow nothing is told.
+ *
+ * Takes no lock but on the companion tables: somebody else may claim the room meanwhile, or
+ * make some.
+ */
+CtRoom
+ct_counter_look(const CtTable *table, Datum account)
+{
+	CtRoom		room = {0};
+	CtCounter	counter;
+	CtSlots		slots;
+	CtAccountLook look;
+	CtIdentity	identity;
+	bool		held = false;
+
+	ct_act_as_owner(table->owner, &identity);
+	if (ct_direct_access && ct_slots_open(&counter, table))
+	{
+		ct_slots_recall(&counter, account, &slots);
+		room.total = ct_slots_list(&counter, &slots);
+		for (int i = 0; i < slots.count; i++)
+			held |= ct_slot_is_held(&counter, &slots, i);
+		ct_slots_remember(&counter, &slots);
+		ct_slots_close(&counter);
+		if (!held && ct_account_look(table, account, &look) == CT_ACCOUNT_FOUND &&
+			look.has_subscription && look.next_update_at > ct_now())
+		{
+			const char *policy = ct_enum_label(look.on_exceed);
+
+			room.caps = strcmp(policy, "cap") == 0;
+			room.is_known = room.caps || strcmp(policy, "block") == 0;
+			room.room = look.contact_limit - room.total +
+				Min(look.grace, PG_INT64_MAX - look.contact_limit);
+		}
+	}
+	ct_restore_identity(&identity);
+	return room;
+}
+
+/*
+ * The room of the slot that this backend has claimed in last; 0 if it knows of none.
+ */
+int64
+ct_counter_last_room(const CtTable *table, Datum account)
+{
+	return ct_direct_access ? ct_slots_last_room(table, account) : 0;
 }
 
 static CtCount

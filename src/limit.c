@@ -133,15 +133,16 @@ exceeded_error(const CtClaim *claim, const Subscription *subscription)
 }
 
 /*
- * Read and lock the account row; false if there is none.
+ * Read the account row, and lock it by CT_QUERY_LOCK_ACCOUNT; false if there is none.  A
+ * larger tier would have to hold "wanted" contacts.
  */
 static bool
-lock_subscription(const CtClaim *claim, Subscription *subscription)
+read_subscription(const CtClaim *claim, CtQuery query, int64 wanted, Subscription *subscription)
 {
-	Datum		values[] = {claim->delta->account, Int64GetDatum(claim->used + claim->delta->marketing)};
+	Datum		values[] = {claim->delta->account, Int64GetDatum(wanted)};
 	bool		isnull;
 
-	if (ct_companion_query(claim->table, CT_QUERY_LOCK_ACCOUNT, values, NULL) == 0)
+	if (ct_companion_query(claim->table, query, values, NULL) == 0)
 		return false;
 	subscription->plan = ct_result_text(1);
 	subscription->contact_limit = ct_result_int64(2);
@@ -266,12 +267,11 @@ excess(const CtClaim *claim, const Subscription *subscription)
 
 /*
  * Note which tier the account would need, for somebody to approve (approve_upgrade),
- * unless as much was asked for already.
+ * unless as much was asked for already.  "count" are the contacts that it would hold.
  */
 static void
-request_upgrade(const CtClaim *claim, const Subscription *subscription)
+request_upgrade(const CtClaim *claim, const Subscription *subscription, int64 count)
 {
-	int64		count = claim->used + claim->delta->marketing;
 	Datum		values[] = {
 		claim->delta->account,
 		Int64GetDatum(subscription->larger_tier),
@@ -279,26 +279,17 @@ request_upgrade(const CtClaim *claim, const Subscription *subscription)
 		CStringGetTextDatum(ct_caller_name())
 	};
 
-	if (subscription->larger_tier > 0)
+	if (strcmp(subscription->on_exceed, "cap") == 0 && subscription->larger_tier > 0)
 		ct_companion_query(claim->table, CT_QUERY_REQUEST_UPGRADE, values, NULL);
 }
 
-/*
- * Take the last promotions out of the claim, as many as are beyond the tier, or
- * as there are: under "cap" any, else those that only a default asked for (T3,
- * S4).
- */
+/* Tell how many contacts were stored as non-marketing contacts, if any. */
 static void
-drop_excess(const CtClaim *claim, const Subscription *subscription, int64 count, bool only_defaults)
+tell_dropped(const CtClaim *claim, const Subscription *subscription)
 {
 	CtDelta    *delta = claim->delta;
-	int64		before = delta->dropped;
-	int64		dropped;
+	int64		dropped = delta->dropped;
 
-	if (count <= 0)
-		return;
-	ct_delta_drop(delta, count, only_defaults);
-	dropped = delta->dropped - before;
 	if (dropped == 0)
 		return;
 	ct_announce(claim->table, delta->account, "capped", dropped, -1,
@@ -313,6 +304,7 @@ drop_excess(const CtClaim *claim, const Subscription *subscription, int64 count,
 			 subscription->has_access ?
 			 errdetail("The contact tier of %lld is full.", (long long) subscription->contact_limit) :
 			 errdetail("The account has no marketing contacts.")));
+	delta->is_told = true;
 }
 
 /*
@@ -324,14 +316,16 @@ decide_without_access(const CtClaim *claim, const Subscription *subscription)
 {
 	static const Subscription none = {0};
 
-	drop_excess(claim, subscription != NULL ? subscription : &none, ct_delta_by_default(claim->delta), true);
+	ct_delta_drop(claim->delta, ct_delta_by_default(claim->delta), true);
 	if (claim->delta->marketing > 0)
 		no_access_error(claim, subscription);
+	tell_dropped(claim, subscription != NULL ? subscription : &none);
 	return 0;
 }
 
 /*
- * Make the claim fit: by a larger tier, or by dropping what may be dropped.
+ * Make the claim fit: by a larger tier, or by dropping what may be dropped, under "cap"
+ * any of the promotions, else those that only a default asked for (T3, S4).
  */
 static void
 fit(const CtClaim *claim, Subscription *subscription)
@@ -343,9 +337,7 @@ fit(const CtClaim *claim, Subscription *subscription)
 		upgrade(claim, subscription);
 		return;
 	}
-	if (caps)
-		request_upgrade(claim, subscription);
-	drop_excess(claim, subscription, excess(claim, subscription), !caps);
+	ct_delta_drop(claim->delta, excess(claim, subscription), !caps);
 	if (claim->delta->marketing > 0 && excess(claim, subscription) > 0)
 		exceeded_error(claim, subscription);
 }
@@ -353,10 +345,11 @@ fit(const CtClaim *claim, Subscription *subscription)
 static int64
 decide(const CtClaim *claim)
 {
+	int64		wanted = claim->used + claim->delta->marketing + claim->delta->dropped;
 	Subscription subscription;
 	int			announced;
 
-	if (!lock_subscription(claim, &subscription))
+	if (!read_subscription(claim, CT_QUERY_LOCK_ACCOUNT, wanted, &subscription))
 		return decide_without_access(claim, NULL);
 	if (!subscription.has_access)
 		return decide_without_access(claim, &subscription);
@@ -371,6 +364,9 @@ decide(const CtClaim *claim)
 		if (subscription.contact_limit != limit)
 			announced = 0;
 	}
+	if (claim->delta->dropped > 0)
+		request_upgrade(claim, &subscription, wanted);
+	tell_dropped(claim, &subscription);
 	announce_thresholds(claim, &subscription);
 	if (subscription.announced != announced)
 	{
@@ -401,4 +397,28 @@ ct_limit_decide(const CtClaim *claim)
 	result = decide(claim);
 	SPI_finish();
 	return result;
+}
+
+/*
+ * Tell of contacts that were stored as non-marketing contacts at once, where the claim did
+ * not tell of them.  Nothing is locked for that, so writers of a full account do not wait
+ * for one another.  The caller is the table's owner.
+ */
+void
+ct_limit_tell_dropped(const CtTable *table, CtDelta *delta)
+{
+	CtClaim		claim = {.table = table,.delta = delta,.used = delta->total};
+	int64		wanted = delta->total + delta->marketing + delta->dropped;
+	Subscription subscription;
+
+	if (delta->dropped == 0 || delta->is_told)
+		return;
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	if (read_subscription(&claim, CT_QUERY_READ_ACCOUNT, wanted, &subscription))
+	{
+		request_upgrade(&claim, &subscription, wanted);
+		tell_dropped(&claim, &subscription);
+	}
+	SPI_finish();
 }

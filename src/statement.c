@@ -118,6 +118,28 @@ ct_writes_one_table(const CtStatement *statement)
 	return statement->query == NULL || !statement->query->plannedstmt->hasModifyingCTE;
 }
 
+/*
+ * Can the statement release no place of an account, whatever its rows are?  A plain
+ * INSERT or COPY cannot, nor can an UPDATE that does not name the account, which the caller
+ * has to see for himself: what is demoted is only flagged.
+ */
+bool
+ct_only_adds(CtStatement *statement)
+{
+	QueryDesc  *query = statement->query;
+
+	if (statement->is_classified)
+		return statement->only_adds;
+	statement->is_classified = true;
+	if (query == NULL)
+		statement->only_adds = statement->key != NULL;
+	else
+		statement->only_adds = (query->operation == CMD_INSERT || query->operation == CMD_UPDATE) &&
+			!query->plannedstmt->hasModifyingCTE && IsA(query->plannedstmt->planTree, ModifyTable) &&
+			((ModifyTable *) query->plannedstmt->planTree)->onConflictAction == ONCONFLICT_NONE;
+	return statement->only_adds;
+}
+
 static void
 next_run(QueryDesc *query, ScanDirection direction, uint64 count CT_EXECUTE_ONCE_PARAMETER)
 {

@@ -53,7 +53,7 @@ count_change(const CtTable *table, const CtRowChange *change, Datum account,
 	delta.unflagged = was_flagged && new.marketing && !is_flagged;
 	delta.created = change->old == NULL;
 	delta.deleted = change->new == NULL;
-	if (delta.marketing != 0 || delta.pending != 0 || delta.created || delta.deleted)
+	if (delta.marketing != 0 || delta.pending != 0 || delta.created || delta.deleted || change->dropped)
 		ct_notes_add(table, change, &delta);
 }
 
