@@ -83,7 +83,7 @@ mind_mutator(Node *node, void *context)
 		return property == 0 ? copyObject(node) :
 			if_given(var, property, false, (Expr *) makeNullConst(var->vartype, var->vartypmod, var->varcollid));
 	}
-	return expression_tree_mutator(node, mind_mutator, context);
+	return ct_expression_tree_mutator(node, mind_mutator, context);
 }
 
 /*
