@@ -4,11 +4,12 @@
  *	  Types and prototypes of the extension, grouped by the file that holds
  *	  them: read from top to bottom, this is a map of the module.
  *
- * The way of a write: a row trigger keeps the status properties of the contact
+ * The way of a write: a row trigger decides the status properties of the contact
  * (trigger_status.c, by the rules of status.c), a second one notes what the
- * final row means for the counters (trigger_count.c, delta.c), and at the end
- * of the statement the notes are applied (counter.c), which may find that the
- * contact tier is exceeded (limit.c).  src/README has the protocol.
+ * final row means for the counters (trigger_count.c, notes.c), and at the end
+ * of the statement (statement.c) the notes are applied (counter.c), which may find
+ * that the contact tier is exceeded (limit.c).  Rows that are to be otherwise than
+ * they were written are written again (second_write.c).  src/README has the protocol.
  *
  * Units: counts and limits are numbers of contacts; instants are timestamptz.
  *
