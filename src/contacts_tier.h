@@ -138,6 +138,7 @@ typedef enum CtFunction
 	CT_TRIGGER_APPLY,
 	CT_TRIGGER_TRUNCATE,
 	CT_IS_GIVEN,
+	CT_GIVEN_FLAG,
 	CT_DEFAULT_STATUS,
 	CT_DEFAULT_UNTIL,
 	CT_DEFAULT_SOURCE_TYPE,
@@ -317,6 +318,7 @@ typedef struct CtStatement
 	/* of the row that was proposed last for insertion: */
 	unsigned int given;			/* which properties it was given, a bit for each
 								 * CtTriggerArg */
+	bool		given_flag;		/* the flag that it was given */
 	CtDecision	decision;		/* of this or the last updated row */
 	bool		leaves_flag;	/* does DO UPDATE set the flag to what was not
 								 * given, that is, not at all? */
@@ -357,7 +359,8 @@ typedef struct CtRowChange
 	CtStatus	status;			/* of the new row */
 	bool		by_default;		/* is it a marketing contact by default only? */
 	bool		dropped;		/* is it none for want of room? */
-	bool		moved;			/* is the old one in another partition? */
+	Oid			moved_from;		/* the partition where the old one is, if it is
+								 * another; else invalid */
 	int			mending;		/* its number among the rows to be mended, or -1 */
 } CtRowChange;
 
@@ -409,7 +412,8 @@ typedef struct CtPromotion
 	Oid			relid;
 	ItemPointerData tid;
 	ItemPointerData before;		/* the version that an UPDATE ended; invalid for
-								 * a new row and one from another partition */
+								 * a new row */
+	Oid			before_relid;	/* where that is: another partition, perhaps */
 	bool		created;
 	bool		by_default;		/* only a default asked for it (S4) */
 	bool		dropped;		/* was looked at, and did not fit */
@@ -437,6 +441,8 @@ typedef struct CtDelta
 	int64		total;			/* marketing contacts before the statement, where
 								 * some were stored non-marketing at once */
 	bool		is_told;		/* was that announced? */
+	bool		has_access;		/* then: has the account marketing contacts? */
+	int64		contact_limit;	/* and its tier */
 	CtDrops    *drops;
 	/* who did it; NULL where it was not told, or by several */
 	char	   *source_type;
@@ -450,7 +456,7 @@ extern void ct_notes_before_insert(const CtTable *table, bool by_default, uint32
 extern bool ct_notes_need_image(const CtTable *table);
 extern bool ct_notes_is_by_default(const CtTable *table, uint32 image);
 extern void ct_notes_move_out(const CtTable *table, const CtRow *row);
-extern bool ct_notes_move_in(const CtTable *table, CtRow *row);
+extern Oid	ct_notes_move_in(const CtTable *table, CtRow *row);
 extern bool ct_notes_is_full(const CtTable *table, Datum account, bool by_default, CtCounting counting);
 extern void ct_notes_dropped(const CtTable *table, Datum account);
 extern void ct_notes_apply(void);
@@ -562,6 +568,9 @@ extern bool ct_is_ordinary(Relation rel, const CtTable *table, const AttrNumber 
 
 /* account.c */
 
+/* Thresholds are growing percentages, so an account has not more */
+#define CT_MAX_THRESHOLDS	100
+
 /* What the account row says of interest to a statement */
 typedef struct CtAccountLook
 {
@@ -571,6 +580,9 @@ typedef struct CtAccountLook
 	int64		contact_limit;
 	int64		grace;
 	Oid			on_exceed;		/* value of contacts_tier.exceed_policy */
+	int			announced;		/* highest threshold that was announced */
+	int			nthresholds;
+	int			thresholds[CT_MAX_THRESHOLDS];
 	/* which version of the row it was */
 	ItemPointerData tid;
 	TransactionId xmin;
@@ -584,7 +596,7 @@ typedef enum CtAccountFound
 	CT_ACCOUNT_BY_SQL			/* the table must be looked at by SQL */
 } CtAccountFound;
 
-extern CtAccountFound ct_account_look(const CtTable *table, Datum account, CtAccountLook *look);
+extern CtAccountFound ct_account_look(const CtTable *table, Datum account, CtAccountLook *look, bool whole);
 extern bool ct_is_overdue(const CtTable *table, Datum account, bool direct);
 extern bool ct_account_fits(const CtTable *table, Datum account);
 extern void ct_check_account_fits(const CtTable *table, Datum account);
@@ -647,6 +659,8 @@ typedef struct CtClaim
 
 extern int64 ct_limit_decide(const CtClaim *claim);
 extern void ct_limit_tell_dropped(const CtTable *table, CtDelta *delta);
+extern void ct_limit_warn_dropped(const CtTable *table, const CtDelta *delta);
+extern bool ct_limit_is_announced(const CtAccountLook *look, int64 count);
 pg_noreturn extern void ct_null_account_error(const CtTable *table);
 
 /* tier.c */

@@ -161,10 +161,8 @@ read_subscription(const CtClaim *claim, CtQuery query, int64 wanted, Subscriptio
 
 /* The count at which a threshold is reached: its share of the limit, rounded up. */
 static int64
-threshold_count(const Subscription *subscription, int percent)
+threshold_count(int64 limit, int percent)
 {
-	int64		limit = subscription->contact_limit;
-
 	return limit / 100 * percent + (limit % 100 * percent + 99) / 100;
 }
 
@@ -183,7 +181,7 @@ rearm(Subscription *subscription, int64 used)
 	{
 		int			percent = DatumGetInt32(subscription->thresholds[i]);
 
-		if (percent <= subscription->announced && threshold_count(subscription, percent) <= used)
+		if (percent <= subscription->announced && threshold_count(subscription->contact_limit, percent) <= used)
 			still = percent;
 	}
 	subscription->announced = still;
@@ -214,7 +212,7 @@ announce_thresholds(const CtClaim *claim, Subscription *subscription)
 	{
 		int			percent = DatumGetInt32(subscription->thresholds[i]);
 
-		if (percent > subscription->announced && threshold_count(subscription, percent) <= count)
+		if (percent > subscription->announced && threshold_count(subscription->contact_limit, percent) <= count)
 			announce(claim, subscription, percent);
 	}
 	if (count > subscription->contact_limit && subscription->announced < EXCEEDED)
@@ -236,7 +234,7 @@ ceiling(const Subscription *subscription, int64 count)
 		int			percent = DatumGetInt32(subscription->thresholds[i]);
 
 		if (percent > subscription->announced)
-			return Min(threshold_count(subscription, percent) - 1, subscription->contact_limit);
+			return Min(threshold_count(subscription->contact_limit, percent) - 1, subscription->contact_limit);
 	}
 	return subscription->contact_limit;
 }
@@ -283,9 +281,9 @@ request_upgrade(const CtClaim *claim, const Subscription *subscription, int64 co
 		ct_companion_query(claim->table, CT_QUERY_REQUEST_UPGRADE, values, NULL);
 }
 
-/* Tell how many contacts were stored as non-marketing contacts, if any. */
+/* Announce how many contacts were stored as non-marketing contacts, if any. */
 static void
-tell_dropped(const CtClaim *claim, const Subscription *subscription)
+announce_dropped(const CtClaim *claim, const Subscription *subscription)
 {
 	CtDelta    *delta = claim->delta;
 	int64		dropped = delta->dropped;
@@ -296,14 +294,8 @@ tell_dropped(const CtClaim *claim, const Subscription *subscription)
 				psprintf("{\"dropped\": %lld, \"marketing_contacts\": %lld, \"contact_limit\": %lld}",
 						 (long long) dropped, (long long) (claim->used + delta->marketing),
 						 (long long) subscription->contact_limit));
-	ereport(WARNING,
-			(errcode(ERRCODE_CT_TIER_EXCEEDED),
-			 errmsg_plural("%lld contact of account \"%s\" was stored as non-marketing contact",
-						   "%lld contacts of account \"%s\" were stored as non-marketing contacts",
-						   dropped, (long long) dropped, ct_account_text(claim->table, delta->account)),
-			 subscription->has_access ?
-			 errdetail("The contact tier of %lld is full.", (long long) subscription->contact_limit) :
-			 errdetail("The account has no marketing contacts.")));
+	delta->has_access = subscription->has_access;
+	delta->contact_limit = subscription->contact_limit;
 	delta->is_told = true;
 }
 
@@ -319,7 +311,7 @@ decide_without_access(const CtClaim *claim, const Subscription *subscription)
 	ct_delta_drop(claim->delta, ct_delta_by_default(claim->delta), true);
 	if (claim->delta->marketing > 0)
 		no_access_error(claim, subscription);
-	tell_dropped(claim, subscription != NULL ? subscription : &none);
+	announce_dropped(claim, subscription != NULL ? subscription : &none);
 	return 0;
 }
 
@@ -366,7 +358,7 @@ decide(const CtClaim *claim)
 	}
 	if (claim->delta->dropped > 0)
 		request_upgrade(claim, &subscription, wanted);
-	tell_dropped(claim, &subscription);
+	announce_dropped(claim, &subscription);
 	announce_thresholds(claim, &subscription);
 	if (subscription.announced != announced)
 	{
@@ -418,7 +410,41 @@ ct_limit_tell_dropped(const CtTable *table, CtDelta *delta)
 	if (read_subscription(&claim, CT_QUERY_READ_ACCOUNT, wanted, &subscription))
 	{
 		request_upgrade(&claim, &subscription, wanted);
-		tell_dropped(&claim, &subscription);
+		announce_dropped(&claim, &subscription);
 	}
 	SPI_finish();
+}
+
+/*
+ * Warn of contacts that were stored as non-marketing contacts, when nothing of the statement
+ * is refused any more.
+ */
+void
+ct_limit_warn_dropped(const CtTable *table, const CtDelta *delta)
+{
+	if (delta->dropped == 0 || !delta->is_told)
+		return;
+	ereport(WARNING,
+			(errcode(ERRCODE_CT_TIER_EXCEEDED),
+			 errmsg_plural("%lld contact of account \"%s\" was stored as non-marketing contact",
+						   "%lld contacts of account \"%s\" were stored as non-marketing contacts",
+						   delta->dropped, (long long) delta->dropped, ct_account_text(table, delta->account)),
+			 delta->has_access ?
+			 errdetail("The contact tier of %lld is full.", (long long) delta->contact_limit) :
+			 errdetail("The account has no marketing contacts.")));
+}
+
+/*
+ * Has everything been announced that the account has reached, and nothing that it has fallen
+ * below?  Then a contact that does not fit announces nothing.
+ */
+bool
+ct_limit_is_announced(const CtAccountLook *look, int64 count)
+{
+	int			reached = count > look->contact_limit ? EXCEEDED : 0;
+
+	for (int i = 0; i < look->nthresholds && reached != EXCEEDED; i++)
+		if (threshold_count(look->contact_limit, look->thresholds[i]) <= count)
+			reached = look->thresholds[i];
+	return look->announced == reached;
 }

@@ -110,7 +110,7 @@ typedef struct Frame
 	alike_hash *alike;
 
 	/* A contact that an UPDATE has taken out of a partition (S7) */
-	bool		is_moving;
+	Oid			moving_from;	/* the partition; invalid: there is none */
 	CtRow		moving;
 	MemoryContext moving_context;
 } Frame;
@@ -346,10 +346,11 @@ ct_notes_add(const CtTable *table, const CtRowChange *change, const CtDelta *del
 			.mending = change->mending
 		};
 
-		if (change->old != NULL && !change->moved)
+		if (change->old != NULL)
 			promotion.before = change->old->tid;
 		else
 			ItemPointerSetInvalid(&promotion.before);
+		promotion.before_relid = OidIsValid(change->moved_from) ? change->moved_from : change->relid;
 		add_promotions(frame, entry, &promotion, 1);
 		if (entry->ahead > 0)
 			entry->ahead--;
@@ -428,11 +429,11 @@ ct_notes_is_by_default(const CtTable *table, uint32 image)
 static void
 delete_moving(Frame *frame)
 {
-	CtRowChange change = {.relid = frame->relid,.old = &frame->moving,.mending = -1};
+	CtRowChange change = {.relid = frame->moving_from,.old = &frame->moving,.mending = -1};
 
-	if (!frame->is_moving)
+	if (!OidIsValid(frame->moving_from))
 		return;
-	frame->is_moving = false;
+	frame->moving_from = InvalidOid;
 	ct_count_row(&frame->table, &change);
 }
 
@@ -451,24 +452,23 @@ ct_notes_move_out(const CtTable *table, const CtRow *row)
 													  ALLOCSET_SMALL_SIZES);
 	MemoryContextReset(frame->moving_context);
 	ct_row_copy(table, row, &frame->moving, frame->moving_context);
-	frame->is_moving = true;
+	frame->moving_from = table->relid;
 }
 
 /*
- * Is a new row one that was taken out of another partition?  Then *row is what it was
- * there; it lives until the next one is taken out.  The executor queues the two events
- * one after the other, so it is the last one.
+ * Is a new row one that was taken out of another partition?  Then returns that, and *row is
+ * what it was there; it lives until the next one is taken out.  The executor queues the two
+ * events one after the other, so it is the last one.
  */
-bool
+Oid
 ct_notes_move_in(const CtTable *table, CtRow *row)
 {
 	Frame	   *frame = find_frame(table);
+	Oid			from = frame->moving_from;
 
-	if (!frame->is_moving)
-		return false;
-	frame->is_moving = false;
+	frame->moving_from = InvalidOid;
 	*row = frame->moving;
-	return true;
+	return from;
 }
 
 static bool

@@ -235,6 +235,12 @@ next_utility(PlannedStmt *statement, const char *query, bool read_only_tree,
 		standard_ProcessUtility(statement, query, read_only_tree, context, params, environment, dest, completion);
 }
 
+static bool
+copies_in(const PlannedStmt *planned)
+{
+	return IsA(planned->utilityStmt, CopyStmt) && castNode(CopyStmt, planned->utilityStmt)->is_from;
+}
+
 /*
  * COPY and TRUNCATE write rows, or fire our triggers, without an executor's run.  A
  * COPY is taken over where nobody else would miss it (fast_copy.c).
@@ -245,10 +251,8 @@ process_utility(PlannedStmt *planned, const char *query, bool read_only_tree,
 				QueryEnvironment *environment, DestReceiver *dest, QueryCompletion *completion)
 {
 	CtStatement statement = {.key = planned};
-	bool		copies = IsA(planned->utilityStmt, CopyStmt) &&
-		castNode(CopyStmt, planned->utilityStmt)->is_from;
 
-	if (!copies && !IsA(planned->utilityStmt, TruncateStmt))
+	if (!copies_in(planned) && !IsA(planned->utilityStmt, TruncateStmt))
 	{
 		next_utility(planned, query, read_only_tree, context, params, environment, dest, completion);
 		return;
@@ -256,7 +260,7 @@ process_utility(PlannedStmt *planned, const char *query, bool read_only_tree,
 	ct_begin_statement(&statement);
 	PG_TRY();
 	{
-		if (!copies || previous_utility != NULL || !ct_copy_fast(planned, query, completion))
+		if (!copies_in(planned) || previous_utility != NULL || !ct_copy_fast(planned, query, completion))
 			next_utility(planned, query, read_only_tree, context, params, environment, dest, completion);
 		ct_notes_apply();
 	}

@@ -140,7 +140,7 @@ ct_note_row(const CtTable *table, CtRowChange *change)
 	CtRow		mended;
 
 	change->mending = -1;
-	if (change->old != NULL && ct_second_writes_wait() && !change->moved)
+	if (change->old != NULL && ct_second_writes_wait() && !OidIsValid(change->moved_from))
 	{
 		const CtRow *decided = ct_second_write_find(change->relid, &change->old->tid);
 
@@ -188,11 +188,10 @@ note_event(const CtTable *table, TriggerData *trigdata, CtRowChange *change, CtR
 		ct_notes_move_out(table, change->old);
 		return;
 	}
-	if (change->old == NULL && trigdata->tg_relation->rd_rel->relispartition && ct_notes_move_in(table, old))
-	{
+	if (change->old == NULL && trigdata->tg_relation->rd_rel->relispartition)
+		change->moved_from = ct_notes_move_in(table, old);
+	if (OidIsValid(change->moved_from))
 		change->old = old;
-		change->moved = true;
-	}
 	if (change->old == NULL && ct_row_status(table, change->new).marketing)
 		change->by_default =
 			ct_notes_is_by_default(table, !ct_notes_need_image(table) ? 0 :

@@ -91,6 +91,7 @@ ct_row_insert(const CtTable *table, CtRow *row, CtCounting counting)
 	CtDecision *decision = &statement->decision;
 
 	statement->given = given_properties(row);
+	statement->given_flag = !row->isnull[CT_ARG_UNTIL] && DatumGetBool(row->value[CT_ARG_UNTIL]);
 	statement->leaves_flag = false;
 	decision->by_default = false;
 	if (!complete)
@@ -403,6 +404,7 @@ contacts_tier_maintain_status(PG_FUNCTION_ARGS)
 }
 
 PG_FUNCTION_INFO_V1(contacts_tier_is_given);
+PG_FUNCTION_INFO_V1(contacts_tier_given_flag);
 
 /*
  * is_given(property integer, is_set boolean) boolean: was the row that an INSERT has
@@ -419,4 +421,14 @@ contacts_tier_is_given(PG_FUNCTION_ARGS)
 	if (!given && PG_GETARG_BOOL(1))
 		ct_statement()->leaves_flag = true;
 	PG_RETURN_BOOL(given);
+}
+
+/*
+ * given_flag() boolean: the flag that this row was given, which a non-marketing contact has
+ * lost
+ */
+Datum
+contacts_tier_given_flag(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(ct_statement()->given_flag);
 }

@@ -9,7 +9,10 @@ SET contacts_tier.now = '2026-01-10 10:00+00';
 CREATE ROLE regress_c_owner;
 CREATE ROLE regress_c_other;
 CREATE ROLE regress_c_writer;
-GRANT EXECUTE ON FUNCTION contacts_tier.attach, contacts_tier.subscribe, contacts_tier.repair TO regress_c_owner;
+GRANT EXECUTE ON FUNCTION contacts_tier.attach, contacts_tier.subscribe, contacts_tier.repair,
+    contacts_tier.create_companions, contacts_tier.maintain_status, contacts_tier.count_contact,
+    contacts_tier.apply_counts, contacts_tier.count_truncate TO regress_c_owner;
+GRANT EXECUTE ON FUNCTION contacts_tier.maintain_status TO regress_c_other;
 CREATE SCHEMA c_owner AUTHORIZATION regress_c_owner;
 GRANT USAGE ON SCHEMA c_owner TO regress_c_other, regress_c_writer;
 SELECT contacts_tier.create_plan('c_owner', '{1000}');
