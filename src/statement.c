@@ -27,10 +27,14 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
+#include "access/stratnum.h"
 #include "access/xact.h"
+#include "catalog/pg_am.h"
 #include "executor/executor.h"
 #include "nodes/parsenodes.h"
 #include "tcop/utility.h"
+#include "utils/lsyscache.h"
 
 #include "contacts_tier.h"
 
@@ -118,6 +122,67 @@ ct_writes_one_table(const CtStatement *statement)
 	return statement->query == NULL || !statement->query->plannedstmt->hasModifyingCTE;
 }
 
+/* Does a scan look for one key of a unique index? */
+static bool
+finds_one_row(const IndexScan *scan)
+{
+	Relation	index = index_open(scan->indexid, NoLock);	/* the plan has locked it */
+	Form_pg_index form = index->rd_index;
+	Bitmapset  *found = NULL;
+	ListCell   *cell;
+	bool		result;
+
+	foreach(cell, scan->indexqual)
+	{
+		OpExpr	   *clause = lfirst(cell);
+		Var		   *key = IsA(clause, OpExpr) ? linitial(clause->args) : NULL;
+
+		/* set_plan_refs() has made INDEX_VAR of the key, by its number in the index */
+		if (key != NULL && IsA(key, Var) && key->varno == INDEX_VAR && key->varattno <= form->indnkeyatts &&
+			get_op_opfamily_strategy(clause->opno, index->rd_opfamily[key->varattno - 1]) == BTEqualStrategyNumber)
+			found = bms_add_member(found, key->varattno);
+	}
+	result = form->indisunique && form->indimmediate && index->rd_rel->relam == BTREE_AM_OID &&
+		bms_num_members(found) == form->indnkeyatts;
+	index_close(index, NoLock);
+	return result;
+}
+
+/* Can a plan put out one row at most?  It is told of the usual ones: a key, or VALUES. */
+static bool
+puts_out_one_row(const Plan *plan)
+{
+	if (plan == NULL)
+		return false;
+	if (IsA(plan, IndexScan))
+		return finds_one_row((const IndexScan *) plan);
+	return IsA(plan, Result) && outerPlan(plan) == NULL;
+}
+
+/* See what the statement can do. */
+static void
+classify(CtStatement *statement)
+{
+	QueryDesc  *query = statement->query;
+	ModifyTable *plan;
+
+	if (statement->is_classified)
+		return;
+	statement->is_classified = true;
+	if (query == NULL)
+	{
+		statement->only_adds = statement->key != NULL;
+		return;
+	}
+	plan = (ModifyTable *) query->plannedstmt->planTree;
+	if (!IsA(plan, ModifyTable) || query->plannedstmt->hasModifyingCTE ||
+		(plan->operation != CMD_INSERT && plan->operation != CMD_UPDATE) ||
+		plan->onConflictAction != ONCONFLICT_NONE)
+		return;
+	statement->only_adds = true;
+	statement->is_single = puts_out_one_row(outerPlan(plan));
+}
+
 /*
  * Can the statement release no place of an account, whatever its rows are?  A plain
  * INSERT or COPY cannot, nor can an UPDATE that does not name the account, which the caller
@@ -126,18 +191,18 @@ ct_writes_one_table(const CtStatement *statement)
 bool
 ct_only_adds(CtStatement *statement)
 {
-	QueryDesc  *query = statement->query;
-
-	if (statement->is_classified)
-		return statement->only_adds;
-	statement->is_classified = true;
-	if (query == NULL)
-		statement->only_adds = statement->key != NULL;
-	else
-		statement->only_adds = (query->operation == CMD_INSERT || query->operation == CMD_UPDATE) &&
-			!query->plannedstmt->hasModifyingCTE && IsA(query->plannedstmt->planTree, ModifyTable) &&
-			((ModifyTable *) query->plannedstmt->planTree)->onConflictAction == ONCONFLICT_NONE;
+	classify(statement);
 	return statement->only_adds;
+}
+
+/*
+ * Does it write one row at most, for sure?
+ */
+bool
+ct_writes_one_row(CtStatement *statement)
+{
+	classify(statement);
+	return statement->is_single;
 }
 
 static void
