@@ -317,7 +317,6 @@ extern void ct_begin_statement(CtStatement *statement);
 extern void ct_end_statement(CtStatement *statement);
 extern const void *ct_set_trusted(const void *statement);
 extern bool ct_is_trusted(void);
-extern bool ct_writes_one_table(const CtStatement *statement);
 
 /* trigger_status.c */
 

@@ -14,12 +14,13 @@
  * without a statement, as the worker of logical replication does it.
  *
  * No note outlives its statement (R1).  It is applied
- *	 - by the statement trigger of the table that the statement names, or, where
- *	   the statement writes several tables, after all its triggers;
- *	 - where no such trigger fires (a partition without one), at the end of the
- *	   executor's run or of the COPY;
- *	 - where the statement is not known and no such trigger will fire, at once,
- *	   row by row (trigger_count.c).
+ *	 - at the end of the executor's run or of the COPY, after all triggers of the
+ *	   statement: what is written again then is the last that those see of it, and
+ *	   rows of all tables that it writes have been noted;
+ *	 - where the statement is not known, by the statement trigger of the table that
+ *	   it names;
+ *	 - where no such trigger will fire either (logical replication), at once, row by
+ *	   row (trigger_count.c).
  * A statement that a foreign key runs is part of the one that caused it: its
  * triggers fire with that one's, and its notes are handed over.
  *
@@ -106,16 +107,6 @@ static bool
 writes(const QueryDesc *query)
 {
 	return query->operation != CMD_SELECT || query->plannedstmt->hasModifyingCTE;
-}
-
-/*
- * Does the statement write one table only?  Else the trigger of one must not judge
- * what has been noted of it so far.
- */
-bool
-ct_writes_one_table(const CtStatement *statement)
-{
-	return statement->query == NULL || !statement->query->plannedstmt->hasModifyingCTE;
 }
 
 static void

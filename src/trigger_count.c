@@ -240,8 +240,7 @@ PG_FUNCTION_INFO_V1(contacts_tier_apply_counts);
 /*
  * apply_counts(): AFTER INSERT OR UPDATE OR DELETE statement trigger
  *
- * Where the statement writes several tables, rows of another one may not have been noted
- * yet; then the end of the statement applies all (statement.c).
+ * For a statement that is not known, which nothing else will tell the end of (statement.c).
  *
  * Locks and errors: see ct_notes_apply().
  */
@@ -249,7 +248,7 @@ Datum
 contacts_tier_apply_counts(PG_FUNCTION_ARGS)
 {
 	check_trigger(fcinfo, "apply_counts", TRIGGER_EVENT_AFTER);
-	if (ct_writes_one_table(ct_statement()))
+	if (ct_statement()->key == NULL)
 		ct_notes_apply();
 	return PointerGetDatum(NULL);
 }
