@@ -23,6 +23,8 @@
 #include "access/toast_compression.h"
 #include "access/toast_internals.h"
 #include "storage/bufmgr.h"
+#include "catalog/pg_type.h"
+#include "utils/array.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
@@ -54,6 +56,12 @@ typedef struct AccountTable
 	AttrNumber	account;
 	AttrNumber	next_update_at;
 	AttrNumber	record_activity;
+	AttrNumber	contact_limit;
+	AttrNumber	grace;
+	AttrNumber	on_exceed;
+	AttrNumber	ended_at;
+	AttrNumber	announced;
+	AttrNumber	thresholds;
 } AccountTable;
 
 static CtCache *account_tables = NULL;
@@ -73,7 +81,14 @@ find_account_table(Relation rel, const CtTable *table)
 	info->account = ct_typed_column(relid, "account", table->account_type);
 	info->next_update_at = ct_typed_column(relid, "next_update_at", TIMESTAMPTZOID);
 	info->record_activity = ct_typed_column(relid, "record_activity", BOOLOID);
-	info->direct = info->next_update_at && info->record_activity &&
+	info->contact_limit = ct_typed_column(relid, "contact_limit", INT8OID);
+	info->grace = ct_typed_column(relid, "grace", INT8OID);
+	info->on_exceed = ct_typed_column(relid, "on_exceed", ct_own_type("exceed_policy"));
+	info->ended_at = ct_typed_column(relid, "ended_at", TIMESTAMPTZOID);
+	info->announced = ct_typed_column(relid, "announced", INT4OID);
+	info->thresholds = ct_typed_column(relid, "thresholds", INT4ARRAYOID);
+	info->direct = info->next_update_at && info->record_activity && info->contact_limit &&
+		info->grace && info->on_exceed && info->ended_at && info->announced && info->thresholds &&
 		ct_is_ordinary(rel, table, &info->account, 1);
 	ct_cache_end(info);
 	return info;
@@ -134,9 +149,48 @@ fetch_account(Relation rel, const CtTable *table, Datum account, const AccountTa
 	return true;
 }
 
+/* Returns false where the column is null, or no list of thresholds. */
+static bool
+read_thresholds(TupleTableSlot *row, const AccountTable *info, CtAccountLook *look)
+{
+	bool		isnull;
+	Datum		value = slot_getattr(row, info->thresholds, &isnull);
+	Datum	   *elements;
+	bool	   *nulls;
+
+	if (isnull)
+		return false;
+	deconstruct_array(DatumGetArrayTypeP(value), INT4OID, sizeof(int32), true, TYPALIGN_INT,
+					  &elements, &nulls, &look->nthresholds);
+	if (look->nthresholds > CT_MAX_THRESHOLDS)
+		return false;
+	for (int i = 0; i < look->nthresholds; i++)
+	{
+		if (nulls[i])
+			return false;
+		look->thresholds[i] = DatumGetInt32(elements[i]);
+	}
+	return true;
+}
+
+/* What somebody needs to know who asks for the room of the account */
+static void
+read_subscription(TupleTableSlot *row, const AccountTable *info, CtAccountLook *look)
+{
+	bool		isnull[5];
+
+	look->contact_limit = DatumGetInt64(slot_getattr(row, info->contact_limit, &isnull[0]));
+	look->grace = DatumGetInt64(slot_getattr(row, info->grace, &isnull[1]));
+	look->on_exceed = DatumGetObjectId(slot_getattr(row, info->on_exceed, &isnull[2]));
+	look->announced = DatumGetInt32(slot_getattr(row, info->announced, &isnull[3]));
+	(void) slot_getattr(row, info->ended_at, &isnull[4]);
+	look->has_subscription = !isnull[0] && !isnull[1] && !isnull[2] && !isnull[3] && isnull[4] &&
+		look->contact_limit > 0 && read_thresholds(row, info, look);
+}
+
 /* Nulls, which the columns do not allow as attach() makes them, mean what they do in SQL. */
 static void
-read_look(TupleTableSlot *row, const AccountTable *info, CtAccountLook *look)
+read_look(TupleTableSlot *row, const AccountTable *info, CtAccountLook *look, bool whole)
 {
 	bool		isnull;
 	Datum		value = slot_getattr(row, info->next_update_at, &isnull);
@@ -147,13 +201,15 @@ read_look(TupleTableSlot *row, const AccountTable *info, CtAccountLook *look)
 	value = slot_getsysattr(row, MinTransactionIdAttributeNumber, &isnull);
 	look->xmin = isnull ? InvalidTransactionId : DatumGetTransactionId(value);
 	look->tid = row->tts_tid;
+	if (whole)
+		read_subscription(row, info, look);
 }
 
 /*
- * Look at an account as it is now.
+ * Look at an account as it is now; "whole": at its subscription, too.
  */
 CtAccountFound
-ct_account_look(const CtTable *table, Datum account, CtAccountLook *look)
+ct_account_look(const CtTable *table, Datum account, CtAccountLook *look, bool whole)
 {
 	Relation	rel = ct_open_companion(table, CT_ACCOUNT, AccessShareLock);
 	AccountTable *info = find_account_table(rel, table);
@@ -162,7 +218,7 @@ ct_account_look(const CtTable *table, Datum account, CtAccountLook *look)
 		fetch_account(rel, table, account, info, row) ? CT_ACCOUNT_FOUND : CT_ACCOUNT_MISSING;
 
 	if (found == CT_ACCOUNT_FOUND)
-		read_look(row, info, look);
+		read_look(row, info, look, whole);
 	ExecDropSingleTupleTableSlot(row);
 	table_close(rel, NoLock);
 	return found;
@@ -176,7 +232,7 @@ ct_is_overdue(const CtTable *table, Datum account, bool direct)
 {
 	Datum		values[] = {account, TimestampTzGetDatum(ct_now())};
 	CtAccountLook look;
-	CtAccountFound found = direct ? ct_account_look(table, account, &look) : CT_ACCOUNT_BY_SQL;
+	CtAccountFound found = direct ? ct_account_look(table, account, &look, false) : CT_ACCOUNT_BY_SQL;
 	bool		overdue;
 
 	if (found != CT_ACCOUNT_BY_SQL)

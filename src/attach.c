@@ -48,7 +48,7 @@ static const struct
 /*
  * Names of the triggers, in whose order they fire.  The BEFORE trigger comes
  * last, to judge what the application's own made of the row; the AFTER trigger
- * comes first, so that theirs find each row mended, and what it releases noted.
+ * comes first, so that what a row releases is noted when theirs run statements.
  */
 #define STATUS_TRIGGER		"zz_contacts_tier_status"
 #define COUNT_TRIGGER		"aa_contacts_tier_count"
@@ -241,8 +241,8 @@ add_columns(Oid relid, const char *name, char **args)
 }
 
 /*
- * Give the status columns that have no default one that says what the status
- * trigger would.  A default of the application's own stays.
+ * Give the status columns that have no default one that says that nothing was given,
+ * and has the library loaded.  A default of the application's own stays.
  */
 static void
 set_defaults(Oid relid, const char *name, char **args)

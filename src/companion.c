@@ -50,6 +50,19 @@
 /* Stands for the account's own type in a list of parameter types */
 #define ACCOUNT_TYPE	InvalidOid
 
+/* What a decision needs to know of an account */
+#define SUBSCRIPTION_OF_ACCOUNT \
+	"SELECT coalesce(a.plan::pg_catalog.text, ''), a.contact_limit, coalesce(a.on_exceed::pg_catalog.text, 'block'), a.grace," \
+	" coalesce(p.marketing_contacts AND a.ended_at IS NULL, false)," \
+	" coalesce(a.thresholds, '{}'::pg_catalog.int4[]), coalesce(a.announced, 0)," \
+	" (SELECT t.contact_limit FROM contacts_tier.tier t" \
+	"  WHERE t.plan" EQ "a.plan AND t.contact_limit" GE "$2" \
+	"  ORDER BY t.contact_limit LIMIT 1)," \
+	" a.ended_at IS NOT NULL" \
+	" FROM %1$s.contacts_tier_account a" \
+	" LEFT JOIN contacts_tier.plan p ON p.name" EQ "a.plan" \
+	" WHERE a.account %2$s $1"
+
 /*
  * In the texts, %1$s is the quoted schema of the companion tables and %2$s the
  * equality operator of the account's type.  Parameter 1 is always the account.
@@ -90,17 +103,13 @@ static const struct
 		" WHERE account %2$s $1 AND slot" EQ "0 FOR NO KEY UPDATE",
 		1, {ACCOUNT_TYPE}
 	},
+	/* $2: contacts that a larger tier would have to hold */
 	[CT_QUERY_LOCK_ACCOUNT] = {
-		"SELECT coalesce(a.plan::pg_catalog.text, ''), a.contact_limit, coalesce(a.on_exceed::pg_catalog.text, 'block'), a.grace,"
-		" coalesce(p.marketing_contacts AND a.ended_at IS NULL, false),"
-		" coalesce(a.thresholds, '{}'::pg_catalog.int4[]), coalesce(a.announced, 0),"
-		" (SELECT t.contact_limit FROM contacts_tier.tier t"
-		"  WHERE t.plan" EQ "a.plan AND t.contact_limit" GE "$2"
-		"  ORDER BY t.contact_limit LIMIT 1),"
-		" a.ended_at IS NOT NULL"
-		" FROM %1$s.contacts_tier_account a"
-		" LEFT JOIN contacts_tier.plan p ON p.name" EQ "a.plan"
-		" WHERE a.account %2$s $1 FOR NO KEY UPDATE OF a",
+		SUBSCRIPTION_OF_ACCOUNT " FOR NO KEY UPDATE OF a",
+		2, {ACCOUNT_TYPE, INT8OID}
+	},
+	[CT_QUERY_READ_ACCOUNT] = {
+		SUBSCRIPTION_OF_ACCOUNT,
 		2, {ACCOUNT_TYPE, INT8OID}
 	},
 	/* $2: the new ceiling, NULL to freeze */

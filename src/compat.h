@@ -135,6 +135,14 @@ extern PGDLLEXPORT void _PG_init(void);
 	ExecInsertIndexTuples(relinfo, slot, estate, false, false, NULL, NIL)
 #endif
 
+/* 16: what walks a tree says what it is called with; no type that all compilers agree on does before */
+#if PG_VERSION_NUM >= 160000
+#define ct_expression_tree_mutator(node, mutator, context)	expression_tree_mutator(node, mutator, context)
+#else
+#define ct_expression_tree_mutator(node, mutator, context) \
+	expression_tree_mutator(node, (void *) (mutator), context)
+#endif
+
 /* 16: the map to a partition is made when it is asked for */
 #if PG_VERSION_NUM >= 160000
 #define ct_root_to_partition_map(relinfo, estate)	ExecGetRootToChildMap(relinfo, estate)

@@ -4,11 +4,12 @@
  *	  Types and prototypes of the extension, grouped by the file that holds
  *	  them: read from top to bottom, this is a map of the module.
  *
- * The way of a write: a row trigger keeps the status properties of the contact
+ * The way of a write: a row trigger decides the status properties of the contact
  * (trigger_status.c, by the rules of status.c), a second one notes what the
- * final row means for the counters (trigger_count.c, delta.c), and at the end
- * of the statement the notes are applied (counter.c), which may find that the
- * contact tier is exceeded (limit.c).  src/README has the protocol.
+ * final row means for the counters (trigger_count.c, notes.c), and at the end
+ * of the statement (statement.c) the notes are applied (counter.c), which may find
+ * that the contact tier is exceeded (limit.c).  Rows that are to be otherwise than
+ * they were written are written again (second_write.c).  src/README has the protocol.
  *
  * Units: counts and limits are numbers of contacts; instants are timestamptz.
  *
@@ -137,6 +138,7 @@ typedef enum CtFunction
 	CT_TRIGGER_APPLY,
 	CT_TRIGGER_TRUNCATE,
 	CT_IS_GIVEN,
+	CT_GIVEN_FLAG,
 	CT_DEFAULT_STATUS,
 	CT_DEFAULT_UNTIL,
 	CT_DEFAULT_SOURCE_TYPE,
@@ -287,6 +289,22 @@ extern HeapTuple ct_row_write(const CtTable *table, TupleDesc tupdesc, HeapTuple
 
 /* statement.c */
 
+/* What was decided about a row before it is written, and matters for its count */
+typedef struct CtDecision
+{
+	bool		by_default;		/* its status was left to a default */
+	bool		dropped;		/* it would be a marketing contact, if there were
+								 * room */
+} CtDecision;
+
+/* When is a row that is proposed counted?  If it is surely written, that is. */
+typedef enum CtCounting
+{
+	CT_COUNTED_MAYBE,			/* it may be dropped or changed by others */
+	CT_COUNTED_AT_ONCE,			/* before the next one is proposed */
+	CT_COUNTED_LATER
+} CtCounting;
+
 /* A statement at work; lives on the stack of whoever runs it */
 typedef struct CtStatement
 {
@@ -295,10 +313,13 @@ typedef struct CtStatement
 	struct CtStatement *outer;	/* the one that was at work before */
 	QueryDesc  *query;			/* NULL for others than the executor's */
 	const CtRow *decided;		/* a second write: the properties of the row */
+	bool		is_classified;	/* is the next field known? */
+	bool		only_adds;		/* can it release no place of an account? */
 	/* of the row that was proposed last for insertion: */
 	unsigned int given;			/* which properties it was given, a bit for each
 								 * CtTriggerArg */
-	bool		by_default;		/* was its status left to a default? */
+	bool		given_flag;		/* the flag that it was given */
+	CtDecision	decision;		/* of this or the last updated row */
 	bool		leaves_flag;	/* does DO UPDATE set the flag to what was not
 								 * given, that is, not at all? */
 
@@ -317,12 +338,14 @@ extern void ct_begin_statement(CtStatement *statement);
 extern void ct_end_statement(CtStatement *statement);
 extern const void *ct_set_trusted(const void *statement);
 extern bool ct_is_trusted(void);
+extern bool ct_applies_later(const CtStatement *statement, Oid relid);
+extern bool ct_only_adds(CtStatement *statement);
 
 /* trigger_status.c */
 
-extern bool ct_row_insert(const CtTable *table, CtRow *row, bool *by_default);
+extern bool ct_row_insert(const CtTable *table, CtRow *row, CtCounting counting);
 extern bool ct_row_change(const CtTable *table, const CtRow *old, CtRow *row,
-						  const Bitmapset *sets, bool trusted);
+						  const Bitmapset *sets, CtCounting counting);
 extern void ct_row_mend(const CtTable *table, const CtRow *old, CtRow *row, bool *by_default);
 
 /* trigger_count.c */
@@ -335,7 +358,9 @@ typedef struct CtRowChange
 	const CtRow *new;			/* NULL for a deleted one; as it was decided */
 	CtStatus	status;			/* of the new row */
 	bool		by_default;		/* is it a marketing contact by default only? */
-	bool		moved;			/* is the old one in another partition? */
+	bool		dropped;		/* is it none for want of room? */
+	Oid			moved_from;		/* the partition where the old one is, if it is
+								 * another; else invalid */
 	int			mending;		/* its number among the rows to be mended, or -1 */
 } CtRowChange;
 
@@ -387,7 +412,8 @@ typedef struct CtPromotion
 	Oid			relid;
 	ItemPointerData tid;
 	ItemPointerData before;		/* the version that an UPDATE ended; invalid for
-								 * a new row and one from another partition */
+								 * a new row */
+	Oid			before_relid;	/* where that is: another partition, perhaps */
 	bool		created;
 	bool		by_default;		/* only a default asked for it (S4) */
 	bool		dropped;		/* was looked at, and did not fit */
@@ -411,7 +437,12 @@ typedef struct CtDelta
 	/* the promoted ones, in the order of the statement */
 	CtPromotion *promotions;
 	int64		npromotions;
-	int64		dropped;		/* of these */
+	int64		dropped;		/* of these, or stored non-marketing at once */
+	int64		total;			/* marketing contacts before the statement, where
+								 * some were stored non-marketing at once */
+	bool		is_told;		/* was that announced? */
+	bool		has_access;		/* then: has the account marketing contacts? */
+	int64		contact_limit;	/* and its tier */
 	CtDrops    *drops;
 	/* who did it; NULL where it was not told, or by several */
 	char	   *source_type;
@@ -425,7 +456,9 @@ extern void ct_notes_before_insert(const CtTable *table, bool by_default, uint32
 extern bool ct_notes_need_image(const CtTable *table);
 extern bool ct_notes_is_by_default(const CtTable *table, uint32 image);
 extern void ct_notes_move_out(const CtTable *table, const CtRow *row);
-extern bool ct_notes_move_in(const CtTable *table, CtRow *row);
+extern Oid	ct_notes_move_in(const CtTable *table, CtRow *row);
+extern bool ct_notes_is_full(const CtTable *table, Datum account, bool by_default, CtCounting counting);
+extern void ct_notes_dropped(const CtTable *table, Datum account);
 extern void ct_notes_apply(void);
 extern void ct_notes_check_none(void);
 extern void ct_notes_hand_over(const CtStatement *statement);
@@ -465,6 +498,7 @@ typedef enum CtQuery
 	CT_QUERY_ADD_SLOTS,
 	CT_QUERY_LOCK_SLOT,
 	CT_QUERY_LOCK_ACCOUNT,
+	CT_QUERY_READ_ACCOUNT,
 	CT_QUERY_GRANT,
 	CT_QUERY_CLOSE_PERIOD,
 	CT_QUERY_SET_TIER,
@@ -534,11 +568,21 @@ extern bool ct_is_ordinary(Relation rel, const CtTable *table, const AttrNumber 
 
 /* account.c */
 
+/* Thresholds are growing percentages, so an account has not more */
+#define CT_MAX_THRESHOLDS	100
+
 /* What the account row says of interest to a statement */
 typedef struct CtAccountLook
 {
 	TimestampTz next_update_at; /* infinity: never */
 	bool		record_activity;
+	bool		has_subscription;	/* one that has not ended */
+	int64		contact_limit;
+	int64		grace;
+	Oid			on_exceed;		/* value of contacts_tier.exceed_policy */
+	int			announced;		/* highest threshold that was announced */
+	int			nthresholds;
+	int			thresholds[CT_MAX_THRESHOLDS];
 	/* which version of the row it was */
 	ItemPointerData tid;
 	TransactionId xmin;
@@ -552,7 +596,7 @@ typedef enum CtAccountFound
 	CT_ACCOUNT_BY_SQL			/* the table must be looked at by SQL */
 } CtAccountFound;
 
-extern CtAccountFound ct_account_look(const CtTable *table, Datum account, CtAccountLook *look);
+extern CtAccountFound ct_account_look(const CtTable *table, Datum account, CtAccountLook *look, bool whole);
 extern bool ct_is_overdue(const CtTable *table, Datum account, bool direct);
 extern bool ct_account_fits(const CtTable *table, Datum account);
 extern void ct_check_account_fits(const CtTable *table, Datum account);
@@ -583,7 +627,18 @@ typedef struct CtCount
 	int64		peak;			/* most there were after any statement */
 } CtCount;
 
+/* The room of an account, where it can be told without waiting */
+typedef struct CtRoom
+{
+	bool		is_known;
+	int64		total;			/* marketing contacts now */
+	int64		room;			/* how many more fit into tier and grace */
+	bool		caps;			/* does the policy drop what does not fit? */
+} CtRoom;
+
 extern void ct_counter_apply(const CtTable *table, CtDelta *deltas, int ndeltas);
+extern CtRoom ct_counter_look(const CtTable *table, Datum account);
+extern int64 ct_counter_last_room(const CtTable *table, Datum account);
 extern CtCount ct_counter_freeze(const CtTable *table, Datum account);
 extern CtCount ct_counter_close_period(const CtTable *table, Datum account);
 
@@ -603,6 +658,9 @@ typedef struct CtClaim
 } CtClaim;
 
 extern int64 ct_limit_decide(const CtClaim *claim);
+extern void ct_limit_tell_dropped(const CtTable *table, CtDelta *delta);
+extern void ct_limit_warn_dropped(const CtTable *table, const CtDelta *delta);
+extern bool ct_limit_is_announced(const CtAccountLook *look, int64 count);
 pg_noreturn extern void ct_null_account_error(const CtTable *table);
 
 /* tier.c */
@@ -719,8 +777,8 @@ extern void ct_fast_count(ResultRelInfo *relinfo, Trigger *trigger, CtFastPath *
 /* fast_project.c */
 
 extern bool ct_may_move_rows(Relation rel, const CtTable *table, const Bitmapset *sets);
-extern bool ct_fast_project(ModifyTableState *state, int index, CtFastPath *fast);
-extern void ct_fast_complete(CtFastPath *fast, TupleTableSlot *row);
+extern bool ct_fast_project(ModifyTableState *state, int index, CtFastPath *fast, CtCounting counting);
+extern void ct_fast_complete(CtFastPath *fast, TupleTableSlot *row, CtCounting counting);
 
 /* fast_copy.c */
 

@@ -34,6 +34,7 @@ apply_directly(CtCounter *counter, CtDelta *deltas, int ndeltas)
 			ct_check_account_fits(counter->table, deltas[i].account);
 			ct_escrow_apply(counter, &deltas[i]);
 		}
+		ct_limit_tell_dropped(counter->table, &deltas[i]);
 		MemoryContextReset(context);
 	}
 	MemoryContextSwitchTo(old);
@@ -48,11 +49,14 @@ apply_by_sql(const CtTable *table, CtDelta *deltas, int ndeltas)
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	for (int i = 0; i < ndeltas; i++)
+	{
 		if (is_counted(&deltas[i]))
 		{
 			ct_check_account_fits(table, deltas[i].account);
 			ct_sql_apply(table, &deltas[i]);
 		}
+		ct_limit_tell_dropped(table, &deltas[i]);
+	}
 	SPI_finish();
 }
 
@@ -79,8 +83,63 @@ ct_counter_apply(const CtTable *table, CtDelta *deltas, int ndeltas)
 		apply_directly(&counter, deltas, ndeltas);
 	else
 		apply_by_sql(table, deltas, ndeltas);
+	/* now that none of it is refused */
+	for (int i = 0; i < ndeltas; i++)
+		ct_limit_warn_dropped(table, &deltas[i]);
 	ct_ledger_record_activity(table, deltas, ndeltas, direct);
 	ct_restore_identity(&identity);
+}
+
+/*
+ * How many more marketing contacts an account has room for, if that can be told without
+ * waiting, and not with regard to others who are at work: nobody holds a slot of it, no
+ * update date is overdue, and no threshold is to be announced.  Where the tier may grow
+ * nothing is told.
+ *
+ * Takes no lock but on the companion tables: somebody else may claim the room meanwhile, or
+ * make some.
+ */
+CtRoom
+ct_counter_look(const CtTable *table, Datum account)
+{
+	CtRoom		room = {0};
+	CtCounter	counter;
+	CtSlots		slots;
+	CtAccountLook look;
+	CtIdentity	identity;
+	bool		held = false;
+
+	ct_act_as_owner(table->owner, &identity);
+	if (ct_direct_access && ct_slots_open(&counter, table))
+	{
+		ct_slots_recall(&counter, account, &slots);
+		room.total = ct_slots_list(&counter, &slots);
+		for (int i = 0; i < slots.count; i++)
+			held |= ct_slot_is_held(&counter, &slots, i);
+		ct_slots_remember(&counter, &slots);
+		ct_slots_close(&counter);
+		if (!held && ct_account_look(table, account, &look, true) == CT_ACCOUNT_FOUND &&
+			look.has_subscription && look.next_update_at > ct_now() && ct_limit_is_announced(&look, room.total))
+		{
+			const char *policy = ct_enum_label(look.on_exceed);
+
+			room.caps = strcmp(policy, "cap") == 0;
+			room.is_known = room.caps || strcmp(policy, "block") == 0;
+			room.room = look.contact_limit - room.total +
+				Min(look.grace, PG_INT64_MAX - look.contact_limit);
+		}
+	}
+	ct_restore_identity(&identity);
+	return room;
+}
+
+/*
+ * The room of the slot that this backend has claimed in last; 0 if it knows of none.
+ */
+int64
+ct_counter_last_room(const CtTable *table, Datum account)
+{
+	return ct_direct_access ? ct_slots_last_room(table, account) : 0;
 }
 
 static CtCount

@@ -78,7 +78,7 @@ typedef struct Copying
 	Size		bytes;
 	TupleTableSlot *waiting[BATCH_ROWS];
 	uint64		lines[BATCH_ROWS];	/* where they came from */
-	bool		by_default[BATCH_ROWS];
+	CtDecision	decisions[BATCH_ROWS];
 } Copying;
 
 /* Is there an option that does not only say how the input is read? */
@@ -226,7 +226,7 @@ flush(Copying *copying)
 	for (int i = 0; i < copying->nwaiting; i++)
 	{
 		cstate->cur_lineno = copying->lines[i];
-		ct_statement()->by_default = copying->by_default[i];
+		ct_statement()->decision = copying->decisions[i];
 		finish_row(copying, target, copying->waiting[i]);
 		ExecClearTuple(copying->waiting[i]);
 	}
@@ -349,8 +349,8 @@ batch_row(Copying *copying, TupleTableSlot *row)
 {
 	Target	   *target = copying->target;
 
-	ct_fast_complete(target->fast, row);
-	copying->by_default[copying->nwaiting] = ct_statement()->by_default;
+	ct_fast_complete(target->fast, row, CT_COUNTED_LATER);
+	copying->decisions[copying->nwaiting] = ct_statement()->decision;
 	check_row(copying, target->relinfo, row, false);
 	ExecMaterializeSlot(row);
 	copying->lines[copying->nwaiting++] = copying->cstate->cur_lineno;

@@ -25,6 +25,7 @@ static Datum
 count_in_clause(ExprState *state, ExprContext *econtext, bool *isnull)
 {
 	const CtFastPath *fast = state->evalfunc_private;
+	CtDecision *decision = &ct_statement()->decision;
 	CtRow		old;
 	CtRow		new;
 	CtRowChange change = {.relid = fast->table->relid};
@@ -40,8 +41,10 @@ count_in_clause(ExprState *state, ExprContext *econtext, bool *isnull)
 		change.new = &new;
 	}
 	/* it was proposed right before */
-	change.by_default = change.old == NULL && ct_statement()->by_default;
+	change.by_default = change.old == NULL && decision->by_default;
+	change.dropped = decision->dropped;
 	ct_note_row(fast->table, &change);
+	decision->dropped = false;
 	*isnull = false;
 	return BoolGetDatum(false);
 }

@@ -162,7 +162,8 @@ project_and_count(QueryDesc *query)
 		fast = ct_make_fast_path(table, CurrentMemoryContext);
 		if ((ways & FAST_COUNT) != 0)
 			ct_fast_count(relinfo, ct_plain_trigger(relinfo, CT_TRIGGER_COUNT), fast);
-		if ((ways & FAST_PROJECT) != 0 && ct_fast_project(state, i, fast))
+		if ((ways & FAST_PROJECT) != 0 &&
+			ct_fast_project(state, i, fast, (ways & FAST_COUNT) != 0 ? CT_COUNTED_AT_ONCE : CT_COUNTED_MAYBE))
 			ct_remove_triggers(relinfo, CT_TRIGGER_STATUS,
 							   query->operation == CMD_INSERT ? TRIGGER_TYPE_INSERT : TRIGGER_TYPE_UPDATE);
 	}

@@ -31,6 +31,7 @@
 typedef struct Projecting
 {
 	CtFastPath *fast;
+	CtCounting	counting;
 	bool		is_insert;
 	Bitmapset  *sets;			/* columns that an UPDATE names, as bits */
 	AttrNumber *set;			/* columns that the plan's output is to set */
@@ -93,18 +94,17 @@ put_properties(const CtTable *table, TupleTableSlot *row, const CtRow *contact)
 
 /*
  * Give a new row, in a virtual slot, the status properties that it is to have, as the
- * status trigger would.
+ * status trigger would.  It is counted by fast_count.c.
  */
 void
-ct_fast_complete(CtFastPath *fast, TupleTableSlot *row)
+ct_fast_complete(CtFastPath *fast, TupleTableSlot *row, CtCounting counting)
 {
 	CtRow		contact;
-	bool		by_default;
 	bool		differs;
 
 	ct_row_read(fast->table, row, &contact);
 	ct_keep_session_source(&fast->source);
-	differs = ct_row_insert(fast->table, &contact, &by_default);
+	differs = ct_row_insert(fast->table, &contact, counting);
 	ct_keep_session_source(NULL);
 	if (differs)
 		put_properties(fast->table, row, &contact);
@@ -122,7 +122,7 @@ change_properties(const Projecting *projecting, TupleTableSlot *old, TupleTableS
 	ct_row_read(fast->table, row, &contact);
 	ct_row_read(fast->table, old, &before);
 	ct_keep_session_source(&fast->source);
-	differs = ct_row_change(fast->table, &before, &contact, projecting->sets, ct_is_trusted());
+	differs = ct_row_change(fast->table, &before, &contact, projecting->sets, projecting->counting);
 	ct_keep_session_source(NULL);
 	if (differs)
 		put_properties(fast->table, row, &contact);
@@ -147,7 +147,7 @@ project_row(ExprState *state, ExprContext *econtext, bool *isnull)
 	assemble_row(projecting, planned, old, row);
 	ExecStoreVirtualTuple(row);
 	if (old == NULL)
-		ct_fast_complete(projecting->fast, row);
+		ct_fast_complete(projecting->fast, row, projecting->counting);
 	else
 		change_properties(projecting, old, row);
 	return (Datum) 0;
@@ -237,7 +237,7 @@ has_width(const ModifyTableState *state, Relation rel, const List *colnos)
  * fire for what it updates.  The memory is that of the statement.
  */
 bool
-ct_fast_project(ModifyTableState *state, int index, CtFastPath *fast)
+ct_fast_project(ModifyTableState *state, int index, CtFastPath *fast, CtCounting counting)
 {
 	ResultRelInfo *relinfo = &state->resultRelInfo[index];
 	bool		is_insert = state->operation == CMD_INSERT;
@@ -245,6 +245,7 @@ ct_fast_project(ModifyTableState *state, int index, CtFastPath *fast)
 	Projecting *projecting = palloc0(sizeof(Projecting));
 
 	projecting->fast = fast;
+	projecting->counting = counting;
 	projecting->is_insert = is_insert;
 	projecting->sets = is_insert ? NULL : ExecGetUpdatedCols(relinfo, state->ps.state);
 	if (may_go_elsewhere(relinfo->ri_RelationDesc, projecting) ||

@@ -349,7 +349,7 @@ insert_activity(Ledger *ledger, const CtTable *table, const CtDelta *delta)
 	const AttrNumber *attno = ledger->info->attno;
 	TupleTableSlot *row = ledger->row;
 	CtAccountLook look;
-	CtAccountFound found = ct_account_look(table, delta->account, &look);
+	CtAccountFound found = ct_account_look(table, delta->account, &look, false);
 
 	if (found == CT_ACCOUNT_BY_SQL)
 		insert_activity_by_sql(table, delta);

@@ -133,15 +133,16 @@ exceeded_error(const CtClaim *claim, const Subscription *subscription)
 }
 
 /*
- * Read and lock the account row; false if there is none.
+ * Read the account row, and lock it by CT_QUERY_LOCK_ACCOUNT; false if there is none.  A
+ * larger tier would have to hold "wanted" contacts.
  */
 static bool
-lock_subscription(const CtClaim *claim, Subscription *subscription)
+read_subscription(const CtClaim *claim, CtQuery query, int64 wanted, Subscription *subscription)
 {
-	Datum		values[] = {claim->delta->account, Int64GetDatum(claim->used + claim->delta->marketing)};
+	Datum		values[] = {claim->delta->account, Int64GetDatum(wanted)};
 	bool		isnull;
 
-	if (ct_companion_query(claim->table, CT_QUERY_LOCK_ACCOUNT, values, NULL) == 0)
+	if (ct_companion_query(claim->table, query, values, NULL) == 0)
 		return false;
 	subscription->plan = ct_result_text(1);
 	subscription->contact_limit = ct_result_int64(2);
@@ -160,10 +161,8 @@ lock_subscription(const CtClaim *claim, Subscription *subscription)
 
 /* The count at which a threshold is reached: its share of the limit, rounded up. */
 static int64
-threshold_count(const Subscription *subscription, int percent)
+threshold_count(int64 limit, int percent)
 {
-	int64		limit = subscription->contact_limit;
-
 	return limit / 100 * percent + (limit % 100 * percent + 99) / 100;
 }
 
@@ -182,7 +181,7 @@ rearm(Subscription *subscription, int64 used)
 	{
 		int			percent = DatumGetInt32(subscription->thresholds[i]);
 
-		if (percent <= subscription->announced && threshold_count(subscription, percent) <= used)
+		if (percent <= subscription->announced && threshold_count(subscription->contact_limit, percent) <= used)
 			still = percent;
 	}
 	subscription->announced = still;
@@ -213,7 +212,7 @@ announce_thresholds(const CtClaim *claim, Subscription *subscription)
 	{
 		int			percent = DatumGetInt32(subscription->thresholds[i]);
 
-		if (percent > subscription->announced && threshold_count(subscription, percent) <= count)
+		if (percent > subscription->announced && threshold_count(subscription->contact_limit, percent) <= count)
 			announce(claim, subscription, percent);
 	}
 	if (count > subscription->contact_limit && subscription->announced < EXCEEDED)
@@ -235,7 +234,7 @@ ceiling(const Subscription *subscription, int64 count)
 		int			percent = DatumGetInt32(subscription->thresholds[i]);
 
 		if (percent > subscription->announced)
-			return Min(threshold_count(subscription, percent) - 1, subscription->contact_limit);
+			return Min(threshold_count(subscription->contact_limit, percent) - 1, subscription->contact_limit);
 	}
 	return subscription->contact_limit;
 }
@@ -266,12 +265,11 @@ excess(const CtClaim *claim, const Subscription *subscription)
 
 /*
  * Note which tier the account would need, for somebody to approve (approve_upgrade),
- * unless as much was asked for already.
+ * unless as much was asked for already.  "count" are the contacts that it would hold.
  */
 static void
-request_upgrade(const CtClaim *claim, const Subscription *subscription)
+request_upgrade(const CtClaim *claim, const Subscription *subscription, int64 count)
 {
-	int64		count = claim->used + claim->delta->marketing;
 	Datum		values[] = {
 		claim->delta->account,
 		Int64GetDatum(subscription->larger_tier),
@@ -279,40 +277,26 @@ request_upgrade(const CtClaim *claim, const Subscription *subscription)
 		CStringGetTextDatum(ct_caller_name())
 	};
 
-	if (subscription->larger_tier > 0)
+	if (strcmp(subscription->on_exceed, "cap") == 0 && subscription->larger_tier > 0)
 		ct_companion_query(claim->table, CT_QUERY_REQUEST_UPGRADE, values, NULL);
 }
 
-/*
- * Take the last promotions out of the claim, as many as are beyond the tier, or
- * as there are: under "cap" any, else those that only a default asked for (T3,
- * S4).
- */
+/* Announce how many contacts were stored as non-marketing contacts, if any. */
 static void
-drop_excess(const CtClaim *claim, const Subscription *subscription, int64 count, bool only_defaults)
+announce_dropped(const CtClaim *claim, const Subscription *subscription)
 {
 	CtDelta    *delta = claim->delta;
-	int64		before = delta->dropped;
-	int64		dropped;
+	int64		dropped = delta->dropped;
 
-	if (count <= 0)
-		return;
-	ct_delta_drop(delta, count, only_defaults);
-	dropped = delta->dropped - before;
 	if (dropped == 0)
 		return;
 	ct_announce(claim->table, delta->account, "capped", dropped, -1,
 				psprintf("{\"dropped\": %lld, \"marketing_contacts\": %lld, \"contact_limit\": %lld}",
 						 (long long) dropped, (long long) (claim->used + delta->marketing),
 						 (long long) subscription->contact_limit));
-	ereport(WARNING,
-			(errcode(ERRCODE_CT_TIER_EXCEEDED),
-			 errmsg_plural("%lld contact of account \"%s\" was stored as non-marketing contact",
-						   "%lld contacts of account \"%s\" were stored as non-marketing contacts",
-						   dropped, (long long) dropped, ct_account_text(claim->table, delta->account)),
-			 subscription->has_access ?
-			 errdetail("The contact tier of %lld is full.", (long long) subscription->contact_limit) :
-			 errdetail("The account has no marketing contacts.")));
+	delta->has_access = subscription->has_access;
+	delta->contact_limit = subscription->contact_limit;
+	delta->is_told = true;
 }
 
 /*
@@ -324,14 +308,16 @@ decide_without_access(const CtClaim *claim, const Subscription *subscription)
 {
 	static const Subscription none = {0};
 
-	drop_excess(claim, subscription != NULL ? subscription : &none, ct_delta_by_default(claim->delta), true);
+	ct_delta_drop(claim->delta, ct_delta_by_default(claim->delta), true);
 	if (claim->delta->marketing > 0)
 		no_access_error(claim, subscription);
+	announce_dropped(claim, subscription != NULL ? subscription : &none);
 	return 0;
 }
 
 /*
- * Make the claim fit: by a larger tier, or by dropping what may be dropped.
+ * Make the claim fit: by a larger tier, or by dropping what may be dropped, under "cap"
+ * any of the promotions, else those that only a default asked for (T3, S4).
  */
 static void
 fit(const CtClaim *claim, Subscription *subscription)
@@ -343,9 +329,7 @@ fit(const CtClaim *claim, Subscription *subscription)
 		upgrade(claim, subscription);
 		return;
 	}
-	if (caps)
-		request_upgrade(claim, subscription);
-	drop_excess(claim, subscription, excess(claim, subscription), !caps);
+	ct_delta_drop(claim->delta, excess(claim, subscription), !caps);
 	if (claim->delta->marketing > 0 && excess(claim, subscription) > 0)
 		exceeded_error(claim, subscription);
 }
@@ -353,10 +337,11 @@ fit(const CtClaim *claim, Subscription *subscription)
 static int64
 decide(const CtClaim *claim)
 {
+	int64		wanted = claim->used + claim->delta->marketing + claim->delta->dropped;
 	Subscription subscription;
 	int			announced;
 
-	if (!lock_subscription(claim, &subscription))
+	if (!read_subscription(claim, CT_QUERY_LOCK_ACCOUNT, wanted, &subscription))
 		return decide_without_access(claim, NULL);
 	if (!subscription.has_access)
 		return decide_without_access(claim, &subscription);
@@ -371,6 +356,9 @@ decide(const CtClaim *claim)
 		if (subscription.contact_limit != limit)
 			announced = 0;
 	}
+	if (claim->delta->dropped > 0)
+		request_upgrade(claim, &subscription, wanted);
+	announce_dropped(claim, &subscription);
 	announce_thresholds(claim, &subscription);
 	if (subscription.announced != announced)
 	{
@@ -401,4 +389,62 @@ ct_limit_decide(const CtClaim *claim)
 	result = decide(claim);
 	SPI_finish();
 	return result;
+}
+
+/*
+ * Tell of contacts that were stored as non-marketing contacts at once, where the claim did
+ * not tell of them.  Nothing is locked for that, so writers of a full account do not wait
+ * for one another.  The caller is the table's owner.
+ */
+void
+ct_limit_tell_dropped(const CtTable *table, CtDelta *delta)
+{
+	CtClaim		claim = {.table = table,.delta = delta,.used = delta->total};
+	int64		wanted = delta->total + delta->marketing + delta->dropped;
+	Subscription subscription;
+
+	if (delta->dropped == 0 || delta->is_told)
+		return;
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	if (read_subscription(&claim, CT_QUERY_READ_ACCOUNT, wanted, &subscription))
+	{
+		request_upgrade(&claim, &subscription, wanted);
+		announce_dropped(&claim, &subscription);
+	}
+	SPI_finish();
+}
+
+/*
+ * Warn of contacts that were stored as non-marketing contacts, when nothing of the statement
+ * is refused any more.
+ */
+void
+ct_limit_warn_dropped(const CtTable *table, const CtDelta *delta)
+{
+	if (delta->dropped == 0 || !delta->is_told)
+		return;
+	ereport(WARNING,
+			(errcode(ERRCODE_CT_TIER_EXCEEDED),
+			 errmsg_plural("%lld contact of account \"%s\" was stored as non-marketing contact",
+						   "%lld contacts of account \"%s\" were stored as non-marketing contacts",
+						   delta->dropped, (long long) delta->dropped, ct_account_text(table, delta->account)),
+			 delta->has_access ?
+			 errdetail("The contact tier of %lld is full.", (long long) delta->contact_limit) :
+			 errdetail("The account has no marketing contacts.")));
+}
+
+/*
+ * Has everything been announced that the account has reached, and nothing that it has fallen
+ * below?  Then a contact that does not fit announces nothing.
+ */
+bool
+ct_limit_is_announced(const CtAccountLook *look, int64 count)
+{
+	int			reached = count > look->contact_limit ? EXCEEDED : 0;
+
+	for (int i = 0; i < look->nthresholds && reached != EXCEEDED; i++)
+		if (threshold_count(look->contact_limit, look->thresholds[i]) <= count)
+			reached = look->thresholds[i];
+	return look->announced == reached;
 }

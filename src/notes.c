@@ -37,6 +37,16 @@ typedef struct DeltaEntry
 	bool		source_told;	/* is delta.source_type, ..._name of some row? */
 	int			type_length;	/* of delta.source_type, and delta.source_name */
 	int			name_length;
+
+	/*
+	 * What is known of the room of the account, for rows that are decided
+	 * before they are written
+	 */
+	int64		ahead;			/* promotions that are written for sure, but
+								 * not counted yet */
+	int64		enough;			/* so many fit, or are decided at the end */
+	CtRoom		room;			/* as it was seen by this command */
+	CommandId	seen_by;
 } DeltaEntry;
 
 #define SH_PREFIX			delta
@@ -100,7 +110,7 @@ typedef struct Frame
 	alike_hash *alike;
 
 	/* A contact that an UPDATE has taken out of a partition (S7) */
-	bool		is_moving;
+	Oid			moving_from;	/* the partition; invalid: there is none */
 	CtRow		moving;
 	MemoryContext moving_context;
 } Frame;
@@ -217,6 +227,9 @@ find_entry(Frame *frame, Datum account)
 		entry->delta = empty;
 		entry->capacity = 0;
 		entry->source_told = false;
+		entry->ahead = 0;
+		entry->enough = 0;
+		entry->seen_by = InvalidCommandId;
 	}
 	frame->last = entry;
 	return entry;
@@ -323,6 +336,8 @@ ct_notes_add(const CtTable *table, const CtRowChange *change, const CtDelta *del
 	Frame	   *frame = find_frame(table);
 	DeltaEntry *entry = add_counts(frame, delta);
 
+	if (change->dropped)
+		entry->delta.dropped++;
 	if (delta->promoted > 0)
 	{
 		CtPromotion promotion = {
@@ -331,11 +346,14 @@ ct_notes_add(const CtTable *table, const CtRowChange *change, const CtDelta *del
 			.mending = change->mending
 		};
 
-		if (change->old != NULL && !change->moved)
+		if (change->old != NULL)
 			promotion.before = change->old->tid;
 		else
 			ItemPointerSetInvalid(&promotion.before);
+		promotion.before_relid = OidIsValid(change->moved_from) ? change->moved_from : change->relid;
 		add_promotions(frame, entry, &promotion, 1);
+		if (entry->ahead > 0)
+			entry->ahead--;
 	}
 	note_source(frame, entry, change->new);
 }
@@ -411,11 +429,11 @@ ct_notes_is_by_default(const CtTable *table, uint32 image)
 static void
 delete_moving(Frame *frame)
 {
-	CtRowChange change = {.relid = frame->relid,.old = &frame->moving,.mending = -1};
+	CtRowChange change = {.relid = frame->moving_from,.old = &frame->moving,.mending = -1};
 
-	if (!frame->is_moving)
+	if (!OidIsValid(frame->moving_from))
 		return;
-	frame->is_moving = false;
+	frame->moving_from = InvalidOid;
 	ct_count_row(&frame->table, &change);
 }
 
@@ -434,24 +452,23 @@ ct_notes_move_out(const CtTable *table, const CtRow *row)
 													  ALLOCSET_SMALL_SIZES);
 	MemoryContextReset(frame->moving_context);
 	ct_row_copy(table, row, &frame->moving, frame->moving_context);
-	frame->is_moving = true;
+	frame->moving_from = table->relid;
 }
 
 /*
- * Is a new row one that was taken out of another partition?  Then *row is what it was
- * there; it lives until the next one is taken out.  The executor queues the two events
- * one after the other, so it is the last one.
+ * Is a new row one that was taken out of another partition?  Then returns that, and *row is
+ * what it was there; it lives until the next one is taken out.  The executor queues the two
+ * events one after the other, so it is the last one.
  */
-bool
+Oid
 ct_notes_move_in(const CtTable *table, CtRow *row)
 {
 	Frame	   *frame = find_frame(table);
+	Oid			from = frame->moving_from;
 
-	if (!frame->is_moving)
-		return false;
-	frame->is_moving = false;
+	frame->moving_from = InvalidOid;
 	*row = frame->moving;
-	return true;
+	return from;
 }
 
 static bool
@@ -507,6 +524,71 @@ ct_delta_drop(CtDelta *delta, int64 count, bool only_defaults)
 			delta->flagged = Max(delta->flagged - 1, 0);
 		}
 	}
+}
+
+/* Have outer statements released places of an account that could be borrowed? */
+static bool
+can_borrow(const Frame *into, Datum account)
+{
+	slist_iter	iter;
+
+	slist_foreach(iter, &frames)
+	{
+		Frame	   *from = slist_container(Frame, node, iter.cur);
+		DeltaEntry *entry;
+
+		if (from != into && same_companions(&from->table, &into->table) &&
+			(entry = delta_lookup(from->deltas, account)) != NULL && entry->delta.marketing < 0)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Does one more marketing contact of an account surely not fit, so that it can be stored as
+ * a non-marketing contact at once?  "by_default": only a default would make it one.  The
+ * statement at work releases no place of the account, so it would be among the last ones
+ * that are dropped at its end.
+ *
+ * It is asked for each promotion of a statement.  What the slot that was claimed in last has
+ * left, and else what a look at the account tells, answers for many of them; the look is
+ * taken again when other statements have run in between.
+ */
+bool
+ct_notes_is_full(const CtTable *table, Datum account, bool by_default, CtCounting counting)
+{
+	Frame	   *frame = find_frame(table);
+	DeltaEntry *entry = find_entry(frame, account);
+	int64		wanted = entry->delta.marketing + entry->ahead + 1;
+	bool		full = false;
+
+	if (wanted > entry->enough)
+		entry->enough = ct_counter_last_room(table, account);
+	if (wanted > entry->enough)
+	{
+		CommandId	command = GetCurrentCommandId(false);
+
+		if (entry->seen_by != command)
+			entry->room = ct_counter_look(table, account);
+		entry->seen_by = command;
+		if (!entry->room.is_known)
+			entry->enough = PG_INT64_MAX;
+		full = entry->room.is_known && wanted > entry->room.room &&
+			(entry->room.caps || by_default) && !can_borrow(frame, account);
+		entry->delta.total = entry->room.total;
+	}
+	if (!full && counting == CT_COUNTED_LATER)
+		entry->ahead++;
+	return full;
+}
+
+/*
+ * Note that a contact was stored as a non-marketing contact for want of room.
+ */
+void
+ct_notes_dropped(const CtTable *table, Datum account)
+{
+	find_entry(find_frame(table), account)->delta.dropped++;
 }
 
 /* Lend one account of an inner frame what outer ones have released of it. */
@@ -688,6 +770,7 @@ merge_deltas(Frame *into, Frame *frame)
 
 		add_promotions(into, entry, from->delta.promotions, from->delta.npromotions);
 		entry->delta.dropped += from->delta.dropped;
+		entry->delta.total = from->delta.total;
 		if (from->source_told)
 			add_source(into, entry, from->delta.source_type, from->delta.source_name);
 	}

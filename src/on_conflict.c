@@ -55,7 +55,10 @@ if_given(Var *var, int property, bool is_set, Expr *otherwise)
 															Int32GetDatum(property), false, true),
 												  makeBoolConst(is_set, false)),
 									   InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
-	when->result = (Expr *) copyObject(var);
+	/* the row has the flag only if it is a marketing contact */
+	when->result = property != CT_ARG_UNTIL ? (Expr *) copyObject(var) :
+		(Expr *) makeFuncExpr(ct_function_oid(CT_GIVEN_FLAG), BOOLOID, NIL, InvalidOid, InvalidOid,
+							  COERCE_EXPLICIT_CALL);
 	when->location = -1;
 	choice->casetype = var->vartype;
 	choice->casecollid = var->varcollid;
@@ -80,7 +83,7 @@ mind_mutator(Node *node, void *context)
 		return property == 0 ? copyObject(node) :
 			if_given(var, property, false, (Expr *) makeNullConst(var->vartype, var->vartypmod, var->varcollid));
 	}
-	return expression_tree_mutator(node, mind_mutator, context);
+	return ct_expression_tree_mutator(node, mind_mutator, context);
 }
 
 /*

@@ -289,23 +289,28 @@ fetch_latest(Target *target, ItemPointer place)
 }
 
 /*
- * The properties of a contact that is not to be promoted after all, in target->slot.
- * One that was updated keeps those that it had (S5): the version before is there, since
- * only this transaction has ended it.
+ * The properties of a contact that is not to be promoted after all: "stored" are those that
+ * it has now.  One that was updated keeps those that it had (S5): the version before is
+ * there, since only this transaction has ended it.  The result lives in the slot of a target.
  */
 static CtRow
-unpromoted(Target *target, const CtPromotion *promotion)
+unpromoted(CtSecondWrites *queue, Target *target, const CtPromotion *promotion, const CtRow *stored)
 {
+	static const CtStatus non_marketing = {.given = true};
 	ItemPointerData before = promotion->before;
-	CtStatus	none = {.given = true};
-	CtRow		row;
+	int			number = ItemPointerIsValid(&before) ? find_target(queue, promotion->before_relid) : -1;
+	CtRow		row = *stored;
 
-	if (ItemPointerIsValid(&before) &&
-		!table_tuple_fetch_row_version(target->rel, &before, SnapshotAny, target->slot))
-		elog(ERROR, "the version before an updated contact of \"%s\" has vanished",
-			 RelationGetRelationName(target->rel));
-	ct_row_read(&target->table, target->slot, &row);
-	ct_row_set_status(&target->table, &row, none);
+	if (number >= 0)
+	{
+		Target	   *from = list_nth(queue->targets, number);
+
+		if (!table_tuple_fetch_row_version(from->rel, &before, SnapshotAny, from->slot))
+			elog(ERROR, "the version before an updated contact of \"%s\" has vanished",
+				 RelationGetRelationName(from->rel));
+		ct_row_read(&from->table, from->slot, &row);
+	}
+	ct_row_set_status(&target->table, &row, non_marketing);
 	return row;
 }
 
@@ -331,7 +336,7 @@ ct_second_write_drop(CtSecondWrites *queue, Datum account, const CtPromotion *pr
 		ct_account_compare(&target->table, row.value[CT_ARG_ACCOUNT], account) != 0)
 		return false;
 	*flagged = status.until_next_update;
-	row = unpromoted(target, promotion);
+	row = unpromoted(queue, target, promotion, &row);
 	add_row(queue, number, &place, &row);
 	return true;
 }

@@ -256,7 +256,7 @@ still_holds(const CtTable *table, DefaultEntry *entry)
 	/* by SQL, looking costs as much as asking */
 	if (entry->found == CT_ACCOUNT_BY_SQL)
 		return false;
-	found = ct_account_look(table, entry->account, &look);
+	found = ct_account_look(table, entry->account, &look, false);
 	return found == entry->found &&
 		(found == CT_ACCOUNT_MISSING ||
 		 (ItemPointerEquals(&look.tid, &entry->tid) && look.xmin == entry->xmin));
@@ -267,7 +267,7 @@ static bool
 ask_and_keep(const CtTable *table, Datum account, const char *source_type)
 {
 	CtAccountLook look = {0};
-	CtAccountFound found = ct_direct_access ? ct_account_look(table, account, &look) : CT_ACCOUNT_BY_SQL;
+	CtAccountFound found = ct_direct_access ? ct_account_look(table, account, &look, false) : CT_ACCOUNT_BY_SQL;
 	bool		marketing;
 	bool		is_kept;
 	DefaultEntry *entry;

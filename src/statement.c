@@ -17,8 +17,8 @@
  *	 - at the end of the executor's run or of the COPY, after all triggers of the
  *	   statement: what is written again then is the last that those see of it, and
  *	   rows of all tables that it writes have been noted;
- *	 - where the statement is not known, by the statement trigger of the table that
- *	   it names;
+ *	 - where the statement is not known, or a foreign key has written the table for it,
+ *	   by the statement trigger of the table;
  *	 - where no such trigger will fire either (logical replication), at once, row by
  *	   row (trigger_count.c).
  * A statement that a foreign key runs is part of the one that caused it: its
@@ -107,6 +107,59 @@ static bool
 writes(const QueryDesc *query)
 {
 	return query->operation != CMD_SELECT || query->plannedstmt->hasModifyingCTE;
+}
+
+/* Does the statement have a relation open that it writes? */
+static bool
+writes_relation(const CtStatement *statement, Oid relid)
+{
+	ListCell   *cell;
+
+	foreach(cell, statement->query->estate->es_opened_result_relations)
+	{
+		if (RelationGetRelid(((ResultRelInfo *) lfirst(cell))->ri_RelationDesc) == relid)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Will the end of the statement apply what it has noted in a relation?  Then its statement
+ * trigger need not, and had better not: triggers of the application may come after that.
+ * But it must where the statement does not keep the table open until its end, since a
+ * foreign key has written it: once its triggers have fired, somebody could rewrite it.
+ * That does not hold for a statement that writes several tables, which would be judged
+ * before all its rows are noted.
+ */
+bool
+ct_applies_later(const CtStatement *statement, Oid relid)
+{
+	if (statement->key == NULL)
+		return false;
+	return statement->query == NULL || statement->query->plannedstmt->hasModifyingCTE ||
+		writes_relation(statement, relid);
+}
+
+/*
+ * Can the statement release no place of an account, whatever its rows are?  A plain
+ * INSERT or COPY cannot, nor can an UPDATE that does not name the account, which the caller
+ * has to see for himself: what is demoted is only flagged.
+ */
+bool
+ct_only_adds(CtStatement *statement)
+{
+	QueryDesc  *query = statement->query;
+
+	if (statement->is_classified)
+		return statement->only_adds;
+	statement->is_classified = true;
+	if (query == NULL)
+		statement->only_adds = statement->key != NULL;
+	else
+		statement->only_adds = (query->operation == CMD_INSERT || query->operation == CMD_UPDATE) &&
+			!query->plannedstmt->hasModifyingCTE && IsA(query->plannedstmt->planTree, ModifyTable) &&
+			((ModifyTable *) query->plannedstmt->planTree)->onConflictAction == ONCONFLICT_NONE;
+	return statement->only_adds;
 }
 
 static void
@@ -204,6 +257,12 @@ next_utility(PlannedStmt *statement, const char *query, bool read_only_tree,
 		standard_ProcessUtility(statement, query, read_only_tree, context, params, environment, dest, completion);
 }
 
+static bool
+copies_in(const PlannedStmt *planned)
+{
+	return IsA(planned->utilityStmt, CopyStmt) && castNode(CopyStmt, planned->utilityStmt)->is_from;
+}
+
 /*
  * COPY and TRUNCATE write rows, or fire our triggers, without an executor's run.  A
  * COPY is taken over where nobody else would miss it (fast_copy.c).
@@ -214,10 +273,8 @@ process_utility(PlannedStmt *planned, const char *query, bool read_only_tree,
 				QueryEnvironment *environment, DestReceiver *dest, QueryCompletion *completion)
 {
 	CtStatement statement = {.key = planned};
-	bool		copies = IsA(planned->utilityStmt, CopyStmt) &&
-		castNode(CopyStmt, planned->utilityStmt)->is_from;
 
-	if (!copies && !IsA(planned->utilityStmt, TruncateStmt))
+	if (!copies_in(planned) && !IsA(planned->utilityStmt, TruncateStmt))
 	{
 		next_utility(planned, query, read_only_tree, context, params, environment, dest, completion);
 		return;
@@ -225,7 +282,7 @@ process_utility(PlannedStmt *planned, const char *query, bool read_only_tree,
 	ct_begin_statement(&statement);
 	PG_TRY();
 	{
-		if (!copies || previous_utility != NULL || !ct_copy_fast(planned, query, completion))
+		if (!copies_in(planned) || previous_utility != NULL || !ct_copy_fast(planned, query, completion))
 			next_utility(planned, query, read_only_tree, context, params, environment, dest, completion);
 		ct_notes_apply();
 	}

@@ -53,7 +53,7 @@ count_change(const CtTable *table, const CtRowChange *change, Datum account,
 	delta.unflagged = was_flagged && new.marketing && !is_flagged;
 	delta.created = change->old == NULL;
 	delta.deleted = change->new == NULL;
-	if (delta.marketing != 0 || delta.pending != 0 || delta.created || delta.deleted)
+	if (delta.marketing != 0 || delta.pending != 0 || delta.created || delta.deleted || change->dropped)
 		ct_notes_add(table, change, &delta);
 }
 
@@ -140,7 +140,7 @@ ct_note_row(const CtTable *table, CtRowChange *change)
 	CtRow		mended;
 
 	change->mending = -1;
-	if (change->old != NULL && ct_second_writes_wait() && !change->moved)
+	if (change->old != NULL && ct_second_writes_wait() && !OidIsValid(change->moved_from))
 	{
 		const CtRow *decided = ct_second_write_find(change->relid, &change->old->tid);
 
@@ -188,11 +188,10 @@ note_event(const CtTable *table, TriggerData *trigdata, CtRowChange *change, CtR
 		ct_notes_move_out(table, change->old);
 		return;
 	}
-	if (change->old == NULL && trigdata->tg_relation->rd_rel->relispartition && ct_notes_move_in(table, old))
-	{
+	if (change->old == NULL && trigdata->tg_relation->rd_rel->relispartition)
+		change->moved_from = ct_notes_move_in(table, old);
+	if (OidIsValid(change->moved_from))
 		change->old = old;
-		change->moved = true;
-	}
 	if (change->old == NULL && ct_row_status(table, change->new).marketing)
 		change->by_default =
 			ct_notes_is_by_default(table, !ct_notes_need_image(table) ? 0 :
@@ -240,7 +239,8 @@ PG_FUNCTION_INFO_V1(contacts_tier_apply_counts);
 /*
  * apply_counts(): AFTER INSERT OR UPDATE OR DELETE statement trigger
  *
- * For a statement that is not known, which nothing else will tell the end of (statement.c).
+ * Applies what was noted where the end of the statement does not, or not in time
+ * (statement.c).
  *
  * Locks and errors: see ct_notes_apply().
  */
@@ -248,7 +248,7 @@ Datum
 contacts_tier_apply_counts(PG_FUNCTION_ARGS)
 {
 	check_trigger(fcinfo, "apply_counts", TRIGGER_EVENT_AFTER);
-	if (ct_statement()->key == NULL)
+	if (!ct_applies_later(ct_statement(), RelationGetRelid(((TriggerData *) fcinfo->context)->tg_relation)))
 		ct_notes_apply();
 	return PointerGetDatum(NULL);
 }

@@ -17,6 +17,7 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "catalog/pg_trigger.h"
 #include "executor/tuptable.h"
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
@@ -52,6 +53,18 @@ complete_new(const CtTable *table, CtRow *row, bool *by_default)
 		ct_row_set_time(row);
 }
 
+/*
+ * Would a contact that is to become a marketing contact of its account surely not fit, and
+ * can that be said before it is written?  Only where the statement releases no place, and
+ * the row is written as it is now.
+ */
+static bool
+is_dropped(const CtTable *table, const CtRow *row, bool by_default, CtCounting counting)
+{
+	return counting != CT_COUNTED_MAYBE && !row->isnull[CT_ARG_ACCOUNT] && ct_only_adds(ct_statement()) &&
+		ct_notes_is_full(table, row->value[CT_ARG_ACCOUNT], by_default, counting);
+}
+
 /* Which properties was a new row given?  A bit for each. */
 static unsigned int
 given_properties(const CtRow *row)
@@ -67,21 +80,27 @@ given_properties(const CtRow *row)
 /*
  * What becomes of the status properties of a new row, given as a statement and
  * the triggers before ours leave it.  Returns whether that differs from the row
- * as given, and whether its status was left to a default.
+ * as given.  The statement at work has its decision afterwards.
  */
 bool
-ct_row_insert(const CtTable *table, CtRow *row, bool *by_default)
+ct_row_insert(const CtTable *table, CtRow *row, CtCounting counting)
 {
+	static const CtStatus non_marketing = {.given = true};
 	bool		complete = ct_row_is_complete(table, row);
 	CtStatement *statement = ct_statement();
+	CtDecision *decision = &statement->decision;
 
-	*by_default = false;
 	statement->given = given_properties(row);
+	statement->given_flag = !row->isnull[CT_ARG_UNTIL] && DatumGetBool(row->value[CT_ARG_UNTIL]);
 	statement->leaves_flag = false;
+	decision->by_default = false;
 	if (!complete)
-		complete_new(table, row, by_default);
-	statement->by_default = *by_default;
-	return !complete;
+		complete_new(table, row, &decision->by_default);
+	decision->dropped = ct_row_status(table, row).marketing &&
+		is_dropped(table, row, decision->by_default, counting);
+	if (decision->dropped)
+		ct_row_set_status(table, row, non_marketing);
+	return !complete || decision->dropped;
 }
 
 static void
@@ -145,20 +164,57 @@ note_insert(const CtTable *table, TupleDesc tupdesc, HeapTuple tuple, const CtRo
 		ct_notes_before_insert(table, by_default, by_default ? ct_tuple_image(tupdesc, tuple) : 0);
 }
 
+/* Is ours the last BEFORE trigger, so that the row is written as it leaves it? */
+static bool
+fires_last(TriggerData *trigdata)
+{
+	TriggerDesc *triggers = trigdata->tg_relation->trigdesc;
+	int16		event = TRIGGER_FIRED_BY_INSERT(trigdata->tg_event) ? TRIGGER_TYPE_INSERT : TRIGGER_TYPE_UPDATE;
+	bool		last = false;
+
+	for (int i = 0; i < triggers->numtriggers; i++)
+	{
+		Trigger    *trigger = &triggers->triggers[i];
+
+		if (trigger->tgoid == trigdata->tg_trigger->tgoid)
+			last = true;
+		else if (TRIGGER_TYPE_MATCHES(trigger->tgtype, TRIGGER_TYPE_ROW, TRIGGER_TYPE_BEFORE, event))
+			last = false;
+	}
+	return last;
+}
+
+/* A row that has been decided is counted later, by the AFTER trigger. */
+static CtCounting
+when_counted(TriggerData *trigdata)
+{
+	return fires_last(trigdata) ? CT_COUNTED_LATER : CT_COUNTED_MAYBE;
+}
+
+static void
+note_dropped(const CtTable *table, const CtRow *row)
+{
+	CtDecision *decision = &ct_statement()->decision;
+
+	if (decision->dropped)
+		ct_notes_dropped(table, row->value[CT_ARG_ACCOUNT]);
+	decision->dropped = false;
+}
+
 static HeapTuple
 insert_contact(const CtTable *table, TriggerData *trigdata)
 {
 	TupleDesc	tupdesc = RelationGetDescr(trigdata->tg_relation);
 	HeapTuple	tuple = trigdata->tg_trigtuple;
 	CtRow		row;
-	bool		by_default;
 
 	if (is_moving(trigdata))
 		return tuple;
 	ct_row_read(table, trigdata->tg_trigslot, &row);
-	if (ct_row_insert(table, &row, &by_default))
+	if (ct_row_insert(table, &row, when_counted(trigdata)))
 		tuple = ct_row_write(table, tupdesc, tuple, &row);
-	note_insert(table, tupdesc, tuple, &row, by_default);
+	note_insert(table, tupdesc, tuple, &row, ct_statement()->decision.by_default);
+	note_dropped(table, &row);
 	return tuple;
 }
 
@@ -166,6 +222,12 @@ static bool
 is_set(const CtTable *table, CtTriggerArg which, const Bitmapset *sets)
 {
 	return bms_is_member(table->attno[which] - FirstLowInvalidHeapAttributeNumber, sets);
+}
+
+static bool
+names_account(const CtTable *table, const Bitmapset *sets)
+{
+	return AttributeNumberIsValid(table->attno[CT_ARG_ACCOUNT]) && is_set(table, CT_ARG_ACCOUNT, sets);
 }
 
 /*
@@ -211,13 +273,16 @@ change_row(const CtTable *table, const CtRow *old, CtRow *row, const Bitmapset *
 /*
  * What becomes of the status properties of a row, given as a statement and the
  * triggers before ours leave it.  Returns whether that differs from the row as
- * given.  A row that the extension writes itself ("trusted") is taken as it is,
- * unless a trigger made something of it that is not allowed (S3).
+ * given.  A row that the extension writes itself is taken as it is, unless a trigger
+ * made something of it that is not allowed (S3).
  */
 bool
-ct_row_change(const CtTable *table, const CtRow *old, CtRow *row, const Bitmapset *sets, bool trusted)
+ct_row_change(const CtTable *table, const CtRow *old, CtRow *row, const Bitmapset *sets, CtCounting counting)
 {
-	if (trusted)
+	CtDecision *decision = &ct_statement()->decision;
+
+	decision->dropped = false;
+	if (ct_is_trusted())
 	{
 		if (ct_row_is_legal(table, row))
 			return false;
@@ -228,6 +293,15 @@ ct_row_change(const CtTable *table, const CtRow *old, CtRow *row, const Bitmapse
 	if (!is_set(table, CT_ARG_STATUS, sets) && ct_row_same_columns(old, row))
 		return false;
 	change_row(table, old, row, sets);
+	if (!ct_row_status(table, old).marketing && ct_row_status(table, row).marketing &&
+		!names_account(table, sets) && ct_row_same_account(table, old, row) &&
+		is_dropped(table, row, false, counting))
+	{
+		/* it stays what it is (S5), put right if need be */
+		decision->dropped = true;
+		ct_row_keep(row, old);
+		ct_row_set_status(table, row, ct_status_on_insert(ct_row_status(table, old), false));
+	}
 	return true;
 }
 
@@ -296,8 +370,9 @@ update_contact(const CtTable *table, TriggerData *trigdata)
 	{
 		if (decided != NULL)
 			take_decided(table, decided, &old, &row, sets);
-		if (!ct_row_change(table, &old, &row, sets, ct_is_trusted()) && decided == NULL)
+		if (!ct_row_change(table, &old, &row, sets, when_counted(trigdata)) && decided == NULL)
 			return trigdata->tg_newtuple;
+		note_dropped(table, &row);
 	}
 	return ct_row_write(table, RelationGetDescr(trigdata->tg_relation), trigdata->tg_newtuple, &row);
 }
@@ -329,6 +404,7 @@ contacts_tier_maintain_status(PG_FUNCTION_ARGS)
 }
 
 PG_FUNCTION_INFO_V1(contacts_tier_is_given);
+PG_FUNCTION_INFO_V1(contacts_tier_given_flag);
 
 /*
  * is_given(property integer, is_set boolean) boolean: was the row that an INSERT has
@@ -345,4 +421,14 @@ contacts_tier_is_given(PG_FUNCTION_ARGS)
 	if (!given && PG_GETARG_BOOL(1))
 		ct_statement()->leaves_flag = true;
 	PG_RETURN_BOOL(given);
+}
+
+/*
+ * given_flag() boolean: the flag that this row was given, which a non-marketing contact has
+ * lost
+ */
+Datum
+contacts_tier_given_flag(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(ct_statement()->given_flag);
 }

@@ -59,6 +59,11 @@ LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'contacts_t
 COMMENT ON FUNCTION contacts_tier.is_given(integer, boolean) IS
 'whether the row that an INSERT ... ON CONFLICT has proposed was given a status property: what was not is NULL in EXCLUDED';
 
+CREATE FUNCTION contacts_tier.given_flag() RETURNS boolean
+LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'contacts_tier_given_flag';
+COMMENT ON FUNCTION contacts_tier.given_flag() IS
+'the flag that this row was given, whatever it would be as a new contact';
+
 CREATE FUNCTION contacts_tier.library_loaded() RETURNS boolean
 LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'contacts_tier_library_loaded';
 COMMENT ON FUNCTION contacts_tier.library_loaded() IS

@@ -46,7 +46,8 @@ GRANT EXECUTE ON FUNCTION
     contacts_tier.default_source_type(),
     contacts_tier.default_source_name(),
     contacts_tier.default_updated_at(),
-    contacts_tier.is_given(integer, boolean)
+    contacts_tier.is_given(integer, boolean),
+    contacts_tier.given_flag()
     TO PUBLIC;
 GRANT EXECUTE ON FUNCTION contacts_tier.library_loaded() TO PUBLIC;
 GRANT EXECUTE ON FUNCTION contacts_tier.clock() TO PUBLIC;

@@ -575,8 +575,7 @@ class Unit:
 
 class Generator:
     FEATURES = ('insert', 'copy', 'upsert', 'unstated', 'update', 'merge', 'with', 'delete', 'truncate', 'do', 'savepoint', 'source',
-                'blank', 'key', 'account', 'time', 'manage', 'late', 'rollover', 'repair', 'returning',
-                'dropped_returned')
+                'blank', 'key', 'account', 'time', 'manage', 'late', 'rollover', 'repair', 'returning')
 
     def __init__(self, random, without=()):
         self.random, self.without = random, set(without)

@@ -1,6 +1,6 @@
 -- Statements of many rows, and the ways in which they do without row triggers:
--- COPY without the status trigger (copy.c), INSERT and UPDATE with the status
--- properties in their projection (keep.c), counting in place (in_place.c).  Each
+-- COPY without the status trigger (fast_copy.c), INSERT and UPDATE with the status
+-- properties in their projection (fast_project.c), counting in place (fast_count.c).  Each
 -- must leave what the triggers would.
 SET TIME ZONE 'UTC';
 SET datestyle = 'ISO, YMD';

@@ -39,8 +39,8 @@ CREATE TABLE template (id integer, account text, marketing_contact_status contac
 -- temporary tables are never attached, nor are they companions
 CREATE TEMP TABLE t (LIKE template);
 CREATE TEMP TABLE contacts_tier_account (account text);
-SELECT format('CREATE TRIGGER s BEFORE INSERT ON pg_temp.t FOR EACH ROW EXECUTE FUNCTION contacts_tier.maintain_status(%L, ''account'')',
-              nspname) FROM pg_namespace WHERE oid = pg_my_temp_schema() \gexec
+SELECT nspname AS temp FROM pg_namespace WHERE oid = pg_my_temp_schema() \gset
+CREATE TRIGGER s BEFORE INSERT ON pg_temp.t FOR EACH ROW EXECUTE FUNCTION contacts_tier.maintain_status(:'temp', 'account');
 RESET ROLE;
 CALL good.all_tables();
 SELECT count(*) FROM contacts_tier.usage('pg_temp.t');

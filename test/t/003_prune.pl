@@ -1,5 +1,5 @@
 # An UPDATE that cannot touch the status of contacts runs without our row
-# triggers (src/prune.c): they do not fire, and rows are not locked first.  What
+# triggers (src/fast_path.c): they do not fire, and rows are not locked first.  What
 # can touch it, brings them back.
 
 use strict;
@@ -62,7 +62,7 @@ is(cost(q{UPDATE p SET email = 'x'}), $none, 'a partitioned table');
 is(cost(q{UPDATE p_us SET email = 'x'}), $none, 'a partition with another column order');
 
 # Where the status is written they are done without, too, but for the statement
-# trigger, from the first statement of a session on (src/keep.c, src/in_place.c).
+# trigger, from the first statement of a session on (src/fast_project.c, src/fast_count.c).
 my $statement_trigger = '1 triggers, 0 locks';
 
 is(cost(q{INSERT INTO c (id, account, email) VALUES (101, 1, 'x')}), $statement_trigger, 'INSERT in a fresh session');
