@@ -346,7 +346,7 @@ extern void ct_begin_statement(CtStatement *statement);
 extern void ct_end_statement(CtStatement *statement);
 extern const void *ct_set_trusted(const void *statement);
 extern bool ct_is_trusted(void);
-extern bool ct_writes_one_table(const CtStatement *statement);
+extern bool ct_applies_later(const CtStatement *statement, Oid relid);
 extern bool ct_only_adds(CtStatement *statement);
 extern bool ct_writes_one_row(CtStatement *statement);
 

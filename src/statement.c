@@ -14,12 +14,13 @@
  * without a statement, as the worker of logical replication does it.
  *
  * No note outlives its statement (R1).  It is applied
- *	 - by the statement trigger of the table that the statement names, or, where
- *	   the statement writes several tables, after all its triggers;
- *	 - where no such trigger fires (a partition without one), at the end of the
- *	   executor's run or of the COPY;
- *	 - where the statement is not known and no such trigger will fire, at once,
- *	   row by row (trigger_count.c).
+ *	 - at the end of the executor's run or of the COPY, after all triggers of the
+ *	   statement: what is written again then is the last that those see of it, and
+ *	   rows of all tables that it writes have been noted;
+ *	 - where the statement is not known, or a foreign key has written the table for it,
+ *	   by the statement trigger of the table;
+ *	 - where no such trigger will fire either (logical replication), at once, row by
+ *	   row (trigger_count.c).
  * A statement that a foreign key runs is part of the one that caused it: its
  * triggers fire with that one's, and its notes are handed over.
  *
@@ -112,14 +113,35 @@ writes(const QueryDesc *query)
 	return query->operation != CMD_SELECT || query->plannedstmt->hasModifyingCTE;
 }
 
+/* Does the statement have a relation open that it writes? */
+static bool
+writes_relation(const CtStatement *statement, Oid relid)
+{
+	ListCell   *cell;
+
+	foreach(cell, statement->query->estate->es_opened_result_relations)
+	{
+		if (RelationGetRelid(((ResultRelInfo *) lfirst(cell))->ri_RelationDesc) == relid)
+			return true;
+	}
+	return false;
+}
+
 /*
- * Does the statement write one table only?  Else the trigger of one must not judge
- * what has been noted of it so far.
+ * Will the end of the statement apply what it has noted in a relation?  Then its statement
+ * trigger need not, and had better not: triggers of the application may come after that.
+ * But it must where the statement does not keep the table open until its end, since a
+ * foreign key has written it: once its triggers have fired, somebody could rewrite it.
+ * That does not hold for a statement that writes several tables, which would be judged
+ * before all its rows are noted.
  */
 bool
-ct_writes_one_table(const CtStatement *statement)
+ct_applies_later(const CtStatement *statement, Oid relid)
 {
-	return statement->query == NULL || !statement->query->plannedstmt->hasModifyingCTE;
+	if (statement->key == NULL)
+		return false;
+	return statement->query == NULL || statement->query->plannedstmt->hasModifyingCTE ||
+		writes_relation(statement, relid);
 }
 
 /* Does a scan look for one key of a unique index? */
