@@ -175,6 +175,7 @@ extern void ct_act_as_owner(Oid owner, CtIdentity *saved);
 extern void ct_manage_as_owner(Oid owner, CtIdentity *saved);
 extern void ct_set_safe_search_path(void);
 extern void ct_set_for_now(const char *name, const char *value);
+extern bool ct_acts_as_owner(void);
 extern void ct_restore_identity(const CtIdentity *saved);
 extern char *ct_caller_name(void);
 extern uint64 ct_execute(const char *command, int nargs, Oid *types, Datum *values,
@@ -487,6 +488,7 @@ extern bool ct_triggers_are_private(const ResultRelInfo *relinfo);
 extern Trigger *ct_plain_trigger(const ResultRelInfo *relinfo, CtFunction kind);
 extern void ct_remove_triggers(ResultRelInfo *relinfo, CtFunction kind, int16 events);
 extern void ct_triggers_for_second_write(ResultRelInfo *relinfo);
+extern void ct_fire_at_once(EState *estate);
 
 /* companion.c */
 

@@ -399,6 +399,7 @@ begin_writing(Writing *writing, Target *target)
 		writing->named = writing->relinfo;
 	ct_triggers_for_second_write(writing->relinfo);
 	ct_triggers_for_second_write(writing->named);
+	ct_fire_at_once(estate);
 	ExecOpenIndices(writing->relinfo, false);
 	writing->row = table_slot_create(target->rel, &estate->es_tupleTable);
 	estate->es_snapshot = RegisterSnapshot(GetLatestSnapshot());

@@ -33,6 +33,7 @@ make_result_relation(EState *estate, Relation rel, Bitmapset *updated)
 	InitResultRelInfo(relinfo, rel, 1, NULL, 0);
 	estate->es_opened_result_relations = lappend(estate->es_opened_result_relations, relinfo);
 	estate->es_output_cid = GetCurrentCommandId(true);
+	ct_fire_at_once(estate);
 	return relinfo;
 }
 
