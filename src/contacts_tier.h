@@ -309,7 +309,7 @@ typedef enum CtCounting
 /* A statement at work; lives on the stack of whoever runs it */
 typedef struct CtStatement
 {
-	const void *key;			/* its QueryDesc, or the parse tree of a COPY or
+	const void *key;			/* its QueryDesc, or the PlannedStmt of a COPY or
 								 * TRUNCATE; NULL: not known */
 	struct CtStatement *outer;	/* the one that was at work before */
 	QueryDesc  *query;			/* NULL for others than the executor's */

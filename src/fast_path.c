@@ -88,11 +88,14 @@ static int
 classify(ResultRelInfo *relinfo, CmdType operation, EState *estate, CtTable **table)
 {
 	int			result = FAST_NONE;
+	Trigger    *trigger;
 
-	if (!ct_triggers_are_private(relinfo) ||
-		ct_find_trigger_in(relinfo->ri_TrigDesc, CT_TRIGGER_STATUS) == NULL ||
-		(*table = ct_table_of_relation(relinfo->ri_RelationDesc)) == NULL)
+	if (!ct_triggers_are_private(relinfo))
 		return FAST_NONE;
+	trigger = ct_find_trigger_in(relinfo->ri_TrigDesc, CT_TRIGGER_STATUS);
+	if (trigger == NULL || !ct_right_args(trigger->tgnargs))
+		return FAST_NONE;
+	*table = ct_table_resolve(relinfo->ri_RelationDesc, trigger->tgnargs, trigger->tgargs);
 	if (operation == CMD_UPDATE && can_prune(relinfo, *table, estate))
 		return FAST_PRUNE;
 	if (can_count(relinfo, operation, *table, estate))
@@ -110,11 +113,8 @@ CtFastPath *
 ct_make_fast_path(const CtTable *table, MemoryContext context)
 {
 	CtFastPath *fast = MemoryContextAllocZero(context, sizeof(CtFastPath));
-	CtTable    *copy = MemoryContextAlloc(context, sizeof(CtTable));
 
-	/* a copy, for it must not change under the statement */
-	ct_table_copy(copy, table, context);
-	fast->table = copy;
+	fast->table = table;
 	fast->source.context = context;
 	return fast;
 }

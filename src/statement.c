@@ -8,7 +8,7 @@
  * meanwhile; those must not judge the outer one half-way.  So what is noted is
  * kept by statement, and so is trust.
  *
- * A statement is known by its QueryDesc, or by its parse tree where it is a COPY
+ * A statement is known by its QueryDesc, or by its PlannedStmt where it is a COPY
  * or TRUNCATE: an address that no other statement has at the same time.  One
  * that began before this library was loaded is not known; neither is a write
  * without a statement, as the worker of logical replication does it.
