@@ -56,6 +56,7 @@ ct_update_firing(Relation rel, ItemPointer place, TupleTableSlot *new_row, Bitma
 	ct_set_safe_search_path();
 	PushActiveSnapshot(GetLatestSnapshot());
 	relinfo = make_result_relation(estate, rel, updated);
+	CheckCmdReplicaIdentity(rel, CMD_UPDATE);
 	ExecOpenIndices(relinfo, false);
 	AfterTriggerBeginQuery();
 	capture = MakeTransitionCaptureState(relinfo->ri_TrigDesc, RelationGetRelid(rel), CMD_UPDATE);
