@@ -175,6 +175,7 @@ extern void ct_act_as_owner(Oid owner, CtIdentity *saved);
 extern void ct_manage_as_owner(Oid owner, CtIdentity *saved);
 extern void ct_set_safe_search_path(void);
 extern void ct_set_for_now(const char *name, const char *value);
+extern bool ct_acts_as_owner(void);
 extern void ct_restore_identity(const CtIdentity *saved);
 extern char *ct_caller_name(void);
 extern uint64 ct_execute(const char *command, int nargs, Oid *types, Datum *values,
@@ -497,6 +498,7 @@ extern Trigger *ct_plain_trigger(const ResultRelInfo *relinfo, CtFunction kind);
 extern bool ct_has_followers(const TriggerDesc *triggers, int16 event);
 extern void ct_remove_triggers(ResultRelInfo *relinfo, CtFunction kind, int16 events);
 extern void ct_triggers_for_second_write(ResultRelInfo *relinfo);
+extern void ct_fire_at_once(EState *estate);
 
 /* companion.c */
 
@@ -622,6 +624,7 @@ extern void ct_ledger_record(const CtTable *table, Datum account, const char *ev
 extern List *ct_pending_partitions(Oid parent);
 extern char *ct_recount_query(List *relids);
 extern void ct_count_in(const CtTable *table, const char *from);
+extern void ct_uncount_going(const CtTable *table, Relation rel);
 extern void ct_uncount(const CtTable *table, const char *from, bool demotes);
 
 /* counter.c, and below it escrow.h */

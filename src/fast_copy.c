@@ -112,11 +112,24 @@ may_read_input(const CopyStmt *copy)
 		has_privs_of_role(GetUserId(), copy->is_program ? ROLE_PG_EXECUTE_SERVER_PROGRAM : ROLE_PG_READ_SERVER_FILES);
 }
 
+/* The columns that are always read; with the option DEFAULT, any may be left to its default. */
+static List *
+columns_read(const CopyStmt *copy, Relation rel)
+{
+	ListCell   *cell;
+
+	foreach(cell, copy->options)
+		if (strcmp(lfirst_node(DefElem, cell)->defname, "default") == 0)
+			return NIL;
+	return CopyGetAttnums(RelationGetDescr(rel), rel, copy->attlist);
+}
+
 /* Is a column that has a default by a volatile function left to it? */
 static bool
-has_volatile_default(Relation rel, const List *columns)
+has_volatile_default(const CopyStmt *copy, Relation rel)
 {
 	TupleDesc	tupdesc = RelationGetDescr(rel);
+	List	   *columns = columns_read(copy, rel);
 
 	for (int i = 1; i <= tupdesc->natts; i++)
 	{
@@ -147,7 +160,7 @@ can_copy(const CopyStmt *copy, Relation rel)
 		ct_sole_keeper(triggers, TRIGGER_TYPE_INSERT) != NULL &&
 		!triggers->trig_insert_new_table &&
 		ct_table_of_relation(rel) != NULL &&
-		!has_volatile_default(rel, CopyGetAttnums(RelationGetDescr(rel), rel, copy->attlist)) &&
+		!has_volatile_default(copy, rel) &&
 		check_enable_rls(RelationGetRelid(rel), InvalidOid, true) != RLS_ENABLED &&
 		!(XactReadOnly && !rel->rd_islocaltemp);
 }

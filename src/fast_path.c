@@ -199,6 +199,7 @@ executor_start(QueryDesc *query, int flags)
 		previous_start(query, flags);
 	else
 		standard_ExecutorStart(query, flags);
+	ct_fire_at_once(query->estate);
 	if ((flags & EXEC_FLAG_EXPLAIN_ONLY) == 0 && may_be_fast(query) && !prune_update(query))
 		project_and_count(query);
 }

@@ -399,6 +399,8 @@ begin_writing(Writing *writing, Target *target)
 		writing->named = writing->relinfo;
 	ct_triggers_for_second_write(writing->relinfo);
 	ct_triggers_for_second_write(writing->named);
+	ct_fire_at_once(estate);
+	CheckCmdReplicaIdentity(target->rel, CMD_UPDATE);
 	ExecOpenIndices(writing->relinfo, false);
 	writing->row = table_slot_create(target->rel, &estate->es_tupleTable);
 	estate->es_snapshot = RegisterSnapshot(GetLatestSnapshot());
@@ -535,8 +537,8 @@ write_target(CtSecondWrites *queue, int number)
  * are deferred later.  What waits may be looked up until the queue ends with its memory,
  * but is not found any more: its versions are gone.
  *
- * Errors: 27000 where a trigger suppresses it, and those of the application's triggers
- * and constraints.
+ * Errors: 27000 where a trigger suppresses it, 55000 where updates are published and the
+ * table has no replica identity, and those of the application's triggers and constraints.
  */
 void
 ct_second_writes_run(CtSecondWrites *queue)

@@ -169,3 +169,34 @@ ct_triggers_for_second_write(ResultRelInfo *relinfo)
 					   TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE | TRIGGER_TYPE_DELETE);
 	move_status_trigger_last(relinfo->ri_TrigDesc);
 }
+
+/*
+ * Where a statement acts as an owner because of us, have what it fires fire at its end,
+ * deferred triggers as well (R3).  When the transaction ends the search_path is the
+ * caller's, and so is the role, or from PostgreSQL 18 on it is the owner's still.  Foreign
+ * keys may be deferred: what they run qualifies everything.
+ */
+void
+ct_fire_at_once(EState *estate)
+{
+	ListCell   *cell;
+
+	if (!ct_acts_as_owner())
+		return;
+	foreach(cell, estate->es_opened_result_relations)
+	{
+		const ResultRelInfo *relinfo = lfirst(cell);
+
+		if (!ct_triggers_are_private(relinfo))
+			continue;
+		for (int i = 0; i < relinfo->ri_TrigDesc->numtriggers; i++)
+		{
+			Trigger    *trigger = &relinfo->ri_TrigDesc->triggers[i];
+
+			if (RI_FKey_trigger_type(trigger->tgfoid) != RI_TRIGGER_NONE)
+				continue;
+			trigger->tgdeferrable = false;
+			trigger->tginitdeferred = false;
+		}
+	}
+}
