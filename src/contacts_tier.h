@@ -149,11 +149,9 @@ typedef enum CtFunction
 extern CtFunction ct_function(Oid function);
 extern Oid	ct_function_oid(CtFunction function);
 extern bool ct_has_our_default(Relation rel, AttrNumber attno);
-extern Trigger *ct_sole_keeper(TriggerDesc *triggers, int16 event);
 extern bool ct_fires(const Trigger *trigger);
 extern Trigger *ct_find_trigger(Relation rel, CtFunction kind);
 extern Trigger *ct_live_trigger(Relation rel, CtFunction kind);
-extern Trigger *ct_find_trigger_in(TriggerDesc *triggers, CtFunction kind);
 extern bool ct_trigger_args(Relation rel, CtFunction kind, char *args[CT_NARGS]);
 extern bool ct_look_up_args(Oid relid, char *args[CT_NARGS]);
 extern char *ct_companion_schema(Oid relid);
@@ -494,8 +492,18 @@ extern bool ct_update_row(EState *estate, EPQState *epqstate, ResultRelInfo *rel
 /* triggers.c */
 
 extern bool ct_triggers_are_private(const ResultRelInfo *relinfo);
-extern Trigger *ct_plain_trigger(const ResultRelInfo *relinfo, CtFunction kind);
-extern bool ct_has_followers(const TriggerDesc *triggers, int16 event);
+/* The row triggers of a relation, as far as they matter for an event */
+typedef struct CtTriggers
+{
+	Trigger    *status;			/* ours; NULL if there is none */
+	bool		has_plain_status;	/* does it fire, without a condition? */
+	Trigger    *count;			/* ours, if it does; NULL otherwise */
+	bool		is_sole;		/* is "status" the only BEFORE trigger? */
+	bool		has_followers;	/* has the application AFTER triggers?  What they
+								 * do may make room for contacts of the statement */
+} CtTriggers;
+
+extern CtTriggers ct_judge_triggers(TriggerDesc *triggers, int16 event);
 extern void ct_remove_triggers(ResultRelInfo *relinfo, CtFunction kind, int16 events);
 extern void ct_triggers_for_second_write(ResultRelInfo *relinfo);
 extern void ct_fire_at_once(EState *estate);
@@ -777,7 +785,7 @@ extern void ct_notify_init(void);
 typedef struct CtFastPath
 {
 	const CtTable *table;
-	bool		has_followers;	/* see ct_has_followers() */
+	bool		has_followers;	/* see CtTriggers */
 	CtSessionSource source;
 } CtFastPath;
 

@@ -157,7 +157,7 @@ can_copy(const CopyStmt *copy, Relation rel)
 
 	return triggers != NULL &&
 		(rel->rd_rel->relkind == RELKIND_RELATION || rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE) &&
-		ct_sole_keeper(triggers, TRIGGER_TYPE_INSERT) != NULL &&
+		ct_judge_triggers(triggers, TRIGGER_TYPE_INSERT).is_sole &&
 		!triggers->trig_insert_new_table &&
 		ct_table_of_relation(rel) != NULL &&
 		!has_volatile_default(copy, rel) &&
@@ -171,20 +171,19 @@ make_target(Copying *copying, ResultRelInfo *relinfo)
 {
 	MemoryContext old = MemoryContextSwitchTo(copying->estate->es_query_cxt);
 	Target	   *target = palloc0(sizeof(Target));
-	Trigger    *count = ct_plain_trigger(relinfo, CT_TRIGGER_COUNT);
+	CtTriggers	triggers = ct_judge_triggers(relinfo->ri_TrigDesc, TRIGGER_TYPE_INSERT);
 	CtTable    *table;
 
 	target->relinfo = relinfo;
 	target->bistate = GetBulkInsertState();
-	if (count != NULL && ct_plain_trigger(relinfo, CT_TRIGGER_STATUS) != NULL &&
+	if (triggers.count != NULL && triggers.has_plain_status && triggers.is_sole &&
 		relinfo->ri_RelationDesc->rd_rel->relkind == RELKIND_RELATION &&
 		ct_triggers_are_private(relinfo) &&
-		ct_sole_keeper(relinfo->ri_TrigDesc, TRIGGER_TYPE_INSERT) != NULL &&
 		(table = ct_table_of_relation(relinfo->ri_RelationDesc)) != NULL)
 	{
 		target->fast = ct_make_fast_path(table, CurrentMemoryContext);
-		target->fast->has_followers = ct_has_followers(relinfo->ri_TrigDesc, TRIGGER_TYPE_INSERT);
-		ct_fast_count(relinfo, count, target->fast);
+		target->fast->has_followers = triggers.has_followers;
+		ct_fast_count(relinfo, triggers.count, target->fast);
 		ct_remove_triggers(relinfo, CT_TRIGGER_STATUS, TRIGGER_TYPE_INSERT);
 	}
 	copying->targets = lappend(copying->targets, target);

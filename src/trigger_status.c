@@ -179,8 +179,8 @@ judge_counting(TriggerData *trigdata, bool is_insert)
 	/* a copy, for a look-up may rebuild the relation cache entry */
 	TriggerDesc *triggers = CopyTriggerDesc(trigdata->tg_relation->trigdesc);
 	int16		event = is_insert ? TRIGGER_TYPE_INSERT : TRIGGER_TYPE_UPDATE;
+	CtTriggers	judged = ct_judge_triggers(triggers, event);
 	bool		last = false;
-	bool		others = false;
 
 	for (int i = 0; i < triggers->numtriggers; i++)
 	{
@@ -189,13 +189,10 @@ judge_counting(TriggerData *trigdata, bool is_insert)
 		if (trigger->tgoid == trigdata->tg_trigger->tgoid)
 			last = true;
 		else if (TRIGGER_TYPE_MATCHES(trigger->tgtype, TRIGGER_TYPE_ROW, TRIGGER_TYPE_BEFORE, event))
-		{
 			last = false;
-			others = true;
-		}
 	}
-	others = (others && !is_insert) || ct_has_followers(triggers, event);
-	return last && (!others || ct_writes_one_row(ct_statement())) ? CT_COUNTED_LATER : CT_COUNTED_MAYBE;
+	return last && (((is_insert || judged.is_sole) && !judged.has_followers) || ct_writes_one_row(ct_statement())) ?
+		CT_COUNTED_LATER : CT_COUNTED_MAYBE;
 }
 
 /* The same, judged once for rows of a statement in a relation. */
