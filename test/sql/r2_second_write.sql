@@ -58,7 +58,8 @@ INSERT INTO contacts (id, account, marketing_contact_status) VALUES (2, 'a', 'ma
 ALTER PUBLICATION r2 SET (publish = 'insert');
 INSERT INTO contacts (id, account, marketing_contact_status) VALUES (2, 'a', 'marketing');
 ALTER PUBLICATION r2 SET (publish = 'insert, update');
-ALTER TABLE contacts REPLICA IDENTITY FULL;
+ALTER TABLE contacts ADD CONSTRAINT contacts_id UNIQUE (id), ALTER id SET NOT NULL;
+ALTER TABLE contacts REPLICA IDENTITY USING INDEX contacts_id;
 INSERT INTO contacts (id, account, marketing_contact_status) VALUES (3, 'a', 'marketing');
 SELECT id, marketing_contact_status, marketing_contact_status_source_type FROM contacts WHERE id < 100 ORDER BY id;
 SELECT * FROM contacts_tier.verify('contacts') WHERE drift <> 0 OR pending_counted <> pending_actual;
