@@ -314,12 +314,20 @@ typedef struct CtStatement
 	struct CtStatement *outer;	/* the one that was at work before */
 	QueryDesc  *query;			/* NULL for others than the executor's */
 	const CtRow *decided;		/* a second write: the properties of the row */
-	bool		is_classified;	/* is the next field known? */
+	bool		is_classified;	/* are the next fields known? */
 	bool		only_adds;		/* can it release no place of an account? */
+	bool		is_single;		/* does it write one row at most? */
+	/* when rows are counted that the status trigger decides, in this relation */
+	Oid			judged_relid;
+	bool		judged_insert;
+	CtCounting	counting;
 	/* of the row that was proposed last for insertion: */
 	unsigned int given;			/* which properties it was given, a bit for each
 								 * CtTriggerArg */
 	bool		given_flag;		/* the flag that it was given */
+	bool		is_marketing;	/* as it would be stored */
+	Oid			proposed_relid; /* where, and by which command */
+	CommandId	proposed_command;
 	CtDecision	decision;		/* of this or the last updated row */
 	bool		leaves_flag;	/* does DO UPDATE set the flag to what was not
 								 * given, that is, not at all? */
@@ -339,8 +347,9 @@ extern void ct_begin_statement(CtStatement *statement);
 extern void ct_end_statement(CtStatement *statement);
 extern const void *ct_set_trusted(const void *statement);
 extern bool ct_is_trusted(void);
-extern bool ct_writes_one_table(const CtStatement *statement);
+extern bool ct_applies_later(const CtStatement *statement, Oid relid);
 extern bool ct_only_adds(CtStatement *statement);
+extern bool ct_writes_one_row(CtStatement *statement);
 
 /* trigger_status.c */
 
@@ -486,6 +495,7 @@ extern bool ct_update_row(EState *estate, EPQState *epqstate, ResultRelInfo *rel
 
 extern bool ct_triggers_are_private(const ResultRelInfo *relinfo);
 extern Trigger *ct_plain_trigger(const ResultRelInfo *relinfo, CtFunction kind);
+extern bool ct_has_followers(const TriggerDesc *triggers, int16 event);
 extern void ct_remove_triggers(ResultRelInfo *relinfo, CtFunction kind, int16 events);
 extern void ct_triggers_for_second_write(ResultRelInfo *relinfo);
 extern void ct_fire_at_once(EState *estate);
@@ -767,6 +777,7 @@ extern void ct_notify_init(void);
 typedef struct CtFastPath
 {
 	const CtTable *table;
+	bool		has_followers;	/* see ct_has_followers() */
 	CtSessionSource source;
 } CtFastPath;
 

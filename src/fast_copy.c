@@ -183,6 +183,7 @@ make_target(Copying *copying, ResultRelInfo *relinfo)
 		(table = ct_table_of_relation(relinfo->ri_RelationDesc)) != NULL)
 	{
 		target->fast = ct_make_fast_path(table, CurrentMemoryContext);
+		target->fast->has_followers = ct_has_followers(relinfo->ri_TrigDesc, TRIGGER_TYPE_INSERT);
 		ct_fast_count(relinfo, count, target->fast);
 		ct_remove_triggers(relinfo, CT_TRIGGER_STATUS, TRIGGER_TYPE_INSERT);
 	}

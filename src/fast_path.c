@@ -70,14 +70,19 @@ can_project(const ResultRelInfo *relinfo, CmdType operation)
 		ct_sole_keeper(relinfo->ri_TrigDesc, event) != NULL && !relinfo->ri_projectNewInfoValid;
 }
 
-/* Can rows be counted where they are written?  Not where they may go to partitions. */
+/*
+ * Can rows be counted where they are written?  Not where an UPDATE, or a BEFORE trigger in
+ * it, may move them to another partition.
+ */
 static bool
 can_count(ResultRelInfo *relinfo, CmdType operation, const CtTable *table, EState *estate)
 {
 	Relation	rel = relinfo->ri_RelationDesc;
 
 	return rel->rd_rel->relkind == RELKIND_RELATION && ct_plain_trigger(relinfo, CT_TRIGGER_COUNT) != NULL &&
-		!(operation == CMD_UPDATE && ct_may_move_rows(rel, table, ExecGetUpdatedCols(relinfo, estate)));
+		!(operation == CMD_UPDATE && rel->rd_rel->relispartition &&
+		  (ct_sole_keeper(relinfo->ri_TrigDesc, TRIGGER_TYPE_UPDATE) == NULL ||
+		   ct_may_move_rows(rel, table, ExecGetUpdatedCols(relinfo, estate))));
 }
 
 /*
@@ -160,6 +165,8 @@ project_and_count(QueryDesc *query)
 		if (ways == FAST_NONE || ways == FAST_PRUNE)
 			continue;
 		fast = ct_make_fast_path(table, CurrentMemoryContext);
+		fast->has_followers = ct_has_followers(relinfo->ri_TrigDesc,
+											   query->operation == CMD_INSERT ? TRIGGER_TYPE_INSERT : TRIGGER_TYPE_UPDATE);
 		if ((ways & FAST_COUNT) != 0)
 			ct_fast_count(relinfo, ct_plain_trigger(relinfo, CT_TRIGGER_COUNT), fast);
 		if ((ways & FAST_PROJECT) != 0 &&

@@ -118,6 +118,24 @@ ct_plain_trigger(const ResultRelInfo *relinfo, CtFunction kind)
 	return NULL;
 }
 
+/*
+ * Has the application AFTER row triggers for an event?  What they do may make room for the
+ * contacts of the statement that fires them.
+ */
+bool
+ct_has_followers(const TriggerDesc *triggers, int16 event)
+{
+	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
+	{
+		const Trigger *trigger = &triggers->triggers[i];
+
+		if (!trigger->tgisinternal && TRIGGER_TYPE_MATCHES(trigger->tgtype, TRIGGER_TYPE_ROW, TRIGGER_TYPE_AFTER, event) &&
+			ct_function(trigger->tgfoid) == CT_OTHER_FUNCTION)
+			return true;
+	}
+	return false;
+}
+
 /* The status trigger comes last, to have the last word about a row. */
 static void
 move_status_trigger_last(TriggerDesc *triggers)
