@@ -356,6 +356,14 @@ extern bool ct_row_change(const CtTable *table, const CtRow *old, CtRow *row,
 						  const Bitmapset *sets, CtCounting counting);
 extern void ct_row_mend(const CtTable *table, const CtRow *old, CtRow *row, bool *by_default);
 
+/* truncate.c */
+
+extern void ct_truncate_init(void);
+extern void ct_truncate_look(void);
+extern void ct_truncate_ends(const CtStatement *statement);
+extern bool ct_is_truncating(void);
+extern void ct_check_not_truncated(Oid relid);
+
 /* trigger_count.c */
 
 /* The change of a row, as it is to be counted */

@@ -35,6 +35,7 @@
 #include "executor/execPartition.h"
 #include "executor/executor.h"
 #include "executor/nodeModifyTable.h"
+#include "foreign/fdwapi.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "optimizer/optimizer.h"
@@ -373,6 +374,20 @@ batch_row(Copying *copying, TupleTableSlot *row)
 	copying->processed++;
 }
 
+/*
+ * Insert a row into a partition that is a foreign table, as CopyFrom() does: it may have come
+ * while event triggers were off.  NULL if it was not inserted.
+ */
+static TupleTableSlot *
+insert_foreign_row(Copying *copying, ResultRelInfo *relinfo, TupleTableSlot *row)
+{
+	TupleTableSlot *inserted = relinfo->ri_FdwRoutine->ExecForeignInsert(copying->estate, relinfo, row, NULL);
+
+	if (inserted != NULL)
+		inserted->tts_tableOid = RelationGetRelid(relinfo->ri_RelationDesc);
+	return inserted;
+}
+
 /* Insert a row by itself, by way of the BEFORE triggers. */
 static void
 insert_row(Copying *copying, TupleTableSlot *row)
@@ -384,7 +399,10 @@ insert_row(Copying *copying, TupleTableSlot *row)
 	if (has_before && !ExecBRInsertTriggers(copying->estate, relinfo, row))
 		return;
 	check_row(copying, relinfo, row, has_before);
-	table_tuple_insert(relinfo->ri_RelationDesc, row, copying->command, 0, target->bistate);
+	if (relinfo->ri_FdwRoutine == NULL)
+		table_tuple_insert(relinfo->ri_RelationDesc, row, copying->command, 0, target->bistate);
+	else if ((row = insert_foreign_row(copying, relinfo, row)) == NULL)
+		return;
 	finish_row(copying, target, row);
 	ExecClearTuple(row);
 	copying->processed++;

@@ -821,13 +821,15 @@ ct_notes_hand_over(const CtStatement *statement)
 }
 
 /*
- * For a recount, which would count what is noted a second time: 55000 if a statement
- * that writes contacts has not ended.
+ * For a recount, which would count what is noted a second time, or what TRUNCATE has taken
+ * off: 55000 if a statement that writes contacts has not ended.
  */
 void
 ct_notes_check_none(void)
 {
-	if (slist_is_empty(&frames))
+	if (ct_is_truncating())
+		ct_truncate_look();
+	if (slist_is_empty(&frames) && !ct_is_truncating())
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

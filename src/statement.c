@@ -76,6 +76,8 @@ ct_begin_statement(CtStatement *statement)
 {
 	statement->outer = current;
 	current = statement;
+	if (ct_is_truncating())
+		ct_truncate_look();
 }
 
 void
@@ -353,6 +355,7 @@ process_utility(PlannedStmt *planned, const char *query, bool read_only_tree,
 	}
 	PG_FINALLY();
 	{
+		ct_truncate_ends(&statement);
 		ct_end_statement(&statement);
 	}
 	PG_END_TRY();

@@ -129,9 +129,22 @@ mend_row(const CtTable *table, CtRowChange *change, CtRow *mended)
 	change->mending = ct_notes_mend(table, change->relid, mended);
 }
 
+/* Has a marketing contact been written where TRUNCATE has counted already? */
+static void
+check_not_truncated(const CtTable *table, const CtRowChange *change)
+{
+	if (!(change->new != NULL && change->status.marketing) &&
+		!(change->old != NULL && ct_row_status(table, change->old).marketing))
+		return;
+	ct_check_not_truncated(change->relid);
+	if (OidIsValid(change->moved_from))
+		ct_check_not_truncated(change->moved_from);
+}
+
 /*
  * Count a row that was written, or deleted, as the rules want it; where it is not so yet,
- * it is written again at the end of the statement.  Errors: MC002 as ct_count_row().
+ * it is written again at the end of the statement.  Errors: MC002 as ct_count_row(), 55000
+ * where TRUNCATE has counted the table already.
  */
 void
 ct_note_row(const CtTable *table, CtRowChange *change)
@@ -155,6 +168,8 @@ ct_note_row(const CtTable *table, CtRowChange *change)
 		change->status = ct_row_status(table, change->new);
 	if (ct_needs_mending(table, change))
 		mend_row(table, change, &mended);
+	if (ct_is_truncating())
+		check_not_truncated(table, change);
 	ct_count_row(table, change);
 }
 

@@ -112,7 +112,8 @@ note_moving(TriggerData *trigdata, const CtRow *old)
 	CtStatement *statement = ct_statement();
 
 	statement->moving_relid = InvalidOid;
-	if (!trigdata->tg_relation->rd_rel->relispartition)
+	if (!trigdata->tg_relation->rd_rel->relispartition ||
+		trigdata->tg_relation->rd_rel->relkind != RELKIND_RELATION)
 		return;
 	statement->moving_relid = RelationGetRelid(trigdata->tg_relation);
 	statement->moving_place = old->tid;
