@@ -311,6 +311,7 @@ typedef struct CtStatement
 								 * TRUNCATE; NULL: not known */
 	struct CtStatement *outer;	/* the one that was at work before */
 	QueryDesc  *query;			/* NULL for others than the executor's */
+	List	   *kept_open;		/* relations that foreign keys wrote for it */
 	const CtRow *decided;		/* a second write: the properties of the row */
 	bool		is_classified;	/* are the next fields known? */
 	bool		only_adds;		/* can it release no place of an account? */
@@ -345,7 +346,6 @@ extern void ct_begin_statement(CtStatement *statement);
 extern void ct_end_statement(CtStatement *statement);
 extern const void *ct_set_trusted(const void *statement);
 extern bool ct_is_trusted(void);
-extern bool ct_applies_later(const CtStatement *statement, Oid relid);
 extern bool ct_only_adds(CtStatement *statement);
 extern bool ct_writes_one_row(CtStatement *statement);
 

@@ -17,12 +17,13 @@
  *	 - at the end of the executor's run or of the COPY, after all triggers of the
  *	   statement: what is written again then is the last that those see of it, and
  *	   rows of all tables that it writes have been noted;
- *	 - where the statement is not known, or a foreign key has written the table for it,
- *	   by the statement trigger of the table;
+ *	 - where the statement is not known, by the statement trigger of the table that
+ *	   it names;
  *	 - where no such trigger will fire either (logical replication), at once, row by
  *	   row (trigger_count.c).
  * A statement that a foreign key runs is part of the one that caused it: its
- * triggers fire with that one's, and its notes are handed over.
+ * triggers fire with that one's, its notes are handed over, and its tables are kept
+ * open until these are applied.
  *
  *-------------------------------------------------------------------------
  */
@@ -113,37 +114,6 @@ static bool
 writes(const QueryDesc *query)
 {
 	return query->operation != CMD_SELECT || query->plannedstmt->hasModifyingCTE;
-}
-
-/* Does the statement have a relation open that it writes? */
-static bool
-writes_relation(const CtStatement *statement, Oid relid)
-{
-	ListCell   *cell;
-
-	foreach(cell, statement->query->estate->es_opened_result_relations)
-	{
-		if (RelationGetRelid(((ResultRelInfo *) lfirst(cell))->ri_RelationDesc) == relid)
-			return true;
-	}
-	return false;
-}
-
-/*
- * Will the end of the statement apply what it has noted in a relation?  Then its statement
- * trigger need not, and had better not: triggers of the application may come after that.
- * But it must where the statement does not keep the table open until its end, since a
- * foreign key has written it: once its triggers have fired, somebody could rewrite it.
- * That does not hold for a statement that writes several tables, which would be judged
- * before all its rows are noted.
- */
-bool
-ct_applies_later(const CtStatement *statement, Oid relid)
-{
-	if (statement->key == NULL)
-		return false;
-	return statement->query == NULL || statement->query->plannedstmt->hasModifyingCTE ||
-		writes_relation(statement, relid);
 }
 
 /* Does a scan look for one key of a unique index? */
@@ -271,18 +241,58 @@ next_finish(QueryDesc *query)
 }
 
 /*
+ * Keep relations open until the end of the statement: CheckTableNotInUse() then refuses to
+ * rewrite or drop them, so that the places of rows that were noted in them stay valid.
+ */
+static void
+keep_open(CtStatement *statement, const List *relinfos)
+{
+	MemoryContext old;
+	const ListCell *cell;
+
+	if (statement->query == NULL)
+		return;
+	old = MemoryContextSwitchTo(statement->query->estate->es_query_cxt);
+	foreach(cell, relinfos)
+	{
+		Relation	rel = ((const ResultRelInfo *) lfirst(cell))->ri_RelationDesc;
+
+		if (list_member_ptr(statement->kept_open, rel))
+			continue;
+		statement->kept_open = lappend(statement->kept_open, rel);
+		RelationIncrementReferenceCount(rel);
+	}
+	MemoryContextSwitchTo(old);
+}
+
+static void
+close_kept(CtStatement *statement)
+{
+	ListCell   *cell;
+
+	foreach(cell, statement->kept_open)
+		RelationDecrementReferenceCount(lfirst(cell));
+	statement->kept_open = NIL;
+}
+
+/*
  * The triggers of a statement belong to it, and what they leave is applied then.
  * Those of a statement that a foreign key runs fire with the outer one's
- * (EXEC_FLAG_SKIP_TRIGGERS, ri_PerformCheck()).
+ * (EXEC_FLAG_SKIP_TRIGGERS, ri_PerformCheck()), which also ends in this resource owner.
  */
 static void
 finish_statement(CtStatement *statement, QueryDesc *query)
 {
 	next_finish(query);
 	if ((query->estate->es_top_eflags & EXEC_FLAG_SKIP_TRIGGERS) == 0)
+	{
 		ct_notes_apply();
-	else
-		ct_notes_hand_over(statement->outer);
+		close_kept(statement);
+		return;
+	}
+	ct_notes_hand_over(statement->outer);
+	keep_open(statement->outer, query->estate->es_opened_result_relations);
+	keep_open(statement->outer, query->estate->es_tuple_routing_result_relations);
 }
 
 static void

@@ -269,7 +269,7 @@ PG_FUNCTION_INFO_V1(contacts_tier_apply_counts);
 /*
  * apply_counts(): AFTER INSERT OR UPDATE OR DELETE statement trigger
  *
- * Applies what was noted where the end of the statement does not, or not in time
+ * Applies what was noted by a statement that is not known; the end of others does
  * (statement.c).
  *
  * Locks and errors: see ct_notes_apply().
@@ -278,7 +278,7 @@ Datum
 contacts_tier_apply_counts(PG_FUNCTION_ARGS)
 {
 	check_trigger(fcinfo, "apply_counts", TRIGGER_EVENT_AFTER);
-	if (!ct_applies_later(ct_statement(), RelationGetRelid(((TriggerData *) fcinfo->context)->tg_relation)))
+	if (ct_statement()->key == NULL)
 		ct_notes_apply();
 	return PointerGetDatum(NULL);
 }

@@ -214,6 +214,26 @@ SELECT people_counts();
 DELETE FROM companies WHERE name = 'a';
 SELECT people_counts();
 DROP TABLE people, companies;
+-- what it does for one company is not judged before it has been done for the other: contacts of
+-- one go to a full account, those of the other leave it
+CREATE TABLE companies (name text PRIMARY KEY);
+CREATE TABLE people (id integer PRIMARY KEY, account text DEFAULT 'a' REFERENCES companies ON DELETE SET DEFAULT,
+                     agent text REFERENCES companies ON DELETE CASCADE);
+SELECT contacts_tier.attach('people', 'account');
+INSERT INTO companies VALUES ('a'), ('b'), ('agents');
+INSERT INTO people (id, account, agent, marketing_contact_status) VALUES (1, 'a', NULL, 'marketing'), (2, 'a', NULL, 'marketing'),
+    (3, 'a', 'agents', 'marketing'), (4, 'a', 'agents', 'marketing'), (5, 'b', NULL, 'marketing');
+DELETE FROM companies WHERE name = 'b';
+DELETE FROM companies WHERE name IN ('b', 'agents');
+SELECT people_counts();
+-- nor can somebody give the contacts other places before
+CREATE FUNCTION rewrite() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN ALTER TABLE r1.people ALTER agent TYPE varchar(20); RETURN NULL; END $$;
+CREATE TRIGGER zzz_rewrite AFTER DELETE ON companies FOR EACH STATEMENT EXECUTE FUNCTION rewrite();
+INSERT INTO companies VALUES ('b');
+INSERT INTO people (id, account) VALUES (6, 'b');
+DELETE FROM companies WHERE name = 'b';
+SELECT people_counts();
+DROP TABLE people, companies;
 
 
 -- A table that was written in the transaction may go, or change, before its end
