@@ -11,7 +11,8 @@
  * So before such a statement starts, each reference to EXCLUDED.property in its DO UPDATE
  * is replaced by
  *		CASE WHEN is_given(property, false) THEN EXCLUDED.property END
- * and "SET until_next_update = EXCLUDED.until_next_update" keeps the flag where none was
+ * and EXCLUDED as a whole row by a row of such columns.
+ * "SET until_next_update = EXCLUDED.until_next_update" keeps the flag where none was
  * given, since NULL would take it away.  is_given() knows the row that the statement has
  * proposed last.  The plan may be kept for other executions, so what is changed is copied;
  * ExecInitModifyTable() and ExecInitPartitionInfo() take the expressions from there, for
@@ -68,6 +69,43 @@ if_given(Var *var, int property, bool is_set, Expr *otherwise)
 	return (Node *) choice;
 }
 
+/* EXCLUDED.property, or NULL where the row was not given it */
+static Expr *
+value_if_given(Var *var, int property)
+{
+	return (Expr *) if_given(var, property, false,
+							 (Expr *) makeNullConst(var->vartype, var->vartypmod, var->varcollid));
+}
+
+/*
+ * EXCLUDED as a whole row: a row of its columns, each of which is minded.
+ */
+static Node *
+mind_row(const Var *whole, const CtTable *table)
+{
+	Relation	rel = table_open(table->relid, NoLock);
+	TupleDesc	tupdesc = RelationGetDescr(rel);
+	RowExpr    *row = makeNode(RowExpr);
+
+	for (int i = 0; i < tupdesc->natts; i++)
+	{
+		Form_pg_attribute attr = TupleDescAttr(tupdesc, i);
+		Var		   *var = makeVar(INNER_VAR, i + 1, attr->atttypid, attr->atttypmod, attr->attcollation, 0);
+		int			property = property_of(var, table);
+
+		/* as expandRTE() has dropped columns */
+		row->args = lappend(row->args, attr->attisdropped ?
+							(Expr *) makeNullConst(INT4OID, -1, InvalidOid) :
+							property == 0 ? (Expr *) var : value_if_given(var, property));
+		row->colnames = lappend(row->colnames, makeString(pstrdup(NameStr(attr->attname))));
+	}
+	row->row_typeid = whole->vartype;
+	row->row_format = COERCE_IMPLICIT_CAST;
+	row->location = -1;
+	table_close(rel, NoLock);
+	return (Node *) row;
+}
+
 static Node *
 mind_mutator(Node *node, void *context)
 {
@@ -75,13 +113,14 @@ mind_mutator(Node *node, void *context)
 
 	if (node == NULL)
 		return NULL;
+	if (IsA(node, Var) && ((Var *) node)->varno == INNER_VAR && ((Var *) node)->varattno == InvalidAttrNumber)
+		return mind_row((Var *) node, table);
 	if (IsA(node, Var))
 	{
 		Var		   *var = (Var *) node;
 		int			property = property_of(var, table);
 
-		return property == 0 ? copyObject(node) :
-			if_given(var, property, false, (Expr *) makeNullConst(var->vartype, var->vartypmod, var->varcollid));
+		return property == 0 ? copyObject(node) : (Node *) value_if_given(var, property);
 	}
 	return ct_expression_tree_mutator(node, mind_mutator, context);
 }
