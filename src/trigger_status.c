@@ -165,12 +165,17 @@ note_insert(const CtTable *table, TupleDesc tupdesc, HeapTuple tuple, const CtRo
 		ct_notes_before_insert(table, by_default, by_default ? ct_tuple_image(tupdesc, tuple) : 0);
 }
 
-/* Is ours the last BEFORE trigger, so that the row is written as it leaves it? */
+/*
+ * Is ours the last BEFORE trigger, so that the row is written as it leaves it?  In an UPDATE
+ * it must be the only one: another one may move contacts to other accounts, which releases
+ * places for those that were looked at before.
+ */
 static bool
 fires_last(TriggerData *trigdata)
 {
 	TriggerDesc *triggers = trigdata->tg_relation->trigdesc;
-	int16		event = TRIGGER_FIRED_BY_INSERT(trigdata->tg_event) ? TRIGGER_TYPE_INSERT : TRIGGER_TYPE_UPDATE;
+	bool		is_insert = TRIGGER_FIRED_BY_INSERT(trigdata->tg_event);
+	int16		event = is_insert ? TRIGGER_TYPE_INSERT : TRIGGER_TYPE_UPDATE;
 	bool		last = false;
 
 	for (int i = 0; i < triggers->numtriggers; i++)
@@ -180,7 +185,11 @@ fires_last(TriggerData *trigdata)
 		if (trigger->tgoid == trigdata->tg_trigger->tgoid)
 			last = true;
 		else if (TRIGGER_TYPE_MATCHES(trigger->tgtype, TRIGGER_TYPE_ROW, TRIGGER_TYPE_BEFORE, event))
+		{
+			if (!is_insert)
+				return false;
 			last = false;
+		}
 	}
 	return last;
 }
