@@ -113,11 +113,24 @@ may_read_input(const CopyStmt *copy)
 		has_privs_of_role(GetUserId(), copy->is_program ? ROLE_PG_EXECUTE_SERVER_PROGRAM : ROLE_PG_READ_SERVER_FILES);
 }
 
+/* The columns that are always read; with the option DEFAULT, any may be left to its default. */
+static List *
+columns_read(const CopyStmt *copy, Relation rel)
+{
+	ListCell   *cell;
+
+	foreach(cell, copy->options)
+		if (strcmp(lfirst_node(DefElem, cell)->defname, "default") == 0)
+			return NIL;
+	return CopyGetAttnums(RelationGetDescr(rel), rel, copy->attlist);
+}
+
 /* Is a column that has a default by a volatile function left to it? */
 static bool
-has_volatile_default(Relation rel, const List *columns)
+has_volatile_default(const CopyStmt *copy, Relation rel)
 {
 	TupleDesc	tupdesc = RelationGetDescr(rel);
+	List	   *columns = columns_read(copy, rel);
 
 	for (int i = 1; i <= tupdesc->natts; i++)
 	{
@@ -145,10 +158,10 @@ can_copy(const CopyStmt *copy, Relation rel)
 
 	return triggers != NULL &&
 		(rel->rd_rel->relkind == RELKIND_RELATION || rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE) &&
-		ct_sole_keeper(triggers, TRIGGER_TYPE_INSERT) != NULL &&
+		ct_judge_triggers(triggers, TRIGGER_TYPE_INSERT).is_sole &&
 		!triggers->trig_insert_new_table &&
 		ct_table_of_relation(rel) != NULL &&
-		!has_volatile_default(rel, CopyGetAttnums(RelationGetDescr(rel), rel, copy->attlist)) &&
+		!has_volatile_default(copy, rel) &&
 		check_enable_rls(RelationGetRelid(rel), InvalidOid, true) != RLS_ENABLED &&
 		!(XactReadOnly && !rel->rd_islocaltemp);
 }
@@ -159,19 +172,19 @@ make_target(Copying *copying, ResultRelInfo *relinfo)
 {
 	MemoryContext old = MemoryContextSwitchTo(copying->estate->es_query_cxt);
 	Target	   *target = palloc0(sizeof(Target));
-	Trigger    *count = ct_plain_trigger(relinfo, CT_TRIGGER_COUNT);
+	CtTriggers	triggers = ct_judge_triggers(relinfo->ri_TrigDesc, TRIGGER_TYPE_INSERT);
 	CtTable    *table;
 
 	target->relinfo = relinfo;
 	target->bistate = GetBulkInsertState();
-	if (count != NULL && ct_plain_trigger(relinfo, CT_TRIGGER_STATUS) != NULL &&
+	if (triggers.count != NULL && triggers.has_plain_status && triggers.is_sole &&
 		relinfo->ri_RelationDesc->rd_rel->relkind == RELKIND_RELATION &&
 		ct_triggers_are_private(relinfo) &&
-		ct_sole_keeper(relinfo->ri_TrigDesc, TRIGGER_TYPE_INSERT) != NULL &&
 		(table = ct_table_of_relation(relinfo->ri_RelationDesc)) != NULL)
 	{
 		target->fast = ct_make_fast_path(table, CurrentMemoryContext);
-		ct_fast_count(relinfo, count, target->fast);
+		target->fast->has_followers = triggers.has_followers;
+		ct_fast_count(relinfo, triggers.count, target->fast);
 		ct_remove_triggers(relinfo, CT_TRIGGER_STATUS, TRIGGER_TYPE_INSERT);
 	}
 	copying->targets = lappend(copying->targets, target);

@@ -11,8 +11,7 @@
  * So before such a statement starts, each reference to EXCLUDED.property in its DO UPDATE
  * is replaced by
  *		CASE WHEN is_given(property, false) THEN EXCLUDED.property END
- * and EXCLUDED as a whole row by a row of such columns.
- * "SET until_next_update = EXCLUDED.until_next_update" keeps the flag where none was
+ * and "SET until_next_update = EXCLUDED.until_next_update" keeps the flag where none was
  * given, since NULL would take it away.  is_given() knows the row that the statement has
  * proposed last.  The plan may be kept for other executions, so what is changed is copied;
  * ExecInitModifyTable() and ExecInitPartitionInfo() take the expressions from there, for
@@ -69,59 +68,56 @@ if_given(Var *var, int property, bool is_set, Expr *otherwise)
 	return (Node *) choice;
 }
 
-/* EXCLUDED.property, or NULL where the row was not given it */
-static Expr *
-value_if_given(Var *var, int property)
+/* What is known of the table that a plan inserts into */
+typedef struct Target
 {
-	return (Expr *) if_given(var, property, false,
-							 (Expr *) makeNullConst(var->vartype, var->vartypmod, var->varcollid));
+	const CtTable *table;
+	TupleDesc	tupdesc;
+} Target;
+
+static Node *
+mind_column(Var *var, const CtTable *table)
+{
+	int			property = property_of(var, table);
+
+	return property == 0 ? (Node *) copyObject(var) :
+		if_given(var, property, false, (Expr *) makeNullConst(var->vartype, var->vartypmod, var->varcollid));
 }
 
-/*
- * EXCLUDED as a whole row: a row of its columns, each of which is minded.
- */
+/* EXCLUDED as a whole, put together from its columns */
 static Node *
-mind_row(const Var *whole, const CtTable *table)
+mind_row(const Var *var, const Target *target)
 {
-	Relation	rel = table_open(table->relid, NoLock);
-	TupleDesc	tupdesc = RelationGetDescr(rel);
 	RowExpr    *row = makeNode(RowExpr);
 
-	for (int i = 0; i < tupdesc->natts; i++)
+	for (int i = 0; i < target->tupdesc->natts; i++)
 	{
-		Form_pg_attribute attr = TupleDescAttr(tupdesc, i);
-		Var		   *var = makeVar(INNER_VAR, i + 1, attr->atttypid, attr->atttypmod, attr->attcollation, 0);
-		int			property = property_of(var, table);
+		Form_pg_attribute attr = TupleDescAttr(target->tupdesc, i);
 
-		/* as expandRTE() has dropped columns */
-		row->args = lappend(row->args, attr->attisdropped ?
-							(Expr *) makeNullConst(INT4OID, -1, InvalidOid) :
-							property == 0 ? (Expr *) var : value_if_given(var, property));
-		row->colnames = lappend(row->colnames, makeString(pstrdup(NameStr(attr->attname))));
+		if (attr->attisdropped)
+			row->args = lappend(row->args, makeNullConst(INT4OID, -1, InvalidOid));
+		else
+			row->args = lappend(row->args,
+								mind_column(makeVar(INNER_VAR, i + 1, attr->atttypid, attr->atttypmod,
+													attr->attcollation, 0), target->table));
 	}
-	row->row_typeid = whole->vartype;
+	row->row_typeid = var->vartype;
 	row->row_format = COERCE_IMPLICIT_CAST;
 	row->location = -1;
-	table_close(rel, NoLock);
 	return (Node *) row;
 }
 
 static Node *
 mind_mutator(Node *node, void *context)
 {
-	const CtTable *table = context;
+	const Target *target = context;
 
 	if (node == NULL)
 		return NULL;
 	if (IsA(node, Var) && ((Var *) node)->varno == INNER_VAR && ((Var *) node)->varattno == InvalidAttrNumber)
-		return mind_row((Var *) node, table);
+		return mind_row((Var *) node, target);
 	if (IsA(node, Var))
-	{
-		Var		   *var = (Var *) node;
-		int			property = property_of(var, table);
-
-		return property == 0 ? copyObject(node) : (Node *) value_if_given(var, property);
-	}
+		return mind_column((Var *) node, target->table);
 	return ct_expression_tree_mutator(node, mind_mutator, context);
 }
 
@@ -130,7 +126,7 @@ mind_mutator(Node *node, void *context)
  * the table.
  */
 static List *
-mind_set(const ModifyTable *plan, const CtTable *table)
+mind_set(const ModifyTable *plan, const Target *target)
 {
 	List	   *result = NIL;
 	ListCell   *cell;
@@ -141,28 +137,30 @@ mind_set(const ModifyTable *plan, const CtTable *table)
 		TargetEntry *entry = copyObject(lfirst_node(TargetEntry, cell));
 		Var		   *var = IsA(entry->expr, Var) ? (Var *) entry->expr : NULL;
 
-		if (var != NULL && property_of(var, table) == CT_ARG_UNTIL)
+		if (var != NULL && property_of(var, target->table) == CT_ARG_UNTIL)
 			entry->expr = (Expr *) if_given(var, CT_ARG_UNTIL, true,
 											(Expr *) makeVar(rti, var->varattno, var->vartype, var->vartypmod,
 															 var->varcollid, 0));
 		else
-			entry->expr = (Expr *) mind_mutator((Node *) entry->expr, unconstify(CtTable *, table));
+			entry->expr = (Expr *) mind_mutator((Node *) entry->expr, unconstify(Target *, target));
 		result = lappend(result, entry);
 	}
 	return result;
 }
 
-/* What is known of the table that a plan inserts into, if it is attached; or NULL. */
-static CtTable *
-attached_target(const PlannedStmt *planned, const ModifyTable *plan)
+/* Find out; false if the table is not attached. */
+static bool
+find_target(const PlannedStmt *planned, const ModifyTable *plan, Target *target)
 {
 	RangeTblEntry *rte = rt_fetch(linitial_int(plan->resultRelations), planned->rtable);
 	Relation	rel = try_table_open(rte->relid, NoLock);	/* the plan has locked it */
-	CtTable    *table = rel == NULL ? NULL : ct_table_of_relation(rel);
 
-	if (rel != NULL)
-		table_close(rel, NoLock);
-	return table;
+	if (rel == NULL)
+		return false;
+	target->table = ct_table_of_relation(rel);
+	target->tupdesc = CreateTupleDescCopy(RelationGetDescr(rel));
+	table_close(rel, NoLock);
+	return target->table != NULL;
 }
 
 /* The plan, or one that minds what was given, if it is an ON CONFLICT DO UPDATE. */
@@ -170,16 +168,16 @@ static Plan *
 mind_plan(const PlannedStmt *planned, Plan *plan)
 {
 	ModifyTable *copy;
-	CtTable    *table;
+	Target		target;
 
 	if (plan == NULL || !IsA(plan, ModifyTable) ||
 		((ModifyTable *) plan)->onConflictAction != ONCONFLICT_UPDATE ||
-		(table = attached_target(planned, (ModifyTable *) plan)) == NULL)
+		!find_target(planned, (ModifyTable *) plan, &target))
 		return plan;
 	copy = palloc(sizeof(ModifyTable));
 	memcpy(copy, plan, sizeof(ModifyTable));
-	copy->onConflictSet = mind_set(copy, table);
-	copy->onConflictWhere = mind_mutator(copy->onConflictWhere, table);
+	copy->onConflictSet = mind_set(copy, &target);
+	copy->onConflictWhere = mind_mutator(copy->onConflictWhere, &target);
 	return (Plan *) copy;
 }
 

@@ -254,8 +254,8 @@ PG_FUNCTION_INFO_V1(contacts_tier_apply_counts);
 /*
  * apply_counts(): AFTER INSERT OR UPDATE OR DELETE statement trigger
  *
- * Where the statement writes several tables, rows of another one may not have been noted
- * yet; then the end of the statement applies all (statement.c).
+ * Applies what was noted where the end of the statement does not, or not in time
+ * (statement.c).
  *
  * Locks and errors: see ct_notes_apply().
  */
@@ -263,7 +263,7 @@ Datum
 contacts_tier_apply_counts(PG_FUNCTION_ARGS)
 {
 	check_trigger(fcinfo, "apply_counts", TRIGGER_EVENT_AFTER);
-	if (ct_writes_one_table(ct_statement()))
+	if (!ct_applies_later(ct_statement(), RelationGetRelid(((TriggerData *) fcinfo->context)->tg_relation)))
 		ct_notes_apply();
 	return PointerGetDatum(NULL);
 }
