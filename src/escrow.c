@@ -42,6 +42,7 @@ typedef struct Gathered
 	int64		room;			/* of them, in contacts */
 	bool		frozen;			/* is one of them? */
 	CtSlot		slot[CT_MAX_SLOTS];
+	CtSlot		before[CT_MAX_SLOTS];	/* as they were read */
 	bool		held[CT_MAX_SLOTS]; /* by index into CtSlots.place */
 } Gathered;
 
@@ -275,6 +276,7 @@ gather(CtCounter *counter, CtSlots *slots, int index, bool wait, Gathered *gathe
 	if (gathered->held[index] || !ct_slot_lock(counter, slots, index, wait, slot))
 		return false;
 	gathered->held[index] = true;
+	gathered->before[gathered->count] = *slot;
 	if (slot->frozen)
 		gathered->frozen = true;
 	else
@@ -316,8 +318,20 @@ sum_used(const Gathered *gathered)
 	return used;
 }
 
+/* Does a slot say what it said when it was read? */
+static bool
+is_unchanged(const CtSlot *slot, const CtSlot *before)
+{
+	return slot->used == before->used && slot->pending == before->pending &&
+		slot->frozen == before->frozen && (slot->frozen || slot->granted == before->granted) &&
+		slot->promoted == before->promoted && slot->demoted == before->demoted &&
+		slot->corrected == before->corrected && slot->peak == before->peak;
+}
+
 /*
- * Write all gathered slots, with the room spread evenly over them, or frozen.
+ * Write all gathered slots, with the room spread evenly over them, or frozen.  One that
+ * stays as it is, as in a full account under "cap", needs no new version: the lock keeps
+ * others out as long as a write would.
  */
 static void
 write_gathered(CtCounter *counter, CtSlots *slots, Gathered *gathered, int64 room)
@@ -330,7 +344,8 @@ write_gathered(CtCounter *counter, CtSlots *slots, Gathered *gathered, int64 roo
 		slot->granted = slot->used + share;
 		slot->frozen = gathered->frozen;
 		room -= share;
-		write_locked(counter, slots, slot);
+		if (!is_unchanged(slot, &gathered->before[i]))
+			write_locked(counter, slots, slot);
 	}
 }
 

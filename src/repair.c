@@ -13,6 +13,7 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "funcapi.h"
 #include "utils/acl.h"
 #include "catalog/pg_class.h"
@@ -24,19 +25,30 @@
 
 #include "contacts_tier.h"
 
+/* The tables whose companion tables are in a schema, and what is done for them */
+typedef struct CompanionGroup
+{
+	const char *schema;
+	bool		at_once;		/* is it one of many, not to be waited for? */
+	MemoryContext context;
+	List	   *mended;			/* rows of the result */
+} CompanionGroup;
+
 /*
  * What verify() finds wrong in the companion tables of this table, as rows of
  * the result; also the number of them.
  */
 static uint64
-report_drift(const CtManaged *managed, ReturnSetInfo *result)
+report_drift(const CtManaged *managed, CompanionGroup *group)
 {
 	uint64		count = ct_execute_latest(psprintf("SELECT * FROM contacts_tier.verify(%u::regclass)"
 												   " WHERE drift <> 0 OR pending_counted <> pending_actual",
 												   RelationGetRelid(managed->rel)));
+	MemoryContext old = MemoryContextSwitchTo(group->context);
 
 	for (uint64 i = 0; i < count; i++)
-		tuplestore_puttuple(result->setResult, SPI_tuptable->vals[i]);
+		group->mended = lappend(group->mended, heap_copytuple(SPI_tuptable->vals[i]));
+	MemoryContextSwitchTo(old);
 	return count;
 }
 
@@ -72,14 +84,6 @@ lock_pending_partitions(Oid relid)
 	foreach(cell, relids)
 		LockRelationOid(lfirst_oid(cell), ShareRowExclusiveLock);
 }
-
-/* The tables whose companion tables are in a schema, and what is done for them */
-typedef struct CompanionGroup
-{
-	const char *schema;
-	ReturnSetInfo *result;
-	bool		at_once;		/* is it one of many, not to be waited for? */
-} CompanionGroup;
 
 /*
  * Lock all tables of a group and their partitions against writers.
@@ -127,11 +131,21 @@ repair_group(void *arg)
 		ct_add_partition_triggers(RelationGetRelid(tables[i].rel));
 		ct_normalise_contacts(ct_qualified_name(tables[i].rel), tables[i].table);
 	}
-	if (report_drift(&tables[0], group->result) > 0)
+	if (report_drift(&tables[0], group) > 0)
 		repair_counters(&tables[0]);
 	ct_drop_former_triggers(group->schema);
 	for (int i = ntables - 1; i >= 0; i--)
 		ct_manage_end(&tables[i]);
+}
+
+/* What has been mended for good is told. */
+static void
+tell_mended(const CompanionGroup *group, ReturnSetInfo *result)
+{
+	ListCell   *cell;
+
+	foreach(cell, group->mended)
+		tuplestore_puttuple(result->setResult, lfirst(cell));
 }
 
 /* Repair what the caller owns; what fails, or is locked, is left out. */
@@ -146,7 +160,7 @@ repair_all(ReturnSetInfo *result)
 	foreach(cell, relids)
 	{
 		char	   *args[CT_NARGS];
-		CompanionGroup		group = {.result = result,.at_once = true};
+		CompanionGroup		group = {.at_once = true,.context = CurrentMemoryContext};
 
 		if (get_rel_name(lfirst_oid(cell)) == NULL ||
 			!object_ownercheck(RelationRelationId, lfirst_oid(cell), GetUserId()) ||
@@ -155,7 +169,8 @@ repair_all(ReturnSetInfo *result)
 			continue;
 		group.schema = args[CT_ARG_SCHEMA];
 		done = lappend(done, makeString(args[CT_ARG_SCHEMA]));
-		(void) ct_attempt(repair_group, &group, psprintf("schema \"%s\"", group.schema));
+		if (ct_attempt(repair_group, &group, psprintf("schema \"%s\"", group.schema)))
+			tell_mended(&group, result);
 	}
 }
 
@@ -177,12 +192,13 @@ contacts_tier_repair(PG_FUNCTION_ARGS)
 		repair_all(result);
 	else
 	{
-		CompanionGroup		group = {.result = result};
+		CompanionGroup		group = {.context = CurrentMemoryContext};
 
 		ct_check_owner(PG_GETARG_OID(0));
 		group.schema = ct_companion_schema(PG_GETARG_OID(0));
 		ct_check_sound(PG_GETARG_OID(0));
 		repair_group(&group);
+		tell_mended(&group, result);
 	}
 	return (Datum) 0;
 }
