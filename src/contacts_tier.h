@@ -152,7 +152,6 @@ extern bool ct_has_our_default(Relation rel, AttrNumber attno);
 extern Trigger *ct_sole_keeper(TriggerDesc *triggers, int16 event);
 extern bool ct_fires(const Trigger *trigger);
 extern Trigger *ct_find_trigger(Relation rel, CtFunction kind);
-extern Trigger *ct_live_trigger(Relation rel, CtFunction kind);
 extern Trigger *ct_find_trigger_in(TriggerDesc *triggers, CtFunction kind);
 extern bool ct_trigger_args(Relation rel, CtFunction kind, char *args[CT_NARGS]);
 extern bool ct_look_up_args(Oid relid, char *args[CT_NARGS]);
@@ -786,6 +785,6 @@ extern bool ct_copy_fast(PlannedStmt *planned, const char *query, QueryCompletio
 
 /* on_conflict.c */
 
-extern PlannedStmt *ct_mind_excluded(PlannedStmt *planned);
+extern PlannedStmt *ct_mind_excluded(PlannedStmt *planned, MemoryContext *memory);
 
 #endif							/* CONTACTS_TIER_H */

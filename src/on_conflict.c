@@ -12,8 +12,10 @@
  * is replaced by
  *		CASE WHEN is_given(property, false) THEN EXCLUDED.property END
  * and "SET until_next_update = EXCLUDED.until_next_update" keeps the flag where none was
- * given, since NULL would take it away.  is_given() knows the row that the statement has
- * proposed last.  The plan may be kept for other executions, so what is changed is copied;
+ * given, since NULL would take it away.  EXCLUDED as a whole becomes a row of its columns,
+ * treated alike.  is_given() knows the row that the statement has proposed last, from the
+ * status trigger or its projection: where neither is at work, EXCLUDED is what was given
+ * anyway.  The plan may be kept for other executions, so what is changed is copied;
  * ExecInitModifyTable() and ExecInitPartitionInfo() take the expressions from there, for
  * partitions with other columns too.
  *
@@ -27,17 +29,29 @@
 #include "nodes/nodeFuncs.h"
 #include "nodes/plannodes.h"
 #include "parser/parsetree.h"
+#include "utils/memutils.h"
 
 #include "contacts_tier.h"
+
+/* The table that a statement inserts into */
+typedef struct Target
+{
+	const CtTable *table;
+	TupleDesc	tupdesc;
+} Target;
+
+/* set_plan_refs() has made INNER_VAR of EXCLUDED, with its own numbers. */
+static bool
+is_excluded(const Var *var)
+{
+	return var->varno == INNER_VAR;
+}
 
 /* The property that a Var of EXCLUDED refers to, or 0 */
 static int
 property_of(const Var *var, const CtTable *table)
 {
-	/* set_plan_refs() has made INNER_VAR of EXCLUDED, with its own numbers */
-	if (var->varno != INNER_VAR)
-		return 0;
-	for (int i = CT_ARG_STATUS; i < CT_NARGS; i++)
+	for (int i = CT_ARG_STATUS; i < CT_NARGS && is_excluded(var); i++)
 		if (var->varattno == table->attno[i])
 			return i;
 	return 0;
@@ -69,20 +83,45 @@ if_given(Var *var, int property, bool is_set, Expr *otherwise)
 }
 
 static Node *
+mind_column(Var *var, const CtTable *table)
+{
+	int			property = property_of(var, table);
+
+	return property == 0 ? (Node *) copyObject(var) :
+		if_given(var, property, false, (Expr *) makeNullConst(var->vartype, var->vartypmod, var->varcollid));
+}
+
+/* ROW(...), of the type that EXCLUDED as a whole has */
+static Node *
+mind_whole_row(const Var *whole, const Target *target)
+{
+	RowExpr    *row = makeNode(RowExpr);
+
+	for (int i = 0; i < target->tupdesc->natts; i++)
+	{
+		Form_pg_attribute attr = TupleDescAttr(target->tupdesc, i);
+		Node	   *column = attr->attisdropped ? (Node *) makeNullConst(INT4OID, -1, InvalidOid) :
+			mind_column(makeVar(whole->varno, i + 1, attr->atttypid, attr->atttypmod, attr->attcollation, 0),
+						target->table);
+
+		row->args = lappend(row->args, column);
+	}
+	row->row_typeid = whole->vartype;
+	row->row_format = COERCE_IMPLICIT_CAST;
+	row->location = -1;
+	return (Node *) row;
+}
+
+static Node *
 mind_mutator(Node *node, void *context)
 {
-	const CtTable *table = context;
+	const Target *target = context;
 
 	if (node == NULL)
 		return NULL;
 	if (IsA(node, Var))
-	{
-		Var		   *var = (Var *) node;
-		int			property = property_of(var, table);
-
-		return property == 0 ? copyObject(node) :
-			if_given(var, property, false, (Expr *) makeNullConst(var->vartype, var->vartypmod, var->varcollid));
-	}
+		return is_excluded((Var *) node) && ((Var *) node)->varattno == InvalidAttrNumber ?
+			mind_whole_row((Var *) node, target) : mind_column((Var *) node, target->table);
 	return ct_expression_tree_mutator(node, mind_mutator, context);
 }
 
@@ -91,7 +130,7 @@ mind_mutator(Node *node, void *context)
  * the table.
  */
 static List *
-mind_set(const ModifyTable *plan, const CtTable *table)
+mind_set(const ModifyTable *plan, Target *target)
 {
 	List	   *result = NIL;
 	ListCell   *cell;
@@ -102,74 +141,89 @@ mind_set(const ModifyTable *plan, const CtTable *table)
 		TargetEntry *entry = copyObject(lfirst_node(TargetEntry, cell));
 		Var		   *var = IsA(entry->expr, Var) ? (Var *) entry->expr : NULL;
 
-		if (var != NULL && property_of(var, table) == CT_ARG_UNTIL)
+		if (var != NULL && property_of(var, target->table) == CT_ARG_UNTIL)
 			entry->expr = (Expr *) if_given(var, CT_ARG_UNTIL, true,
 											(Expr *) makeVar(rti, var->varattno, var->vartype, var->vartypmod,
 															 var->varcollid, 0));
 		else
-			entry->expr = (Expr *) mind_mutator((Node *) entry->expr, unconstify(CtTable *, table));
+			entry->expr = (Expr *) mind_mutator((Node *) entry->expr, target);
 		result = lappend(result, entry);
 	}
 	return result;
 }
 
-/* What is known of the table that a plan inserts into, if it is attached; or NULL. */
-static CtTable *
-attached_target(const PlannedStmt *planned, const ModifyTable *plan)
+/* Is a plan an ON CONFLICT DO UPDATE? */
+static bool
+updates_on_conflict(const Plan *plan)
 {
-	RangeTblEntry *rte = rt_fetch(linitial_int(plan->resultRelations), planned->rtable);
-	Relation	rel = try_table_open(rte->relid, NoLock);	/* the plan has locked it */
-	CtTable    *table = rel == NULL ? NULL : ct_table_of_relation(rel);
-
-	if (rel != NULL)
-		table_close(rel, NoLock);
-	return table;
+	return plan != NULL && IsA(plan, ModifyTable) &&
+		((const ModifyTable *) plan)->onConflictAction == ONCONFLICT_UPDATE;
 }
 
-/* The plan, or one that minds what was given, if it is an ON CONFLICT DO UPDATE. */
+/* The plan, or one that minds what was given, if it is one of an attached table. */
 static Plan *
 mind_plan(const PlannedStmt *planned, Plan *plan)
 {
 	ModifyTable *copy;
-	CtTable    *table;
+	Relation	rel;
+	Trigger    *keeper;
+	Target		target;
 
-	if (plan == NULL || !IsA(plan, ModifyTable) ||
-		((ModifyTable *) plan)->onConflictAction != ONCONFLICT_UPDATE ||
-		(table = attached_target(planned, (ModifyTable *) plan)) == NULL)
+	if (!updates_on_conflict(plan))
 		return plan;
-	copy = palloc(sizeof(ModifyTable));
-	memcpy(copy, plan, sizeof(ModifyTable));
-	copy->onConflictSet = mind_set(copy, table);
-	copy->onConflictWhere = mind_mutator(copy->onConflictWhere, table);
-	return (Plan *) copy;
+	/* the plan has locked it */
+	rel = table_open(rt_fetch(linitial_int(((ModifyTable *) plan)->resultRelations), planned->rtable)->relid, NoLock);
+	keeper = ct_find_trigger(rel, CT_TRIGGER_STATUS);
+	if (keeper != NULL && ct_fires(keeper) && (target.table = ct_table_of_relation(rel)) != NULL)
+	{
+		target.tupdesc = RelationGetDescr(rel);
+		copy = palloc(sizeof(ModifyTable));
+		memcpy(copy, plan, sizeof(ModifyTable));
+		copy->onConflictSet = mind_set(copy, &target);
+		copy->onConflictWhere = mind_mutator(copy->onConflictWhere, &target);
+		plan = (Plan *) copy;
+	}
+	table_close(rel, NoLock);
+	return plan;
+}
+
+static PlannedStmt *
+mind_statement(PlannedStmt *planned)
+{
+	PlannedStmt *copy = palloc(sizeof(PlannedStmt));
+	ListCell   *cell;
+
+	memcpy(copy, planned, sizeof(PlannedStmt));
+	copy->planTree = mind_plan(planned, planned->planTree);
+	if (planned->hasModifyingCTE)
+	{
+		copy->subplans = NIL;
+		foreach(cell, planned->subplans)
+			copy->subplans = lappend(copy->subplans, mind_plan(planned, lfirst(cell)));
+	}
+	return copy;
 }
 
 /*
- * The statement as it is to be executed.
+ * The statement as it is to be executed.  If it is another one, *memory is where it is,
+ * a child of the present context; else NULL.
  */
 PlannedStmt *
-ct_mind_excluded(PlannedStmt *planned)
+ct_mind_excluded(PlannedStmt *planned, MemoryContext *memory)
 {
-	Plan	   *plan = mind_plan(planned, planned->planTree);
-	List	   *subplans = planned->subplans;
-	bool		differs = plan != planned->planTree;
-	PlannedStmt *copy;
+	bool		reads = updates_on_conflict(planned->planTree);
 	ListCell   *cell;
+	MemoryContext old;
 
+	*memory = NULL;
 	if (planned->hasModifyingCTE)
-	{
-		subplans = NIL;
 		foreach(cell, planned->subplans)
-		{
-			subplans = lappend(subplans, mind_plan(planned, lfirst(cell)));
-			differs |= llast(subplans) != lfirst(cell);
-		}
-	}
-	if (!differs)
+			reads |= updates_on_conflict(lfirst(cell));
+	if (!reads)
 		return planned;
-	copy = palloc(sizeof(PlannedStmt));
-	memcpy(copy, planned, sizeof(PlannedStmt));
-	copy->planTree = plan;
-	copy->subplans = subplans;
-	return copy;
+	*memory = AllocSetContextCreate(CurrentMemoryContext, "contacts_tier plan", ALLOCSET_SMALL_SIZES);
+	old = MemoryContextSwitchTo(*memory);
+	planned = mind_statement(planned);
+	MemoryContextSwitchTo(old);
+	return planned;
 }
