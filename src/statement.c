@@ -184,13 +184,14 @@ next_finish(QueryDesc *query)
 /*
  * The triggers of a statement belong to it, and what they leave is applied then.
  * Those of a statement that a foreign key runs fire with the outer one's
- * (EXEC_FLAG_SKIP_TRIGGERS, ri_PerformCheck()).
+ * (EXEC_FLAG_SKIP_TRIGGERS, ri_PerformCheck()).  If that is not known, its end will not
+ * be either: then what was noted is applied at once.
  */
 static void
 finish_statement(CtStatement *statement, QueryDesc *query)
 {
 	next_finish(query);
-	if ((query->estate->es_top_eflags & EXEC_FLAG_SKIP_TRIGGERS) == 0)
+	if ((query->estate->es_top_eflags & EXEC_FLAG_SKIP_TRIGGERS) == 0 || statement->outer->key == NULL)
 		ct_notes_apply();
 	else
 		ct_notes_hand_over(statement->outer);
