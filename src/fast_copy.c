@@ -87,7 +87,7 @@ has_plain_options(const CopyStmt *copy)
 {
 	static const char *const plain[] = {
 		"format", "delimiter", "null", "header", "quote", "escape", "encoding",
-		"force_not_null", "force_null", "default"
+		"force_not_null", "force_null"
 	};
 	ListCell   *cell;
 
@@ -500,6 +500,7 @@ ct_copy_fast(PlannedStmt *planned, const char *query, QueryCompletion *completio
 	processed = copy_into(pstate, rel, copy);
 	table_close(rel, NoLock);
 	free_parsestate(pstate);
+	CommandCounterIncrement();	/* as standard_ProcessUtility() ends */
 	if (completion != NULL)
 		SetQueryCompletion(completion, CMDTAG_COPY, processed);
 	return true;
