@@ -29,6 +29,7 @@ _PG_init(void)
 	ct_slot_init();
 	ct_notify_init();
 	ct_notes_init();
+	ct_truncate_init();
 	ct_statement_init();
 	ct_fast_path_init();
 	ct_ddl_init();

@@ -149,10 +149,8 @@ typedef enum CtFunction
 extern CtFunction ct_function(Oid function);
 extern Oid	ct_function_oid(CtFunction function);
 extern bool ct_has_our_default(Relation rel, AttrNumber attno);
-extern Trigger *ct_sole_keeper(TriggerDesc *triggers, int16 event);
 extern bool ct_fires(const Trigger *trigger);
 extern Trigger *ct_find_trigger(Relation rel, CtFunction kind);
-extern Trigger *ct_find_trigger_in(TriggerDesc *triggers, CtFunction kind);
 extern bool ct_trigger_args(Relation rel, CtFunction kind, char *args[CT_NARGS]);
 extern bool ct_look_up_args(Oid relid, char *args[CT_NARGS]);
 extern char *ct_companion_schema(Oid relid);
@@ -174,6 +172,7 @@ extern void ct_act_as_owner(Oid owner, CtIdentity *saved);
 extern void ct_manage_as_owner(Oid owner, CtIdentity *saved);
 extern void ct_set_safe_search_path(void);
 extern void ct_set_for_now(const char *name, const char *value);
+extern bool ct_acts_as_owner(void);
 extern void ct_restore_identity(const CtIdentity *saved);
 extern char *ct_caller_name(void);
 extern uint64 ct_execute(const char *command, int nargs, Oid *types, Datum *values,
@@ -307,17 +306,25 @@ typedef enum CtCounting
 /* A statement at work; lives on the stack of whoever runs it */
 typedef struct CtStatement
 {
-	const void *key;			/* its QueryDesc, or the parse tree of a COPY or
+	const void *key;			/* its QueryDesc, or the PlannedStmt of a COPY or
 								 * TRUNCATE; NULL: not known */
 	struct CtStatement *outer;	/* the one that was at work before */
 	QueryDesc  *query;			/* NULL for others than the executor's */
 	const CtRow *decided;		/* a second write: the properties of the row */
-	bool		is_classified;	/* is the next field known? */
+	bool		is_classified;	/* are the next fields known? */
 	bool		only_adds;		/* can it release no place of an account? */
+	bool		is_single;		/* does it write one row at most? */
+	/* when rows are counted that the status trigger decides, in this relation */
+	Oid			judged_relid;
+	bool		judged_insert;
+	CtCounting	counting;
 	/* of the row that was proposed last for insertion: */
 	unsigned int given;			/* which properties it was given, a bit for each
 								 * CtTriggerArg */
 	bool		given_flag;		/* the flag that it was given */
+	bool		is_marketing;	/* as it would be stored */
+	Oid			proposed_relid; /* where, and by which command */
+	CommandId	proposed_command;
 	CtDecision	decision;		/* of this or the last updated row */
 	bool		leaves_flag;	/* does DO UPDATE set the flag to what was not
 								 * given, that is, not at all? */
@@ -337,8 +344,9 @@ extern void ct_begin_statement(CtStatement *statement);
 extern void ct_end_statement(CtStatement *statement);
 extern const void *ct_set_trusted(const void *statement);
 extern bool ct_is_trusted(void);
-extern bool ct_writes_one_table(const CtStatement *statement);
+extern bool ct_applies_later(const CtStatement *statement, Oid relid);
 extern bool ct_only_adds(CtStatement *statement);
+extern bool ct_writes_one_row(CtStatement *statement);
 
 /* trigger_status.c */
 
@@ -346,6 +354,14 @@ extern bool ct_row_insert(const CtTable *table, CtRow *row, CtCounting counting)
 extern bool ct_row_change(const CtTable *table, const CtRow *old, CtRow *row,
 						  const Bitmapset *sets, CtCounting counting);
 extern void ct_row_mend(const CtTable *table, const CtRow *old, CtRow *row, bool *by_default);
+
+/* truncate.c */
+
+extern void ct_truncate_init(void);
+extern void ct_truncate_look(void);
+extern void ct_truncate_ends(const CtStatement *statement);
+extern bool ct_is_truncating(void);
+extern void ct_check_not_truncated(Oid relid);
 
 /* trigger_count.c */
 
@@ -483,9 +499,21 @@ extern bool ct_update_row(EState *estate, EPQState *epqstate, ResultRelInfo *rel
 /* triggers.c */
 
 extern bool ct_triggers_are_private(const ResultRelInfo *relinfo);
-extern Trigger *ct_plain_trigger(const ResultRelInfo *relinfo, CtFunction kind);
+/* The row triggers of a relation, as far as they matter for an event */
+typedef struct CtTriggers
+{
+	Trigger    *status;			/* ours; NULL if there is none */
+	bool		has_plain_status;	/* does it fire, without a condition? */
+	Trigger    *count;			/* ours, if it does; NULL otherwise */
+	bool		is_sole;		/* is "status" the only BEFORE trigger? */
+	bool		has_followers;	/* has the application AFTER triggers?  What they
+								 * do may make room for contacts of the statement */
+} CtTriggers;
+
+extern CtTriggers ct_judge_triggers(TriggerDesc *triggers, int16 event);
 extern void ct_remove_triggers(ResultRelInfo *relinfo, CtFunction kind, int16 events);
 extern void ct_triggers_for_second_write(ResultRelInfo *relinfo);
+extern void ct_fire_at_once(EState *estate);
 
 /* companion.c */
 
@@ -611,6 +639,7 @@ extern void ct_ledger_record(const CtTable *table, Datum account, const char *ev
 extern List *ct_pending_partitions(Oid parent);
 extern char *ct_recount_query(List *relids);
 extern void ct_count_in(const CtTable *table, const char *from);
+extern void ct_uncount_going(const CtTable *table, Relation rel);
 extern void ct_uncount(const CtTable *table, const char *from, bool demotes);
 
 /* counter.c, and below it escrow.h */
@@ -763,6 +792,7 @@ extern void ct_notify_init(void);
 typedef struct CtFastPath
 {
 	const CtTable *table;
+	bool		has_followers;	/* see CtTriggers */
 	CtSessionSource source;
 } CtFastPath;
 

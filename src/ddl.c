@@ -26,12 +26,15 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/dependency.h"
+#include "catalog/index.h"
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
 #include "catalog/objectaccess.h"
 #include "catalog/pg_attribute.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_depend.h"
 #include "catalog/pg_inherits.h"
+#include "catalog/pg_namespace.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "commands/event_trigger.h"
@@ -52,6 +55,7 @@ typedef struct Note
 	Oid			parent;			/* of which it became or ceased to be a
 								 * partition, or invalid: it was altered */
 	char	   *args[CT_NARGS]; /* of a trigger that it has lost */
+	bool		counted;		/* has been taken off the counters already */
 	SubTransactionId subid;
 } Note;
 
@@ -247,6 +251,18 @@ column_altered(Oid relid, int attno)
 				 errhint("Detach the table by contacts_tier.detach(), alter the column, and the columns \"account\" of its companion tables, and attach it again.")));
 }
 
+/* The note of a table that is dropped, or NULL */
+static Note *
+find_dropped(Oid relid)
+{
+	ListCell   *cell;
+
+	foreach(cell, dropped)
+		if (((Note *) lfirst(cell))->relid == relid)
+			return lfirst(cell);
+	return NULL;
+}
+
 /* Note what a row of pg_trigger says; from the row, for its table may not be locked. */
 static void
 note_trigger(HeapTuple tuple, TupleDesc tupdesc)
@@ -258,7 +274,7 @@ note_trigger(HeapTuple tuple, TupleDesc tupdesc)
 	char	   *next;
 	MemoryContext old;
 
-	if (isnull || !ct_right_args(form->tgnargs))
+	if (isnull || !ct_right_args(form->tgnargs) || find_dropped(form->tgrelid) != NULL)
 		return;
 	next = VARDATA_ANY(DatumGetByteaPP(value));
 	for (int i = 0; i < form->tgnargs; i++)
@@ -294,27 +310,95 @@ trigger_goes(Oid trigger_oid)
 	table_close(pg_trigger, AccessShareLock);
 }
 
+/* Take a table that goes off the counters. */
+static void
+count_out(Note *note)
+{
+	List	   *all = dropped;
+
+	/* commands of others that this makes run have notes of their own */
+	dropped = NIL;
+	if (!note->counted)
+		ct_table_goes(note->relid, note->args);
+	note->counted = true;
+	dropped = all;
+}
+
+/* The table that a TOAST table belongs to; pg_depend is the one to ask from there */
+static Oid
+toasted_table(Oid toast_relid)
+{
+	Relation	pg_depend = table_open(DependRelationId, AccessShareLock);
+	ScanKeyData key[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	Oid			result = InvalidOid;
+
+	ScanKeyInit(&key[0], Anum_pg_depend_classid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(RelationRelationId));
+	ScanKeyInit(&key[1], Anum_pg_depend_objid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(toast_relid));
+	scan = systable_beginscan(pg_depend, DependDependerIndexId, true, NULL, lengthof(key), key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
+
+		if (form->refclassid == RelationRelationId && form->deptype == DEPENDENCY_INTERNAL)
+			result = form->refobjid;
+	}
+	systable_endscan(scan);
+	table_close(pg_depend, AccessShareLock);
+	return result;
+}
+
+/*
+ * The index of a TOAST table goes, as the first thing of it: the TOAST table and the table
+ * that it belongs to follow.  That one is counted now, while its long values can be read.
+ * Its triggers have gone before, or will go next.
+ */
+static void
+toast_goes(Oid index_relid)
+{
+	Oid			relid = toasted_table(IndexGetRelation(index_relid, false));
+	char	   *args[CT_NARGS];
+	Note	   *note = find_dropped(relid);
+
+	if (note == NULL && read_args(relid, args))
+	{
+		MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
+
+		note = add_note(&dropped, relid, InvalidOid);
+		for (int i = 0; i < CT_NARGS; i++)
+			note->args[i] = pstrdup(args[i]);
+		MemoryContextSwitchTo(old);
+	}
+	if (note != NULL)
+		count_out(note);
+}
+
 /*
  * A table goes: what depends on it, as its triggers, has gone before it.
  */
 static void
 table_goes(Oid relid)
 {
-	List	   *all = dropped;
-	ListCell   *cell;
+	Note	   *note = find_dropped(relid);
 
-	foreach(cell, all)
-	{
-		Note	   *note = lfirst(cell);
+	if (note == NULL)
+		return;
+	count_out(note);
+	dropped = list_delete_ptr(dropped, note);
+}
 
-		if (note->relid != relid)
-			continue;
-		/* commands of others that this makes run have notes of their own */
-		dropped = NIL;
-		ct_table_goes(relid, note->args);
-		dropped = list_delete_ptr(all, note);
-		break;
-	}
+/*
+ * Something is dropped, for good: not what PostgreSQL puts something else in the place of.
+ */
+static void
+goes(Oid class_id, Oid object_id)
+{
+	if (class_id == TriggerRelationId)
+		trigger_goes(object_id);
+	else if (class_id == RelationRelationId && get_rel_relkind(object_id) == RELKIND_INDEX &&
+			 get_rel_namespace(object_id) == PG_TOAST_NAMESPACE)
+		toast_goes(object_id);
 }
 
 static void
@@ -337,9 +421,8 @@ access_object(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, 
 		altered(class_id, object_id, sub_id, arg);
 	else if (access == OAT_DROP && class_id == RelationRelationId && sub_id == 0)
 		table_goes(object_id);
-	else if (access == OAT_DROP && class_id == TriggerRelationId &&
-			 (((ObjectAccessDrop *) arg)->dropflags & PERFORM_DELETION_INTERNAL) == 0)
-		trigger_goes(object_id);
+	if (access == OAT_DROP && (((ObjectAccessDrop *) arg)->dropflags & PERFORM_DELETION_INTERNAL) == 0)
+		goes(class_id, object_id);
 }
 
 /*

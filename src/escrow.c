@@ -105,7 +105,7 @@ try_slot(CtCounter *counter, CtSlots *slots, int index, const CtDelta *delta, Ho
 		if (result == TM_Ok)
 		{
 			slots->home = index;
-			slots->room = slot.frozen ? 0 : slot.granted - slot.used;
+			ct_counter_remember_room(counter->table, slots->account, slot.frozen ? 0 : slot.granted - slot.used);
 			return DONE;
 		}
 		if (result == TM_BeingModified)
@@ -176,7 +176,7 @@ claim_and_move(CtCounter *counter, CtSlots *slots, const CtDelta *delta)
 	add_to_slot(&from, delta, 0);
 	moved = (from.granted - from.used) / 2;
 	slots->home = richest;
-	slots->room = moved;
+	ct_counter_remember_room(counter->table, slots->account, moved);
 	if (ct_slot_read(counter, slots, home, &to) && !to.frozen &&
 		ct_slot_lock_as_read(counter, slots, &to))
 	{
@@ -362,7 +362,8 @@ claim_slowly(CtCounter *counter, CtSlots *slots, CtDelta *delta)
 	add_to_slot(&gathered.slot[0], delta, total);
 	write_gathered(counter, slots, &gathered, room);
 	slots->home = gathered.slot[0].index;
-	slots->room = gathered.frozen ? 0 : gathered.slot[0].granted - gathered.slot[0].used;
+	ct_counter_remember_room(counter->table, slots->account,
+							 gathered.frozen ? 0 : gathered.slot[0].granted - gathered.slot[0].used);
 }
 
 /*

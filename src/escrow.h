@@ -30,7 +30,6 @@ typedef struct CtSlots
 	int			count;
 	int			home;			/* index of the slot to try first, modulo
 								 * count */
-	int64		room;			/* of the slot that was claimed in last */
 	CtSlotPlace place[CT_MAX_SLOTS];	/* in ascending order of the number */
 } CtSlots;
 
@@ -68,7 +67,7 @@ extern bool ct_slots_open(CtCounter *counter, const CtTable *table);
 extern void ct_slots_close(CtCounter *counter);
 extern int64 ct_slots_list(CtCounter *counter, CtSlots *slots);
 extern void ct_slots_recall(CtCounter *counter, Datum account, CtSlots *slots);
-extern int64 ct_slots_last_room(const CtTable *table, Datum account);
+extern void ct_counter_remember_room(const CtTable *table, Datum account, int64 room);
 extern void ct_slots_remember(CtCounter *counter, const CtSlots *slots);
 extern bool ct_slot_read(CtCounter *counter, CtSlots *slots, int index, CtSlot *slot);
 extern bool ct_slot_lock_as_read(CtCounter *counter, const CtSlots *slots, const CtSlot *slot);

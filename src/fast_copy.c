@@ -35,6 +35,7 @@
 #include "executor/execPartition.h"
 #include "executor/executor.h"
 #include "executor/nodeModifyTable.h"
+#include "foreign/fdwapi.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "optimizer/optimizer.h"
@@ -87,7 +88,7 @@ has_plain_options(const CopyStmt *copy)
 {
 	static const char *const plain[] = {
 		"format", "delimiter", "null", "header", "quote", "escape", "encoding",
-		"force_not_null", "force_null"
+		"force_not_null", "force_null", "default"
 	};
 	ListCell   *cell;
 
@@ -112,11 +113,24 @@ may_read_input(const CopyStmt *copy)
 		has_privs_of_role(GetUserId(), copy->is_program ? ROLE_PG_EXECUTE_SERVER_PROGRAM : ROLE_PG_READ_SERVER_FILES);
 }
 
+/* The columns that are always read; with the option DEFAULT, any may be left to its default. */
+static List *
+columns_read(const CopyStmt *copy, Relation rel)
+{
+	ListCell   *cell;
+
+	foreach(cell, copy->options)
+		if (strcmp(lfirst_node(DefElem, cell)->defname, "default") == 0)
+			return NIL;
+	return CopyGetAttnums(RelationGetDescr(rel), rel, copy->attlist);
+}
+
 /* Is a column that has a default by a volatile function left to it? */
 static bool
-has_volatile_default(Relation rel, const List *columns)
+has_volatile_default(const CopyStmt *copy, Relation rel)
 {
 	TupleDesc	tupdesc = RelationGetDescr(rel);
+	List	   *columns = columns_read(copy, rel);
 
 	for (int i = 1; i <= tupdesc->natts; i++)
 	{
@@ -144,10 +158,10 @@ can_copy(const CopyStmt *copy, Relation rel)
 
 	return triggers != NULL &&
 		(rel->rd_rel->relkind == RELKIND_RELATION || rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE) &&
-		ct_sole_keeper(triggers, TRIGGER_TYPE_INSERT) != NULL &&
+		ct_judge_triggers(triggers, TRIGGER_TYPE_INSERT).is_sole &&
 		!triggers->trig_insert_new_table &&
 		ct_table_of_relation(rel) != NULL &&
-		!has_volatile_default(rel, CopyGetAttnums(RelationGetDescr(rel), rel, copy->attlist)) &&
+		!has_volatile_default(copy, rel) &&
 		check_enable_rls(RelationGetRelid(rel), InvalidOid, true) != RLS_ENABLED &&
 		!(XactReadOnly && !rel->rd_islocaltemp);
 }
@@ -158,19 +172,19 @@ make_target(Copying *copying, ResultRelInfo *relinfo)
 {
 	MemoryContext old = MemoryContextSwitchTo(copying->estate->es_query_cxt);
 	Target	   *target = palloc0(sizeof(Target));
-	Trigger    *count = ct_plain_trigger(relinfo, CT_TRIGGER_COUNT);
+	CtTriggers	triggers = ct_judge_triggers(relinfo->ri_TrigDesc, TRIGGER_TYPE_INSERT);
 	CtTable    *table;
 
 	target->relinfo = relinfo;
 	target->bistate = GetBulkInsertState();
-	if (count != NULL && ct_plain_trigger(relinfo, CT_TRIGGER_STATUS) != NULL &&
+	if (triggers.count != NULL && triggers.has_plain_status && triggers.is_sole &&
 		relinfo->ri_RelationDesc->rd_rel->relkind == RELKIND_RELATION &&
 		ct_triggers_are_private(relinfo) &&
-		ct_sole_keeper(relinfo->ri_TrigDesc, TRIGGER_TYPE_INSERT) != NULL &&
 		(table = ct_table_of_relation(relinfo->ri_RelationDesc)) != NULL)
 	{
 		target->fast = ct_make_fast_path(table, CurrentMemoryContext);
-		ct_fast_count(relinfo, count, target->fast);
+		target->fast->has_followers = triggers.has_followers;
+		ct_fast_count(relinfo, triggers.count, target->fast);
 		ct_remove_triggers(relinfo, CT_TRIGGER_STATUS, TRIGGER_TYPE_INSERT);
 	}
 	copying->targets = lappend(copying->targets, target);
@@ -360,6 +374,20 @@ batch_row(Copying *copying, TupleTableSlot *row)
 	copying->processed++;
 }
 
+/*
+ * Insert a row into a partition that is a foreign table, as CopyFrom() does: it may have come
+ * while event triggers were off.  NULL if it was not inserted.
+ */
+static TupleTableSlot *
+insert_foreign_row(Copying *copying, ResultRelInfo *relinfo, TupleTableSlot *row)
+{
+	TupleTableSlot *inserted = relinfo->ri_FdwRoutine->ExecForeignInsert(copying->estate, relinfo, row, NULL);
+
+	if (inserted != NULL)
+		inserted->tts_tableOid = RelationGetRelid(relinfo->ri_RelationDesc);
+	return inserted;
+}
+
 /* Insert a row by itself, by way of the BEFORE triggers. */
 static void
 insert_row(Copying *copying, TupleTableSlot *row)
@@ -371,7 +399,10 @@ insert_row(Copying *copying, TupleTableSlot *row)
 	if (has_before && !ExecBRInsertTriggers(copying->estate, relinfo, row))
 		return;
 	check_row(copying, relinfo, row, has_before);
-	table_tuple_insert(relinfo->ri_RelationDesc, row, copying->command, 0, target->bistate);
+	if (relinfo->ri_FdwRoutine == NULL)
+		table_tuple_insert(relinfo->ri_RelationDesc, row, copying->command, 0, target->bistate);
+	else if ((row = insert_foreign_row(copying, relinfo, row)) == NULL)
+		return;
 	finish_row(copying, target, row);
 	ExecClearTuple(row);
 	copying->processed++;

@@ -49,56 +49,75 @@ sets_any_column(const CtTable *table, const Bitmapset *sets)
 	return false;
 }
 
+/* A relation of a statement, while it is judged */
+typedef struct Candidate
+{
+	ResultRelInfo *relinfo;
+	CmdType		operation;
+	Bitmapset  *sets;			/* columns that an UPDATE names */
+	CtTriggers	triggers;
+	const CtTable *table;
+} Candidate;
+
 /* Can an UPDATE touch no status of a contact in this relation? */
 static bool
-can_prune(ResultRelInfo *relinfo, const CtTable *table, EState *estate)
+can_prune(const Candidate *candidate)
 {
-	Bitmapset  *sets = ExecGetUpdatedCols(relinfo, estate);
-
-	return ct_sole_keeper(relinfo->ri_TrigDesc, TRIGGER_TYPE_UPDATE) != NULL &&
-		!sets_any_column(table, sets) && !ct_may_move_rows(relinfo->ri_RelationDesc, table, sets);
+	return candidate->operation == CMD_UPDATE && candidate->triggers.is_sole &&
+		!sets_any_column(candidate->table, candidate->sets) &&
+		!ct_may_move_rows(candidate->relinfo->ri_RelationDesc, candidate->table, candidate->sets);
 }
 
 /* Can the projection do the work of the status trigger?  It must be the only one. */
 static bool
-can_project(const ResultRelInfo *relinfo, CmdType operation)
+can_project(const Candidate *candidate)
 {
-	int16		event = operation == CMD_INSERT ? TRIGGER_TYPE_INSERT : TRIGGER_TYPE_UPDATE;
-
-	return (operation == CMD_INSERT || operation == CMD_UPDATE) &&
-		ct_plain_trigger(relinfo, CT_TRIGGER_STATUS) != NULL &&
-		ct_sole_keeper(relinfo->ri_TrigDesc, event) != NULL && !relinfo->ri_projectNewInfoValid;
-}
-
-/* Can rows be counted where they are written?  Not where they may go to partitions. */
-static bool
-can_count(ResultRelInfo *relinfo, CmdType operation, const CtTable *table, EState *estate)
-{
-	Relation	rel = relinfo->ri_RelationDesc;
-
-	return rel->rd_rel->relkind == RELKIND_RELATION && ct_plain_trigger(relinfo, CT_TRIGGER_COUNT) != NULL &&
-		!(operation == CMD_UPDATE && ct_may_move_rows(rel, table, ExecGetUpdatedCols(relinfo, estate)));
+	return (candidate->operation == CMD_INSERT || candidate->operation == CMD_UPDATE) &&
+		candidate->triggers.has_plain_status && candidate->triggers.is_sole &&
+		!candidate->relinfo->ri_projectNewInfoValid;
 }
 
 /*
- * What can be done in one relation of a statement that writes one table.  *table is what
- * is known of it, unless the answer is NONE.
+ * Can rows be counted where they are written?  Not where an UPDATE, or a BEFORE trigger in
+ * it, may move them to another partition.
+ */
+static bool
+can_count(const Candidate *candidate)
+{
+	Relation	rel = candidate->relinfo->ri_RelationDesc;
+
+	return rel->rd_rel->relkind == RELKIND_RELATION && candidate->triggers.count != NULL &&
+		!(candidate->operation == CMD_UPDATE && rel->rd_rel->relispartition &&
+		  (!candidate->triggers.is_sole || ct_may_move_rows(rel, candidate->table, candidate->sets)));
+}
+
+/*
+ * What can be done in one relation of a statement that writes one table.
  */
 static int
-classify(ResultRelInfo *relinfo, CmdType operation, EState *estate, CtTable **table)
+classify(Candidate *candidate, ResultRelInfo *relinfo, const QueryDesc *query)
 {
 	int			result = FAST_NONE;
+	Trigger    *status;
 
-	if (!ct_triggers_are_private(relinfo) ||
-		ct_find_trigger_in(relinfo->ri_TrigDesc, CT_TRIGGER_STATUS) == NULL ||
-		(*table = ct_table_of_relation(relinfo->ri_RelationDesc)) == NULL)
+	candidate->relinfo = relinfo;
+	candidate->operation = query->operation;
+	if (!ct_triggers_are_private(relinfo))
 		return FAST_NONE;
-	if (operation == CMD_UPDATE && can_prune(relinfo, *table, estate))
+	candidate->triggers = ct_judge_triggers(relinfo->ri_TrigDesc,
+											query->operation == CMD_INSERT ? TRIGGER_TYPE_INSERT :
+											query->operation == CMD_UPDATE ? TRIGGER_TYPE_UPDATE : TRIGGER_TYPE_DELETE);
+	status = candidate->triggers.status;
+	if (status == NULL)
+		return FAST_NONE;
+	candidate->table = ct_table_resolve(relinfo->ri_RelationDesc, status->tgnargs, status->tgargs);
+	candidate->sets = query->operation == CMD_UPDATE ? ExecGetUpdatedCols(relinfo, query->estate) : NULL;
+	if (can_prune(candidate))
 		return FAST_PRUNE;
-	if (can_count(relinfo, operation, *table, estate))
+	if (can_count(candidate))
 		result |= FAST_COUNT;
 	/* which new rows a default made is noted for the count where they are written */
-	if (can_project(relinfo, operation) && (operation != CMD_INSERT || result == FAST_COUNT))
+	if (can_project(candidate) && (query->operation != CMD_INSERT || result == FAST_COUNT))
 		result |= FAST_PROJECT;
 	return result;
 }
@@ -110,11 +129,8 @@ CtFastPath *
 ct_make_fast_path(const CtTable *table, MemoryContext context)
 {
 	CtFastPath *fast = MemoryContextAllocZero(context, sizeof(CtFastPath));
-	CtTable    *copy = MemoryContextAlloc(context, sizeof(CtTable));
 
-	/* a copy, for it must not change under the statement */
-	ct_table_copy(copy, table, context);
-	fast->table = copy;
+	fast->table = table;
 	fast->source.context = context;
 	return fast;
 }
@@ -127,12 +143,12 @@ static bool
 prune_update(QueryDesc *query)
 {
 	ListCell   *cell;
-	CtTable    *table;
+	Candidate	candidate;
 
 	if (query->operation != CMD_UPDATE)
 		return false;
 	foreach(cell, query->estate->es_opened_result_relations)
-		if (classify(lfirst(cell), CMD_UPDATE, query->estate, &table) != FAST_PRUNE)
+		if (classify(&candidate, lfirst(cell), query) != FAST_PRUNE)
 		return false;
 	foreach(cell, query->estate->es_opened_result_relations)
 	{
@@ -153,15 +169,16 @@ project_and_count(QueryDesc *query)
 	for (int i = 0; i < state->mt_nrels; i++)
 	{
 		ResultRelInfo *relinfo = &state->resultRelInfo[i];
-		CtTable    *table;
-		int			ways = classify(relinfo, query->operation, query->estate, &table);
+		Candidate	candidate;
+		int			ways = classify(&candidate, relinfo, query);
 		CtFastPath *fast;
 
 		if (ways == FAST_NONE || ways == FAST_PRUNE)
 			continue;
-		fast = ct_make_fast_path(table, CurrentMemoryContext);
+		fast = ct_make_fast_path(candidate.table, CurrentMemoryContext);
+		fast->has_followers = candidate.triggers.has_followers;
 		if ((ways & FAST_COUNT) != 0)
-			ct_fast_count(relinfo, ct_plain_trigger(relinfo, CT_TRIGGER_COUNT), fast);
+			ct_fast_count(relinfo, candidate.triggers.count, fast);
 		if ((ways & FAST_PROJECT) != 0 &&
 			ct_fast_project(state, i, fast, (ways & FAST_COUNT) != 0 ? CT_COUNTED_AT_ONCE : CT_COUNTED_MAYBE))
 			ct_remove_triggers(relinfo, CT_TRIGGER_STATUS,
@@ -197,6 +214,7 @@ executor_start(QueryDesc *query, int flags)
 	/* it ends with the statement: a function may run thousands of them in one context */
 	if (memory != NULL)
 		MemoryContextSetParent(memory, query->estate->es_query_cxt);
+	ct_fire_at_once(query->estate);
 	if ((flags & EXEC_FLAG_EXPLAIN_ONLY) == 0 && may_be_fast(query) && !prune_update(query))
 		project_and_count(query);
 }

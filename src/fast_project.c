@@ -93,6 +93,16 @@ put_properties(const CtTable *table, TupleTableSlot *row, const CtRow *contact)
 }
 
 /*
+ * Rows of a statement that makes triggers of the application fire cannot be said not to fit
+ * before these have fired; but a single one is, so that they see what is stored.
+ */
+static CtCounting
+if_sure(const CtFastPath *fast, CtCounting counting)
+{
+	return fast->has_followers && !ct_writes_one_row(ct_statement()) ? CT_COUNTED_MAYBE : counting;
+}
+
+/*
  * Give a new row, in a virtual slot, the status properties that it is to have, as the
  * status trigger would.  It is counted by fast_count.c.
  */
@@ -104,7 +114,7 @@ ct_fast_complete(CtFastPath *fast, TupleTableSlot *row, CtCounting counting)
 
 	ct_row_read(fast->table, row, &contact);
 	ct_keep_session_source(&fast->source);
-	differs = ct_row_insert(fast->table, &contact, counting);
+	differs = ct_row_insert(fast->table, &contact, if_sure(fast, counting));
 	ct_keep_session_source(NULL);
 	if (differs)
 		put_properties(fast->table, row, &contact);
@@ -122,7 +132,8 @@ change_properties(const Projecting *projecting, TupleTableSlot *old, TupleTableS
 	ct_row_read(fast->table, row, &contact);
 	ct_row_read(fast->table, old, &before);
 	ct_keep_session_source(&fast->source);
-	differs = ct_row_change(fast->table, &before, &contact, projecting->sets, projecting->counting);
+	differs = ct_row_change(fast->table, &before, &contact, projecting->sets,
+							if_sure(fast, projecting->counting));
 	ct_keep_session_source(NULL);
 	if (differs)
 		put_properties(fast->table, row, &contact);

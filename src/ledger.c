@@ -402,8 +402,9 @@ insert_activities_by_sql(const CtTable *table, const CtDelta *deltas, int ndelta
 
 /*
  * Append to the ledger what a statement did in each account, unless the account
- * does not want it, or cannot be a key: then it has no marketing contacts either.  "direct": are slots and account rows accessed directly?  The
- * caller is the table's owner.
+ * does not want it, or cannot be a key: then it has no marketing contacts either.
+ * "direct": are slots and account rows accessed directly?  The caller is the table's
+ * owner.
  */
 void
 ct_ledger_record_activity(const CtTable *table, const CtDelta *deltas, int ndeltas, bool direct)

@@ -90,8 +90,8 @@ typedef struct Frame
 	const void *statement;		/* key of the statement */
 	SubTransactionId subid;
 	Oid			relid;			/* the last table that added to it */
-	CtTable		table;			/* the first table that added to it; a copy,
-								 * for it must not change under the entries */
+	CtTable    *table;			/* the first table that added to it; it lives as
+								 * long as the transaction */
 	MemoryContext context;		/* holds the frame and all below it */
 	delta_hash *deltas;
 	DeltaEntry *last;			/* entry added to last: rows often come by
@@ -150,10 +150,10 @@ make_frame(const CtTable *table)
 	frame->statement = ct_statement()->key;
 	frame->subid = GetCurrentSubTransactionId();
 	frame->relid = table->relid;
-	ct_table_copy(&frame->table, table, context);
+	frame->table = unconstify(CtTable *, table);
 	frame->context = context;
 	frame->drops.context = context;
-	frame->deltas = delta_create(context, 1, &frame->table);
+	frame->deltas = delta_create(context, 1, frame->table);
 	slist_push_head(&frames, &frame->node);
 	return frame;
 }
@@ -175,7 +175,7 @@ find_frame(const CtTable *table)
 		Frame	   *frame = slist_container(Frame, node, iter.cur);
 
 		if (is_present(frame) &&
-			(frame->relid == table->relid || same_companions(&frame->table, table)))
+			(frame->relid == table->relid || same_companions(frame->table, table)))
 		{
 			frame->relid = table->relid;
 			return frame;
@@ -212,7 +212,7 @@ end_frame(Frame *frame)
 static DeltaEntry *
 find_entry(Frame *frame, Datum account)
 {
-	const CtTable *table = &frame->table;
+	const CtTable *table = frame->table;
 	DeltaEntry *entry;
 	bool		found;
 
@@ -434,7 +434,7 @@ delete_moving(Frame *frame)
 	if (!OidIsValid(frame->moving_from))
 		return;
 	frame->moving_from = InvalidOid;
-	ct_count_row(&frame->table, &change);
+	ct_count_row(frame->table, &change);
 }
 
 /*
@@ -537,7 +537,7 @@ can_borrow(const Frame *into, Datum account)
 		Frame	   *from = slist_container(Frame, node, iter.cur);
 		DeltaEntry *entry;
 
-		if (from != into && same_companions(&from->table, &into->table) &&
+		if (from != into && same_companions(from->table, into->table) &&
 			(entry = delta_lookup(from->deltas, account)) != NULL && entry->delta.marketing < 0)
 			return true;
 	}
@@ -606,7 +606,7 @@ borrow_for(Frame *into, CtDelta *delta)
 
 		if (delta->marketing <= 0)
 			return;
-		if (!same_companions(&from->table, &into->table) ||
+		if (!same_companions(from->table, into->table) ||
 			(entry = delta_lookup(from->deltas, delta->account)) == NULL || entry->delta.marketing >= 0)
 			continue;
 		amount = Min(-entry->delta.marketing, delta->marketing);
@@ -647,7 +647,7 @@ sort_deltas(Frame *frame, int *ndeltas)
 		entry->delta.drops = &frame->drops;
 		deltas[(*ndeltas)++] = entry->delta;
 	}
-	qsort_arg(deltas, *ndeltas, sizeof(CtDelta), compare_deltas, &frame->table);
+	qsort_arg(deltas, *ndeltas, sizeof(CtDelta), compare_deltas, frame->table);
 	return deltas;
 }
 
@@ -711,7 +711,7 @@ apply_frame(Frame *frame)
 	deltas = sort_deltas(frame, &ndeltas);
 	for (int i = 0; i < ndeltas; i++)
 		borrow_for(frame, &deltas[i]);
-	ct_counter_apply(&frame->table, deltas, ndeltas);
+	ct_counter_apply(frame->table, deltas, ndeltas);
 	write_again(frame->drops.queue);
 	end_frame(frame);
 }
@@ -790,7 +790,7 @@ frame_of(const CtStatement *statement, const Frame *like)
 		Frame	   *frame = slist_container(Frame, node, iter.cur);
 
 		if (frame->statement == statement->key && frame->subid == like->subid && frame != like &&
-			same_companions(&frame->table, &like->table))
+			same_companions(frame->table, like->table))
 			return frame;
 	}
 	return NULL;
@@ -824,13 +824,15 @@ ct_notes_hand_over(const CtStatement *statement)
 }
 
 /*
- * For a recount, which would count what is noted a second time: 55000 if a statement
- * that writes contacts has not ended.
+ * For a recount, which would count what is noted a second time, or what TRUNCATE has taken
+ * off: 55000 if a statement that writes contacts has not ended.
  */
 void
 ct_notes_check_none(void)
 {
-	if (slist_is_empty(&frames))
+	if (ct_is_truncating())
+		ct_truncate_look();
+	if (slist_is_empty(&frames) && !ct_is_truncating())
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

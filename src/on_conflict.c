@@ -12,10 +12,9 @@
  * is replaced by
  *		CASE WHEN is_given(property, false) THEN EXCLUDED.property END
  * and "SET until_next_update = EXCLUDED.until_next_update" keeps the flag where none was
- * given, since NULL would take it away.  EXCLUDED as a whole becomes a row of its columns,
- * treated alike.  is_given() knows the row that the statement has proposed last, from the
- * status trigger or its projection: where neither is at work, EXCLUDED is what was given
- * anyway.  The plan may be kept for other executions, so what is changed is copied;
+ * given, since NULL would take it away.  is_given() knows the row that the statement has
+ * proposed last, from the status trigger or its projection; where that does not fire,
+ * EXCLUDED is what was given.  The plan may be kept for other executions, so what is changed is copied;
  * ExecInitModifyTable() and ExecInitPartitionInfo() take the expressions from there, for
  * partitions with other columns too.
  *
@@ -33,25 +32,14 @@
 
 #include "contacts_tier.h"
 
-/* The table that a statement inserts into */
-typedef struct Target
-{
-	const CtTable *table;
-	TupleDesc	tupdesc;
-} Target;
-
-/* set_plan_refs() has made INNER_VAR of EXCLUDED, with its own numbers. */
-static bool
-is_excluded(const Var *var)
-{
-	return var->varno == INNER_VAR;
-}
-
 /* The property that a Var of EXCLUDED refers to, or 0 */
 static int
 property_of(const Var *var, const CtTable *table)
 {
-	for (int i = CT_ARG_STATUS; i < CT_NARGS && is_excluded(var); i++)
+	/* set_plan_refs() has made INNER_VAR of EXCLUDED, with its own numbers */
+	if (var->varno != INNER_VAR)
+		return 0;
+	for (int i = CT_ARG_STATUS; i < CT_NARGS; i++)
 		if (var->varattno == table->attno[i])
 			return i;
 	return 0;
@@ -82,6 +70,13 @@ if_given(Var *var, int property, bool is_set, Expr *otherwise)
 	return (Node *) choice;
 }
 
+/* What is known of the table that a plan inserts into */
+typedef struct Target
+{
+	const CtTable *table;
+	TupleDesc	tupdesc;
+} Target;
+
 static Node *
 mind_column(Var *var, const CtTable *table)
 {
@@ -91,22 +86,24 @@ mind_column(Var *var, const CtTable *table)
 		if_given(var, property, false, (Expr *) makeNullConst(var->vartype, var->vartypmod, var->varcollid));
 }
 
-/* ROW(...), of the type that EXCLUDED as a whole has */
+/* EXCLUDED as a whole, put together from its columns */
 static Node *
-mind_whole_row(const Var *whole, const Target *target)
+mind_row(const Var *var, const Target *target)
 {
 	RowExpr    *row = makeNode(RowExpr);
 
 	for (int i = 0; i < target->tupdesc->natts; i++)
 	{
 		Form_pg_attribute attr = TupleDescAttr(target->tupdesc, i);
-		Node	   *column = attr->attisdropped ? (Node *) makeNullConst(INT4OID, -1, InvalidOid) :
-			mind_column(makeVar(whole->varno, i + 1, attr->atttypid, attr->atttypmod, attr->attcollation, 0),
-						target->table);
 
-		row->args = lappend(row->args, column);
+		if (attr->attisdropped)
+			row->args = lappend(row->args, makeNullConst(INT4OID, -1, InvalidOid));
+		else
+			row->args = lappend(row->args,
+								mind_column(makeVar(INNER_VAR, i + 1, attr->atttypid, attr->atttypmod,
+													attr->attcollation, 0), target->table));
 	}
-	row->row_typeid = whole->vartype;
+	row->row_typeid = var->vartype;
 	row->row_format = COERCE_IMPLICIT_CAST;
 	row->location = -1;
 	return (Node *) row;
@@ -119,10 +116,11 @@ mind_mutator(Node *node, void *context)
 
 	if (node == NULL)
 		return NULL;
+	if (IsA(node, Var) && ((Var *) node)->varno == INNER_VAR && ((Var *) node)->varattno == InvalidAttrNumber)
+		return mind_row((Var *) node, target);
 	if (IsA(node, Var))
-		return is_excluded((Var *) node) && ((Var *) node)->varattno == InvalidAttrNumber ?
-			mind_whole_row((Var *) node, target) : mind_column((Var *) node, target->table);
-	return ct_expression_tree_mutator(node, mind_mutator, context);
+		return mind_column((Var *) node, target->table);
+	return expression_tree_mutator(node, mind_mutator, context);
 }
 
 /*
@@ -130,7 +128,7 @@ mind_mutator(Node *node, void *context)
  * the table.
  */
 static List *
-mind_set(const ModifyTable *plan, Target *target)
+mind_set(const ModifyTable *plan, const Target *target)
 {
 	List	   *result = NIL;
 	ListCell   *cell;
@@ -146,13 +144,29 @@ mind_set(const ModifyTable *plan, Target *target)
 											(Expr *) makeVar(rti, var->varattno, var->vartype, var->vartypmod,
 															 var->varcollid, 0));
 		else
-			entry->expr = (Expr *) mind_mutator((Node *) entry->expr, target);
+			entry->expr = (Expr *) mind_mutator((Node *) entry->expr, unconstify(Target *, target));
 		result = lappend(result, entry);
 	}
 	return result;
 }
 
-/* Is a plan an ON CONFLICT DO UPDATE? */
+/* Find out; false if nobody will note what is given, as where the table is not attached. */
+static bool
+find_target(const PlannedStmt *planned, const ModifyTable *plan, Target *target)
+{
+	RangeTblEntry *rte = rt_fetch(linitial_int(plan->resultRelations), planned->rtable);
+	Relation	rel = try_table_open(rte->relid, NoLock);	/* the plan has locked it */
+	Trigger    *status;
+
+	if (rel == NULL)
+		return false;
+	status = ct_find_trigger(rel, CT_TRIGGER_STATUS);
+	target->table = status != NULL && ct_fires(status) ? ct_table_of_relation(rel) : NULL;
+	target->tupdesc = CreateTupleDescCopy(RelationGetDescr(rel));
+	table_close(rel, NoLock);
+	return target->table != NULL;
+}
+
 static bool
 updates_on_conflict(const Plan *plan)
 {
@@ -160,68 +174,64 @@ updates_on_conflict(const Plan *plan)
 		((const ModifyTable *) plan)->onConflictAction == ONCONFLICT_UPDATE;
 }
 
-/* The plan, or one that minds what was given, if it is one of an attached table. */
+/* The plan, or one that minds what was given, if it is an ON CONFLICT DO UPDATE. */
 static Plan *
 mind_plan(const PlannedStmt *planned, Plan *plan)
 {
 	ModifyTable *copy;
-	Relation	rel;
-	Trigger    *keeper;
 	Target		target;
 
-	if (!updates_on_conflict(plan))
+	if (!updates_on_conflict(plan) || !find_target(planned, (ModifyTable *) plan, &target))
 		return plan;
-	/* the plan has locked it */
-	rel = table_open(rt_fetch(linitial_int(((ModifyTable *) plan)->resultRelations), planned->rtable)->relid, NoLock);
-	keeper = ct_find_trigger(rel, CT_TRIGGER_STATUS);
-	if (keeper != NULL && ct_fires(keeper) && (target.table = ct_table_of_relation(rel)) != NULL)
+	copy = palloc(sizeof(ModifyTable));
+	memcpy(copy, plan, sizeof(ModifyTable));
+	copy->onConflictSet = mind_set(copy, &target);
+	copy->onConflictWhere = mind_mutator(copy->onConflictWhere, &target);
+	return (Plan *) copy;
+}
+
+/* Has a statement any of these? */
+static bool
+has_upsert(const PlannedStmt *planned)
+{
+	ListCell   *cell;
+
+	if (planned->hasModifyingCTE)
 	{
-		target.tupdesc = RelationGetDescr(rel);
-		copy = palloc(sizeof(ModifyTable));
-		memcpy(copy, plan, sizeof(ModifyTable));
-		copy->onConflictSet = mind_set(copy, &target);
-		copy->onConflictWhere = mind_mutator(copy->onConflictWhere, &target);
-		plan = (Plan *) copy;
+		foreach(cell, planned->subplans)
+			if (updates_on_conflict(lfirst(cell)))
+				return true;
 	}
-	table_close(rel, NoLock);
-	return plan;
+	return updates_on_conflict(planned->planTree);
 }
 
 static PlannedStmt *
-mind_statement(PlannedStmt *planned)
+mind_statement(const PlannedStmt *planned)
 {
 	PlannedStmt *copy = palloc(sizeof(PlannedStmt));
 	ListCell   *cell;
 
 	memcpy(copy, planned, sizeof(PlannedStmt));
 	copy->planTree = mind_plan(planned, planned->planTree);
-	if (planned->hasModifyingCTE)
-	{
-		copy->subplans = NIL;
-		foreach(cell, planned->subplans)
-			copy->subplans = lappend(copy->subplans, mind_plan(planned, lfirst(cell)));
-	}
+	copy->subplans = NIL;
+	foreach(cell, planned->subplans)
+		copy->subplans = lappend(copy->subplans, mind_plan(planned, lfirst(cell)));
 	return copy;
 }
 
 /*
- * The statement as it is to be executed.  If it is another one, *memory is where it is,
- * a child of the present context; else NULL.
+ * The statement as it is to be executed.  If that is a copy, *memory holds it, a child of
+ * the present context; else it is NULL.
  */
 PlannedStmt *
 ct_mind_excluded(PlannedStmt *planned, MemoryContext *memory)
 {
-	bool		reads = updates_on_conflict(planned->planTree);
-	ListCell   *cell;
 	MemoryContext old;
 
 	*memory = NULL;
-	if (planned->hasModifyingCTE)
-		foreach(cell, planned->subplans)
-			reads |= updates_on_conflict(lfirst(cell));
-	if (!reads)
+	if (!has_upsert(planned))
 		return planned;
-	*memory = AllocSetContextCreate(CurrentMemoryContext, "contacts_tier plan", ALLOCSET_SMALL_SIZES);
+	*memory = AllocSetContextCreate(CurrentMemoryContext, "contacts_tier upsert", ALLOCSET_SMALL_SIZES);
 	old = MemoryContextSwitchTo(*memory);
 	planned = mind_statement(planned);
 	MemoryContextSwitchTo(old);

@@ -360,8 +360,7 @@ static void
 take_out(Relation rel, char **args)
 {
 	if (may_have_contacts(rel) && has_counters(rel, args))
-		ct_uncount(ct_table_resolve(rel, CT_NARGS, args),
-				   psprintf("ONLY %s", ct_qualified_name(rel)), false);
+		ct_uncount_going(ct_table_resolve(rel, CT_NARGS, args), rel);
 }
 
 static void

@@ -9,10 +9,15 @@
 #include "postgres.h"
 
 #include "access/relation.h"
+#include "access/tableam.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/queryenvironment.h"
+#include "utils/snapmgr.h"
+#include "utils/tuplestore.h"
 
 #include "contacts_tier.h"
 
@@ -182,4 +187,76 @@ ct_uncount(const CtTable *table, const char *from, bool demotes)
 							   count_query(table, from), ct_quoted_operator(table->account_eq),
 							   demotes ? "demoted" : "corrected",
 							   demotes ? "" : "OPERATOR(pg_catalog.-)"));
+}
+
+/* What stands in the FROM clause for the contacts of a relation that is about to go */
+#define GOING	"ct_going"
+
+/* Columns of a contact that matter for a count */
+static const CtTriggerArg counted[] = {CT_ARG_STATUS, CT_ARG_UNTIL, CT_ARG_ACCOUNT};
+
+static TupleDesc
+counted_columns(const CtTable *table, TupleDesc contacts)
+{
+	int			natts = lengthof(counted) - (AttributeNumberIsValid(table->attno[CT_ARG_ACCOUNT]) ? 0 : 1);
+	TupleDesc	tupdesc = CreateTemplateTupleDesc(natts);
+
+	for (int i = 0; i < natts; i++)
+		TupleDescCopyEntry(tupdesc, i + 1, contacts, table->attno[counted[i]]);
+	return tupdesc;
+}
+
+/* The marketing contacts in this very relation as they are now, without looking at it by SQL. */
+static Tuplestorestate *
+gather_contacts(const CtTable *table, Relation rel, TupleDesc tupdesc)
+{
+	Tuplestorestate *contacts = tuplestore_begin_heap(false, false, work_mem);
+	TupleTableSlot *slot = table_slot_create(rel, NULL);
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	TableScanDesc scan = table_beginscan(rel, snapshot, 0, NULL);
+
+	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		CtRow		row;
+		Datum		values[lengthof(counted)];
+		bool		nulls[lengthof(counted)];
+
+		CHECK_FOR_INTERRUPTS();
+		ct_row_read(table, slot, &row);
+		if (!ct_row_status(table, &row).marketing)
+			continue;
+		for (int i = 0; i < tupdesc->natts; i++)
+		{
+			values[i] = row.value[counted[i]];
+			nulls[i] = row.isnull[counted[i]];
+		}
+		tuplestore_putvalues(contacts, tupdesc, values, nulls);
+	}
+	table_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	ExecDropSingleTupleTableSlot(slot);
+	return contacts;
+}
+
+/*
+ * Take the contacts in this very relation off the counters, as ct_uncount() does, where
+ * the command that drops it is at work.  What depends on it has gone before it, such as
+ * the expressions of its generated columns; no query can be planned any more.
+ */
+void
+ct_uncount_going(const CtTable *table, Relation rel)
+{
+	EphemeralNamedRelationData going = {
+		.md.name = GOING,.md.enrtype = ENR_NAMED_TUPLESTORE,
+		.md.tupdesc = counted_columns(table, RelationGetDescr(rel))
+	};
+	Tuplestorestate *contacts = gather_contacts(table, rel, going.md.tupdesc);
+
+	going.md.enrtuples = tuplestore_tuple_count(contacts);
+	going.reldata = contacts;
+	if (SPI_register_relation(&going) != SPI_OK_REL_REGISTER)
+		elog(ERROR, "SPI_register_relation failed");
+	ct_uncount(table, GOING, false);
+	SPI_unregister_relation(GOING);
+	tuplestore_end(contacts);
 }

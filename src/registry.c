@@ -126,32 +126,6 @@ ct_has_our_default(Relation rel, AttrNumber attno)
 }
 
 /*
- * Our status trigger, if no other trigger can change a row before the event, one
- * of TRIGGER_TYPE_INSERT and TRIGGER_TYPE_UPDATE; NULL if one can, or if the
- * table is not attached.  The description of triggers must be private: that of a
- * relation may be replaced while functions are looked up.
- */
-Trigger *
-ct_sole_keeper(TriggerDesc *triggers, int16 event)
-{
-	Trigger    *keeper = NULL;
-
-	know_functions();
-	for (int i = 0; i < triggers->numtriggers; i++)
-	{
-		Trigger    *trigger = &triggers->triggers[i];
-
-		if (!TRIGGER_FOR_ROW(trigger->tgtype) || !TRIGGER_FOR_BEFORE(trigger->tgtype) ||
-			(trigger->tgtype & event) == 0)
-			continue;
-		if (known_function(trigger->tgfoid) != CT_TRIGGER_STATUS || !ct_right_args(trigger->tgnargs))
-			return NULL;
-		keeper = trigger;
-	}
-	return keeper;
-}
-
-/*
  * Would the trigger fire in this session?
  */
 bool
@@ -181,16 +155,6 @@ ct_find_trigger(Relation rel, CtFunction kind)
 {
 	know_functions();
 	return find_known_trigger(rel->trigdesc, kind);
-}
-
-/*
- * The same in a private description of triggers, which may be NULL.
- */
-Trigger *
-ct_find_trigger_in(TriggerDesc *triggers, CtFunction kind)
-{
-	know_functions();
-	return find_known_trigger(triggers, kind);
 }
 
 /*

@@ -46,7 +46,7 @@ typedef struct Target
 {
 	Oid			relid;
 	Relation	rel;
-	CtTable		table;			/* a copy */
+	const CtTable *table;
 	TupleTableSlot *slot;		/* of a row that was looked at */
 	Bitmapset  *columns;		/* the status columns, as bits of an UPDATE */
 } Target;
@@ -210,7 +210,7 @@ find_target(CtSecondWrites *queue, Oid relid)
 	target = palloc0(sizeof(Target));
 	target->relid = relid;
 	target->rel = rel;
-	ct_table_copy(&target->table, table, queue->context);
+	target->table = table;
 	target->slot = table_slot_create(rel, NULL);
 	target->columns = status_columns(table);
 	queue->targets = lappend(queue->targets, target);
@@ -236,7 +236,7 @@ add_row(CtSecondWrites *queue, int target, const ItemPointerData *place, const C
 	row = &queue->rows[queue->nrows];
 	row->target = target;
 	row->place = *place;
-	ct_row_copy(&into->table, decided, &row->decided, queue->context);
+	ct_row_copy(into->table, decided, &row->decided, queue->context);
 	entry = waiting_insert(queue->places, make_key(into->relid, place), &found);
 	entry->index = queue->nrows;
 	return queue->nrows++;
@@ -308,9 +308,9 @@ unpromoted(CtSecondWrites *queue, Target *target, const CtPromotion *promotion, 
 		if (!table_tuple_fetch_row_version(from->rel, &before, SnapshotAny, from->slot))
 			elog(ERROR, "the version before an updated contact of \"%s\" has vanished",
 				 RelationGetRelationName(from->rel));
-		ct_row_read(&from->table, from->slot, &row);
+		ct_row_read(from->table, from->slot, &row);
 	}
-	ct_row_set_status(&target->table, &row, non_marketing);
+	ct_row_set_status(target->table, &row, non_marketing);
 	return row;
 }
 
@@ -331,11 +331,11 @@ ct_second_write_drop(CtSecondWrites *queue, Datum account, const CtPromotion *pr
 
 	if (target == NULL || !fetch_latest(target, &place))
 		return false;
-	ct_row_read(&target->table, target->slot, &row);
-	status = ct_row_status(&target->table, &row);
+	ct_row_read(target->table, target->slot, &row);
+	status = ct_row_status(target->table, &row);
 	if (!status.marketing || row.isnull[CT_ARG_ACCOUNT] ||
 		waiting_lookup(queue->places, make_key(target->relid, &place)) != NULL ||
-		ct_account_compare(&target->table, row.value[CT_ARG_ACCOUNT], account) != 0)
+		ct_account_compare(target->table, row.value[CT_ARG_ACCOUNT], account) != 0)
 		return false;
 	*flagged = status.until_next_update;
 	row = unpromoted(queue, target, promotion, &row);
@@ -401,6 +401,8 @@ begin_writing(Writing *writing, Target *target)
 		writing->named = writing->relinfo;
 	ct_triggers_for_second_write(writing->relinfo);
 	ct_triggers_for_second_write(writing->named);
+	ct_fire_at_once(estate);
+	CheckCmdReplicaIdentity(target->rel, CMD_UPDATE);
 	ExecOpenIndices(writing->relinfo, false);
 	writing->row = table_slot_create(target->rel, &estate->es_tupleTable);
 	estate->es_snapshot = RegisterSnapshot(GetLatestSnapshot());
@@ -442,8 +444,8 @@ assemble(const Target *target, const CtRow *decided, TupleTableSlot *row)
 	memcpy(row->tts_isnull, target->slot->tts_isnull, sizeof(bool) * natts);
 	for (int i = CT_ARG_STATUS; i < CT_NARGS; i++)
 	{
-		row->tts_values[target->table.attno[i] - 1] = decided->value[i];
-		row->tts_isnull[target->table.attno[i] - 1] = decided->isnull[i];
+		row->tts_values[target->table->attno[i] - 1] = decided->value[i];
+		row->tts_isnull[target->table->attno[i] - 1] = decided->isnull[i];
 	}
 	ExecStoreVirtualTuple(row);
 	ExecMaterializeSlot(row);
@@ -469,7 +471,7 @@ suppressed_error(const Target *target)
 static void
 count_move(Writing *writing, const CtRow *decided, const CtRow *stored)
 {
-	const CtTable *table = &writing->target->table;
+	const CtTable *table = writing->target->table;
 	CtRow		old = *stored;
 	CtRow		new;
 	CtRowChange change = {.relid = writing->target->relid,.old = &old,.new = &new,.mending = -1};
@@ -498,7 +500,7 @@ write_row(Writing *writing, Waiting *waiting)
 	ResetPerTupleExprContext(writing->estate);
 	if (!table_tuple_fetch_row_version(target->rel, &place, SnapshotSelf, target->slot))
 		return;
-	ct_row_read(&target->table, target->slot, &stored);
+	ct_row_read(target->table, target->slot, &stored);
 	assemble(target, &waiting->decided, writing->row);
 	writing->statement.decided = &waiting->decided;
 	if (!ct_update_row(writing->estate, &writing->epqstate, writing->relinfo, &place, writing->row, writing->capture))
@@ -547,8 +549,8 @@ has_rows(const CtSecondWrites *queue, int number)
  * are deferred later.  What waits may be looked up until the queue ends with its memory,
  * but is not found any more: its versions are gone.
  *
- * Errors: 27000 where a trigger suppresses it, and those of the application's triggers
- * and constraints.
+ * Errors: 27000 where a trigger suppresses it, 55000 where updates are published and the
+ * table has no replica identity, and those of the application's triggers and constraints.
  */
 void
 ct_second_writes_run(CtSecondWrites *queue)

@@ -258,28 +258,12 @@ ct_slots_recall(CtCounter *counter, Datum account, CtSlots *slots)
 	else
 	{
 		slots->contended = false;
-		slots->room = 0;
 		slots->home = ct_backend_number();
 		slots->count = 0;
 	}
 	slots->account = account;
 	if (slots->count == 0)
 		(void) ct_slots_list(counter, slots);
-}
-
-/*
- * What is remembered of the room in the slot of an account that was claimed in last; 0 if
- * nothing is.
- */
-int64
-ct_slots_last_room(const CtTable *table, Datum account)
-{
-	Relation	rel = ct_open_companion(table, CT_COUNTER, RowExclusiveLock);
-	CounterTable *info = find_counter_table(rel, table);
-	Remembered *known = info->direct ? memory_lookup(info->memory, account) : NULL;
-
-	table_close(rel, NoLock);
-	return known == NULL ? 0 : known->slots.room;
 }
 
 /*

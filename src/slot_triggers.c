@@ -33,6 +33,7 @@ make_result_relation(EState *estate, Relation rel, Bitmapset *updated)
 	InitResultRelInfo(relinfo, rel, 1, NULL, 0);
 	estate->es_opened_result_relations = lappend(estate->es_opened_result_relations, relinfo);
 	estate->es_output_cid = GetCurrentCommandId(true);
+	ct_fire_at_once(estate);
 	return relinfo;
 }
 
@@ -55,6 +56,7 @@ ct_update_firing(Relation rel, ItemPointer place, TupleTableSlot *new_row, Bitma
 	ct_set_safe_search_path();
 	PushActiveSnapshot(GetLatestSnapshot());
 	relinfo = make_result_relation(estate, rel, updated);
+	CheckCmdReplicaIdentity(rel, CMD_UPDATE);
 	ExecOpenIndices(relinfo, false);
 	AfterTriggerBeginQuery();
 	capture = MakeTransitionCaptureState(relinfo->ri_TrigDesc, RelationGetRelid(rel), CMD_UPDATE);

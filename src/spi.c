@@ -26,6 +26,13 @@
 #include "contacts_tier.h"
 
 /*
+ * Our bit in the security context, beside those of miscadmin.h: what runs acts as an
+ * owner because of us.  PostgreSQL ignores it, hands it on to functions that change the
+ * user, and takes it back with the identity when a (sub)transaction is rolled back.
+ */
+#define SECURITY_ACTS_AS_OWNER	0x4000
+
+/*
  * Act as the owner of a contacts table inside a trigger.
  *
  * The caller's search_path stays in force, since changing it has its cost: who
@@ -37,7 +44,7 @@ ct_act_as_owner(Oid owner, CtIdentity *saved)
 {
 	GetUserIdAndSecContext(&saved->userid, &saved->sec_context);
 	saved->guc_level = 0;
-	SetUserIdAndSecContext(owner, saved->sec_context |
+	SetUserIdAndSecContext(owner, saved->sec_context | SECURITY_ACTS_AS_OWNER |
 						   SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
 }
 
@@ -71,7 +78,7 @@ ct_set_safe_search_path(void)
 void
 ct_manage_as_owner(Oid owner, CtIdentity *saved)
 {
-	int			context = SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS;
+	int			context = SECURITY_ACTS_AS_OWNER | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS;
 
 	GetUserIdAndSecContext(&saved->userid, &saved->sec_context);
 	if (saved->userid != owner)
@@ -82,6 +89,19 @@ ct_manage_as_owner(Oid owner, CtIdentity *saved)
 	/* values are compared as text here and there: let none be lost */
 	ct_set_for_now("extra_float_digits", "1");
 	ct_set_for_now("DateStyle", "ISO, YMD");
+}
+
+/*
+ * Does what runs act as an owner, because of us?
+ */
+bool
+ct_acts_as_owner(void)
+{
+	Oid			userid;
+	int			context;
+
+	GetUserIdAndSecContext(&userid, &context);
+	return (context & SECURITY_ACTS_AS_OWNER) != 0;
 }
 
 /*
@@ -178,31 +198,6 @@ make_params(int nargs, const Oid *types, const Datum *values)
 }
 
 /*
- * Have what a statement of ours fires fire at its end, also deferred triggers: when the
- * transaction ends they would run as, or under the search_path of, whoever calls.  The
- * descriptions of triggers are copies that belong to the statement: see InitResultRelInfo().
- */
-static void
-fire_at_once(EState *estate)
-{
-	ListCell   *cell;
-
-	foreach(cell, estate->es_opened_result_relations)
-	{
-		const ResultRelInfo *relinfo = lfirst(cell);
-		TriggerDesc *triggers = relinfo->ri_TrigDesc;
-
-		if (triggers == NULL || triggers == relinfo->ri_RelationDesc->trigdesc)
-			continue;
-		for (int i = 0; i < triggers->numtriggers; i++)
-		{
-			triggers->triggers[i].tgdeferrable = false;
-			triggers->triggers[i].tginitdeferred = false;
-		}
-	}
-}
-
-/*
  * Run one planned statement by the executor instead of SPI, so that it has a name, its
  * QueryDesc, before it starts, by which our triggers can trust it.
  */
@@ -217,7 +212,6 @@ run_planned(PlannedStmt *statement, const char *command, ParamListInfo params, b
 	PG_TRY();
 	{
 		ExecutorStart(query, 0);
-		fire_at_once(query->estate);
 		ct_executor_run(query, ForwardScanDirection, 0);
 		count = query->estate->es_processed;
 		ExecutorFinish(query);

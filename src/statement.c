@@ -8,18 +8,19 @@
  * meanwhile; those must not judge the outer one half-way.  So what is noted is
  * kept by statement, and so is trust.
  *
- * A statement is known by its QueryDesc, or by its parse tree where it is a COPY
+ * A statement is known by its QueryDesc, or by its PlannedStmt where it is a COPY
  * or TRUNCATE: an address that no other statement has at the same time.  One
  * that began before this library was loaded is not known; neither is a write
  * without a statement, as the worker of logical replication does it.
  *
  * No note outlives its statement (R1).  It is applied
- *	 - by the statement trigger of the table that the statement names, or, where
- *	   the statement writes several tables, after all its triggers;
- *	 - where no such trigger fires (a partition without one), at the end of the
- *	   executor's run or of the COPY;
- *	 - where the statement is not known and no such trigger will fire, at once,
- *	   row by row (trigger_count.c).
+ *	 - at the end of the executor's run or of the COPY, after all triggers of the
+ *	   statement: what is written again then is the last that those see of it, and
+ *	   rows of all tables that it writes have been noted;
+ *	 - where the statement is not known, or a foreign key has written the table for it,
+ *	   by the statement trigger of the table;
+ *	 - where no such trigger will fire either (logical replication), at once, row by
+ *	   row (trigger_count.c).
  * A statement that a foreign key runs is part of the one that caused it: its
  * triggers fire with that one's, and its notes are handed over.
  *
@@ -27,10 +28,14 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
+#include "access/stratnum.h"
 #include "access/xact.h"
+#include "catalog/pg_am.h"
 #include "executor/executor.h"
 #include "nodes/parsenodes.h"
 #include "tcop/utility.h"
+#include "utils/lsyscache.h"
 
 #include "contacts_tier.h"
 
@@ -71,6 +76,8 @@ ct_begin_statement(CtStatement *statement)
 {
 	statement->outer = current;
 	current = statement;
+	if (ct_is_truncating())
+		ct_truncate_look();
 }
 
 void
@@ -108,14 +115,96 @@ writes(const QueryDesc *query)
 	return query->operation != CMD_SELECT || query->plannedstmt->hasModifyingCTE;
 }
 
+/* Does the statement have a relation open that it writes? */
+static bool
+writes_relation(const CtStatement *statement, Oid relid)
+{
+	ListCell   *cell;
+
+	foreach(cell, statement->query->estate->es_opened_result_relations)
+	{
+		if (RelationGetRelid(((ResultRelInfo *) lfirst(cell))->ri_RelationDesc) == relid)
+			return true;
+	}
+	return false;
+}
+
 /*
- * Does the statement write one table only?  Else the trigger of one must not judge
- * what has been noted of it so far.
+ * Will the end of the statement apply what it has noted in a relation?  Then its statement
+ * trigger need not, and had better not: triggers of the application may come after that.
+ * But it must where the statement does not keep the table open until its end, since a
+ * foreign key has written it: once its triggers have fired, somebody could rewrite it.
+ * That does not hold for a statement that writes several tables, which would be judged
+ * before all its rows are noted.
  */
 bool
-ct_writes_one_table(const CtStatement *statement)
+ct_applies_later(const CtStatement *statement, Oid relid)
 {
-	return statement->query == NULL || !statement->query->plannedstmt->hasModifyingCTE;
+	if (statement->key == NULL)
+		return false;
+	return statement->query == NULL || statement->query->plannedstmt->hasModifyingCTE ||
+		writes_relation(statement, relid);
+}
+
+/* Does a scan look for one key of a unique index? */
+static bool
+finds_one_row(const IndexScan *scan)
+{
+	Relation	index = index_open(scan->indexid, NoLock);	/* the plan has locked it */
+	Form_pg_index form = index->rd_index;
+	Bitmapset  *found = NULL;
+	ListCell   *cell;
+	bool		result;
+
+	foreach(cell, scan->indexqual)
+	{
+		OpExpr	   *clause = lfirst(cell);
+		Var		   *key = IsA(clause, OpExpr) ? linitial(clause->args) : NULL;
+
+		/* set_plan_refs() has made INDEX_VAR of the key, by its number in the index */
+		if (key != NULL && IsA(key, Var) && key->varno == INDEX_VAR && key->varattno <= form->indnkeyatts &&
+			get_op_opfamily_strategy(clause->opno, index->rd_opfamily[key->varattno - 1]) == BTEqualStrategyNumber)
+			found = bms_add_member(found, key->varattno);
+	}
+	result = form->indisunique && form->indimmediate && index->rd_rel->relam == BTREE_AM_OID &&
+		bms_num_members(found) == form->indnkeyatts;
+	index_close(index, NoLock);
+	return result;
+}
+
+/* Can a plan put out one row at most?  It is told of the usual ones: a key, or VALUES. */
+static bool
+puts_out_one_row(const Plan *plan)
+{
+	if (plan == NULL)
+		return false;
+	if (IsA(plan, IndexScan))
+		return finds_one_row((const IndexScan *) plan);
+	return IsA(plan, Result) && outerPlan(plan) == NULL;
+}
+
+/* See what the statement can do. */
+static void
+classify(CtStatement *statement)
+{
+	QueryDesc  *query = statement->query;
+	ModifyTable *plan;
+
+	if (statement->is_classified)
+		return;
+	statement->is_classified = true;
+	if (query == NULL)
+	{
+		statement->only_adds = statement->key != NULL;
+		return;
+	}
+	plan = (ModifyTable *) query->plannedstmt->planTree;
+	if (!IsA(plan, ModifyTable) || query->plannedstmt->hasModifyingCTE ||
+		(plan->operation != CMD_INSERT && plan->operation != CMD_UPDATE) ||
+		plan->onConflictAction != ONCONFLICT_NONE)
+		return;
+	statement->only_adds = true;
+	statement->is_single = puts_out_one_row(outerPlan(plan));
 }
 
 /*
@@ -126,18 +215,18 @@ ct_writes_one_table(const CtStatement *statement)
 bool
 ct_only_adds(CtStatement *statement)
 {
-	QueryDesc  *query = statement->query;
-
-	if (statement->is_classified)
-		return statement->only_adds;
-	statement->is_classified = true;
-	if (query == NULL)
-		statement->only_adds = statement->key != NULL;
-	else
-		statement->only_adds = (query->operation == CMD_INSERT || query->operation == CMD_UPDATE) &&
-			!query->plannedstmt->hasModifyingCTE && IsA(query->plannedstmt->planTree, ModifyTable) &&
-			((ModifyTable *) query->plannedstmt->planTree)->onConflictAction == ONCONFLICT_NONE;
+	classify(statement);
 	return statement->only_adds;
+}
+
+/*
+ * Does it write one row at most, for sure?
+ */
+bool
+ct_writes_one_row(CtStatement *statement)
+{
+	classify(statement);
+	return statement->is_single;
 }
 
 static void
@@ -267,6 +356,7 @@ process_utility(PlannedStmt *planned, const char *query, bool read_only_tree,
 	}
 	PG_FINALLY();
 	{
+		ct_truncate_ends(&statement);
 		ct_end_statement(&statement);
 	}
 	PG_END_TRY();

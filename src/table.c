@@ -122,6 +122,14 @@ resolve_column(Relation rel, const char *column, Oid type)
 						column, RelationGetRelationName(rel)),
 				 errhint("If it was renamed, rename it back; then detach the table and attach it with the new name in \"columns\"."),
 				 errtable(rel)));
+	/* attach() refuses that; a column of the name can come later */
+	if (TupleDescAttr(RelationGetDescr(rel), attno - 1)->attgenerated)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("column \"%s\" of attached table \"%s\" is a generated column",
+						column, RelationGetRelationName(rel)),
+				 errdetail("Triggers can neither see nor write it."),
+				 errtablecol(rel, attno)));
 	if (OidIsValid(type) && TupleDescAttr(RelationGetDescr(rel), attno - 1)->atttypid != type)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),

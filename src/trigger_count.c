@@ -129,9 +129,22 @@ mend_row(const CtTable *table, CtRowChange *change, CtRow *mended)
 	change->mending = ct_notes_mend(table, change->relid, mended);
 }
 
+/* Has a marketing contact been written where TRUNCATE has counted already? */
+static void
+check_not_truncated(const CtTable *table, const CtRowChange *change)
+{
+	if (!(change->new != NULL && change->status.marketing) &&
+		!(change->old != NULL && ct_row_status(table, change->old).marketing))
+		return;
+	ct_check_not_truncated(change->relid);
+	if (OidIsValid(change->moved_from))
+		ct_check_not_truncated(change->moved_from);
+}
+
 /*
  * Count a row that was written, or deleted, as the rules want it; where it is not so yet,
- * it is written again at the end of the statement.  Errors: MC002 as ct_count_row().
+ * it is written again at the end of the statement.  Errors: MC002 as ct_count_row(), 55000
+ * where TRUNCATE has counted the table already.
  */
 void
 ct_note_row(const CtTable *table, CtRowChange *change)
@@ -155,6 +168,8 @@ ct_note_row(const CtTable *table, CtRowChange *change)
 		change->status = ct_row_status(table, change->new);
 	if (ct_needs_mending(table, change))
 		mend_row(table, change, &mended);
+	if (ct_is_truncating())
+		check_not_truncated(table, change);
 	ct_count_row(table, change);
 }
 
@@ -239,8 +254,8 @@ PG_FUNCTION_INFO_V1(contacts_tier_apply_counts);
 /*
  * apply_counts(): AFTER INSERT OR UPDATE OR DELETE statement trigger
  *
- * Where the statement writes several tables, rows of another one may not have been noted
- * yet; then the end of the statement applies all (statement.c).
+ * Applies what was noted where the end of the statement does not, or not in time
+ * (statement.c).
  *
  * Locks and errors: see ct_notes_apply().
  */
@@ -248,7 +263,7 @@ Datum
 contacts_tier_apply_counts(PG_FUNCTION_ARGS)
 {
 	check_trigger(fcinfo, "apply_counts", TRIGGER_EVENT_AFTER);
-	if (ct_writes_one_table(ct_statement()))
+	if (!ct_applies_later(ct_statement(), RelationGetRelid(((TriggerData *) fcinfo->context)->tg_relation)))
 		ct_notes_apply();
 	return PointerGetDatum(NULL);
 }

@@ -100,6 +100,9 @@ ct_row_insert(const CtTable *table, CtRow *row, CtCounting counting)
 		is_dropped(table, row, decision->by_default, counting);
 	if (decision->dropped)
 		ct_row_set_status(table, row, non_marketing);
+	statement->is_marketing = ct_row_status(table, row).marketing;
+	statement->proposed_relid = table->relid;
+	statement->proposed_command = GetCurrentCommandId(false);
 	return !complete || decision->dropped;
 }
 
@@ -109,7 +112,8 @@ note_moving(TriggerData *trigdata, const CtRow *old)
 	CtStatement *statement = ct_statement();
 
 	statement->moving_relid = InvalidOid;
-	if (!trigdata->tg_relation->rd_rel->relispartition)
+	if (!trigdata->tg_relation->rd_rel->relispartition ||
+		trigdata->tg_relation->rd_rel->relkind != RELKIND_RELATION)
 		return;
 	statement->moving_relid = RelationGetRelid(trigdata->tg_relation);
 	statement->moving_place = old->tid;
@@ -164,12 +168,19 @@ note_insert(const CtTable *table, TupleDesc tupdesc, HeapTuple tuple, const CtRo
 		ct_notes_before_insert(table, by_default, by_default ? ct_tuple_image(tupdesc, tuple) : 0);
 }
 
-/* Is ours the last BEFORE trigger, so that the row is written as it leaves it? */
-static bool
-fires_last(TriggerData *trigdata)
+/*
+ * A row that has been decided is counted later, by the AFTER trigger, if ours is the last
+ * BEFORE trigger, so that the row is written as it leaves it.  Where there are others, they
+ * may move contacts that an UPDATE finds to another account, and AFTER triggers may make
+ * room in other ways: then none can be decided before all have been seen, but a single one.
+ */
+static CtCounting
+judge_counting(TriggerData *trigdata, bool is_insert)
 {
-	TriggerDesc *triggers = trigdata->tg_relation->trigdesc;
-	int16		event = TRIGGER_FIRED_BY_INSERT(trigdata->tg_event) ? TRIGGER_TYPE_INSERT : TRIGGER_TYPE_UPDATE;
+	/* a copy, for a look-up may rebuild the relation cache entry */
+	TriggerDesc *triggers = CopyTriggerDesc(trigdata->tg_relation->trigdesc);
+	int16		event = is_insert ? TRIGGER_TYPE_INSERT : TRIGGER_TYPE_UPDATE;
+	CtTriggers	judged = ct_judge_triggers(triggers, event);
 	bool		last = false;
 
 	for (int i = 0; i < triggers->numtriggers; i++)
@@ -181,14 +192,27 @@ fires_last(TriggerData *trigdata)
 		else if (TRIGGER_TYPE_MATCHES(trigger->tgtype, TRIGGER_TYPE_ROW, TRIGGER_TYPE_BEFORE, event))
 			last = false;
 	}
-	return last;
+	return last && (((is_insert || judged.is_sole) && !judged.has_followers) || ct_writes_one_row(ct_statement())) ?
+		CT_COUNTED_LATER : CT_COUNTED_MAYBE;
 }
 
-/* A row that has been decided is counted later, by the AFTER trigger. */
+/* The same, judged once for rows of a statement in a relation. */
 static CtCounting
 when_counted(TriggerData *trigdata)
 {
-	return fires_last(trigdata) ? CT_COUNTED_LATER : CT_COUNTED_MAYBE;
+	CtStatement *statement = ct_statement();
+	bool		is_insert = TRIGGER_FIRED_BY_INSERT(trigdata->tg_event);
+	Oid			relid = RelationGetRelid(trigdata->tg_relation);
+
+	if (statement->key == NULL)
+		return CT_COUNTED_MAYBE;
+	if (statement->judged_relid != relid || statement->judged_insert != is_insert)
+	{
+		statement->counting = judge_counting(trigdata, is_insert);
+		statement->judged_relid = relid;
+		statement->judged_insert = is_insert;
+	}
+	return statement->counting;
 }
 
 static void
@@ -348,6 +372,25 @@ columns_set(const CtTable *table, CtStatement *statement, const TriggerData *tri
 						  table->attno[CT_ARG_UNTIL] - FirstLowInvalidHeapAttributeNumber);
 }
 
+/*
+ * ON CONFLICT DO UPDATE in a statement that began before the library was loaded, so that
+ * on_conflict.c could not mind what was given: a status or flag that is the one of the row
+ * which was proposed right before, and was not given there, is taken for EXCLUDED's.
+ */
+static const Bitmapset *
+mind_excluded(const CtTable *table, const CtStatement *statement, CtRow *row, const Bitmapset *sets)
+{
+	if (statement->key != NULL || statement->proposed_relid != table->relid ||
+		statement->proposed_command != GetCurrentCommandId(false))
+		return sets;
+	if ((statement->given & (1 << CT_ARG_STATUS)) == 0 && is_set(table, CT_ARG_STATUS, sets) &&
+		ct_row_status(table, row).marketing == statement->is_marketing)
+		row->isnull[CT_ARG_STATUS] = true;
+	if ((statement->given & (1 << CT_ARG_UNTIL)) == 0 && row->isnull[CT_ARG_UNTIL])
+		return bms_del_member(bms_copy(sets), table->attno[CT_ARG_UNTIL] - FirstLowInvalidHeapAttributeNumber);
+	return sets;
+}
+
 static HeapTuple
 update_contact(const CtTable *table, TriggerData *trigdata)
 {
@@ -361,6 +404,7 @@ update_contact(const CtTable *table, TriggerData *trigdata)
 	ct_row_read(table, trigdata->tg_trigslot, &old);
 	ct_row_read(table, trigdata->tg_newslot, &row);
 	old.tid = trigdata->tg_trigtuple->t_self;
+	sets = mind_excluded(table, statement, &row, sets);
 	note_moving(trigdata, &old);
 	if (ct_second_writes_wait())
 		decided = ct_second_write_find(relid, &old.tid);

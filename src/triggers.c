@@ -68,18 +68,19 @@ set_flags(TriggerDesc *triggers)
 	}
 }
 
+/* When triggers of ours fire, as attach() made them, by CtFunction */
+static const int16 types_of_kinds[] = {
+	[CT_TRIGGER_STATUS] = TRIGGER_TYPE_BEFORE | TRIGGER_TYPE_ROW,
+	[CT_TRIGGER_COUNT] = TRIGGER_TYPE_AFTER | TRIGGER_TYPE_ROW,
+	[CT_TRIGGER_APPLY] = TRIGGER_TYPE_AFTER
+};
+
 /* Is a trigger one of ours, and fired as attach() made it? */
 static bool
 is_kind(const Trigger *trigger, CtFunction kind)
 {
-	static const int16 types[] = {
-		[CT_TRIGGER_STATUS] = TRIGGER_TYPE_BEFORE | TRIGGER_TYPE_ROW,
-		[CT_TRIGGER_COUNT] = TRIGGER_TYPE_AFTER | TRIGGER_TYPE_ROW,
-		[CT_TRIGGER_APPLY] = TRIGGER_TYPE_AFTER
-	};
-
 	return ct_function(trigger->tgfoid) == kind &&
-		(trigger->tgtype & (TRIGGER_TYPE_TIMING_MASK | TRIGGER_TYPE_ROW)) == types[kind];
+		(trigger->tgtype & (TRIGGER_TYPE_TIMING_MASK | TRIGGER_TYPE_ROW)) == types_of_kinds[kind];
 }
 
 /*
@@ -99,23 +100,55 @@ ct_remove_triggers(ResultRelInfo *relinfo, CtFunction kind, int16 events)
 	set_flags(triggers);
 }
 
-/*
- * The trigger of ours of one kind, if there is one that fires, and nobody has given it
- * a WHEN clause; or NULL.
- */
-Trigger *
-ct_plain_trigger(const ResultRelInfo *relinfo, CtFunction kind)
+/* Does a trigger fire, without a condition that somebody has given it? */
+static bool
+is_plain(const Trigger *trigger)
 {
-	TriggerDesc *triggers = relinfo->ri_TrigDesc;
+	return trigger->tgqual == NULL && ct_fires(trigger);
+}
+
+/*
+ * What triggers a private description has for an event, one of TRIGGER_TYPE_INSERT,
+ * TRIGGER_TYPE_UPDATE and TRIGGER_TYPE_DELETE.
+ */
+CtTriggers
+ct_judge_triggers(TriggerDesc *triggers, int16 event)
+{
+	CtTriggers	result = {.is_sole = true};
+	int			nstatus = 0;
+	int			ncount = 0;
 
 	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
 	{
 		Trigger    *trigger = &triggers->triggers[i];
+		int16		kind = trigger->tgtype & (TRIGGER_TYPE_TIMING_MASK | TRIGGER_TYPE_ROW);
+		CtFunction	function;
 
-		if (is_kind(trigger, kind))
-			return ct_right_args(trigger->tgnargs) && trigger->tgqual == NULL && ct_fires(trigger) ? trigger : NULL;
+		if ((kind & TRIGGER_TYPE_ROW) == 0)
+			continue;
+		function = ct_function(trigger->tgfoid);
+		if (kind == types_of_kinds[CT_TRIGGER_STATUS] && function == CT_TRIGGER_STATUS)
+		{
+			nstatus++;
+			result.status = ct_right_args(trigger->tgnargs) ? trigger : NULL;
+			result.has_plain_status = (trigger->tgtype & event) != 0 && is_plain(trigger);
+		}
+		else if (kind == types_of_kinds[CT_TRIGGER_COUNT] && function == CT_TRIGGER_COUNT)
+		{
+			ncount++;
+			result.count = ct_right_args(trigger->tgnargs) && is_plain(trigger) ? trigger : NULL;
+		}
+		else if ((trigger->tgtype & event) == 0)
+			continue;
+		else if ((kind & TRIGGER_TYPE_BEFORE) != 0)
+			result.is_sole = false;
+		else if (kind == (TRIGGER_TYPE_AFTER | TRIGGER_TYPE_ROW) && !trigger->tgisinternal)
+			result.has_followers = true;
 	}
-	return NULL;
+	/* a second one is somebody's forgery: row by row each is told what it is */
+	if (result.status == NULL || nstatus > 1 || ncount > 1)
+		return (CtTriggers) {.has_followers = true};
+	return result;
 }
 
 /* The status trigger comes last, to have the last word about a row. */
@@ -150,4 +183,35 @@ ct_triggers_for_second_write(ResultRelInfo *relinfo)
 	ct_remove_triggers(relinfo, CT_TRIGGER_APPLY,
 					   TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE | TRIGGER_TYPE_DELETE);
 	move_status_trigger_last(relinfo->ri_TrigDesc);
+}
+
+/*
+ * Where a statement acts as an owner because of us, have what it fires fire at its end,
+ * deferred triggers as well (R3).  When the transaction ends the search_path is the
+ * caller's, and so is the role, or from PostgreSQL 18 on it is the owner's still.  Foreign
+ * keys may be deferred: what they run qualifies everything.
+ */
+void
+ct_fire_at_once(EState *estate)
+{
+	ListCell   *cell;
+
+	if (!ct_acts_as_owner())
+		return;
+	foreach(cell, estate->es_opened_result_relations)
+	{
+		const ResultRelInfo *relinfo = lfirst(cell);
+
+		if (!ct_triggers_are_private(relinfo))
+			continue;
+		for (int i = 0; i < relinfo->ri_TrigDesc->numtriggers; i++)
+		{
+			Trigger    *trigger = &relinfo->ri_TrigDesc->triggers[i];
+
+			if (RI_FKey_trigger_type(trigger->tgfoid) != RI_TRIGGER_NONE)
+				continue;
+			trigger->tgdeferrable = false;
+			trigger->tginitdeferred = false;
+		}
+	}
 }

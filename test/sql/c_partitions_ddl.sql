@@ -451,6 +451,32 @@ DROP TABLE c_renamed;
 SELECT * FROM drift();
 
 
+-- Long accounts are in the TOAST table, which goes before its table does; a table that is
+-- rewritten stays
+SELECT string_agg(md5(n::text), '') AS long FROM generate_series(1, 80) n \gset
+SELECT contacts_tier.subscribe('contacts', :'long', 'c_ddl', on_exceed => 'block');
+CREATE TABLE c_long PARTITION OF contacts FOR VALUES IN ('long');
+CREATE TABLE c_longer PARTITION OF contacts FOR VALUES IN ('longer') PARTITION BY LIST (region);
+CREATE TABLE c_longer_1 PARTITION OF c_longer FOR VALUES IN ('longer');
+INSERT INTO contacts (id, account, region, marketing_contact_status) VALUES
+    (800, :'long', 'long', 'marketing'), (801, 'a', 'long', 'marketing'), (802, :'long', 'longer', 'marketing');
+SELECT pg_relation_size(reltoastrelid) > 0 AS toasted FROM pg_class WHERE oid = 'c_long'::regclass;
+VACUUM FULL c_long;
+REINDEX TABLE CONCURRENTLY c_long;
+SELECT used FROM contacts_tier_counter WHERE account = :'long';
+BEGIN;
+DROP TABLE c_long;
+SELECT used FROM contacts_tier_counter WHERE account = :'long';
+SELECT * FROM drift();
+ROLLBACK;
+SELECT used FROM contacts_tier_counter WHERE account = :'long';
+DROP TABLE c_long, c_longer;
+SELECT used FROM contacts_tier_counter WHERE account = :'long';
+SELECT * FROM drift();
+SELECT contacts_tier.cancel('contacts', :'long');
+UPDATE contacts_tier_account SET account = 'long' WHERE account = :'long';
+
+
 -- The functions are called by event triggers only
 SELECT contacts_tier.command_starts();
 \echo :SQLSTATE

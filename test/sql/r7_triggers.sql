@@ -133,6 +133,40 @@ DROP TRIGGER tables_statement ON r7.contacts_tier_counter;
 DROP TRIGGER tables_row ON r7.contacts_tier_counter;
 DELETE FROM r7.log;
 
+-- Deferred ones fire before the writer commits, and so does what they write in turn: when
+-- he commits the search_path is his
+CREATE TABLE r7.noted (name text, role text);
+GRANT ALL ON r7.noted TO regress_r7_owner;
+CREATE FUNCTION r7.log_deferred() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO r7.log (name, role, path) VALUES (TG_NAME || ' of ' || TG_TABLE_NAME, current_user, current_setting('search_path'));
+    IF TG_TABLE_NAME <> 'noted' THEN
+        INSERT INTO r7.noted VALUES (TG_TABLE_NAME, current_user);
+    END IF;
+    RETURN NULL;
+END $$;
+GRANT EXECUTE ON FUNCTION r7.log_deferred() TO PUBLIC;
+CREATE CONSTRAINT TRIGGER deferred AFTER UPDATE ON r7.contacts_tier_counter DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION r7.log_deferred();
+CREATE CONSTRAINT TRIGGER deferred AFTER INSERT ON r7.contacts_tier_ledger DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION r7.log_deferred();
+CREATE CONSTRAINT TRIGGER deferred AFTER UPDATE ON r7.contacts_tier_account DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION r7.log_deferred();
+CREATE CONSTRAINT TRIGGER deferred AFTER INSERT ON r7.noted DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION r7.log_deferred();
+BEGIN;
+SET LOCAL ROLE regress_r7_writer;
+SET LOCAL search_path = r7_writer, public;
+DELETE FROM r7.contacts WHERE id = 4;
+RESET ROLE;
+SELECT contacts_tier.set_policy('r7.contacts', 'a', grace => 2);
+SELECT DISTINCT name, role, path FROM r7.log WHERE name LIKE 'deferred%' ORDER BY name;
+DELETE FROM r7.log;
+COMMIT;
+SELECT name, role, path FROM r7.log WHERE name LIKE 'deferred%' ORDER BY number;
+DROP TRIGGER deferred ON r7.contacts_tier_counter;
+DROP TRIGGER deferred ON r7.contacts_tier_ledger;
+DROP TRIGGER deferred ON r7.contacts_tier_account;
+INSERT INTO r7.contacts VALUES (4, 'a', 'marketing');
+SELECT contacts_tier.set_policy('r7.contacts', 'a', grace => 1);
+DELETE FROM r7.log;
+
 -- Several slots, and at the ceiling: thresholds, moves to a larger tier, a full account
 INSERT INTO r7.contacts_tier_counter (account, slot) VALUES ('a', 1), ('a', 2), ('block', 1), ('cap', 1);
 INSERT INTO r7.contacts SELECT n, 'a', 'marketing' FROM generate_series(5, 9) AS n;

@@ -18,7 +18,8 @@ sub new_node
 	my ($name, @settings) = @_;
 	my $node = PostgreSQL::Test::Cluster->new($name);
 
-	$node->init(allows_streaming => 1);
+	# whatever the environment says
+	$node->init(allows_streaming => 1, extra => [ '--encoding=UTF8', '--locale=C' ]);
 	$node->append_conf('postgresql.conf', "$_\n") foreach @settings;
 	$node->start;
 	$node->safe_psql('postgres', 'CREATE EXTENSION contacts_tier');
