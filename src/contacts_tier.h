@@ -303,7 +303,7 @@ typedef enum CtCounting
 	CT_COUNTED_LATER
 } CtCounting;
 
-/* A statement at work; lives on the stack of whoever runs it */
+/* A statement at work; lives as long as it is executed */
 typedef struct CtStatement
 {
 	const void *key;			/* its QueryDesc, or the PlannedStmt of a COPY or
@@ -340,6 +340,7 @@ typedef struct CtStatement
 
 extern void ct_statement_init(void);
 extern CtStatement *ct_statement(void);
+extern void ct_statement_started(QueryDesc *query);
 extern void ct_begin_statement(CtStatement *statement);
 extern void ct_end_statement(CtStatement *statement);
 extern const void *ct_set_trusted(const void *statement);

@@ -214,6 +214,7 @@ executor_start(QueryDesc *query, int flags)
 	/* it ends with the statement: a function may run thousands of them in one context */
 	if (memory != NULL)
 		MemoryContextSetParent(memory, query->estate->es_query_cxt);
+	ct_statement_started(query);
 	ct_fire_at_once(query->estate);
 	if ((flags & EXEC_FLAG_EXPLAIN_ONLY) == 0 && may_be_fast(query) && !prune_update(query))
 		project_and_count(query);

@@ -62,6 +62,22 @@ SELECT note, status FROM contact WHERE id = 4;
 ROLLBACK;
 
 
+-- The first statement of a session that names all columns: the library is loaded when the
+-- executor has started it
+\c -
+INSERT INTO s4_excluded.contacts_eu (id, region, account, note, status, until, source, name, since)
+    VALUES (4, 'eu', 'a', 'first', NULL, NULL, NULL, NULL, NULL)
+    ON CONFLICT (id, region) DO UPDATE SET note = EXCLUDED.note, status = EXCLUDED.status, name = EXCLUDED.name;
+\c -
+INSERT INTO s4_excluded.contacts_us (id, region, account, note, document, score, status, until, source, name, since)
+    VALUES (5, 'us', 'a', 'first', NULL, NULL, 'marketing', NULL, NULL, 'import', NULL);
+SET search_path = s4_excluded, public;
+SET client_min_messages = warning;
+SET contacts_tier.now = '2026-01-10 10:00+00';
+SELECT * FROM contact WHERE note = 'first';
+TABLE drift;
+
+
 -- A function that runs such a statement for each row of another leaves nothing behind
 CREATE FUNCTION upsert(id integer) RETURNS integer LANGUAGE sql AS $$
     INSERT INTO contacts (id, region, account, note) VALUES (id, 'eu', 'a', 'again')
