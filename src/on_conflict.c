@@ -120,7 +120,7 @@ mind_mutator(Node *node, void *context)
 		return mind_row((Var *) node, target);
 	if (IsA(node, Var))
 		return mind_column((Var *) node, target->table);
-	return expression_tree_mutator(node, mind_mutator, context);
+	return ct_expression_tree_mutator(node, mind_mutator, context);
 }
 
 /*
