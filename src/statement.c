@@ -83,10 +83,11 @@ ct_statement(void)
 void
 ct_begin_statement(CtStatement *statement)
 {
-	statement->outer = current;
-	current = statement;
+	/* before anything that the caller would have to take back */
 	if (ct_is_truncating())
 		ct_truncate_look();
+	statement->outer = current;
+	current = statement;
 }
 
 void
