@@ -380,7 +380,6 @@ typedef struct CtRowChange
 	int			mending;		/* its number among the rows to be mended, or -1 */
 } CtRowChange;
 
-extern bool ct_needs_mending(const CtTable *table, const CtRowChange *change);
 extern void ct_note_row(const CtTable *table, CtRowChange *change);
 extern void ct_count_row(const CtTable *table, const CtRowChange *change);
 
