@@ -85,6 +85,16 @@ ct_count_row(const CtTable *table, const CtRowChange *change)
 }
 
 /*
+ * Has a new contact that only a default made a marketing contact no account, which it had
+ * when it was made one?  S4: a default never loses a contact.
+ */
+static bool
+lost_account(const CtRowChange *change)
+{
+	return change->by_default && change->status.marketing && change->new->isnull[CT_ARG_ACCOUNT];
+}
+
+/*
  * Is a row that was written not as the rules want it?  Another BEFORE trigger changed
  * it behind ours, or ours did not fire.  For a changed row: a marketing contact became
  * non-marketing at once, the status changed and the time did not, or the other way round,
@@ -101,7 +111,7 @@ needs_mending(const CtTable *table, const CtRowChange *change)
 	if (ct_is_trusted())
 		return !ct_row_is_legal(table, row);
 	if (change->old == NULL)
-		return !ct_row_is_complete(table, row);
+		return !ct_row_is_complete(table, row) || lost_account(change);
 	if (!ct_row_is_legal(table, row))
 		return true;
 	old = ct_row_status(table, change->old);
@@ -126,6 +136,11 @@ mend_row(const CtTable *table, CtRowChange *change, CtRow *mended)
 	change->by_default |= by_default;
 	change->new = mended;
 	change->status = ct_row_status(table, mended);
+	if (change->old == NULL && lost_account(change))
+	{
+		change->status = (CtStatus) {.given = true};
+		ct_row_set_status(table, mended, change->status);
+	}
 	change->mending = ct_notes_mend(table, change->relid, mended);
 }
 

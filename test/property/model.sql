@@ -123,7 +123,8 @@ CREATE TYPE effect AS (
     account    text,
     id         integer,
     change     integer,   -- 1: became a marketing contact of it, -1: ceased to be
-    by_default boolean    -- became one although nobody asked for it
+    by_default boolean,   -- became one although nobody asked for it
+    before     contact    -- as it was, if it was there
 );
 
 CREATE FUNCTION now() RETURNS timestamptz LANGUAGE sql STABLE AS 'SELECT now FROM model.clock';
@@ -383,7 +384,7 @@ BEGIN
     VALUES (w.id, w.account, new_status, CASE WHEN new_status = 'marketing' AND w.flag = 'true' THEN true END,
             new_source, model.now());
     IF new_status = 'marketing' THEN
-        RETURN NEXT ROW(w.account, w.id, 1, by_default)::model.effect;
+        RETURN NEXT ROW(w.account, w.id, 1, by_default, NULL)::model.effect;
     END IF;
 END $$;
 
@@ -422,10 +423,10 @@ BEGIN
         RETURN;
     END IF;
     IF old.status = 'marketing' THEN
-        RETURN NEXT ROW(old.account, w.id, -1, false)::model.effect;
+        RETURN NEXT ROW(old.account, w.id, -1, false, NULL)::model.effect;
     END IF;
     IF new.status = 'marketing' THEN
-        RETURN NEXT ROW(new.account, w.id, 1, false)::model.effect;
+        RETURN NEXT ROW(new.account, w.id, 1, false, old)::model.effect;
     END IF;
 END $$;
 
@@ -435,7 +436,7 @@ DECLARE
 BEGIN
     DELETE FROM model.contact WHERE id = w.id RETURNING * INTO old;
     IF old.status = 'marketing' THEN
-        RETURN NEXT ROW(old.account, w.id, -1, false)::model.effect;
+        RETURN NEXT ROW(old.account, w.id, -1, false, NULL)::model.effect;
     END IF;
 END $$;
 
@@ -461,7 +462,12 @@ DECLARE
 BEGIN
     FOR i IN REVERSE cardinality(effects) .. 1 LOOP
         IF number > 0 AND effects[i].change = 1 AND (effects[i].by_default OR NOT only_defaults) THEN
-            UPDATE model.contact SET status = 'non_marketing', flag = NULL WHERE id = effects[i].id;
+            -- S5: who stays what it was keeps its source and time, too
+            UPDATE model.contact
+            SET status = 'non_marketing', flag = NULL,
+                source_type = coalesce((effects[i].before).source_type, source_type),
+                updated_at = coalesce((effects[i].before).updated_at, updated_at)
+            WHERE id = effects[i].id;
             number := number - 1;
         ELSE
             left_over := effects[i] || left_over;
