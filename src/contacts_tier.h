@@ -151,7 +151,6 @@ extern Oid	ct_function_oid(CtFunction function);
 extern bool ct_has_our_default(Relation rel, AttrNumber attno);
 extern bool ct_fires(const Trigger *trigger);
 extern Trigger *ct_find_trigger(Relation rel, CtFunction kind);
-extern Trigger *ct_live_trigger(Relation rel, CtFunction kind);
 extern bool ct_trigger_args(Relation rel, CtFunction kind, char *args[CT_NARGS]);
 extern bool ct_look_up_args(Oid relid, char *args[CT_NARGS]);
 extern char *ct_companion_schema(Oid relid);
@@ -304,7 +303,7 @@ typedef enum CtCounting
 	CT_COUNTED_LATER
 } CtCounting;
 
-/* A statement at work; lives on the stack of whoever runs it */
+/* A statement at work; lives as long as it is executed */
 typedef struct CtStatement
 {
 	const void *key;			/* its QueryDesc, or the PlannedStmt of a COPY or
@@ -342,6 +341,7 @@ typedef struct CtStatement
 
 extern void ct_statement_init(void);
 extern CtStatement *ct_statement(void);
+extern void ct_statement_started(QueryDesc *query);
 extern void ct_begin_statement(CtStatement *statement);
 extern void ct_end_statement(CtStatement *statement);
 extern const void *ct_set_trusted(const void *statement);
@@ -380,7 +380,6 @@ typedef struct CtRowChange
 	int			mending;		/* its number among the rows to be mended, or -1 */
 } CtRowChange;
 
-extern bool ct_needs_mending(const CtTable *table, const CtRowChange *change);
 extern void ct_note_row(const CtTable *table, CtRowChange *change);
 extern void ct_count_row(const CtTable *table, const CtRowChange *change);
 
@@ -816,6 +815,6 @@ extern bool ct_copy_fast(PlannedStmt *planned, const char *query, QueryCompletio
 
 /* on_conflict.c */
 
-extern PlannedStmt *ct_mind_excluded(PlannedStmt *planned);
+extern PlannedStmt *ct_mind_excluded(PlannedStmt *planned, MemoryContext *memory);
 
 #endif							/* CONTACTS_TIER_H */

@@ -531,6 +531,7 @@ ct_copy_fast(PlannedStmt *planned, const char *query, QueryCompletion *completio
 	processed = copy_into(pstate, rel, copy);
 	table_close(rel, NoLock);
 	free_parsestate(pstate);
+	CommandCounterIncrement();	/* as standard_ProcessUtility() ends */
 	if (completion != NULL)
 		SetQueryCompletion(completion, CMDTAG_COPY, processed);
 	return true;

@@ -203,12 +203,18 @@ may_be_fast(const QueryDesc *query)
 static void
 executor_start(QueryDesc *query, int flags)
 {
+	MemoryContext memory = NULL;
+
 	if (query->operation == CMD_INSERT || query->plannedstmt->hasModifyingCTE)
-		query->plannedstmt = ct_mind_excluded(query->plannedstmt);
+		query->plannedstmt = ct_mind_excluded(query->plannedstmt, &memory);
 	if (previous_start)
 		previous_start(query, flags);
 	else
 		standard_ExecutorStart(query, flags);
+	/* it ends with the statement: a function may run thousands of them in one context */
+	if (memory != NULL)
+		MemoryContextSetParent(memory, query->estate->es_query_cxt);
+	ct_statement_started(query);
 	ct_fire_at_once(query->estate);
 	if ((flags & EXEC_FLAG_EXPLAIN_ONLY) == 0 && may_be_fast(query) && !prune_update(query))
 		project_and_count(query);

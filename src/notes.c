@@ -666,6 +666,8 @@ follow_mended(Frame *frame)
 
 			if (promotion->mending >= 0)
 				promotion->tid = ct_second_write_place(frame->mending, promotion->mending);
+			/* the number is one of this queue, and the frame may get another */
+			promotion->mending = -1;
 		}
 }
 
@@ -770,7 +772,8 @@ merge_deltas(Frame *into, Frame *frame)
 
 		add_promotions(into, entry, from->delta.promotions, from->delta.npromotions);
 		entry->delta.dropped += from->delta.dropped;
-		entry->delta.total = from->delta.total;
+		if (from->delta.dropped > 0)
+			entry->delta.total = from->delta.total;
 		if (from->source_told)
 			add_source(into, entry, from->delta.source_type, from->delta.source_name);
 	}
@@ -862,14 +865,21 @@ at_transaction_end(XactEvent event, void *arg)
 	}
 }
 
-/* A subtransaction is rolled back: what was borrowed in it is there again. */
+/*
+ * A subtransaction is rolled back: what was borrowed in it is there again.  The entry is
+ * found by its own datum: to compare accounts may mean to read a catalog, and that
+ * cannot be done now.
+ */
 static void
 give_back(const Loan *loan)
 {
-	DeltaEntry *entry = delta_lookup(loan->from->deltas, loan->account);
+	delta_iterator iter;
+	DeltaEntry *entry;
 
-	if (entry != NULL)
-		entry->delta.marketing -= loan->amount;
+	delta_start_iterate(loan->from->deltas, &iter);
+	while ((entry = delta_iterate(loan->from->deltas, &iter)) != NULL)
+		if (entry->delta.account == loan->account)
+			entry->delta.marketing -= loan->amount;
 }
 
 static void

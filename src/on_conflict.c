@@ -13,7 +13,8 @@
  *		CASE WHEN is_given(property, false) THEN EXCLUDED.property END
  * and "SET until_next_update = EXCLUDED.until_next_update" keeps the flag where none was
  * given, since NULL would take it away.  is_given() knows the row that the statement has
- * proposed last.  The plan may be kept for other executions, so what is changed is copied;
+ * proposed last, from the status trigger or its projection; where that does not fire,
+ * EXCLUDED is what was given.  The plan may be kept for other executions, so what is changed is copied;
  * ExecInitModifyTable() and ExecInitPartitionInfo() take the expressions from there, for
  * partitions with other columns too.
  *
@@ -27,6 +28,7 @@
 #include "nodes/nodeFuncs.h"
 #include "nodes/plannodes.h"
 #include "parser/parsetree.h"
+#include "utils/memutils.h"
 
 #include "contacts_tier.h"
 
@@ -148,19 +150,28 @@ mind_set(const ModifyTable *plan, const Target *target)
 	return result;
 }
 
-/* Find out; false if the table is not attached. */
+/* Find out; false if nobody will note what is given, as where the table is not attached. */
 static bool
 find_target(const PlannedStmt *planned, const ModifyTable *plan, Target *target)
 {
 	RangeTblEntry *rte = rt_fetch(linitial_int(plan->resultRelations), planned->rtable);
 	Relation	rel = try_table_open(rte->relid, NoLock);	/* the plan has locked it */
+	Trigger    *status;
 
 	if (rel == NULL)
 		return false;
-	target->table = ct_table_of_relation(rel);
+	status = ct_find_trigger(rel, CT_TRIGGER_STATUS);
+	target->table = status != NULL && ct_fires(status) ? ct_table_of_relation(rel) : NULL;
 	target->tupdesc = CreateTupleDescCopy(RelationGetDescr(rel));
 	table_close(rel, NoLock);
 	return target->table != NULL;
+}
+
+static bool
+updates_on_conflict(const Plan *plan)
+{
+	return plan != NULL && IsA(plan, ModifyTable) &&
+		((const ModifyTable *) plan)->onConflictAction == ONCONFLICT_UPDATE;
 }
 
 /* The plan, or one that minds what was given, if it is an ON CONFLICT DO UPDATE. */
@@ -170,9 +181,7 @@ mind_plan(const PlannedStmt *planned, Plan *plan)
 	ModifyTable *copy;
 	Target		target;
 
-	if (plan == NULL || !IsA(plan, ModifyTable) ||
-		((ModifyTable *) plan)->onConflictAction != ONCONFLICT_UPDATE ||
-		!find_target(planned, (ModifyTable *) plan, &target))
+	if (!updates_on_conflict(plan) || !find_target(planned, (ModifyTable *) plan, &target))
 		return plan;
 	copy = palloc(sizeof(ModifyTable));
 	memcpy(copy, plan, sizeof(ModifyTable));
@@ -181,32 +190,50 @@ mind_plan(const PlannedStmt *planned, Plan *plan)
 	return (Plan *) copy;
 }
 
-/*
- * The statement as it is to be executed.
- */
-PlannedStmt *
-ct_mind_excluded(PlannedStmt *planned)
+/* Has a statement any of these? */
+static bool
+has_upsert(const PlannedStmt *planned)
 {
-	Plan	   *plan = mind_plan(planned, planned->planTree);
-	List	   *subplans = planned->subplans;
-	bool		differs = plan != planned->planTree;
-	PlannedStmt *copy;
 	ListCell   *cell;
 
 	if (planned->hasModifyingCTE)
 	{
-		subplans = NIL;
 		foreach(cell, planned->subplans)
-		{
-			subplans = lappend(subplans, mind_plan(planned, lfirst(cell)));
-			differs |= llast(subplans) != lfirst(cell);
-		}
+			if (updates_on_conflict(lfirst(cell)))
+				return true;
 	}
-	if (!differs)
-		return planned;
-	copy = palloc(sizeof(PlannedStmt));
+	return updates_on_conflict(planned->planTree);
+}
+
+static PlannedStmt *
+mind_statement(const PlannedStmt *planned)
+{
+	PlannedStmt *copy = palloc(sizeof(PlannedStmt));
+	ListCell   *cell;
+
 	memcpy(copy, planned, sizeof(PlannedStmt));
-	copy->planTree = plan;
-	copy->subplans = subplans;
+	copy->planTree = mind_plan(planned, planned->planTree);
+	copy->subplans = NIL;
+	foreach(cell, planned->subplans)
+		copy->subplans = lappend(copy->subplans, mind_plan(planned, lfirst(cell)));
 	return copy;
+}
+
+/*
+ * The statement as it is to be executed.  If that is a copy, *memory holds it, a child of
+ * the present context; else it is NULL.
+ */
+PlannedStmt *
+ct_mind_excluded(PlannedStmt *planned, MemoryContext *memory)
+{
+	MemoryContext old;
+
+	*memory = NULL;
+	if (!has_upsert(planned))
+		return planned;
+	*memory = AllocSetContextCreate(CurrentMemoryContext, "contacts_tier upsert", ALLOCSET_SMALL_SIZES);
+	old = MemoryContextSwitchTo(*memory);
+	planned = mind_statement(planned);
+	MemoryContextSwitchTo(old);
+	return planned;
 }

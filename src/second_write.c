@@ -317,7 +317,8 @@ unpromoted(CtSecondWrites *queue, Target *target, const CtPromotion *promotion, 
 /*
  * Queue a contact that was promoted and is not to be: if it still is a marketing
  * contact of the account, whatever triggers of the application have done since.
- * *flagged tells whether it carries the flag.  False if there is none.
+ * *flagged tells whether it carries the flag.  False if there is none, or if it is queued
+ * already, as one that was promoted twice.
  */
 bool
 ct_second_write_drop(CtSecondWrites *queue, Datum account, const CtPromotion *promotion, bool *flagged)
@@ -333,6 +334,7 @@ ct_second_write_drop(CtSecondWrites *queue, Datum account, const CtPromotion *pr
 	ct_row_read(target->table, target->slot, &row);
 	status = ct_row_status(target->table, &row);
 	if (!status.marketing || row.isnull[CT_ARG_ACCOUNT] ||
+		waiting_lookup(queue->places, make_key(target->relid, &place)) != NULL ||
 		ct_account_compare(target->table, row.value[CT_ARG_ACCOUNT], account) != 0)
 		return false;
 	*flagged = status.until_next_update;
@@ -532,6 +534,16 @@ write_target(CtSecondWrites *queue, int number)
 	PG_END_TRY();
 }
 
+/* Does a row of this target wait?  Of some only a former version is looked at. */
+static bool
+has_rows(const CtSecondWrites *queue, int number)
+{
+	for (int i = 0; i < queue->nrows; i++)
+		if (queue->rows[i].target == number)
+			return true;
+	return false;
+}
+
 /*
  * Write what waits, as the present user.  Triggers of the application fire, those that
  * are deferred later.  What waits may be looked up until the queue ends with its memory,
@@ -546,6 +558,8 @@ ct_second_writes_run(CtSecondWrites *queue)
 	CommandCounterIncrement();	/* the rows are of this command */
 	for (int i = 0; i < list_length(queue->targets); i++)
 	{
+		if (!has_rows(queue, i))
+			continue;
 		write_target(queue, i);
 		CommandCounterIncrement();
 	}

@@ -414,8 +414,10 @@ is_held(CtCounter *counter, ItemPointer tid, TransactionId *holder)
 	bool		held = false;
 
 	LockBuffer(buffer, BUFFER_LOCK_SHARE);
-	item = PageGetItemId(page, ItemPointerGetOffsetNumber(tid));
-	if (ItemIdIsNormal(item))
+	/* VACUUM may have cut the line pointers since it was seen, as heap_fetch() knows */
+	item = ItemPointerGetOffsetNumber(tid) > PageGetMaxOffsetNumber(page) ? NULL :
+		PageGetItemId(page, ItemPointerGetOffsetNumber(tid));
+	if (item != NULL && ItemIdIsNormal(item))
 	{
 		HeapTupleData tuple = {
 			.t_tableOid = RelationGetRelid(counter->rel),

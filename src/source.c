@@ -93,6 +93,13 @@ ct_row_take_source(CtRow *row, CtTriggerArg which)
 	{
 		MemoryContext old = MemoryContextSwitchTo(source->context);
 
+		/* a function may set it for each row; rows before this one are written */
+		if (source->kept[i].setting != NULL)
+		{
+			pfree(source->kept[i].setting);
+			pfree(DatumGetPointer(source->kept[i].text));
+			source->kept[i].setting = NULL;
+		}
 		source->kept[i].setting = pstrdup(setting);
 		source->kept[i].role = GetOuterUserId();
 		source->kept[i].text = session_text(which);

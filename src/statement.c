@@ -34,6 +34,7 @@
 #include "access/xact.h"
 #include "catalog/pg_am.h"
 #include "executor/executor.h"
+#include "lib/ilist.h"
 #include "nodes/parsenodes.h"
 #include "tcop/utility.h"
 #include "utils/lsyscache.h"
@@ -46,8 +47,16 @@ static CtStatement unknown = {0};
 /* The statement that runs, or whose triggers fire */
 static CtStatement *current = &unknown;
 
-/* The last one that has run to its end: only its triggers are left */
-static CtStatement has_run = {0};
+/* A statement of the executor that writes, from its start to its end */
+typedef struct Started
+{
+	CtStatement statement;
+	slist_node	node;			/* in "started" */
+	MemoryContextCallback forget;
+} Started;
+
+/* Newest first; others may run statements of their own between a run and its end */
+static slist_head started = SLIST_STATIC_INIT(started);
 
 /*
  * The statement of our own that is trusted; NULL if there is none.  Trust names the
@@ -75,10 +84,11 @@ ct_statement(void)
 void
 ct_begin_statement(CtStatement *statement)
 {
-	statement->outer = current;
-	current = statement;
+	/* before anything that the caller would have to take back */
 	if (ct_is_truncating())
 		ct_truncate_look();
+	statement->outer = current;
+	current = statement;
 }
 
 void
@@ -209,26 +219,73 @@ next_run(QueryDesc *query, ScanDirection direction, uint64 count CT_EXECUTE_ONCE
 }
 
 static void
+forget_started(void *arg)
+{
+	slist_delete(&started, &((Started *) arg)->node);
+}
+
+/* Remember a statement as long as its memory lives, also if that ends by an error. */
+static CtStatement *
+remember_started(QueryDesc *query, const void *key)
+{
+	Started    *entry = MemoryContextAllocZero(query->estate->es_query_cxt, sizeof(Started));
+
+	entry->statement.key = key;
+	entry->statement.query = query;
+	slist_push_head(&started, &entry->node);
+	entry->forget.func = forget_started;
+	entry->forget.arg = entry;
+	MemoryContextRegisterResetCallback(query->estate->es_query_cxt, &entry->forget);
+	return &entry->statement;
+}
+
+/*
+ * The executor has started a statement.
+ */
+void
+ct_statement_started(QueryDesc *query)
+{
+	if (writes(query))
+		(void) remember_started(query, query);
+}
+
+/* What is known of a statement; one that started before this library was loaded stays unknown. */
+static CtStatement *
+statement_of(QueryDesc *query)
+{
+	slist_iter	iter;
+
+	slist_foreach(iter, &started)
+	{
+		Started    *entry = slist_container(Started, node, iter.cur);
+
+		if (entry->statement.query == query)
+			return &entry->statement;
+	}
+	return remember_started(query, NULL);
+}
+
+static void
 executor_run(QueryDesc *query, ScanDirection direction, uint64 count CT_EXECUTE_ONCE_PARAMETER)
 {
-	CtStatement statement = {.key = query,.query = query};
+	CtStatement *statement;
 
 	if (!writes(query))
 	{
 		next_run(query, direction, count CT_EXECUTE_ONCE);
 		return;
 	}
-	ct_begin_statement(&statement);
+	statement = statement_of(query);
+	ct_begin_statement(statement);
 	PG_TRY();
 	{
 		next_run(query, direction, count CT_EXECUTE_ONCE);
 	}
 	PG_FINALLY();
 	{
-		ct_end_statement(&statement);
+		ct_end_statement(statement);
 	}
 	PG_END_TRY();
-	has_run = statement;
 }
 
 static void
@@ -279,12 +336,13 @@ close_kept(CtStatement *statement)
  * The triggers of a statement belong to it, and what they leave is applied then.
  * Those of a statement that a foreign key runs fire with the outer one's
  * (EXEC_FLAG_SKIP_TRIGGERS, ri_PerformCheck()), which also ends in this resource owner.
+ * If that is not known, its end will not be either: then what was noted is applied at once.
  */
 static void
 finish_statement(CtStatement *statement, QueryDesc *query)
 {
 	next_finish(query);
-	if ((query->estate->es_top_eflags & EXEC_FLAG_SKIP_TRIGGERS) == 0)
+	if ((query->estate->es_top_eflags & EXEC_FLAG_SKIP_TRIGGERS) == 0 || statement->outer->key == NULL)
 	{
 		ct_notes_apply();
 		close_kept(statement);
@@ -298,27 +356,22 @@ finish_statement(CtStatement *statement, QueryDesc *query)
 static void
 executor_finish(QueryDesc *query)
 {
-	CtStatement statement = {.key = query,.query = query};
+	CtStatement *statement;
 
 	if (!writes(query))
 	{
 		next_finish(query);
 		return;
 	}
-	/* one that ran before this library was loaded stays unknown */
-	if (has_run.key == query)
-		statement = has_run;
-	else
-		statement.key = NULL;
-	has_run.key = NULL;
-	ct_begin_statement(&statement);
+	statement = statement_of(query);
+	ct_begin_statement(statement);
 	PG_TRY();
 	{
-		finish_statement(&statement, query);
+		finish_statement(statement, query);
 	}
 	PG_FINALLY();
 	{
-		ct_end_statement(&statement);
+		ct_end_statement(statement);
 	}
 	PG_END_TRY();
 }

@@ -100,8 +100,8 @@ lost_account(const CtRowChange *change)
  * non-marketing at once, the status changed and the time did not, or the other way round,
  * or the row is one that S3 does not allow.
  */
-bool
-ct_needs_mending(const CtTable *table, const CtRowChange *change)
+static bool
+needs_mending(const CtTable *table, const CtRowChange *change)
 {
 	const CtRow *row = change->new;
 	CtStatus	old;
@@ -181,7 +181,7 @@ ct_note_row(const CtTable *table, CtRowChange *change)
 	}
 	if (change->new != NULL)
 		change->status = ct_row_status(table, change->new);
-	if (ct_needs_mending(table, change))
+	if (needs_mending(table, change))
 		mend_row(table, change, &mended);
 	if (ct_is_truncating())
 		check_not_truncated(table, change);
