@@ -163,7 +163,7 @@ class Work:
         self.warnings = []          # (account, number of contacts stored non-marketing)
         self.announced = []         # (account, thresholds that must be announced, that may be)
         self.loose = {}             # contact: properties that the rules leave open
-        self.dropped = set()        # contacts whose promotion did not take place
+        self.dropped = set()        # contacts that the end of the statement makes non-marketing
         self.count = 0              # of the command tag
         self.returned = None
 
@@ -415,6 +415,8 @@ class Work:
         for c in flagged:
             state.contacts[c.id] = c._replace(status='non_marketing', flag=None, source_type='ROLLOVER',
                                               source_name=timestamp_text(due), changed_at=state.clock)
+        # they were returned before the statement that meets the date was over
+        self.dropped.update(c.id for c in flagged)
         if flagged:
             self.activity(account.name, demoted=len(flagged))
         account.marketing -= len(flagged)
