@@ -291,8 +291,8 @@ extern HeapTuple ct_row_write(const CtTable *table, TupleDesc tupdesc, HeapTuple
 typedef struct CtDecision
 {
 	bool		by_default;		/* its status was left to a default */
-	bool		dropped;		/* it would be a marketing contact, if there were
-								 * room */
+	bool		dropped;		/* it would be a marketing contact, if there
+								 * were room */
 } CtDecision;
 
 /* When is a row that is proposed counted?  If it is surely written, that is. */
@@ -306,8 +306,8 @@ typedef enum CtCounting
 /* A statement at work; lives as long as it is executed */
 typedef struct CtStatement
 {
-	const void *key;			/* its QueryDesc, or the PlannedStmt of a COPY or
-								 * TRUNCATE; NULL: not known */
+	const void *key;			/* its QueryDesc, or the PlannedStmt of a COPY
+								 * or TRUNCATE; NULL: not known */
 	struct CtStatement *outer;	/* the one that was at work before */
 	QueryDesc  *query;			/* NULL for others than the executor's */
 	List	   *kept_open;		/* relations that foreign keys wrote for it */
@@ -320,8 +320,8 @@ typedef struct CtStatement
 	bool		judged_insert;
 	CtCounting	counting;
 	/* of the row that was proposed last for insertion: */
-	unsigned int given;			/* which properties it was given, a bit for each
-								 * CtTriggerArg */
+	unsigned int given;			/* which properties it was given, a bit for
+								 * each CtTriggerArg */
 	bool		given_flag;		/* the flag that it was given */
 	bool		is_marketing;	/* as it would be stored */
 	Oid			proposed_relid; /* where, and by which command */
@@ -375,9 +375,10 @@ typedef struct CtRowChange
 	CtStatus	status;			/* of the new row */
 	bool		by_default;		/* is it a marketing contact by default only? */
 	bool		dropped;		/* is it none for want of room? */
-	Oid			moved_from;		/* the partition where the old one is, if it is
-								 * another; else invalid */
-	int			mending;		/* its number among the rows to be mended, or -1 */
+	Oid			moved_from;		/* the partition where the old one is, if it
+								 * is another; else invalid */
+	int			mending;		/* its number among the rows to be mended, or
+								 * -1 */
 } CtRowChange;
 
 extern void ct_note_row(const CtTable *table, CtRowChange *change);
@@ -426,8 +427,8 @@ typedef struct CtPromotion
 {
 	Oid			relid;
 	ItemPointerData tid;
-	ItemPointerData before;		/* the version that an UPDATE ended; invalid for
-								 * a new row */
+	ItemPointerData before;		/* the version that an UPDATE ended; invalid
+								 * for a new row */
 	Oid			before_relid;	/* where that is: another partition, perhaps */
 	bool		created;
 	bool		by_default;		/* only a default asked for it (S4) */
@@ -453,8 +454,9 @@ typedef struct CtDelta
 	CtPromotion *promotions;
 	int64		npromotions;
 	int64		dropped;		/* of these, or stored non-marketing at once */
-	int64		total;			/* marketing contacts before the statement, where
-								 * some were stored non-marketing at once */
+	int64		total;			/* marketing contacts before the statement,
+								 * where some were stored non-marketing at
+								 * once */
 	bool		is_told;		/* was that announced? */
 	bool		has_access;		/* then: has the account marketing contacts? */
 	int64		contact_limit;	/* and its tier */
@@ -499,6 +501,7 @@ extern bool ct_update_row(EState *estate, EPQState *epqstate, ResultRelInfo *rel
 /* triggers.c */
 
 extern bool ct_triggers_are_private(const ResultRelInfo *relinfo);
+
 /* The row triggers of a relation, as far as they matter for an event */
 typedef struct CtTriggers
 {
@@ -506,8 +509,9 @@ typedef struct CtTriggers
 	bool		has_plain_status;	/* does it fire, without a condition? */
 	Trigger    *count;			/* ours, if it does; NULL otherwise */
 	bool		is_sole;		/* is "status" the only BEFORE trigger? */
-	bool		has_followers;	/* has the application AFTER triggers?  What they
-								 * do may make room for contacts of the statement */
+	bool		has_followers;	/* has the application AFTER triggers?  What
+								 * they do may make room for contacts of the
+								 * statement */
 } CtTriggers;
 
 extern CtTriggers ct_judge_triggers(TriggerDesc *triggers, int16 event);

@@ -69,7 +69,8 @@ typedef struct Copying
 	ModifyTableState *mtstate;
 	ResultRelInfo *named;		/* the table that the COPY names */
 	PartitionTupleRouting *routing; /* NULL if it is not partitioned */
-	TupleTableSlot *read;		/* a row as it was read, where it is partitioned */
+	TupleTableSlot *read;		/* a row as it was read, where it is
+								 * partitioned */
 	List	   *targets;		/* of Target */
 	Target	   *target;			/* of the rows that wait, and the last one */
 	CommandId	command;
@@ -154,7 +155,8 @@ has_volatile_default(const CopyStmt *copy, Relation rel)
 static bool
 can_copy(const CopyStmt *copy, Relation rel)
 {
-	TriggerDesc *triggers = CopyTriggerDesc(rel->trigdesc); /* look-ups may rebuild it */
+	TriggerDesc *triggers = CopyTriggerDesc(rel->trigdesc); /* look-ups may rebuild
+															 * it */
 
 	return triggers != NULL &&
 		(rel->rd_rel->relkind == RELKIND_RELATION || rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE) &&

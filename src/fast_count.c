@@ -61,7 +61,11 @@ ct_fast_count(ResultRelInfo *relinfo, Trigger *trigger, CtFastPath *fast)
 	clause->flags = EEO_FLAG_IS_QUAL;
 	clause->evalfunc = count_in_clause;
 	clause->evalfunc_private = fast;
-	/* that there is one; TriggerEnabled() does not read it where it stands ready */
+
+	/*
+	 * that there is one; TriggerEnabled() does not read it where it stands
+	 * ready
+	 */
 	trigger->tgqual = pstrdup("");
 	relinfo->ri_TrigWhenExprs[trigger - relinfo->ri_TrigDesc->triggers] = clause;
 }

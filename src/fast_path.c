@@ -116,7 +116,11 @@ classify(Candidate *candidate, ResultRelInfo *relinfo, const QueryDesc *query)
 		return FAST_PRUNE;
 	if (can_count(candidate))
 		result |= FAST_COUNT;
-	/* which new rows a default made is noted for the count where they are written */
+
+	/*
+	 * which new rows a default made is noted for the count where they are
+	 * written
+	 */
 	if (can_project(candidate) && (query->operation != CMD_INSERT || result == FAST_COUNT))
 		result |= FAST_PROJECT;
 	return result;
@@ -211,7 +215,11 @@ executor_start(QueryDesc *query, int flags)
 		previous_start(query, flags);
 	else
 		standard_ExecutorStart(query, flags);
-	/* it ends with the statement: a function may run thousands of them in one context */
+
+	/*
+	 * it ends with the statement: a function may run thousands of them in one
+	 * context
+	 */
 	if (memory != NULL)
 		MemoryContextSetParent(memory, query->estate->es_query_cxt);
 	ct_statement_started(query);

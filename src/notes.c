@@ -90,8 +90,8 @@ typedef struct Frame
 	const void *statement;		/* key of the statement */
 	SubTransactionId subid;
 	Oid			relid;			/* the last table that added to it */
-	CtTable    *table;			/* the first table that added to it; it lives as
-								 * long as the transaction */
+	CtTable    *table;			/* the first table that added to it; it lives
+								 * as long as the transaction */
 	MemoryContext context;		/* holds the frame and all below it */
 	delta_hash *deltas;
 	DeltaEntry *last;			/* entry added to last: rows often come by

@@ -155,7 +155,8 @@ static bool
 find_target(const PlannedStmt *planned, const ModifyTable *plan, Target *target)
 {
 	RangeTblEntry *rte = rt_fetch(linitial_int(plan->resultRelations), planned->rtable);
-	Relation	rel = try_table_open(rte->relid, NoLock);	/* the plan has locked it */
+	Relation	rel = try_table_open(rte->relid, NoLock);	/* the plan has locked
+															 * it */
 	Trigger    *status;
 
 	if (rel == NULL)

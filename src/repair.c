@@ -117,7 +117,7 @@ open_group(const CompanionGroup *group, List *relids)
 static void
 repair_group(void *arg)
 {
-	CompanionGroup	   *group = arg;
+	CompanionGroup *group = arg;
 	List	   *relids = ct_attached_tables(group->schema);
 	int			ntables = list_length(relids);
 	CtManaged  *tables = open_group(group, relids);
@@ -160,7 +160,7 @@ repair_all(ReturnSetInfo *result)
 	foreach(cell, relids)
 	{
 		char	   *args[CT_NARGS];
-		CompanionGroup		group = {.at_once = true,.context = CurrentMemoryContext};
+		CompanionGroup group = {.at_once = true,.context = CurrentMemoryContext};
 
 		if (get_rel_name(lfirst_oid(cell)) == NULL ||
 			!object_ownercheck(RelationRelationId, lfirst_oid(cell), GetUserId()) ||
@@ -192,7 +192,7 @@ contacts_tier_repair(PG_FUNCTION_ARGS)
 		repair_all(result);
 	else
 	{
-		CompanionGroup		group = {.context = CurrentMemoryContext};
+		CompanionGroup group = {.context = CurrentMemoryContext};
 
 		ct_check_owner(PG_GETARG_OID(0));
 		group.schema = ct_companion_schema(PG_GETARG_OID(0));

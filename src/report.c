@@ -152,7 +152,7 @@ lock_group_at_once(const CompanionGroup *group)
 static void
 report_group(void *arg)
 {
-	CompanionGroup	   *group = arg;
+	CompanionGroup *group = arg;
 	CtReport   *report = group->report;
 	ReturnSetInfo *result = (ReturnSetInfo *) report->fcinfo->resultinfo;
 	CtManaged	managed;
@@ -227,7 +227,7 @@ report_all(CtReport *report, const CtReportKind *kind)
 	foreach(cell, list_attached())
 	{
 		const Attached *attached = lfirst(cell);
-		CompanionGroup		group = {
+		CompanionGroup group = {
 			.report = report,.kind = kind,.relid = attached->relid,.schema = attached->companion_schema,.at_once = true
 		};
 
@@ -259,7 +259,7 @@ ct_report(FunctionCallInfo fcinfo, const CtReportKind *kind)
 		report_all(&report, kind);
 	else
 	{
-		CompanionGroup		group = {
+		CompanionGroup group = {
 			.report = &report,.kind = kind,.relid = PG_GETARG_OID(0),
 			.schema = ct_companion_schema(PG_GETARG_OID(0)),.at_once = false
 		};

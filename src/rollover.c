@@ -350,7 +350,11 @@ mark_due_accounts(Work *work)
 						" FROM due WHERE a.account %2$s due.account",
 						tables[0].schema, tables[0].equals, only),
 			   2, types, values, NULL);
-	/* by the output function of the type, as what is written is read by its input function */
+
+	/*
+	 * by the output function of the type, as what is written is read by its
+	 * input function
+	 */
 	count = ct_execute(psprintf("SELECT account FROM %s." CT_ACCOUNT_TABLE
 								" WHERE next_update_at <= $2%s ORDER BY next_update_at, account",
 								tables[0].schema, only),
@@ -415,7 +419,10 @@ key_columns(const CtManaged *managed, char **literals)
 	initStringInfo(&formats);
 	foreach(cell, columns)
 	{
-		/* copies: what follows looks into catalogs, by which the entry may be rebuilt */
+		/*
+		 * copies: what follows looks into catalogs, by which the entry may be
+		 * rebuilt
+		 */
 		Oid			type = TupleDescAttr(RelationGetDescr(managed->rel), lfirst_int(cell) - 1)->atttypid;
 		const char *name = quote_identifier(get_attname(RelationGetRelid(managed->rel), lfirst_int(cell), false));
 		const char *comma = names.len > 0 ? ", " : "";

@@ -414,7 +414,11 @@ is_held(CtCounter *counter, ItemPointer tid, TransactionId *holder)
 	bool		held = false;
 
 	LockBuffer(buffer, BUFFER_LOCK_SHARE);
-	/* VACUUM may have cut the line pointers since it was seen, as heap_fetch() knows */
+
+	/*
+	 * VACUUM may have cut the line pointers since it was seen, as
+	 * heap_fetch() knows
+	 */
 	item = ItemPointerGetOffsetNumber(tid) > PageGetMaxOffsetNumber(page) ? NULL :
 		PageGetItemId(page, ItemPointerGetOffsetNumber(tid));
 	if (item != NULL && ItemIdIsNormal(item))

@@ -93,7 +93,10 @@ ct_row_take_source(CtRow *row, CtTriggerArg which)
 	{
 		MemoryContext old = MemoryContextSwitchTo(source->context);
 
-		/* a function may set it for each row; rows before this one are written */
+		/*
+		 * a function may set it for each row; rows before this one are
+		 * written
+		 */
 		if (source->kept[i].setting != NULL)
 		{
 			pfree(source->kept[i].setting);

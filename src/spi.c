@@ -279,7 +279,11 @@ ct_execute_as_application(const CtTable *table, const char *command,
 
 	ct_set_for_now("search_path", ct_owner_search_path(table));
 	PushCopiedSnapshot(GetLatestSnapshot());
-	/* planning may have rewritten the command anew: only now the lists belong together */
+
+	/*
+	 * planning may have rewritten the command anew: only now the lists belong
+	 * together
+	 */
 	count = run_as_rewritten(linitial(SPI_plan_get_plan_sources(plan)), cached,
 							 make_params(nargs, types, values));
 	PopActiveSnapshot();

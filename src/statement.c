@@ -130,7 +130,8 @@ writes(const QueryDesc *query)
 static bool
 finds_one_row(const IndexScan *scan)
 {
-	Relation	index = index_open(scan->indexid, NoLock);	/* the plan has locked it */
+	Relation	index = index_open(scan->indexid, NoLock);	/* the plan has locked
+															 * it */
 	Form_pg_index form = index->rd_index;
 	Bitmapset  *found = NULL;
 	ListCell   *cell;
@@ -141,7 +142,10 @@ finds_one_row(const IndexScan *scan)
 		OpExpr	   *clause = lfirst(cell);
 		Var		   *key = IsA(clause, OpExpr) ? linitial(clause->args) : NULL;
 
-		/* set_plan_refs() has made INDEX_VAR of the key, by its number in the index */
+		/*
+		 * set_plan_refs() has made INDEX_VAR of the key, by its number in the
+		 * index
+		 */
 		if (key != NULL && IsA(key, Var) && key->varno == INDEX_VAR && key->varattno <= form->indnkeyatts &&
 			get_op_opfamily_strategy(clause->opno, index->rd_opfamily[key->varattno - 1]) == BTEqualStrategyNumber)
 			found = bms_add_member(found, key->varattno);

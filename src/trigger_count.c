@@ -138,7 +138,10 @@ mend_row(const CtTable *table, CtRowChange *change, CtRow *mended)
 	change->status = ct_row_status(table, mended);
 	if (change->old == NULL && lost_account(change))
 	{
-		change->status = (CtStatus) {.given = true};
+		change->status = (CtStatus)
+		{
+			.given = true
+		};
 		ct_row_set_status(table, mended, change->status);
 	}
 	change->mending = ct_notes_mend(table, change->relid, mended);

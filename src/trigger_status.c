@@ -164,7 +164,7 @@ is_moving(TriggerData *trigdata)
 static void
 note_insert(const CtTable *table, TupleDesc tupdesc, HeapTuple tuple, const CtRow *row, bool by_default)
 {
-	if (ct_row_status(table, row).marketing && !row->isnull[CT_ARG_ACCOUNT])
+	if (ct_row_status(table, row).marketing)
 		ct_notes_before_insert(table, by_default, by_default ? ct_tuple_image(tupdesc, tuple) : 0);
 }
 

@@ -147,7 +147,10 @@ ct_judge_triggers(TriggerDesc *triggers, int16 event)
 	}
 	/* a second one is somebody's forgery: row by row each is told what it is */
 	if (result.status == NULL || nstatus > 1 || ncount > 1)
-		return (CtTriggers) {.has_followers = true};
+		return (CtTriggers)
+	{
+		.has_followers = true
+	};
 	return result;
 }
 

@@ -33,7 +33,8 @@ typedef struct TakenOff
 	Oid			relid;
 	Oid			filenode;		/* as it was when it was taken off */
 	BlockNumber blocks;
-	const void *statement;		/* key of the TRUNCATE; NULL if it is not known */
+	const void *statement;		/* key of the TRUNCATE; NULL if it is not
+								 * known */
 	SubTransactionId subid;
 } TakenOff;
 
