@@ -99,8 +99,8 @@ CREATE CONSTRAINT TRIGGER linger AFTER INSERT OR UPDATE OR DELETE ON leads DEFER
     FOR EACH ROW EXECUTE FUNCTION linger();
 
 -- What rollover demotes, row by row, to compare with what it says it did.  A promotion that
--- is dropped also makes a marketing contact non-marketing, with the source that it had: if
--- that is a rollover, it is one of a date before the promotion (D2).
+-- is dropped also makes a marketing contact non-marketing, with the source and time that it
+-- had: if that is a rollover of this very instant, its date is not after the promotion (D2).
 CREATE TABLE demoted (account text, update_date timestamptz);
 CREATE FUNCTION note_demoted() RETURNS trigger
 LANGUAGE plpgsql
@@ -108,6 +108,8 @@ SET search_path FROM CURRENT
 AS $$
 BEGIN
     IF NEW.marketing_contact_status_source_type = 'ROLLOVER' AND
+        NEW.marketing_contact_status_updated_at =
+            coalesce(nullif(current_setting('contacts_tier.now', true), '')::timestamptz, now()) AND
         OLD.marketing_contact_status_updated_at < NEW.marketing_contact_status_source_name::timestamptz THEN
         INSERT INTO demoted VALUES (NEW.account, NEW.marketing_contact_status_source_name::timestamptz);
     END IF;
