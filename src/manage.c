@@ -113,27 +113,38 @@ ct_attempt(void (*work) (void *arg), void *arg, const char *what)
 }
 
 /*
+ * Each is locked before its partitions are listed: find_inheritance_children() looks its
+ * relation up, which must not be dropped meanwhile.
+ */
+static void
+lock_tree_at_once(Oid relid, LOCKMODE lockmode)
+{
+	char	   *name = get_rel_name(relid);
+	ListCell   *cell;
+	List	   *children;
+
+	if (name != NULL && !ConditionalLockRelationOid(relid, lockmode))
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("could not obtain lock on relation \"%s\"", name)));
+	/* a partition that was dropped since it was listed */
+	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)))
+		return;
+	children = find_inheritance_children(relid, NoLock);
+	foreach(cell, children)
+		lock_tree_at_once(lfirst_oid(cell), lockmode);
+}
+
+/*
  * Lock a relation and its partitions, or fail at once with 55P03 where somebody else
  * holds one of them.  The caller may lock them.
  */
 void
 ct_lock_at_once(Oid relid, LOCKMODE lockmode)
 {
-	List	   *relids;
-	ListCell   *cell;
-
 	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)))
 		ct_no_relation_error(relid);
-	relids = find_all_inheritors(relid, NoLock, NULL);
-	foreach(cell, relids)
-	{
-		char	   *name = get_rel_name(lfirst_oid(cell));
-
-		if (name != NULL && !ConditionalLockRelationOid(lfirst_oid(cell), lockmode))
-			ereport(ERROR,
-					(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-					 errmsg("could not obtain lock on relation \"%s\"", name)));
-	}
+	lock_tree_at_once(relid, lockmode);
 }
 
 /*
