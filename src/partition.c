@@ -269,22 +269,42 @@ ct_drop_former_triggers(const char *schema)
  * it one that is counted.
  */
 static void
-bring_in(Relation rel, char **args, Oid owner, const CtIdentity *caller)
+bring_in(Oid relid, char **args, Oid owner)
 {
+	Relation	rel = table_open(relid, NoLock);
 	const char *name = ct_qualified_name(rel);
 
 	check_countable(rel, args);
-	if (is_counted(rel) || !belongs_to(rel, owner))
-		return;
-	if (may_have_contacts(rel))
+	if (!is_counted(rel) && belongs_to(rel, owner))
 	{
-		CtTable    *table = ct_table_resolve(rel, CT_NARGS, args);
+		if (may_have_contacts(rel))
+		{
+			CtTable    *table = ct_table_resolve(rel, CT_NARGS, args);
 
-		ct_check_companions(table);
-		ct_normalise_contacts(name, table);
-		ct_count_in(table, psprintf("ONLY %s", name));
+			ct_check_companions(table);
+			ct_normalise_contacts(name, table);
+			ct_count_in(table, psprintf("ONLY %s", name));
+		}
+		ct_make_statement_triggers(name, args);
 	}
-	ct_make_statement_triggers(name, args);
+	table_close(rel, NoLock);
+}
+
+/* Do something, as the owner of an attached table, with a relation and all below it. */
+static void
+manage_tree(Oid relid, char **args, Oid owner, void (*work) (Oid relid, char **args, Oid owner))
+{
+	CtIdentity	identity;
+	List	   *relids = find_all_inheritors(relid, AccessExclusiveLock, NULL);
+	ListCell   *cell;
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	ct_manage_as_owner(owner, &identity);
+	foreach(cell, relids)
+		work(lfirst_oid(cell), args, owner);
+	ct_restore_identity(&identity);
+	SPI_finish();
 }
 
 /*
@@ -298,25 +318,10 @@ ct_partition_came(Oid relid, Oid parent)
 	Oid			owner = ct_companion_owner(parent);
 	char	   *args[CT_NARGS];
 	bool		is_ours = OidIsValid(owner) && read_args(rel, args);
-	CtIdentity	identity;
-	List	   *relids;
-	ListCell   *cell;
 
 	table_close(rel, NoLock);
-	if (!is_ours)
-		return;
-	relids = find_all_inheritors(relid, AccessExclusiveLock, NULL);
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	ct_manage_as_owner(owner, &identity);
-	foreach(cell, relids)
-	{
-		rel = table_open(lfirst_oid(cell), NoLock);
-		bring_in(rel, args, owner, &identity);
-		table_close(rel, NoLock);
-	}
-	ct_restore_identity(&identity);
-	SPI_finish();
+	if (is_ours)
+		manage_tree(relid, args, owner, bring_in);
 }
 
 /*
@@ -373,6 +378,18 @@ warn_still_counted(Relation rel, const char *why)
 			 errhint("Run contacts_tier.repair() on the tables that share its companion tables.")));
 }
 
+/* Take what was a partition off the counters; its triggers go when it is closed. */
+static void
+see_off(Oid relid, char **args, Oid owner)
+{
+	Relation	rel = relation_open(relid, NoLock);
+
+	if (belongs_to(rel, owner))
+		take_out(rel, args);
+	relation_close(rel, NoLock);
+	drop_statement_triggers(relid);
+}
+
 /*
  * A table ceased to be a partition: if it was one of an attached table, take it off
  * the counters.  The command that did it has locked both, and what is below it.
@@ -384,28 +401,11 @@ ct_partition_went(Oid relid, Oid parent)
 	char	   *args[CT_NARGS];
 	bool		was_ours = rel != NULL && read_args(rel, args);
 	Oid			owner = rel == NULL ? InvalidOid : rel->rd_rel->relowner;
-	CtIdentity	identity;
-	List	   *relids;
-	ListCell   *cell;
 
 	if (rel != NULL)
 		relation_close(rel, NoLock);
-	if (!was_ours)
-		return;
-	relids = find_all_inheritors(relid, AccessExclusiveLock, NULL);
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	ct_manage_as_owner(owner, &identity);
-	foreach(cell, relids)
-	{
-		rel = relation_open(lfirst_oid(cell), NoLock);
-		if (belongs_to(rel, owner))
-			take_out(rel, args);
-		relation_close(rel, NoLock);
-		drop_statement_triggers(lfirst_oid(cell));
-	}
-	ct_restore_identity(&identity);
-	SPI_finish();
+	if (was_ours)
+		manage_tree(relid, args, owner, see_off);
 }
 
 /*
