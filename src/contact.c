@@ -154,16 +154,16 @@ ct_row_set_time(CtRow *row)
 }
 
 /*
- * A copy of the tuple with the status properties of the row.
+ * A copy of a tuple of the relation with the status properties of the row.
  */
 HeapTuple
-ct_row_write(const CtTable *table, TupleDesc tupdesc, HeapTuple tuple, const CtRow *row)
+ct_row_write(const CtTable *table, Relation rel, HeapTuple tuple, const CtRow *row)
 {
 	int			attnos[CT_NCOLUMNS];
 
 	for (int i = 0; i < CT_NCOLUMNS; i++)
 		attnos[i] = table->attno[CT_ARG_STATUS + i];
-	return heap_modify_tuple_by_cols(tuple, tupdesc, CT_NCOLUMNS, attnos,
+	return heap_modify_tuple_by_cols(tuple, RelationGetDescr(rel), CT_NCOLUMNS, attnos,
 									 unconstify(Datum *, &row->value[CT_ARG_STATUS]),
 									 unconstify(bool *, &row->isnull[CT_ARG_STATUS]));
 }
@@ -171,12 +171,19 @@ ct_row_write(const CtTable *table, TupleDesc tupdesc, HeapTuple tuple, const CtR
 /*
  * What a row looks like: a hash of all columns that are not generated, the same before
  * it is written and after.
+ *
+ * To read a value may mean to open the TOAST table, and so to hear that the relation has
+ * changed: the description is pinned.  One that is not goes with the last who has
+ * pinned it, such as the type cache (InvalidateCompositeTypeCacheEntry()), though the
+ * relation cache itself would keep it until the transaction ends.
  */
 uint32
-ct_tuple_image(TupleDesc tupdesc, HeapTuple tuple)
+ct_tuple_image(Relation rel, HeapTuple tuple)
 {
+	TupleDesc	tupdesc = RelationGetDescr(rel);
 	uint32		image = 0;
 
+	PinTupleDesc(tupdesc);
 	for (int i = 0; i < tupdesc->natts; i++)
 	{
 		Form_pg_attribute attr = TupleDescAttr(tupdesc, i);
@@ -188,6 +195,7 @@ ct_tuple_image(TupleDesc tupdesc, HeapTuple tuple)
 		value = heap_getattr(tuple, i + 1, tupdesc, &isnull);
 		image = hash_combine(image, isnull ? 0 : datum_image_hash(value, attr->attbyval, attr->attlen));
 	}
+	ReleaseTupleDesc(tupdesc);
 	return image;
 }
 

@@ -281,9 +281,9 @@ extern bool ct_row_same_column(const CtRow *a, const CtRow *b, CtTriggerArg whic
 extern bool ct_row_same_columns(const CtRow *a, const CtRow *b);
 extern void ct_row_set_status(const CtTable *table, CtRow *row, CtStatus status);
 extern void ct_row_set_time(CtRow *row);
-extern uint32 ct_tuple_image(TupleDesc tupdesc, HeapTuple tuple);
+extern uint32 ct_tuple_image(Relation rel, HeapTuple tuple);
 extern bool ct_is_moved(TupleTableSlot *slot);
-extern HeapTuple ct_row_write(const CtTable *table, TupleDesc tupdesc, HeapTuple tuple, const CtRow *row);
+extern HeapTuple ct_row_write(const CtTable *table, Relation rel, HeapTuple tuple, const CtRow *row);
 
 /* statement.c */
 

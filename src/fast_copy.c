@@ -132,8 +132,10 @@ has_volatile_default(const CopyStmt *copy, Relation rel)
 {
 	TupleDesc	tupdesc = RelationGetDescr(rel);
 	List	   *columns = columns_read(copy, rel);
+	bool		result = false;
 
-	for (int i = 1; i <= tupdesc->natts; i++)
+	PinTupleDesc(tupdesc);		/* as in ct_tuple_image() */
+	for (int i = 1; !result && i <= tupdesc->natts; i++)
 	{
 		Form_pg_attribute attr = TupleDescAttr(tupdesc, i - 1);
 		Node	   *expression;
@@ -143,10 +145,10 @@ has_volatile_default(const CopyStmt *copy, Relation rel)
 			continue;
 		expression = build_column_default(rel, i);
 		/* nextval() is the one that CopyFrom() takes for harmless, too */
-		if (expression != NULL && contain_volatile_functions_not_nextval(expression))
-			return true;
+		result = expression != NULL && contain_volatile_functions_not_nextval(expression);
 	}
-	return false;
+	ReleaseTupleDesc(tupdesc);
+	return result;
 }
 
 /*

@@ -228,7 +228,7 @@ note_event(const CtTable *table, TriggerData *trigdata, CtRowChange *change, CtR
 	if (change->old == NULL && ct_row_status(table, change->new).marketing)
 		change->by_default =
 			ct_notes_is_by_default(table, !ct_notes_need_image(table) ? 0 :
-								   ct_tuple_image(RelationGetDescr(trigdata->tg_relation), trigdata->tg_trigtuple));
+								   ct_tuple_image(trigdata->tg_relation, trigdata->tg_trigtuple));
 	ct_note_row(table, change);
 }
 

@@ -162,10 +162,10 @@ is_moving(TriggerData *trigdata)
  * it does not fit.  Note which these are.
  */
 static void
-note_insert(const CtTable *table, TupleDesc tupdesc, HeapTuple tuple, const CtRow *row, bool by_default)
+note_insert(const CtTable *table, Relation rel, HeapTuple tuple, const CtRow *row, bool by_default)
 {
 	if (ct_row_status(table, row).marketing)
-		ct_notes_before_insert(table, by_default, by_default ? ct_tuple_image(tupdesc, tuple) : 0);
+		ct_notes_before_insert(table, by_default, by_default ? ct_tuple_image(rel, tuple) : 0);
 }
 
 /*
@@ -228,7 +228,7 @@ note_dropped(const CtTable *table, const CtRow *row)
 static HeapTuple
 insert_contact(const CtTable *table, TriggerData *trigdata)
 {
-	TupleDesc	tupdesc = RelationGetDescr(trigdata->tg_relation);
+	Relation	rel = trigdata->tg_relation;
 	HeapTuple	tuple = trigdata->tg_trigtuple;
 	CtRow		row;
 
@@ -236,8 +236,8 @@ insert_contact(const CtTable *table, TriggerData *trigdata)
 		return tuple;
 	ct_row_read(table, trigdata->tg_trigslot, &row);
 	if (ct_row_insert(table, &row, when_counted(trigdata)))
-		tuple = ct_row_write(table, tupdesc, tuple, &row);
-	note_insert(table, tupdesc, tuple, &row, ct_statement()->decision.by_default);
+		tuple = ct_row_write(table, rel, tuple, &row);
+	note_insert(table, rel, tuple, &row, ct_statement()->decision.by_default);
 	note_dropped(table, &row);
 	return tuple;
 }
@@ -418,7 +418,7 @@ update_contact(const CtTable *table, TriggerData *trigdata)
 			return trigdata->tg_newtuple;
 		note_dropped(table, &row);
 	}
-	return ct_row_write(table, RelationGetDescr(trigdata->tg_relation), trigdata->tg_newtuple, &row);
+	return ct_row_write(table, trigdata->tg_relation, trigdata->tg_newtuple, &row);
 }
 
 PG_FUNCTION_INFO_V1(contacts_tier_maintain_status);

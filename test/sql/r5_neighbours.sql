@@ -21,11 +21,11 @@ INSERT INTO good.contacts (id, account, marketing_contact_status) VALUES (1, 'a'
 -- all that reads or mends all tables
 CREATE PROCEDURE good.all_tables() LANGUAGE plpgsql AS $$
 BEGIN
-    RAISE WARNING 'usage %', (SELECT string_agg(u.account || ' ' || u.marketing_contacts, ', ') FROM contacts_tier.usage() u);
-    RAISE WARNING 'verify %', (SELECT string_agg(v.account || ' ' || v.actual, ', ') FROM contacts_tier.verify() v);
+    RAISE WARNING 'usage %', (SELECT string_agg(u.account || ' ' || u.marketing_contacts, ', ' ORDER BY u.account) FROM contacts_tier.usage() u);
+    RAISE WARNING 'verify %', (SELECT string_agg(v.account || ' ' || v.actual, ', ' ORDER BY v.account) FROM contacts_tier.verify() v);
     RAISE WARNING 'repair %', (SELECT count(*) FROM contacts_tier.repair());
     RAISE WARNING 'activity %', (SELECT count(*) FROM contacts_tier.activity());
-    RAISE WARNING 'attached %', (SELECT string_agg(contacts::text, ', ') FROM contacts_tier.attached());
+    RAISE WARNING 'attached %', (SELECT string_agg(contacts::text, ', ' ORDER BY contacts::text COLLATE "C") FROM contacts_tier.attached());
 END
 $$;
 CALL good.all_tables();
