@@ -51,6 +51,7 @@ my %expected = (
 	'40001' => 'serialization failure',
 	'40P01' => 'deadlock',
 	'55000' => 'rollover of an account failed',
+	'55P03' => 'table is locked where an update date has passed',
 	'57014' => 'statement timeout',
 	'57P01' => 'backend terminated',
 	'57P02' => 'crash of another backend',
@@ -172,6 +173,14 @@ sub judge
 		{
 			$self->violation("unexpected $line");
 		}
+		$self->{without_lock} = $line if $sqlstate eq '55P03';
+	}
+	elsif (defined $self->{without_lock} && $line =~ /^(?:CONTEXT|LOCATION):/)
+	{
+		# nobody else but who applies a date may have given up
+		$self->violation("unexpected $self->{without_lock}")
+		  if $line !~ /^CONTEXT:  while locking table .* to apply an update date that has passed/;
+		delete $self->{without_lock};
 	}
 	elsif ($line =~ /^WARNING:  \w{5}: rollover of .* failed: (.*)/)
 	{
