@@ -172,11 +172,12 @@ class Work:
     def insert(self, given):
         """One row of INSERT, COPY or MERGE; what is not given is missing or None."""
         state = self.state
-        if given['id'] in state.contacts:
-            self.errors.add('23505')
-            return None
+        # constraints are checked before keys
         if given.get('note') == 'bad':
             self.errors.add('23514')
+            return None
+        if given['id'] in state.contacts:
+            self.errors.add('23505')
             return None
         account = given.get('account')
         source_type = given.get('source_type') or state.source_type or 'USER'
