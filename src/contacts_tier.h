@@ -457,9 +457,6 @@ typedef struct CtDelta
 	int64		total;			/* marketing contacts before the statement,
 								 * where some were stored non-marketing at
 								 * once */
-	bool		is_told;		/* was that announced? */
-	bool		has_access;		/* then: has the account marketing contacts? */
-	int64		contact_limit;	/* and its tier */
 	CtDrops    *drops;
 	/* who did it; NULL where it was not told, or by several */
 	char	   *source_type;
@@ -479,8 +476,21 @@ extern void ct_notes_dropped(const CtTable *table, Datum account);
 extern void ct_notes_apply(void);
 extern void ct_notes_check_none(void);
 extern void ct_notes_hand_over(const CtStatement *statement);
-extern int64 ct_delta_by_default(const CtDelta *delta);
 extern void ct_delta_drop(CtDelta *delta, int64 count, bool only_defaults);
+
+/* apply.c */
+
+/* The room of an account, where it can be told without waiting */
+typedef struct CtRoom
+{
+	bool		is_known;
+	int64		total;			/* marketing contacts now */
+	int64		room;			/* how many more fit into tier and grace */
+	bool		caps;			/* does the policy drop what does not fit? */
+} CtRoom;
+
+extern void ct_apply_deltas(const CtTable *table, CtDelta *deltas, int ndeltas);
+extern CtRoom ct_look_for_room(const CtTable *table, Datum account);
 
 /* second_write.c */
 
@@ -648,6 +658,16 @@ extern void ct_uncount(const CtTable *table, const char *from, bool demotes);
 
 /* counter.c, and below it escrow.h */
 
+/* What is to be changed in the counter of one account, in contacts */
+typedef struct CtChange
+{
+	Datum		account;
+	int64		marketing;		/* claimed; negative: released */
+	int64		pending;		/* of these, until next update */
+	int64		promoted;		/* became marketing contacts of the account */
+	int64		demoted;		/* ceased to be */
+} CtChange;
+
 /* What the counter of an account says of its running period; contacts */
 typedef struct CtCount
 {
@@ -659,17 +679,15 @@ typedef struct CtCount
 	int64		peak;			/* most there were after any statement */
 } CtCount;
 
-/* The room of an account, where it can be told without waiting */
-typedef struct CtRoom
-{
-	bool		is_known;
-	int64		total;			/* marketing contacts now */
-	int64		room;			/* how many more fit into tier and grace */
-	bool		caps;			/* does the policy drop what does not fit? */
-} CtRoom;
+typedef struct CtCounters CtCounters;
 
-extern void ct_counter_apply(const CtTable *table, CtDelta *deltas, int ndeltas);
-extern CtRoom ct_counter_look(const CtTable *table, Datum account);
+extern CtCounters *ct_counters_open(const CtTable *table);
+extern void ct_counters_close(CtCounters *counters);
+extern bool ct_counters_are_direct(const CtCounters *counters);
+extern bool ct_counter_claim(CtCounters *counters, const CtChange *change);
+extern bool ct_counter_lock(CtCounters *counters, const CtChange *change, int64 *used);
+extern void ct_counter_settle(CtCounters *counters, const CtChange *change, int64 ceiling);
+extern bool ct_counter_look(const CtTable *table, Datum account, int64 *used);
 extern int64 ct_counter_last_room(const CtTable *table, Datum account);
 extern CtCount ct_counter_freeze(const CtTable *table, Datum account);
 extern CtCount ct_counter_close_period(const CtTable *table, Datum account);
@@ -681,17 +699,28 @@ extern bool ct_slots_are_direct(const CtTable *table);
 
 /* limit.c */
 
-/* A promotion that its account's counter has no room for */
+typedef struct CtSubscription CtSubscription;
+
+/* A change that the counter has no room for, or contacts that were dropped for that */
 typedef struct CtClaim
 {
 	const CtTable *table;
-	CtDelta    *delta;			/* what does not fit may be taken out of it */
+	Datum		account;
 	int64		used;			/* marketing contacts of the account now */
+	int64		marketing;		/* so many more are claimed */
+	int64		dropped;		/* and so many stored as non-marketing
+								 * contacts instead */
+	CtSubscription *subscription;	/* NULL if there is none */
+	/* what was told of those dropped: */
+	bool		is_told;
+	bool		has_access;		/* has the account marketing contacts? */
+	int64		contact_limit;	/* its tier */
 } CtClaim;
 
-extern int64 ct_limit_decide(const CtClaim *claim);
-extern void ct_limit_tell_dropped(const CtTable *table, CtDelta *delta);
-extern void ct_limit_warn_dropped(const CtTable *table, const CtDelta *delta);
+extern int64 ct_limit_excess(CtClaim *claim, bool *only_defaults);
+extern int64 ct_limit_conclude(CtClaim *claim);
+extern void ct_limit_tell_dropped(CtClaim *claim);
+extern void ct_limit_warn_dropped(const CtClaim *claim);
 extern bool ct_limit_is_announced(const CtAccountLook *look, int64 count);
 pg_noreturn extern void ct_null_account_error(const CtTable *table);
 

@@ -1,204 +1,143 @@
 /*-------------------------------------------------------------------------
  *
  * counter.c
- *	  The counters of accounts: the one way in which the rest of the extension
- *	  changes them.
+ *	  How many marketing contacts accounts have: the one way in which the rest of
+ *	  the extension changes their counters.
+ *
+ * A counter knows neither limits nor dates.  A change is claimed.  Where it has no
+ * room, the whole counter is locked, somebody decides up to which ceiling the
+ * account may have contacts, and the change is settled:
+ *
+ *	 claim -> done
+ *	 claim -> no room -> lock -> there is room: done
+ *							  -> the exact count -> settle, with a ceiling
+ *
+ * Slots with direct access (escrow.c) and statements (counter_sql.c) are two ways
+ * of doing that.  The protocol, and why it is exact and free of deadlocks, is in
+ * src/README.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "utils/memutils.h"
 
 #include "escrow.h"
 
-/* Does the change concern the counter, or only the ledger? */
-static bool
-is_counted(const CtDelta *delta)
+/*
+ * Open the counters of an attached table for changes of one account after the
+ * other.  The caller is the table's owner.
+ */
+CtCounters *
+ct_counters_open(const CtTable *table)
 {
-	return delta->promoted != 0 || delta->demoted != 0 || delta->pending != 0;
-}
+	CtCounters *counters = palloc(sizeof(CtCounters));
 
-static void
-apply_directly(CtCounter *counter, CtDelta *deltas, int ndeltas)
-{
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "contacts_tier counter",
-												  ALLOCSET_SMALL_SIZES);
-	MemoryContext old = MemoryContextSwitchTo(context);
-
-	for (int i = 0; i < ndeltas; i++)
-	{
-		if (is_counted(&deltas[i]))
-		{
-			ct_check_account_fits(counter->table, deltas[i].account);
-			ct_escrow_apply(counter, &deltas[i]);
-		}
-		ct_limit_tell_dropped(counter->table, &deltas[i]);
-		MemoryContextReset(context);
-	}
-	MemoryContextSwitchTo(old);
-	MemoryContextDelete(context);
-	ct_slots_close(counter);
-	CommandCounterIncrement();	/* a slot is written once per command */
-}
-
-static void
-apply_by_sql(const CtTable *table, CtDelta *deltas, int ndeltas)
-{
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	for (int i = 0; i < ndeltas; i++)
-	{
-		if (is_counted(&deltas[i]))
-		{
-			ct_check_account_fits(table, deltas[i].account);
-			ct_sql_apply(table, &deltas[i]);
-		}
-		ct_limit_tell_dropped(table, &deltas[i]);
-	}
-	SPI_finish();
+	counters->table = table;
+	counters->locked = NULL;
+	counters->way = ct_direct_access && ct_slots_open(&counters->direct, table) ? &ct_slots_way : &ct_sql_way;
+	return counters;
 }
 
 /*
- * Apply what a statement changed, in the order of accounts given, which must be
- * ascending: single-statement transactions then lock counters in one order and
- * cannot deadlock on them.  Then note it in the ledger.
- *
- * Locks: of each account a slot, or all slots and the account row where the
- * ceiling is reached, until the transaction ends.  Errors: those of limit.c.
+ * Are the companion tables accessed without SQL?
+ */
+bool
+ct_counters_are_direct(const CtCounters *counters)
+{
+	return counters->way == &ct_slots_way;
+}
+
+/*
+ * Close them.  Their locks stay until the transaction ends.
  */
 void
-ct_counter_apply(const CtTable *table, CtDelta *deltas, int ndeltas)
+ct_counters_close(CtCounters *counters)
 {
-	CtIdentity	identity;
-	CtCounter	counter;
-	bool		direct;
-
-	if (ndeltas == 0)
-		return;
-	ct_act_as_owner(table->owner, &identity);
-	direct = ct_direct_access && ct_slots_open(&counter, table);
-	if (direct)
-		apply_directly(&counter, deltas, ndeltas);
-	else
-		apply_by_sql(table, deltas, ndeltas);
-	/* now that none of it is refused */
-	for (int i = 0; i < ndeltas; i++)
-		ct_limit_warn_dropped(table, &deltas[i]);
-	ct_ledger_record_activity(table, deltas, ndeltas, direct);
-	ct_restore_identity(&identity);
+	if (ct_counters_are_direct(counters))
+	{
+		ct_slots_close(&counters->direct);
+		CommandCounterIncrement();	/* a slot is written once per command */
+	}
+	pfree(counters);
 }
 
 /*
- * How many more marketing contacts an account has room for, if that can be told without
- * waiting, and not with regard to others who are at work: nobody holds a slot of it, no
- * update date is overdue, and no threshold is to be announced.  Where the tier may grow
- * nothing is told.
+ * Try to put a change into the counter of its account.  False, with nothing changed
+ * and nothing locked, if there is no room for it.  May wait for other transactions.
  *
- * Takes no lock but on the companion tables: somebody else may claim the room meanwhile, or
- * make some.
+ * Locks: a slot of the account, until the transaction ends.
  */
-CtRoom
-ct_counter_look(const CtTable *table, Datum account)
+bool
+ct_counter_claim(CtCounters *counters, const CtChange *change)
 {
-	CtRoom		room = {0};
+	return counters->way->claim(counters, change);
+}
+
+/*
+ * Lock the counter of the account of a change, after ct_counter_claim().  True if there is
+ * room for it after all, or it needs none: then it is in the counter.  Otherwise *used
+ * is how many marketing contacts the account has, exactly, and ct_counter_settle() is to
+ * follow.  The change must stay where it is until then.
+ *
+ * Locks: all slots of the account, until the transaction ends.
+ */
+bool
+ct_counter_lock(CtCounters *counters, const CtChange *change, int64 *used)
+{
+	return counters->way->lock(counters, change, used);
+}
+
+/*
+ * Put a change, or what is left of it, into a counter that is locked.  Up to the ceiling,
+ * in contacts, others may claim then without asking; none may if that is below the
+ * count.
+ */
+void
+ct_counter_settle(CtCounters *counters, const CtChange *change, int64 ceiling)
+{
+	counters->way->settle(counters, change, ceiling);
+}
+
+/*
+ * How many marketing contacts an account has, if nobody is changing that at this moment.
+ * False if somebody is, or it can only be told by SQL.
+ *
+ * Takes no lock but on the counter table: somebody may change it right afterwards.  The
+ * caller is the table's owner.
+ */
+bool
+ct_counter_look(const CtTable *table, Datum account, int64 *used)
+{
 	CtCounter	counter;
 	CtSlots		slots;
-	CtAccountLook look;
-	CtIdentity	identity;
 	bool		held = false;
 
-	ct_act_as_owner(table->owner, &identity);
-	if (ct_direct_access && ct_slots_open(&counter, table))
-	{
-		ct_slots_recall(&counter, account, &slots);
-		room.total = ct_slots_list(&counter, &slots);
-		for (int i = 0; i < slots.count; i++)
-			held |= ct_slot_is_held(&counter, &slots, i);
-		ct_slots_remember(&counter, &slots);
-		ct_slots_close(&counter);
-		if (!held && ct_account_look(table, account, &look, true) == CT_ACCOUNT_FOUND &&
-			look.has_subscription && look.next_update_at > ct_now() && ct_limit_is_announced(&look, room.total))
-		{
-			const char *policy = ct_enum_label(look.on_exceed);
-
-			room.caps = strcmp(policy, "cap") == 0;
-			room.is_known = room.caps || strcmp(policy, "block") == 0;
-			room.room = look.contact_limit - room.total +
-				Min(look.grace, PG_INT64_MAX - look.contact_limit);
-		}
-	}
-	ct_restore_identity(&identity);
-	return room;
-}
-
-/*
- * The room of slots that this backend has claimed in, by table and hash of the account: a
- * hint, for it may have been another account's, or be gone.
- */
-#define NROOMS		1024
-
-typedef struct LastRoom
-{
-	Oid			relid;
-	uint32		hash;
-	int64		room;
-} LastRoom;
-
-static LastRoom last_rooms[NROOMS];
-
-static LastRoom *
-last_room(const CtTable *table, uint32 hash)
-{
-	return &last_rooms[(hash ^ table->relid) % NROOMS];
-}
-
-/*
- * What was left of the slot that this backend has claimed in last, as far as it is known; 0
- * if nothing is.  It is not said that so many fit, but there was no need to look.
- */
-int64
-ct_counter_last_room(const CtTable *table, Datum account)
-{
-	uint32		hash = ct_account_hash(table, account);
-	LastRoom   *last = last_room(table, hash);
-
-	return last->relid == table->relid && last->hash == hash ? last->room : 0;
-}
-
-/*
- * Remember what is left of the slot that was claimed in.
- */
-void
-ct_counter_remember_room(const CtTable *table, Datum account, int64 room)
-{
-	uint32		hash = ct_account_hash(table, account);
-	LastRoom   *last = last_room(table, hash);
-
-	last->relid = table->relid;
-	last->hash = hash;
-	last->room = room;
+	if (!ct_direct_access || !ct_slots_open(&counter, table))
+		return false;
+	ct_slots_recall(&counter, account, &slots);
+	*used = ct_slots_list(&counter, &slots);
+	for (int i = 0; i < slots.count; i++)
+		held |= ct_slot_is_held(&counter, &slots, i);
+	ct_slots_remember(&counter, &slots);
+	ct_slots_close(&counter);
+	return !held;
 }
 
 static CtCount
 freeze(const CtTable *table, Datum account, bool close_period)
 {
-	CtCounter	counter;
-	CtCount		count;
+	CtCounters *counters = ct_counters_open(table);
+	CtCount		count = counters->way->freeze(counters, account, close_period);
 
-	if (!ct_direct_access || !ct_slots_open(&counter, table))
-		return ct_sql_freeze(table, account, close_period);
-	count = ct_escrow_freeze(&counter, account, close_period);
-	ct_slots_close(&counter);
-	CommandCounterIncrement();
+	ct_counters_close(counters);
 	return count;
 }
 
 /*
  * Lock the whole counter of an account, and make the next promotion ask for the
  * ceiling: for whoever changes what the ceiling follows from.  The caller is the
- * table's owner and connected to SPI.
+ * table's owner.
  *
  * Locks: all slots of the account, until the transaction ends.
  */

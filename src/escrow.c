@@ -35,23 +35,12 @@ typedef struct Holder
 	ItemPointerData tid;
 } Holder;
 
-/* The slots that the slow path has locked */
-typedef struct Gathered
-{
-	int			count;
-	int64		room;			/* of them, in contacts */
-	bool		frozen;			/* is one of them? */
-	CtSlot		slot[CT_MAX_SLOTS];
-	CtSlot		before[CT_MAX_SLOTS];	/* as they were read */
-	bool		held[CT_MAX_SLOTS]; /* by index into CtSlots.place */
-} Gathered;
-
 /* Releases, and changes of the flag alone, need no room. */
 static bool
-has_room(const CtSlot *slot, const CtDelta *delta)
+has_room(const CtSlot *slot, const CtChange *change)
 {
-	return delta->marketing <= 0 ||
-		(!slot->frozen && slot->used + delta->marketing <= slot->granted);
+	return change->marketing <= 0 ||
+		(!slot->frozen && slot->used + change->marketing <= slot->granted);
 }
 
 /*
@@ -60,14 +49,14 @@ has_room(const CtSlot *slot, const CtDelta *delta)
  * "total" is the count of the account before this one.
  */
 static void
-add_to_slot(CtSlot *slot, const CtDelta *delta, int64 total)
+add_to_slot(CtSlot *slot, const CtChange *change, int64 total)
 {
-	if (delta->marketing < 0)
+	if (change->marketing < 0)
 		slot->peak = Max(slot->peak, total);
-	slot->used += delta->marketing;
-	slot->pending += delta->pending;
-	slot->promoted += delta->promoted;
-	slot->demoted += delta->demoted;
+	slot->used += change->marketing;
+	slot->pending += change->pending;
+	slot->promoted += change->promoted;
+	slot->demoted += change->demoted;
 }
 
 /*
@@ -75,11 +64,11 @@ add_to_slot(CtSlot *slot, const CtDelta *delta, int64 total)
  * the slot itself tells; of several the latest snapshot, without locks.
  */
 static int64
-total_before(CtCounter *counter, CtSlots *slots, const CtSlot *slot, const CtDelta *delta)
+total_before(CtCounter *counter, CtSlots *slots, const CtSlot *slot, const CtChange *change)
 {
 	CtSlots		fresh = {.account = slots->account};
 
-	if (delta->marketing >= 0)
+	if (change->marketing >= 0)
 		return 0;
 	return slots->count == 1 ? slot->used : ct_slots_list(counter, &fresh);
 }
@@ -88,7 +77,7 @@ total_before(CtCounter *counter, CtSlots *slots, const CtSlot *slot, const CtDel
  * Try to put a change into one slot, without waiting.
  */
 static Outcome
-try_slot(CtCounter *counter, CtSlots *slots, int index, const CtDelta *delta, Holder *holder)
+try_slot(CtCounter *counter, CtSlots *slots, int index, const CtChange *change, Holder *holder)
 {
 	for (;;)
 	{
@@ -99,9 +88,9 @@ try_slot(CtCounter *counter, CtSlots *slots, int index, const CtDelta *delta, Ho
 		CHECK_FOR_INTERRUPTS();
 		if (!ct_slot_read(counter, slots, index, &slot))
 			return MISSED;
-		if (!has_room(&slot, delta))
+		if (!has_room(&slot, change))
 			return NO_ROOM;
-		add_to_slot(&slot, delta, total_before(counter, slots, &slot, delta));
+		add_to_slot(&slot, change, total_before(counter, slots, &slot, change));
 		result = ct_slot_write(counter, slots, &slot, ct_slot_is_ours(&slot), &xid);
 		if (result == TM_Ok)
 		{
@@ -136,10 +125,10 @@ write_locked(CtCounter *counter, CtSlots *slots, CtSlot *slot)
  * it lasts for some claims; -1 if there is none, or a slot is frozen.
  */
 static int
-richest_slot(CtCounter *counter, CtSlots *slots, const CtDelta *delta)
+richest_slot(CtCounter *counter, CtSlots *slots, const CtChange *change)
 {
 	int			richest = -1;
-	int64		most = 2 * CLAIMS_TO_MOVE * delta->marketing - 1;
+	int64		most = 2 * CLAIMS_TO_MOVE * change->marketing - 1;
 
 	for (int i = 0; i < slots->count; i++)
 	{
@@ -162,19 +151,19 @@ richest_slot(CtCounter *counter, CtSlots *slots, const CtDelta *delta)
  * account without having claimed in it must not go on to wait for others.
  */
 static bool
-claim_and_move(CtCounter *counter, CtSlots *slots, const CtDelta *delta)
+claim_and_move(CtCounter *counter, CtSlots *slots, const CtChange *change)
 {
 	int			home = slots->home % slots->count;
-	int			richest = richest_slot(counter, slots, delta);
+	int			richest = richest_slot(counter, slots, change);
 	CtSlot		from;
 	CtSlot		to;
 	int64		moved;
 
 	if (richest < 0 || richest == home ||
-		!ct_slot_read(counter, slots, richest, &from) || !has_room(&from, delta) ||
+		!ct_slot_read(counter, slots, richest, &from) || !has_room(&from, change) ||
 		!ct_slot_lock_as_read(counter, slots, &from))
 		return false;
-	add_to_slot(&from, delta, 0);
+	add_to_slot(&from, change, 0);
 	moved = (from.granted - from.used) / 2;
 	slots->home = richest;
 	ct_counter_remember_room(counter->table, slots->account, moved);
@@ -194,16 +183,16 @@ claim_and_move(CtCounter *counter, CtSlots *slots, const CtDelta *delta)
  * Try all slots, beginning with the one that worked last.
  */
 static Outcome
-try_slots(CtCounter *counter, CtSlots *slots, const CtDelta *delta, Holder *holder)
+try_slots(CtCounter *counter, CtSlots *slots, const CtChange *change, Holder *holder)
 {
 	Outcome		result = NO_ROOM;
 	int			home = slots->home;
 
 	for (int i = 0; i < slots->count; i++)
 	{
-		Outcome		outcome = try_slot(counter, slots, (home + i) % slots->count, delta, holder);
+		Outcome		outcome = try_slot(counter, slots, (home + i) % slots->count, change, holder);
 
-		if (outcome == NO_ROOM && i == 0 && claim_and_move(counter, slots, delta))
+		if (outcome == NO_ROOM && i == 0 && claim_and_move(counter, slots, change))
 			return DONE;
 		if (outcome == DONE || outcome == MISSED)
 			return outcome;
@@ -269,19 +258,19 @@ add_slots(CtCounter *counter, CtSlots *slots)
  * it and "wait" is false.
  */
 static bool
-gather(CtCounter *counter, CtSlots *slots, int index, bool wait, Gathered *gathered)
+lock_slot(CtCounter *counter, CtSlots *slots, int index, bool wait, CtLockedSlots *locked)
 {
-	CtSlot	   *slot = &gathered->slot[gathered->count];
+	CtSlot	   *slot = &locked->slot[locked->count];
 
-	if (gathered->held[index] || !ct_slot_lock(counter, slots, index, wait, slot))
+	if (locked->held[index] || !ct_slot_lock(counter, slots, index, wait, slot))
 		return false;
-	gathered->held[index] = true;
-	gathered->before[gathered->count] = *slot;
+	locked->held[index] = true;
+	locked->before[locked->count] = *slot;
 	if (slot->frozen)
-		gathered->frozen = true;
+		locked->frozen = true;
 	else
-		gathered->room += slot->granted - slot->used;
-	gathered->count++;
+		locked->room += slot->granted - slot->used;
+	locked->count++;
 	return true;
 }
 
@@ -291,30 +280,30 @@ gather(CtCounter *counter, CtSlots *slots, int index, bool wait, Gathered *gathe
  * slots are added.
  */
 static void
-gather_room(CtCounter *counter, CtSlots *slots, int64 wanted, Gathered *gathered)
+lock_room(CtCounter *counter, CtSlots *slots, int64 wanted, CtLockedSlots *locked)
 {
-	gathered->count = 0;
-	gathered->room = 0;
-	gathered->frozen = false;
-	memset(gathered->held, 0, sizeof(gathered->held));
+	locked->count = 0;
+	locked->room = 0;
+	locked->frozen = false;
+	memset(locked->held, 0, sizeof(locked->held));
 
-	if (!gather(counter, slots, 0, true, gathered))
+	if (!lock_slot(counter, slots, 0, true, locked))
 		elog(ERROR, "counter of account \"%s\" has vanished",
 			 ct_account_text(counter->table, slots->account));
 	(void) ct_slots_list(counter, slots);
 	for (int i = 1; i < slots->count; i++)
-		gather(counter, slots, i, false, gathered);
-	for (int i = 1; i < slots->count && (gathered->frozen || gathered->room < wanted); i++)
-		gather(counter, slots, i, true, gathered);
+		lock_slot(counter, slots, i, false, locked);
+	for (int i = 1; i < slots->count && (locked->frozen || locked->room < wanted); i++)
+		lock_slot(counter, slots, i, true, locked);
 }
 
 static int64
-sum_used(const Gathered *gathered)
+sum_used(const CtLockedSlots *locked)
 {
 	int64		used = 0;
 
-	for (int i = 0; i < gathered->count; i++)
-		used += gathered->slot[i].used;
+	for (int i = 0; i < locked->count; i++)
+		used += locked->slot[i].used;
 	return used;
 }
 
@@ -329,116 +318,141 @@ is_unchanged(const CtSlot *slot, const CtSlot *before)
 }
 
 /*
- * Write all gathered slots, with the room spread evenly over them, or frozen.  One that
+ * Write all locked slots, with the room spread evenly over them, or frozen.  One that
  * stays as it is, as in a full account under "cap", needs no new version: the lock keeps
  * others out as long as a write would.
  */
 static void
-write_gathered(CtCounter *counter, CtSlots *slots, Gathered *gathered, int64 room)
+write_slots(CtCounter *counter, CtSlots *slots, CtLockedSlots *locked, int64 room)
 {
-	for (int i = 0; i < gathered->count; i++)
+	for (int i = 0; i < locked->count; i++)
 	{
-		CtSlot	   *slot = &gathered->slot[i];
-		int64		share = room / (gathered->count - i);
+		CtSlot	   *slot = &locked->slot[i];
+		int64		share = room / (locked->count - i);
 
 		slot->granted = slot->used + share;
-		slot->frozen = gathered->frozen;
+		slot->frozen = locked->frozen;
 		room -= share;
-		if (!is_unchanged(slot, &gathered->before[i]))
+		if (!is_unchanged(slot, &locked->before[i]))
 			write_locked(counter, slots, slot);
 	}
 }
 
-/*
- * The slow path.  Errors: MC001, MC002.
- */
+/* The change is in the counter: what else is left to do. */
 static void
-claim_slowly(CtCounter *counter, CtSlots *slots, CtDelta *delta)
+end_change(CtCounter *counter, CtSlots *slots)
 {
-	Gathered	gathered;
-	int64		room;
-	int64		total;
-
-	gather_room(counter, slots, delta->marketing, &gathered);
-	total = total_before(counter, slots, &gathered.slot[0], delta);
-	room = gathered.room - delta->marketing;
-	if (delta->marketing > 0 && (gathered.frozen || room < 0))
-	{
-		CtClaim		claim = {.table = counter->table,.delta = delta,.used = sum_used(&gathered)};
-
-		if (gathered.count < slots->count)
-			elog(ERROR, "could not lock all slots of account \"%s\"",
-				 ct_account_text(counter->table, delta->account));
-		room = ct_limit_decide(&claim) - claim.used - delta->marketing;
-		total = claim.used;
-		/* above its tier, the account has no room even after a release */
-		gathered.frozen = room < 0;
-	}
-	add_to_slot(&gathered.slot[0], delta, total);
-	write_gathered(counter, slots, &gathered, room);
-	slots->home = gathered.slot[0].index;
-	ct_counter_remember_room(counter->table, slots->account,
-							 gathered.frozen ? 0 : gathered.slot[0].granted - gathered.slot[0].used);
+	add_slots(counter, slots);
+	ct_slots_remember(counter, slots);
 }
 
 /*
- * Apply the change of one account.
+ * ct_counter_claim(), by slots
  *
- * Locks: one slot of the account, or several and the account row on the slow
- * path, until the transaction ends.  Errors: MC001, MC002.
+ * What was seen of the slots is remembered also where there is no room: that
+ * somebody had to be waited for, above all.
  */
-void
-ct_escrow_apply(CtCounter *counter, CtDelta *delta)
+static bool
+claim(CtCounters *counters, const CtChange *change)
 {
-	CtSlots		slots;
+	CtCounter  *counter = &counters->direct;
+	CtSlots    *slots = &counters->slots;
 	Outcome		outcome;
 	Holder		holder;
 	bool		fresh = false;	/* are the slots listed as they are now? */
 	bool		added = false;	/* was the first slot made here? */
-	bool		current = false;	/* are no update dates overdue? */
 
-	ct_slots_recall(counter, delta->account, &slots);
-	while ((outcome = try_slots(counter, &slots, delta, &holder)) != DONE)
+	ct_slots_recall(counter, change->account, slots);
+	while ((outcome = try_slots(counter, slots, change, &holder)) != DONE)
 	{
-		if (slots.count == 0)
+		if (slots->count == 0)
 		{
 			if (added)
 				elog(ERROR, "counter of account \"%s\" is not found where it was inserted",
-					 ct_account_text(counter->table, delta->account));
-			add_first_slot(counter->table, delta->account);
+					 ct_account_text(counters->table, change->account));
+			add_first_slot(counters->table, change->account);
 			added = true;
-		}
-		else if (fresh && outcome == NO_ROOM && !current)
-		{
-			(void) ct_catch_up(counter->table, delta->account, delta);
-			current = true;
 		}
 		else if (fresh && outcome == NO_ROOM)
 		{
-			claim_slowly(counter, &slots, delta);
-			break;
+			ct_slots_remember(counter, slots);
+			return false;
 		}
 		else if (fresh && outcome == BUSY)
 		{
-			slots.contended = true;
+			slots->contended = true;
 			XactLockTableWait(holder.xid, counter->rel, &holder.tid, XLTW_Update);
 		}
-		(void) ct_slots_list(counter, &slots);
+		(void) ct_slots_list(counter, slots);
 		fresh = true;
 	}
-	add_slots(counter, &slots);
-	ct_slots_remember(counter, &slots);
+	end_change(counter, slots);
+	return true;
+}
+
+/*
+ * Put a change into slots that are locked, and share out what room there is then.
+ * "total" as in add_to_slot().
+ */
+static void
+change_locked(CtCounters *counters, const CtChange *change, int64 total, int64 room)
+{
+	CtLockedSlots *locked = counters->locked;
+	CtSlot	   *first = &locked->slot[0];
+
+	add_to_slot(first, change, total);
+	write_slots(&counters->direct, &counters->slots, locked, room);
+	counters->slots.home = first->index;
+	ct_counter_remember_room(counters->table, change->account, locked->frozen ? 0 : first->granted - first->used);
+	end_change(&counters->direct, &counters->slots);
+	counters->locked = NULL;
+}
+
+/* ct_counter_lock(), by slots */
+static bool
+lock(CtCounters *counters, const CtChange *change, int64 *used)
+{
+	CtCounter  *counter = &counters->direct;
+	CtSlots    *slots = &counters->slots;
+	CtLockedSlots *locked = palloc(sizeof(CtLockedSlots));
+	int64		room;
+
+	counters->locked = locked;
+	lock_room(counter, slots, change->marketing, locked);
+	room = locked->room - change->marketing;
+	if (change->marketing <= 0 || (!locked->frozen && room >= 0))
+	{
+		change_locked(counters, change, total_before(counter, slots, &locked->slot[0], change), room);
+		return true;
+	}
+	if (locked->count < slots->count)
+		elog(ERROR, "could not lock all slots of account \"%s\"",
+			 ct_account_text(counters->table, change->account));
+	*used = sum_used(locked);
+	return false;
+}
+
+/* ct_counter_settle(), by slots */
+static void
+settle(CtCounters *counters, const CtChange *change, int64 ceiling)
+{
+	int64		used = sum_used(counters->locked);
+	int64		room = ceiling - used - change->marketing;
+
+	/* above its tier, the account has no room even after a release */
+	counters->locked->frozen = room < 0;
+	change_locked(counters, change, used, room);
 }
 
 /* What all slots of an account say together. */
 static CtCount
-sum_slots(const Gathered *gathered)
+sum_slots(const CtLockedSlots *locked)
 {
 	CtCount		count = {0};
 
-	for (int i = 0; i < gathered->count; i++)
+	for (int i = 0; i < locked->count; i++)
 	{
-		const CtSlot *slot = &gathered->slot[i];
+		const CtSlot *slot = &locked->slot[i];
 
 		count.marketing += slot->used;
 		count.pending += slot->pending;
@@ -452,45 +466,51 @@ sum_slots(const Gathered *gathered)
 }
 
 static void
-begin_period(Gathered *gathered)
+begin_period(CtLockedSlots *locked)
 {
-	for (int i = 0; i < gathered->count; i++)
+	for (int i = 0; i < locked->count; i++)
 	{
-		gathered->slot[i].promoted = 0;
-		gathered->slot[i].demoted = 0;
-		gathered->slot[i].corrected = 0;
-		gathered->slot[i].peak = 0;
+		locked->slot[i].promoted = 0;
+		locked->slot[i].demoted = 0;
+		locked->slot[i].corrected = 0;
+		locked->slot[i].peak = 0;
 	}
 }
 
 /*
- * Lock all slots of an account and take back what was granted, so that the next
- * promotion asks for the ceiling.  With "close_period" a new period begins in
- * them.  Returns what was in them.
- *
- * Locks: all slots of the account, until the transaction ends.
+ * ct_counter_freeze() and ct_counter_close_period(), by slots: what was granted is
+ * taken back, so that the next promotion asks for the ceiling.
  */
-CtCount
-ct_escrow_freeze(CtCounter *counter, Datum account, bool close_period)
+static CtCount
+freeze(CtCounters *counters, Datum account, bool close_period)
 {
-	CtSlots		slots;
-	Gathered	gathered;
+	CtCounter  *counter = &counters->direct;
+	CtSlots    *slots = &counters->slots;
+	CtLockedSlots *locked = palloc(sizeof(CtLockedSlots));
 	CtCount		count;
 
-	ct_slots_recall(counter, account, &slots);
-	(void) ct_slots_list(counter, &slots);	/* what is remembered may be
-											 * rolled back */
-	if (slots.count == 0)
+	ct_slots_recall(counter, account, slots);
+	/* what is remembered may be rolled back */
+	(void) ct_slots_list(counter, slots);
+	if (slots->count == 0)
 	{
-		add_first_slot(counter->table, account);
-		(void) ct_slots_list(counter, &slots);
+		add_first_slot(counters->table, account);
+		(void) ct_slots_list(counter, slots);
 	}
-	gather_room(counter, &slots, PG_INT64_MAX, &gathered);
-	count = sum_slots(&gathered);
+	lock_room(counter, slots, PG_INT64_MAX, locked);
+	count = sum_slots(locked);
 	if (close_period)
-		begin_period(&gathered);
-	gathered.frozen = true;
-	write_gathered(counter, &slots, &gathered, 0);
-	ct_slots_remember(counter, &slots);
+		begin_period(locked);
+	locked->frozen = true;
+	write_slots(counter, slots, locked, 0);
+	ct_slots_remember(counter, slots);
+	pfree(locked);
 	return count;
 }
+
+const CtCounterWay ct_slots_way = {
+	.claim = claim,
+	.lock = lock,
+	.settle = settle,
+	.freeze = freeze
+};

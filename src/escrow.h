@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * escrow.h
- *	  Slots and what is done with them: between slot.c, escrow.c and counter.c.
+ *	  What the files of the counter share: its ways, slots, and what is done with them.
  *
  *-------------------------------------------------------------------------
  */
@@ -48,6 +48,17 @@ typedef struct CtSlot
 	HeapTuple	tuple;			/* the version that was read */
 } CtSlot;
 
+/* Slots that are locked until the transaction ends */
+typedef struct CtLockedSlots
+{
+	int			count;
+	int64		room;			/* of them, in contacts */
+	bool		frozen;			/* is one of them? */
+	CtSlot		slot[CT_MAX_SLOTS];
+	CtSlot		before[CT_MAX_SLOTS];	/* as they were read */
+	bool		held[CT_MAX_SLOTS]; /* by index into CtSlots.place */
+} CtLockedSlots;
+
 struct CounterTable;
 
 /* A counter table, open for direct access */
@@ -60,6 +71,31 @@ typedef struct CtCounter
 	TupleTableSlot *new_row;
 	BlockNumber blocks;			/* of the table, at least */
 } CtCounter;
+
+/* A way to reach counters: the same promises, kept by other means */
+typedef struct CtCounterWay
+{
+	bool		(*claim) (CtCounters *counters, const CtChange *change);
+	bool		(*lock) (CtCounters *counters, const CtChange *change, int64 *used);
+	void		(*settle) (CtCounters *counters, const CtChange *change, int64 ceiling);
+	CtCount		(*freeze) (CtCounters *counters, Datum account, bool close_period);
+} CtCounterWay;
+
+/* The counters of the accounts of an attached table, open for changes */
+struct CtCounters
+{
+	const CtTable *table;
+	const CtCounterWay *way;
+	/* direct access: */
+	CtCounter	direct;
+	CtSlots		slots;			/* of the account that is changed */
+	CtLockedSlots *locked;		/* those locked for a change; else NULL */
+	/* by SQL: */
+	int64		used;			/* what the locked counter says */
+};
+
+extern const CtCounterWay ct_slots_way;
+extern const CtCounterWay ct_sql_way;
 
 /* slot.c */
 
@@ -80,15 +116,5 @@ extern TM_Result ct_slot_write(CtCounter *counter, CtSlots *slots, CtSlot *slot,
 /* slot_triggers.c */
 
 extern bool ct_update_firing(Relation rel, ItemPointer place, TupleTableSlot *new_row, Bitmapset *updated);
-
-/* escrow.c */
-
-extern void ct_escrow_apply(CtCounter *counter, CtDelta *delta);
-extern CtCount ct_escrow_freeze(CtCounter *counter, Datum account, bool close_period);
-
-/* counter_sql.c */
-
-extern void ct_sql_apply(const CtTable *table, CtDelta *delta);
-extern CtCount ct_sql_freeze(const CtTable *table, Datum account, bool close_period);
 
 #endif							/* CONTACTS_TIER_ESCROW_H */

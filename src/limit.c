@@ -23,7 +23,7 @@
 #include "contacts_tier.h"
 
 /* The subscription of an account, as a decision needs it */
-typedef struct Subscription
+struct CtSubscription
 {
 	char	   *plan;
 	char	   *on_exceed;		/* label of contacts_tier.exceed_policy */
@@ -35,7 +35,9 @@ typedef struct Subscription
 	int			nthresholds;
 	Datum	   *thresholds;		/* int4, percent of the limit, ascending */
 	int			announced;		/* highest that was announced, or EXCEEDED */
-} Subscription;
+	int			stored;			/* the same, as the account row has it */
+	int64		wanted;			/* contacts that the tier would have to hold */
+};
 
 /* Announced instead of a threshold: the count is above the limit */
 #define EXCEEDED	101
@@ -91,29 +93,29 @@ ct_null_account_error(const CtTable *table)
 }
 
 static void
-no_access_error(const CtClaim *claim, const Subscription *subscription)
+no_access_error(const CtClaim *claim, const CtSubscription *subscription)
 {
-	char	   *account = ct_account_text(claim->table, claim->delta->account);
+	char	   *account = ct_account_text(claim->table, claim->account);
 
 	ereport(ERROR,
 			(errcode(ERRCODE_CT_NO_ACCESS),
 			 errmsg("account \"%s\" has no marketing contacts", account),
 			 subscription == NULL ?
 			 errdetail("The account has no subscription; the statement would make %lld of its contacts marketing contacts.",
-					   (long long) claim->delta->marketing) :
+					   (long long) claim->marketing) :
 			 subscription->ended ?
 			 errdetail("The subscription of the account has ended; the statement would make %lld of its contacts marketing contacts.",
-					   (long long) claim->delta->marketing) :
+					   (long long) claim->marketing) :
 			 errdetail("Plan \"%s\" does not include marketing contacts; the statement would make %lld of its contacts marketing contacts.",
-					   subscription->plan, (long long) claim->delta->marketing),
+					   subscription->plan, (long long) claim->marketing),
 			 errhint("Subscribe the account to a plan with marketing contacts by contacts_tier.subscribe(), or leave the contacts non-marketing."),
 			 errcontacts(claim->table)));
 }
 
 static void
-exceeded_error(const CtClaim *claim, const Subscription *subscription)
+exceeded_error(const CtClaim *claim, const CtSubscription *subscription)
 {
-	char	   *account = ct_account_text(claim->table, claim->delta->account);
+	char	   *account = ct_account_text(claim->table, claim->account);
 	int64		room = subscription->contact_limit - claim->used + subscription->grace;
 	char	   *grace = subscription->grace == 0 ? "" :
 		psprintf(" and a grace of %lld", (long long) subscription->grace);
@@ -123,7 +125,7 @@ exceeded_error(const CtClaim *claim, const Subscription *subscription)
 			 errmsg("contact tier of account \"%s\" exceeded", account),
 			 errdetail("The account has %lld of %lld marketing contacts%s; the statement adds %lld where %lld fit.",
 					   (long long) claim->used, (long long) subscription->contact_limit,
-					   grace, (long long) claim->delta->marketing, (long long) Max(room, 0)),
+					   grace, (long long) claim->marketing, (long long) Max(room, 0)),
 			 subscription->larger_tier > 0 ?
 			 errhint("Make fewer contacts marketing, or set the policy of the account to \"upgrade\" by contacts_tier.set_policy(): the next tier that fits has %lld contacts.",
 					 (long long) subscription->larger_tier) :
@@ -132,31 +134,53 @@ exceeded_error(const CtClaim *claim, const Subscription *subscription)
 			 errcontacts(claim->table)));
 }
 
-/*
- * Read the account row, and lock it by CT_QUERY_LOCK_ACCOUNT; false if there is none.  A
- * larger tier would have to hold "wanted" contacts.
- */
-static bool
-read_subscription(const CtClaim *claim, CtQuery query, int64 wanted, Subscription *subscription)
+/* A copy of a text that outlives the SPI connection */
+static char *
+copy_out(const char *text)
 {
-	Datum		values[] = {claim->delta->account, Int64GetDatum(wanted)};
+	return strcpy(SPI_palloc(strlen(text) + 1), text);
+}
+
+/* The same for an array of thresholds */
+static void
+read_thresholds(CtSubscription *subscription, ArrayType *array)
+{
+	Datum	   *thresholds;
+	Size		size;
+
+	deconstruct_array(array, INT4OID, sizeof(int32), true, TYPALIGN_INT, &thresholds, NULL, &subscription->nthresholds);
+	size = sizeof(Datum) * subscription->nthresholds;
+	subscription->thresholds = memcpy(SPI_palloc(Max(size, 1)), thresholds, size);
+}
+
+/*
+ * Read the account row, and lock it by CT_QUERY_LOCK_ACCOUNT; NULL if there is none.
+ */
+static CtSubscription *
+read_subscription(const CtClaim *claim, CtQuery query)
+{
+	int64		wanted = claim->used + claim->marketing + claim->dropped;
+	Datum		values[] = {claim->account, Int64GetDatum(wanted)};
+	CtSubscription *subscription;
 	bool		isnull;
 
 	if (ct_companion_query(claim->table, query, values, NULL) == 0)
-		return false;
-	subscription->plan = ct_result_text(1);
+		return NULL;
+	subscription = SPI_palloc(sizeof(CtSubscription));
+	subscription->plan = copy_out(ct_result_text(1));
 	subscription->contact_limit = ct_result_int64(2);
-	subscription->on_exceed = ct_result_text(3);
+	subscription->on_exceed = copy_out(ct_result_text(3));
 	subscription->grace = ct_result_int64(4);
 	subscription->has_access = ct_result_bool(5);
-	deconstruct_array(DatumGetArrayTypeP(ct_result(6, INT4ARRAYOID, &isnull)), INT4OID, sizeof(int32), true,
-					  TYPALIGN_INT, &subscription->thresholds, NULL, &subscription->nthresholds);
+	read_thresholds(subscription, DatumGetArrayTypeP(ct_result(6, INT4ARRAYOID, &isnull)));
 	subscription->announced = DatumGetInt32(ct_result(7, INT4OID, &isnull));
+	subscription->stored = subscription->announced;
 	subscription->larger_tier = DatumGetInt64(ct_result(8, INT8OID, &isnull));
 	if (isnull)
 		subscription->larger_tier = 0;
 	subscription->ended = ct_result_bool(9);
-	return true;
+	subscription->wanted = wanted;
+	return subscription;
 }
 
 /* The count at which a threshold is reached: its share of the limit, rounded up. */
@@ -171,7 +195,7 @@ threshold_count(int64 limit, int percent)
  * they are made again.
  */
 static void
-rearm(Subscription *subscription, int64 used)
+rearm(CtSubscription *subscription, int64 used)
 {
 	int			still = 0;
 
@@ -192,21 +216,21 @@ rearm(Subscription *subscription, int64 used)
  * has been passed.
  */
 static void
-announce(const CtClaim *claim, Subscription *subscription, int percent)
+announce(const CtClaim *claim, CtSubscription *subscription, int percent)
 {
-	int64		count = claim->used + claim->delta->marketing;
+	int64		count = claim->used + claim->marketing;
 	char	   *threshold = percent == EXCEEDED ? "" : psprintf("\"threshold\": %d, ", percent);
 
-	ct_announce(claim->table, claim->delta->account, percent == EXCEEDED ? "exceeded" : "threshold",
+	ct_announce(claim->table, claim->account, percent == EXCEEDED ? "exceeded" : "threshold",
 				count, count, psprintf("{%s\"contact_limit\": %lld}", threshold,
 									   (long long) subscription->contact_limit));
 	subscription->announced = percent;
 }
 
 static void
-announce_thresholds(const CtClaim *claim, Subscription *subscription)
+announce_thresholds(const CtClaim *claim, CtSubscription *subscription)
 {
-	int64		count = claim->used + claim->delta->marketing;
+	int64		count = claim->used + claim->marketing;
 
 	for (int i = 0; i < subscription->nthresholds; i++)
 	{
@@ -224,7 +248,7 @@ announce_thresholds(const CtClaim *claim, Subscription *subscription)
  * most the limit, or the grace where the limit is exceeded already.
  */
 static int64
-ceiling(const Subscription *subscription, int64 count)
+ceiling(const CtSubscription *subscription, int64 count)
 {
 	if (count > subscription->contact_limit)
 		return subscription->contact_limit +
@@ -243,37 +267,37 @@ ceiling(const Subscription *subscription, int64 count)
  * T1: move to the smallest tier that fits, and record it.
  */
 static void
-upgrade(const CtClaim *claim, Subscription *subscription)
+upgrade(const CtClaim *claim, CtSubscription *subscription)
 {
-	ct_tier_move(claim->table, claim->delta->account, subscription->larger_tier,
-				 claim->used + claim->delta->marketing, "exceeded", ct_now());
+	ct_tier_move(claim->table, claim->account, subscription->larger_tier,
+				 claim->used + claim->marketing, "exceeded", ct_now());
 	subscription->contact_limit = subscription->larger_tier;
-	subscription->announced = 0;
+	subscription->announced = subscription->stored = 0;
 }
 
 /*
  * How many contacts of the claim are beyond what the tier and its grace hold?
  */
 static int64
-excess(const CtClaim *claim, const Subscription *subscription)
+excess(const CtClaim *claim, const CtSubscription *subscription)
 {
 	int64		room = subscription->contact_limit - claim->used +
 		Min(subscription->grace, PG_INT64_MAX - subscription->contact_limit);
 
-	return claim->delta->marketing - room;
+	return claim->marketing - room;
 }
 
 /*
  * Note which tier the account would need, for somebody to approve (approve_upgrade),
- * unless as much was asked for already.  "count" are the contacts that it would hold.
+ * unless as much was asked for already.
  */
 static void
-request_upgrade(const CtClaim *claim, const Subscription *subscription, int64 count)
+request_upgrade(const CtClaim *claim, const CtSubscription *subscription)
 {
 	Datum		values[] = {
-		claim->delta->account,
+		claim->account,
 		Int64GetDatum(subscription->larger_tier),
-		Int64GetDatum(count),
+		Int64GetDatum(subscription->wanted),
 		CStringGetTextDatum(ct_caller_name())
 	};
 
@@ -283,110 +307,114 @@ request_upgrade(const CtClaim *claim, const Subscription *subscription, int64 co
 
 /* Announce how many contacts were stored as non-marketing contacts, if any. */
 static void
-announce_dropped(const CtClaim *claim, const Subscription *subscription)
+announce_dropped(CtClaim *claim)
 {
-	CtDelta    *delta = claim->delta;
-	int64		dropped = delta->dropped;
+	const CtSubscription *subscription = claim->subscription;
 
-	if (dropped == 0)
+	if (claim->dropped == 0)
 		return;
-	ct_announce(claim->table, delta->account, "capped", dropped, -1,
+	claim->is_told = true;
+	claim->has_access = subscription != NULL && subscription->has_access;
+	claim->contact_limit = subscription != NULL ? subscription->contact_limit : 0;
+	ct_announce(claim->table, claim->account, "capped", claim->dropped, -1,
 				psprintf("{\"dropped\": %lld, \"marketing_contacts\": %lld, \"contact_limit\": %lld}",
-						 (long long) dropped, (long long) (claim->used + delta->marketing),
-						 (long long) subscription->contact_limit));
-	delta->has_access = subscription->has_access;
-	delta->contact_limit = subscription->contact_limit;
-	delta->is_told = true;
+						 (long long) claim->dropped, (long long) (claim->used + claim->marketing),
+						 (long long) claim->contact_limit));
 }
 
-/*
- * The account has no marketing contacts: those that only a default made ones are
- * not, and others are refused.
- */
-static int64
-decide_without_access(const CtClaim *claim, const Subscription *subscription)
-{
-	static const Subscription none = {0};
-
-	ct_delta_drop(claim->delta, ct_delta_by_default(claim->delta), true);
-	if (claim->delta->marketing > 0)
-		no_access_error(claim, subscription);
-	announce_dropped(claim, subscription != NULL ? subscription : &none);
-	return 0;
-}
-
-/*
- * Make the claim fit: by a larger tier, or by dropping what may be dropped, under "cap"
- * any of the promotions, else those that only a default asked for (T3, S4).
- */
+/* Make the claim fit by a larger tier, if the policy says so and there is one (T1). */
 static void
-fit(const CtClaim *claim, Subscription *subscription)
+try_upgrade(CtClaim *claim)
 {
-	bool		caps = strcmp(subscription->on_exceed, "cap") == 0;
+	CtSubscription *subscription = claim->subscription;
 
-	if (strcmp(subscription->on_exceed, "upgrade") == 0 && subscription->larger_tier > 0)
-	{
+	if (excess(claim, subscription) > 0 && strcmp(subscription->on_exceed, "upgrade") == 0 &&
+		subscription->larger_tier > 0)
 		upgrade(claim, subscription);
-		return;
-	}
-	ct_delta_drop(claim->delta, excess(claim, subscription), !caps);
-	if (claim->delta->marketing > 0 && excess(claim, subscription) > 0)
-		exceeded_error(claim, subscription);
 }
 
-static int64
-decide(const CtClaim *claim)
+static void
+connect_spi(void)
 {
-	int64		wanted = claim->used + claim->delta->marketing + claim->delta->dropped;
-	Subscription subscription;
-	int			announced;
-
-	if (!read_subscription(claim, CT_QUERY_LOCK_ACCOUNT, wanted, &subscription))
-		return decide_without_access(claim, NULL);
-	if (!subscription.has_access)
-		return decide_without_access(claim, &subscription);
-
-	announced = subscription.announced;
-	rearm(&subscription, claim->used);
-	if (excess(claim, &subscription) > 0)
-	{
-		int64		limit = subscription.contact_limit;
-
-		fit(claim, &subscription);
-		if (subscription.contact_limit != limit)
-			announced = 0;
-	}
-	if (claim->delta->dropped > 0)
-		request_upgrade(claim, &subscription, wanted);
-	announce_dropped(claim, &subscription);
-	announce_thresholds(claim, &subscription);
-	if (subscription.announced != announced)
-	{
-		Datum		values[] = {claim->delta->account, Int32GetDatum(subscription.announced)};
-
-		ct_companion_query(claim->table, CT_QUERY_SET_ANNOUNCED, values, NULL);
-	}
-	return ceiling(&subscription, claim->used + claim->delta->marketing);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
 }
 
 /*
- * Decide about a claim beyond the ceiling.  Returns the new ceiling, which holds
- * the claim, or is below the count where that is above the tier already; moves
- * the account to a larger tier where its policy says so, takes contacts that do
- * not fit out of the claim where they may be, and announces the thresholds that
- * the claim reaches.
+ * Look at a claim beyond the ceiling, and move the account to a larger tier where its
+ * policy says so.  Returns how many contacts still do not fit: the caller is to take as
+ * many out of the claim as may be taken, under "cap" any, else those that only a default
+ * asked for (*only_defaults; T3, S4), and then to call ct_limit_conclude().
  *
  * Locks: the account row, until the transaction ends; the caller holds all slots
- * of the account.  Errors: MC001, MC002.
+ * of the account, and is the table's owner.
  */
 int64
-ct_limit_decide(const CtClaim *claim)
+ct_limit_excess(CtClaim *claim, bool *only_defaults)
+{
+	CtSubscription *subscription;
+	int64		result = PG_INT64_MAX;	/* without access none fits */
+
+	connect_spi();
+	*only_defaults = true;
+	subscription = claim->subscription = read_subscription(claim, CT_QUERY_LOCK_ACCOUNT);
+	if (subscription != NULL && subscription->has_access)
+	{
+		rearm(subscription, claim->used);
+		try_upgrade(claim);
+		*only_defaults = strcmp(subscription->on_exceed, "cap") != 0;
+		result = Max(excess(claim, subscription), 0);
+	}
+	SPI_finish();
+	return result;
+}
+
+/* Record which thresholds have been announced, where that has changed. */
+static void
+store_announced(const CtClaim *claim)
+{
+	Datum		values[] = {claim->account, Int32GetDatum(claim->subscription->announced)};
+
+	if (claim->subscription->announced != claim->subscription->stored)
+		ct_companion_query(claim->table, CT_QUERY_SET_ANNOUNCED, values, NULL);
+}
+
+static int64
+conclude(CtClaim *claim)
+{
+	CtSubscription *subscription = claim->subscription;
+
+	if (subscription == NULL || !subscription->has_access)
+	{
+		if (claim->marketing > 0)
+			no_access_error(claim, subscription);
+		announce_dropped(claim);
+		return 0;
+	}
+	if (claim->marketing > 0 && excess(claim, subscription) > 0)
+		exceeded_error(claim, subscription);
+	if (claim->dropped > 0)
+		request_upgrade(claim, subscription);
+	announce_dropped(claim);
+	announce_thresholds(claim, subscription);
+	store_announced(claim);
+	return ceiling(subscription, claim->used + claim->marketing);
+}
+
+/*
+ * Decide about what is left of the claim.  Returns the new ceiling, which holds the claim,
+ * or is below the count where that is above the tier already; announces the thresholds
+ * that the claim reaches, and the contacts that were dropped.
+ *
+ * Locks: as ct_limit_excess().  Errors: MC001, MC002.
+ */
+int64
+ct_limit_conclude(CtClaim *claim)
 {
 	int64		result;
 
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	result = decide(claim);
+	connect_spi();
+	result = conclude(claim);
 	SPI_finish();
 	return result;
 }
@@ -397,20 +425,14 @@ ct_limit_decide(const CtClaim *claim)
  * for one another.  The caller is the table's owner.
  */
 void
-ct_limit_tell_dropped(const CtTable *table, CtDelta *delta)
+ct_limit_tell_dropped(CtClaim *claim)
 {
-	CtClaim		claim = {.table = table,.delta = delta,.used = delta->total};
-	int64		wanted = delta->total + delta->marketing + delta->dropped;
-	Subscription subscription;
-
-	if (delta->dropped == 0 || delta->is_told)
-		return;
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	if (read_subscription(&claim, CT_QUERY_READ_ACCOUNT, wanted, &subscription))
+	connect_spi();
+	claim->subscription = read_subscription(claim, CT_QUERY_READ_ACCOUNT);
+	if (claim->subscription != NULL)
 	{
-		request_upgrade(&claim, &subscription, wanted);
-		announce_dropped(&claim, &subscription);
+		request_upgrade(claim, claim->subscription);
+		announce_dropped(claim);
 	}
 	SPI_finish();
 }
@@ -420,17 +442,15 @@ ct_limit_tell_dropped(const CtTable *table, CtDelta *delta)
  * is refused any more.
  */
 void
-ct_limit_warn_dropped(const CtTable *table, const CtDelta *delta)
+ct_limit_warn_dropped(const CtClaim *claim)
 {
-	if (delta->dropped == 0 || !delta->is_told)
-		return;
 	ereport(WARNING,
 			(errcode(ERRCODE_CT_TIER_EXCEEDED),
 			 errmsg_plural("%lld contact of account \"%s\" was stored as non-marketing contact",
 						   "%lld contacts of account \"%s\" were stored as non-marketing contacts",
-						   delta->dropped, (long long) delta->dropped, ct_account_text(table, delta->account)),
-			 delta->has_access ?
-			 errdetail("The contact tier of %lld is full.", (long long) delta->contact_limit) :
+						   claim->dropped, (long long) claim->dropped, ct_account_text(claim->table, claim->account)),
+			 claim->has_access ?
+			 errdetail("The contact tier of %lld is full.", (long long) claim->contact_limit) :
 			 errdetail("The account has no marketing contacts.")));
 }
 

@@ -479,19 +479,6 @@ is_empty(const CtDelta *delta)
 }
 
 /*
- * How many of the promotions only a default asked for.
- */
-int64
-ct_delta_by_default(const CtDelta *delta)
-{
-	int64		count = 0;
-
-	for (int64 i = 0; i < delta->npromotions; i++)
-		count += delta->promotions[i].by_default ? 1 : 0;
-	return count;
-}
-
-/*
  * Make the last promotions of a change non-marketing after all, as many as "count" or
  * as there are: all are candidates, or those that only a default asked for.  Rows that
  * another trigger has deleted, demoted or moved to another account since are no
@@ -569,7 +556,7 @@ ct_notes_is_full(const CtTable *table, Datum account, bool by_default, CtCountin
 		CommandId	command = GetCurrentCommandId(false);
 
 		if (entry->seen_by != command)
-			entry->room = ct_counter_look(table, account);
+			entry->room = ct_look_for_room(table, account);
 		entry->seen_by = command;
 		if (!entry->room.is_known)
 			entry->enough = PG_INT64_MAX;
@@ -711,7 +698,7 @@ apply_frame(Frame *frame)
 	deltas = sort_deltas(frame, &ndeltas);
 	for (int i = 0; i < ndeltas; i++)
 		borrow_for(frame, &deltas[i]);
-	ct_counter_apply(frame->table, deltas, ndeltas);
+	ct_apply_deltas(frame->table, deltas, ndeltas);
 	write_again(frame->drops.queue);
 	end_frame(frame);
 }
@@ -736,7 +723,7 @@ present_frame(void)
  * Apply what was noted by the statement at work, as the user who writes.  What outer
  * statements have noted waits for their end.
  *
- * Locks and errors: those of ct_counter_apply() and ct_second_writes_run().
+ * Locks and errors: those of ct_apply_deltas() and ct_second_writes_run().
  */
 void
 ct_notes_apply(void)

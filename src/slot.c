@@ -611,3 +611,51 @@ ct_slot_lock(CtCounter *counter, CtSlots *slots, int index, bool wait, CtSlot *s
 			return false;
 	}
 }
+
+/*
+ * The room of slots that this backend has claimed in, by table and hash of the account: a
+ * hint, for it may have been another account's, or be gone.
+ */
+#define NROOMS		1024
+
+typedef struct LastRoom
+{
+	Oid			relid;
+	uint32		hash;
+	int64		room;
+} LastRoom;
+
+static LastRoom last_rooms[NROOMS];
+
+static LastRoom *
+last_room(const CtTable *table, uint32 hash)
+{
+	return &last_rooms[(hash ^ table->relid) % NROOMS];
+}
+
+/*
+ * What was left of the slot that this backend has claimed in last, as far as it is known; 0
+ * if nothing is.  It is not said that so many fit, but there was no need to look.
+ */
+int64
+ct_counter_last_room(const CtTable *table, Datum account)
+{
+	uint32		hash = ct_account_hash(table, account);
+	LastRoom   *last = last_room(table, hash);
+
+	return last->relid == table->relid && last->hash == hash ? last->room : 0;
+}
+
+/*
+ * Remember what is left of the slot that was claimed in.
+ */
+void
+ct_counter_remember_room(const CtTable *table, Datum account, int64 room)
+{
+	uint32		hash = ct_account_hash(table, account);
+	LastRoom   *last = last_room(table, hash);
+
+	last->relid = table->relid;
+	last->hash = hash;
+	last->room = room;
+}

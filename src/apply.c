@@ -1,0 +1,169 @@
+/*-------------------------------------------------------------------------
+ *
+ * apply.c
+ *	  What a statement changed is counted, held against the tier, and told.
+ *
+ * This is the one place where counters (counter.c), update dates (period.c), limits
+ * (limit.c) and the ledger meet.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "utils/memutils.h"
+
+#include "contacts_tier.h"
+
+/* Does the change concern the counter, or only the ledger? */
+static bool
+is_counted(const CtDelta *delta)
+{
+	return delta->promoted != 0 || delta->demoted != 0 || delta->pending != 0;
+}
+
+static CtChange
+change_of(const CtDelta *delta)
+{
+	return (CtChange)
+	{
+		.account = delta->account,.marketing = delta->marketing,.pending = delta->pending,
+			.promoted = delta->promoted,.demoted = delta->demoted
+	};
+}
+
+/*
+ * The counter is locked and has no room: have the tier decide, and drop what it does not
+ * hold.  Returns the ceiling.
+ */
+static int64
+decide(CtClaim *claim, CtDelta *delta)
+{
+	bool		only_defaults;
+	int64		excess;
+
+	claim->marketing = delta->marketing;
+	claim->dropped = delta->dropped;
+	excess = ct_limit_excess(claim, &only_defaults);
+	ct_delta_drop(delta, excess, only_defaults);
+	claim->marketing = delta->marketing;
+	claim->dropped = delta->dropped;
+	return ct_limit_conclude(claim);
+}
+
+/*
+ * Count the change of one account.  Update dates that have passed come before what the
+ * statement promotes (T6).
+ */
+static void
+count_delta(CtCounters *counters, CtClaim *claim, CtDelta *delta)
+{
+	CtChange	change = change_of(delta);
+	int64		ceiling;
+
+	if (ct_counter_claim(counters, &change))
+		return;
+	if (change.marketing > 0 && ct_catch_up(claim->table, delta->account, delta) &&
+		ct_counter_claim(counters, &change))
+		return;
+	if (ct_counter_lock(counters, &change, &claim->used))
+		return;
+	ceiling = decide(claim, delta);
+	change = change_of(delta);
+	ct_counter_settle(counters, &change, ceiling);
+}
+
+/* Apply the change of one account, and announce what was dropped of it. */
+static void
+apply_delta(CtCounters *counters, CtClaim *claim, CtDelta *delta)
+{
+	if (is_counted(delta))
+	{
+		ct_check_account_fits(claim->table, delta->account);
+		count_delta(counters, claim, delta);
+	}
+	if (claim->is_told || delta->dropped == 0)
+		return;
+	claim->used = delta->total;
+	claim->marketing = delta->marketing;
+	claim->dropped = delta->dropped;
+	ct_limit_tell_dropped(claim);
+}
+
+/*
+ * Apply what a statement changed, in the order of accounts given, which must be
+ * ascending: single-statement transactions then lock counters in one order and
+ * cannot deadlock on them.  Then warn, and note it in the ledger, now that none of it
+ * is refused.
+ *
+ * Locks: of each account a slot, or all slots and the account row where the
+ * ceiling is reached, until the transaction ends.  Errors: those of limit.c.
+ */
+void
+ct_apply_deltas(const CtTable *table, CtDelta *deltas, int ndeltas)
+{
+	MemoryContext context;
+	MemoryContext old;
+	CtIdentity	identity;
+	CtCounters *counters;
+	bool		direct;
+	List	   *told = NIL;
+	ListCell   *cell;
+
+	if (ndeltas == 0)
+		return;
+	ct_act_as_owner(table->owner, &identity);
+	counters = ct_counters_open(table);
+	direct = ct_counters_are_direct(counters);
+	context = AllocSetContextCreate(CurrentMemoryContext, "contacts_tier counter", ALLOCSET_SMALL_SIZES);
+	old = MemoryContextSwitchTo(context);
+	for (int i = 0; i < ndeltas; i++)
+	{
+		CtClaim		claim = {.table = table,.account = deltas[i].account};
+
+		apply_delta(counters, &claim, &deltas[i]);
+		MemoryContextSwitchTo(old);
+		if (claim.is_told)
+			told = lappend(told, memcpy(palloc(sizeof(claim)), &claim, sizeof(claim)));
+		MemoryContextReset(context);
+		MemoryContextSwitchTo(context);
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+	ct_counters_close(counters);
+	foreach(cell, told)
+		ct_limit_warn_dropped(lfirst(cell));
+	ct_ledger_record_activity(table, deltas, ndeltas, direct);
+	ct_restore_identity(&identity);
+}
+
+/*
+ * How many more marketing contacts an account has room for, if that can be told without
+ * waiting, and not with regard to others who are at work: nobody holds a slot of it, no
+ * update date is overdue, and no threshold is to be announced.  Where the tier may grow
+ * nothing is told.
+ *
+ * Takes no lock but on the companion tables: somebody else may claim the room meanwhile, or
+ * make some.
+ */
+CtRoom
+ct_look_for_room(const CtTable *table, Datum account)
+{
+	CtRoom		room = {0};
+	CtAccountLook look;
+	CtIdentity	identity;
+
+	ct_act_as_owner(table->owner, &identity);
+	if (ct_counter_look(table, account, &room.total) &&
+		ct_account_look(table, account, &look, true) == CT_ACCOUNT_FOUND &&
+		look.has_subscription && look.next_update_at > ct_now() && ct_limit_is_announced(&look, room.total))
+	{
+		const char *policy = ct_enum_label(look.on_exceed);
+
+		room.caps = strcmp(policy, "cap") == 0;
+		room.is_known = room.caps || strcmp(policy, "block") == 0;
+		room.room = look.contact_limit - room.total +
+			Min(look.grace, PG_INT64_MAX - look.contact_limit);
+	}
+	ct_restore_identity(&identity);
+	return room;
+}
