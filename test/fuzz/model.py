@@ -46,6 +46,10 @@ class Refused(Exception):
         self.codes = set(codes)
 
 
+class WrongGuess(Exception):
+    """What was supposed of a statement of a block cannot be."""
+
+
 def midnight_after(instant, day):
     """The next midnight of this day of the month, in UTC; days up to 28 only."""
     t = datetime.fromtimestamp(instant, timezone.utc)

@@ -7,8 +7,9 @@ made for, so that any of them can be left out.
 
 import copy
 import json
+from itertools import combinations
 
-from model import ACCOUNTS, NOBODY, PLANS, PROPERTIES, ROLE, Refused, Work, timestamp_text
+from model import ACCOUNTS, NOBODY, PLANS, PROPERTIES, ROLE, Refused, Work, WrongGuess, timestamp_text
 
 DEFAULT = object()
 TYPES = {'id': 'int', 'account': 'text', 'note': 'text', 'status': 'contacts_tier.marketing_status', 'flag': 'boolean',
@@ -421,13 +422,26 @@ class Block(Statement):
             ''.join('BEGIN %s; EXCEPTION WHEN OTHERS THEN NULL; END; ' % s.sql() for s in self.caught),
             self.last.sql() + ';' if self.last else '')
 
-    def run(self, state, eager, wrong, first=0):
-        """The statements from the first one on apply dates that they need not apply."""
+    def guesses(self):
+        """What cannot be seen: see run()."""
+        numbers = range(len(self.caught))
+        return [(first, refused) for count in range(len(self.caught) + 1) for refused in combinations(numbers, count)
+                for first in range(len(self.caught) + 2)]
+
+    def run(self, state, eager, wrong, guess=(0, ())):
+        """
+        The statements from the first one on apply dates that they need not apply, and some apply
+        any before they are refused, which takes that back.
+        """
+        first, refused = guess
         whole = Work(state, eager, wrong)
         for index, statement in enumerate(self.caught):
             before = state.copy()
+            accounts = set(state.accounts) if index in refused else eager if index >= first else ()
             try:
-                self.add(whole, statement.run(state, eager if index >= first else (), wrong))
+                self.add(whole, statement.run(state, accounts, wrong))
+                if index in refused:
+                    raise WrongGuess
             except Refused:
                 for name in STATE_SLOTS:
                     setattr(state, name, getattr(before, name))
