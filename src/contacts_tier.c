@@ -26,6 +26,7 @@ _PG_init(void)
 	ct_cache_init();
 	ct_table_init();
 	ct_source_init();
+	ct_source_default_init();
 	ct_slot_init();
 	ct_notify_init();
 	ct_notes_init();

@@ -181,6 +181,7 @@ extern uint64 ct_execute_latest(const char *command);
 extern uint64 ct_execute_now(const char *command, int nargs, Oid *types, Datum *values);
 extern uint64 ct_execute_now_nulls(const char *command, int nargs, Oid *types, Datum *values,
 								   const char *nulls);
+extern bool ct_is_own_statement(const void *key);
 extern uint64 ct_execute_as_application(const CtTable *table, const char *command,
 										int nargs, Oid *types, Datum *values, bool by_index);
 extern uint64 ct_execute_now_by_index(const char *command, int nargs, Oid *types, Datum *values);
@@ -190,6 +191,7 @@ extern Datum ct_result(int column, Oid type, bool *isnull);
 extern void ct_check_result_type(TupleDesc tupdesc, int column, Oid type);
 extern bool ct_result_bool(int column);
 extern int64 ct_result_int64(int column);
+extern char *ct_enum_label(Oid value);
 extern char *ct_result_text(int column);
 
 /* owner_path.c */
@@ -344,7 +346,6 @@ extern CtStatement *ct_statement(void);
 extern void ct_statement_started(QueryDesc *query);
 extern void ct_begin_statement(CtStatement *statement);
 extern void ct_end_statement(CtStatement *statement);
-extern const void *ct_set_trusted(const void *statement);
 extern bool ct_is_trusted(void);
 extern bool ct_only_adds(CtStatement *statement);
 extern bool ct_writes_one_row(CtStatement *statement);
@@ -407,9 +408,13 @@ extern bool ct_source_is_set(CtTriggerArg which);
 extern void ct_row_take_source(CtRow *row, CtTriggerArg which);
 extern void ct_keep_session_source(CtSessionSource *source);
 extern void ct_row_complete_source(CtRow *row);
-extern bool ct_source_default(const CtTable *table, Datum account, const char *source_type);
-extern void ct_source_forget(void);
 extern void ct_source_init(void);
+
+/* source_default.c */
+
+extern bool ct_source_default(const CtTable *table, Datum account, const char *source_type, const void *statement);
+extern void ct_source_forget(void);
+extern void ct_source_default_init(void);
 
 /* notes.c */
 
@@ -742,7 +747,6 @@ extern void ct_tier_move(const CtTable *table, Datum account, int64 to, int64 co
 
 /* policy.c */
 
-extern char *ct_enum_label(Oid value);
 extern void ct_check_grace(int64 grace);
 
 /* period.c */

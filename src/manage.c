@@ -25,16 +25,6 @@
 #include "contacts_tier.h"
 
 /*
- * A type as it is written in a statement, for values of any length: bpchar, not
- * character, which would be one character.
- */
-char *
-ct_type_name(Oid type)
-{
-	return format_type_extended(type, -1, FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY);
-}
-
-/*
  * Refuse a null argument: 22004.
  */
 void
@@ -44,17 +34,6 @@ ct_check_not_null(FunctionCallInfo fcinfo, int argument, const char *name)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("argument \"%s\" must not be null", name)));
-}
-
-/*
- * There is no such relation, or not any more: 42P01.
- */
-void
-ct_no_relation_error(Oid relid)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_UNDEFINED_TABLE),
-			 errmsg("relation with OID %u does not exist", relid)));
 }
 
 /*
@@ -156,19 +135,6 @@ ct_wait_briefly(void)
 {
 	if (LockTimeout == 0 || LockTimeout > 1000)
 		ct_set_for_now("lock_timeout", "1s");
-}
-
-/*
- * A relation as it is written in a statement.
- */
-char *
-ct_qualified_name(Relation rel)
-{
-	char	   *schema = get_namespace_name(RelationGetNamespace(rel));
-
-	if (schema == NULL)
-		ct_no_relation_error(RelationGetRelid(rel));
-	return quote_qualified_identifier(schema, RelationGetRelationName(rel));
 }
 
 /*

@@ -27,15 +27,6 @@ enum
 };
 
 /*
- * The label of an enum value.
- */
-char *
-ct_enum_label(Oid value)
-{
-	return DatumGetCString(DirectFunctionCall1(enum_out, ObjectIdGetDatum(value)));
-}
-
-/*
  * Refuse a negative grace: 22023.
  */
 void

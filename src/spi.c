@@ -26,6 +26,13 @@
 #include "contacts_tier.h"
 
 /*
+ * The statement of our own that runs, of which the triggers trust what it writes; NULL if
+ * there is none.  Trust names the statement: what it makes others run is another one,
+ * and is not trusted (R2).
+ */
+static const void *own_statement = NULL;
+
+/*
  * Our bit in the security context, beside those of miscadmin.h: what runs acts as an
  * owner because of us.  PostgreSQL ignores it, hands it on to functions that change the
  * user, and takes it back with the identity when a (sub)transaction is rolled back.
@@ -206,9 +213,10 @@ run_planned(PlannedStmt *statement, const char *command, ParamListInfo params, b
 {
 	QueryDesc  *query = CreateQueryDesc(statement, command, GetActiveSnapshot(), InvalidSnapshot,
 										None_Receiver, params, NULL, 0);
-	const void *before = ct_set_trusted(trusted ? query : NULL);
+	const void *before = own_statement;
 	volatile uint64 count = 0;
 
+	own_statement = trusted ? query : NULL;
 	PG_TRY();
 	{
 		ExecutorStart(query, 0);
@@ -219,11 +227,21 @@ run_planned(PlannedStmt *statement, const char *command, ParamListInfo params, b
 	}
 	PG_FINALLY();
 	{
-		(void) ct_set_trusted(before);
+		own_statement = before;
 	}
 	PG_END_TRY();
 	FreeQueryDesc(query);
 	return count;
+}
+
+/*
+ * Is this the key of the statement of our own that runs (see CtStatement)?  It writes the
+ * status of contacts as it is to be.
+ */
+bool
+ct_is_own_statement(const void *key)
+{
+	return own_statement != NULL && own_statement == key;
 }
 
 /*
@@ -425,4 +443,13 @@ ct_result_text(int column)
 	if (SPI_processed == 0)
 		elog(ERROR, "statement returned no row");
 	return SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column);
+}
+
+/*
+ * The label of an enum value.
+ */
+char *
+ct_enum_label(Oid value)
+{
+	return DatumGetCString(DirectFunctionCall1(enum_out, ObjectIdGetDatum(value)));
 }

@@ -58,12 +58,6 @@ typedef struct Started
 /* Newest first; others may run statements of their own between a run and its end */
 static slist_head started = SLIST_STATIC_INIT(started);
 
-/*
- * The statement of our own that is trusted; NULL if there is none.  Trust names the
- * statement: what it makes others run is another one, and is not trusted (R2).
- */
-static const void *trusted = NULL;
-
 static ExecutorRun_hook_type previous_run = NULL;
 static ExecutorFinish_hook_type previous_finish = NULL;
 static ProcessUtility_hook_type previous_utility = NULL;
@@ -98,26 +92,13 @@ ct_end_statement(CtStatement *statement)
 }
 
 /*
- * Trust a statement, as long as it runs; returns the one that was trusted before,
- * which is to be set again when this one has ended, be it by an error.
- */
-const void *
-ct_set_trusted(const void *statement)
-{
-	const void *before = trusted;
-
-	trusted = statement;
-	return before;
-}
-
-/*
  * Is the statement at work one of our own, which writes the status of contacts as it
  * is to be?
  */
 bool
 ct_is_trusted(void)
 {
-	return trusted != NULL && trusted == current->key;
+	return ct_is_own_statement(current->key);
 }
 
 static bool

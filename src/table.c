@@ -311,48 +311,6 @@ ct_table_copy(CtTable *copy, const CtTable *table, MemoryContext context)
 }
 
 /*
- * A copy of an account that depends on nothing, not even on a TOAST table.
- */
-Datum
-ct_account_copy(const CtTable *table, Datum account, MemoryContext context)
-{
-	MemoryContext old = MemoryContextSwitchTo(context);
-	Datum		copy = table->account_typlen == -1 ?
-		PointerGetDatum(PG_DETOAST_DATUM_COPY(account)) :
-		datumCopy(account, table->account_typbyval, table->account_typlen);
-
-	MemoryContextSwitchTo(old);
-	return copy;
-}
-
-/*
- * Accounts as keys of hash tables, equal where the primary keys of the companion
- * tables find them equal, and in the order of these.
- */
-uint32
-ct_account_hash(const CtTable *table, Datum account)
-{
-	return DatumGetUInt32(FunctionCall1Coll(unconstify(FmgrInfo *, &table->account_hash),
-											table->account_collation, account));
-}
-
-int
-ct_account_compare(const CtTable *table, Datum a, Datum b)
-{
-	return DatumGetInt32(FunctionCall2Coll(unconstify(FmgrInfo *, &table->account_cmp),
-										   table->account_collation, a, b));
-}
-
-/*
- * An account as users write it.
- */
-char *
-ct_account_text(const CtTable *table, Datum account)
-{
-	return OidOutputFunctionCall(table->account_output, account);
-}
-
-/*
  * An operator as it can be written in a statement under any search_path.
  */
 const char *

@@ -31,7 +31,7 @@ defaults_to_marketing(const CtTable *table, const CtRow *row)
 {
 	return !row->isnull[CT_ARG_ACCOUNT] &&
 		ct_source_default(table, row->value[CT_ARG_ACCOUNT],
-						  TextDatumGetCString(row->value[CT_ARG_SOURCE_TYPE]));
+						  TextDatumGetCString(row->value[CT_ARG_SOURCE_TYPE]), ct_statement());
 }
 
 /*
