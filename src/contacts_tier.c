@@ -31,7 +31,7 @@ _PG_init(void)
 	ct_notify_init();
 	ct_notes_init();
 	ct_truncate_init();
-	ct_statement_init();
+	ct_hooks_init();
 	ct_fast_path_init();
 	ct_ddl_init();
 }

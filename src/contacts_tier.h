@@ -341,12 +341,13 @@ typedef struct CtStatement
 	CommandId	moving_command;
 } CtStatement;
 
-extern void ct_statement_init(void);
 extern CtStatement *ct_statement(void);
 extern void ct_statement_started(QueryDesc *query);
 extern void ct_begin_statement(CtStatement *statement);
 extern void ct_end_statement(CtStatement *statement);
 extern bool ct_is_trusted(void);
+extern bool ct_writes(const QueryDesc *query);
+extern CtStatement *ct_statement_of(QueryDesc *query);
 extern bool ct_only_adds(CtStatement *statement);
 extern bool ct_writes_one_row(CtStatement *statement);
 
@@ -383,7 +384,6 @@ typedef struct CtRowChange
 } CtRowChange;
 
 extern void ct_note_row(const CtTable *table, CtRowChange *change);
-extern void ct_count_row(const CtTable *table, const CtRowChange *change);
 
 /* source.c */
 
@@ -478,12 +478,31 @@ extern void ct_notes_move_out(const CtTable *table, const CtRow *row);
 extern Oid	ct_notes_move_in(const CtTable *table, CtRow *row);
 extern bool ct_notes_is_full(const CtTable *table, Datum account, bool by_default, CtCounting counting);
 extern void ct_notes_dropped(const CtTable *table, Datum account);
-extern void ct_notes_apply(void);
 extern void ct_notes_check_none(void);
-extern void ct_notes_hand_over(const CtStatement *statement);
-extern void ct_delta_drop(CtDelta *delta, int64 count, bool only_defaults);
+extern void ct_count_row(const CtTable *table, const CtRowChange *change);
 
-/* apply.c */
+/* The changes of one statement, subtransaction and set of companion tables */
+typedef struct CtFrame CtFrame;
+
+extern CtFrame *ct_frame_present(void);
+extern CtSecondWrites *ct_frame_second_writes(CtFrame *frame);
+extern void ct_frame_written(CtFrame *frame);
+extern void ct_frame_complete(CtFrame *frame);
+extern CtDelta *ct_frame_take(CtFrame *frame, const CtTable **table, int *ndeltas);
+extern CtSecondWrites *ct_frame_drops(CtFrame *frame);
+extern void ct_frame_hand_over(CtFrame *frame, const CtStatement *statement);
+extern void ct_frame_end(CtFrame *frame);
+
+/* statement_end.c */
+
+extern void ct_notes_apply(void);
+extern void ct_notes_hand_over(const CtStatement *statement);
+
+/* hooks.c */
+
+extern void ct_hooks_init(void);
+
+/* room.c */
 
 /* The room of an account, where it can be told without waiting */
 typedef struct CtRoom
@@ -494,18 +513,42 @@ typedef struct CtRoom
 	bool		caps;			/* does the policy drop what does not fit? */
 } CtRoom;
 
-extern void ct_apply_deltas(const CtTable *table, CtDelta *deltas, int ndeltas);
 extern CtRoom ct_look_for_room(const CtTable *table, Datum account);
+
+/* apply.c */
+
+extern void ct_apply_deltas(const CtTable *table, CtDelta *deltas, int ndeltas);
 
 /* second_write.c */
 
+/* A relation that rows are written in a second time; open as long as the queue */
+typedef struct CtWriteTarget
+{
+	Oid			relid;
+	Relation	rel;
+	const CtTable *table;
+	TupleTableSlot *slot;		/* of a row that was looked at */
+	Bitmapset  *columns;		/* the status columns, as bits of an UPDATE */
+} CtWriteTarget;
+
+/* A row to be written a second time */
+typedef struct CtSecondWrite
+{
+	int			target;			/* index into the targets */
+	ItemPointerData place;		/* of the version that was noted; then that of
+								 * the new one */
+	CtRow		decided;		/* the status properties */
+} CtSecondWrite;
+
 extern CtSecondWrites *ct_second_writes(MemoryContext parent);
+extern Bitmapset *ct_status_columns(const CtTable *table);
+extern List *ct_second_write_targets(const CtSecondWrites *queue);
+extern CtSecondWrite *ct_second_write_rows(CtSecondWrites *queue, int *nrows);
 extern bool ct_second_writes_wait(void);
 extern const CtRow *ct_second_write_find(Oid relid, const ItemPointerData *place);
 extern int	ct_second_write_add(CtSecondWrites *queue, Oid relid, const CtRow *decided);
 extern ItemPointerData ct_second_write_place(const CtSecondWrites *queue, int number);
-extern bool ct_second_write_drop(CtSecondWrites *queue, Datum account, const CtPromotion *promotion, bool *flagged);
-extern void ct_second_writes_run(CtSecondWrites *queue);
+extern void ct_delta_drop(CtDelta *delta, int64 count, bool only_defaults);
 extern void ct_second_writes_end(CtSecondWrites *queue);
 
 /* update_row.c */

@@ -146,6 +146,19 @@ ct_find_trigger(Relation rel, CtFunction kind)
 }
 
 /*
+ * The trigger arguments as attach() knows them: what is not given at the end is
+ * a column of the default name.  Short argument lists are worth it, since the
+ * executor copies them for each statement.  The result is palloc'd: what was
+ * given may belong to a relcache entry that is about to be rebuilt.
+ */
+void
+ct_complete_args(int nargs, char **given, char *args[CT_NARGS])
+{
+	for (int i = 0; i < CT_NARGS; i++)
+		args[i] = pstrdup(i < nargs ? given[i] : ct_default_columns[i]);
+}
+
+/*
  * Copies of the arguments of that trigger.  False if there is none, or it has not
  * as many as attach() gives.
  */

@@ -84,7 +84,7 @@ typedef struct AlikeEntry
 /*
  * Changes of one statement, subtransaction and set of companion tables
  */
-typedef struct Frame
+struct CtFrame
 {
 	slist_node	node;
 	const void *statement;		/* key of the statement */
@@ -113,13 +113,13 @@ typedef struct Frame
 	Oid			moving_from;	/* the partition; invalid: there is none */
 	CtRow		moving;
 	MemoryContext moving_context;
-} Frame;
+};
 
 /* What a statement borrowed from an outer one, in a subtransaction of that */
 typedef struct Loan
 {
 	slist_node	node;
-	Frame	   *from;
+	CtFrame	   *from;
 	Datum		account;		/* as the frame has it */
 	int64		amount;			/* contacts */
 	SubTransactionId subid;
@@ -139,13 +139,13 @@ same_companions(const CtTable *a, const CtTable *b)
 		strcmp(NameStr(a->schema), NameStr(b->schema)) == 0;
 }
 
-static Frame *
+static CtFrame *
 make_frame(const CtTable *table)
 {
 	MemoryContext context = AllocSetContextCreate(TopTransactionContext,
 												  "contacts_tier deltas",
 												  ALLOCSET_SMALL_SIZES);
-	Frame	   *frame = MemoryContextAllocZero(context, sizeof(Frame));
+	CtFrame	   *frame = MemoryContextAllocZero(context, sizeof(CtFrame));
 
 	frame->statement = ct_statement()->key;
 	frame->subid = GetCurrentSubTransactionId();
@@ -160,19 +160,19 @@ make_frame(const CtTable *table)
 
 /* Is the frame of the statement at work? */
 static bool
-is_present(const Frame *frame)
+is_present(const CtFrame *frame)
 {
 	return frame->statement == ct_statement()->key && frame->subid == GetCurrentSubTransactionId();
 }
 
-static Frame *
+static CtFrame *
 find_frame(const CtTable *table)
 {
 	slist_iter	iter;
 
 	slist_foreach(iter, &frames)
 	{
-		Frame	   *frame = slist_container(Frame, node, iter.cur);
+		CtFrame	   *frame = slist_container(CtFrame, node, iter.cur);
 
 		if (is_present(frame) &&
 			(frame->relid == table->relid || same_companions(frame->table, table)))
@@ -186,7 +186,7 @@ find_frame(const CtTable *table)
 
 /* Forget the loans that a frame has given: it is done with. */
 static void
-forget_loans(const Frame *from)
+forget_loans(const CtFrame *from)
 {
 	slist_mutable_iter iter;
 
@@ -201,16 +201,18 @@ forget_loans(const Frame *from)
 	}
 }
 
-/* End a frame that is not in the list any more. */
-static void
-end_frame(Frame *frame)
+/*
+ * End a frame that is not in the list any more.
+ */
+void
+ct_frame_end(CtFrame *frame)
 {
 	forget_loans(frame);
 	MemoryContextDelete(frame->context);
 }
 
 static DeltaEntry *
-find_entry(Frame *frame, Datum account)
+find_entry(CtFrame *frame, Datum account)
 {
 	const CtTable *table = frame->table;
 	DeltaEntry *entry;
@@ -236,7 +238,7 @@ find_entry(Frame *frame, Datum account)
 }
 
 static void
-add_promotions(Frame *frame, DeltaEntry *entry, const CtPromotion *promotions, int64 count)
+add_promotions(CtFrame *frame, DeltaEntry *entry, const CtPromotion *promotions, int64 count)
 {
 	CtDelta    *delta = &entry->delta;
 
@@ -259,7 +261,7 @@ add_promotions(Frame *frame, DeltaEntry *entry, const CtPromotion *promotions, i
  * Note who did it.  Where different sources meet in one statement, none is told.
  */
 static void
-add_source(Frame *frame, DeltaEntry *entry, const char *source_type, const char *source_name)
+add_source(CtFrame *frame, DeltaEntry *entry, const char *source_type, const char *source_name)
 {
 	CtDelta    *delta = &entry->delta;
 
@@ -296,7 +298,7 @@ is_text(const CtRow *row, CtTriggerArg which, const char *string, int length)
  * Note the source of a row, NULL for a deleted one: then it is the session's.
  */
 static void
-note_source(Frame *frame, DeltaEntry *entry, const CtRow *row)
+note_source(CtFrame *frame, DeltaEntry *entry, const CtRow *row)
 {
 	CtDelta    *delta = &entry->delta;
 
@@ -311,7 +313,7 @@ note_source(Frame *frame, DeltaEntry *entry, const CtRow *row)
 }
 
 static DeltaEntry *
-add_counts(Frame *frame, const CtDelta *change)
+add_counts(CtFrame *frame, const CtDelta *change)
 {
 	DeltaEntry *entry = find_entry(frame, change->account);
 	CtDelta    *delta = &entry->delta;
@@ -333,7 +335,7 @@ add_counts(Frame *frame, const CtDelta *change)
 void
 ct_notes_add(const CtTable *table, const CtRowChange *change, const CtDelta *delta)
 {
-	Frame	   *frame = find_frame(table);
+	CtFrame	   *frame = find_frame(table);
 	DeltaEntry *entry = add_counts(frame, delta);
 
 	if (change->dropped)
@@ -365,7 +367,7 @@ ct_notes_add(const CtTable *table, const CtRowChange *change, const CtDelta *del
 int
 ct_notes_mend(const CtTable *table, Oid relid, const CtRow *decided)
 {
-	Frame	   *frame = find_frame(table);
+	CtFrame	   *frame = find_frame(table);
 
 	if (frame->mending == NULL)
 		frame->mending = ct_second_writes(frame->context);
@@ -380,7 +382,7 @@ ct_notes_mend(const CtTable *table, Oid relid, const CtRow *decided)
 void
 ct_notes_before_insert(const CtTable *table, bool by_default, uint32 image)
 {
-	Frame	   *frame = find_frame(table);
+	CtFrame	   *frame = find_frame(table);
 	AlikeEntry *entry;
 	bool		found;
 
@@ -400,7 +402,7 @@ ct_notes_before_insert(const CtTable *table, bool by_default, uint32 image)
 bool
 ct_notes_need_image(const CtTable *table)
 {
-	Frame	   *frame = find_frame(table);
+	CtFrame	   *frame = find_frame(table);
 
 	return frame->by_default > 0 && frame->by_default < frame->inserts;
 }
@@ -413,7 +415,7 @@ ct_notes_need_image(const CtTable *table)
 bool
 ct_notes_is_by_default(const CtTable *table, uint32 image)
 {
-	Frame	   *frame = find_frame(table);
+	CtFrame	   *frame = find_frame(table);
 	AlikeEntry *entry;
 
 	if (frame->by_default == 0 || frame->by_default == frame->inserts)
@@ -425,9 +427,62 @@ ct_notes_is_by_default(const CtTable *table, uint32 image)
 	return true;
 }
 
+static const CtStatus no_contact = {0};
+
+/*
+ * Note that a contact of an account had one status and has another; no_contact
+ * where it was not the account's, or is not any more.
+ */
+static void
+count_change(const CtTable *table, const CtRowChange *change, Datum account,
+			 CtStatus old, CtStatus new)
+{
+	bool		was_flagged = old.marketing && old.until_next_update;
+	bool		is_flagged = new.marketing && new.until_next_update;
+	CtDelta		delta = {.account = account};
+
+	delta.promoted = new.marketing && !old.marketing;
+	delta.demoted = old.marketing && !new.marketing;
+	delta.marketing = delta.promoted - delta.demoted;
+	delta.pending = (int) is_flagged - (int) was_flagged;
+	delta.flagged = is_flagged && !was_flagged;
+	delta.unflagged = was_flagged && new.marketing && !is_flagged;
+	delta.created = change->old == NULL;
+	delta.deleted = change->new == NULL;
+	if (delta.marketing != 0 || delta.pending != 0 || delta.created || delta.deleted || change->dropped)
+		ct_notes_add(table, change, &delta);
+}
+
+/*
+ * Count a row that changed.  Errors: MC002 for a marketing contact without an
+ * account.
+ */
+void
+ct_count_row(const CtTable *table, const CtRowChange *change)
+{
+	const CtRow *old = change->old;
+	const CtRow *new = change->new;
+	bool		had_account = old != NULL && !old->isnull[CT_ARG_ACCOUNT];
+	bool		has_account = new != NULL && !new->isnull[CT_ARG_ACCOUNT];
+	CtStatus	old_status = old != NULL ? ct_row_status(table, old) : no_contact;
+
+	if (new != NULL && !has_account && change->status.marketing)
+		ct_null_account_error(table);
+	if (had_account && has_account &&
+		ct_account_compare(table, old->value[CT_ARG_ACCOUNT], new->value[CT_ARG_ACCOUNT]) == 0)
+	{
+		count_change(table, change, new->value[CT_ARG_ACCOUNT], old_status, change->status);
+		return;
+	}
+	if (had_account)
+		count_change(table, change, old->value[CT_ARG_ACCOUNT], old_status, no_contact);
+	if (has_account)
+		count_change(table, change, new->value[CT_ARG_ACCOUNT], no_contact, change->status);
+}
+
 /* An unpaired contact that was taken out of a partition is deleted: count it so. */
 static void
-delete_moving(Frame *frame)
+delete_moving(CtFrame *frame)
 {
 	CtRowChange change = {.relid = frame->moving_from,.old = &frame->moving,.mending = -1};
 
@@ -444,7 +499,7 @@ delete_moving(Frame *frame)
 void
 ct_notes_move_out(const CtTable *table, const CtRow *row)
 {
-	Frame	   *frame = find_frame(table);
+	CtFrame	   *frame = find_frame(table);
 
 	delete_moving(frame);
 	if (frame->moving_context == NULL)
@@ -463,7 +518,7 @@ ct_notes_move_out(const CtTable *table, const CtRow *row)
 Oid
 ct_notes_move_in(const CtTable *table, CtRow *row)
 {
-	Frame	   *frame = find_frame(table);
+	CtFrame	   *frame = find_frame(table);
 	Oid			from = frame->moving_from;
 
 	frame->moving_from = InvalidOid;
@@ -478,50 +533,15 @@ is_empty(const CtDelta *delta)
 		delta->flagged == 0 && delta->created == 0 && delta->deleted == 0 && delta->dropped == 0;
 }
 
-/*
- * Make the last promotions of a change non-marketing after all, as many as "count" or
- * as there are: all are candidates, or those that only a default asked for.  Rows that
- * another trigger has deleted, demoted or moved to another account since are no
- * candidates any more.  They are queued for a second write; the change tells afterwards
- * what is left of it, and how many were dropped.
- */
-void
-ct_delta_drop(CtDelta *delta, int64 count, bool only_defaults)
-{
-	for (int64 i = delta->npromotions - 1; i >= 0 && count > 0; i--)
-	{
-		CtPromotion *promotion = &delta->promotions[i];
-		bool		flagged;
-
-		CHECK_FOR_INTERRUPTS();
-		if (promotion->dropped || (only_defaults && !promotion->by_default))
-			continue;
-		promotion->dropped = true;
-		if (delta->drops->queue == NULL)
-			delta->drops->queue = ct_second_writes(delta->drops->context);
-		if (!ct_second_write_drop(delta->drops->queue, delta->account, promotion, &flagged))
-			continue;
-		count--;
-		delta->marketing--;
-		delta->promoted--;
-		delta->dropped++;
-		if (flagged)
-		{
-			delta->pending--;
-			delta->flagged = Max(delta->flagged - 1, 0);
-		}
-	}
-}
-
 /* Have outer statements released places of an account that could be borrowed? */
 static bool
-can_borrow(const Frame *into, Datum account)
+can_borrow(const CtFrame *into, Datum account)
 {
 	slist_iter	iter;
 
 	slist_foreach(iter, &frames)
 	{
-		Frame	   *from = slist_container(Frame, node, iter.cur);
+		CtFrame	   *from = slist_container(CtFrame, node, iter.cur);
 		DeltaEntry *entry;
 
 		if (from != into && same_companions(from->table, into->table) &&
@@ -544,7 +564,7 @@ can_borrow(const Frame *into, Datum account)
 bool
 ct_notes_is_full(const CtTable *table, Datum account, bool by_default, CtCounting counting)
 {
-	Frame	   *frame = find_frame(table);
+	CtFrame	   *frame = find_frame(table);
 	DeltaEntry *entry = find_entry(frame, account);
 	int64		wanted = entry->delta.marketing + entry->ahead + 1;
 	bool		full = false;
@@ -578,15 +598,79 @@ ct_notes_dropped(const CtTable *table, Datum account)
 	find_entry(find_frame(table), account)->delta.dropped++;
 }
 
-/* Lend one account of an inner frame what outer ones have released of it. */
+static int
+compare_deltas(const void *a, const void *b, void *table)
+{
+	return ct_account_compare(table, ((const CtDelta *) a)->account, ((const CtDelta *) b)->account);
+}
+
+/* Add what one frame holds to another. */
 static void
-borrow_for(Frame *into, CtDelta *delta)
+merge_deltas(CtFrame *into, CtFrame *frame)
+{
+	delta_iterator iter;
+	DeltaEntry *from;
+
+	delta_start_iterate(frame->deltas, &iter);
+	while ((from = delta_iterate(frame->deltas, &iter)) != NULL)
+	{
+		DeltaEntry *entry = add_counts(into, &from->delta);
+
+		add_promotions(into, entry, from->delta.promotions, from->delta.npromotions);
+		entry->delta.dropped += from->delta.dropped;
+		if (from->delta.dropped > 0)
+			entry->delta.total = from->delta.total;
+		if (from->source_told)
+			add_source(into, entry, from->delta.source_type, from->delta.source_name);
+	}
+}
+
+/* A frame of another statement with the same companion tables, or NULL. */
+static CtFrame *
+frame_of(const CtStatement *statement, const CtFrame *like)
 {
 	slist_iter	iter;
 
 	slist_foreach(iter, &frames)
 	{
-		Frame	   *from = slist_container(Frame, node, iter.cur);
+		CtFrame	   *frame = slist_container(CtFrame, node, iter.cur);
+
+		if (frame->statement == statement->key && frame->subid == like->subid && frame != like &&
+			same_companions(frame->table, like->table))
+			return frame;
+	}
+	return NULL;
+}
+
+/* Where are the rows now that were written again? */
+static void
+follow_mended(CtFrame *frame)
+{
+	delta_iterator iter;
+	DeltaEntry *entry;
+
+	delta_start_iterate(frame->deltas, &iter);
+	while ((entry = delta_iterate(frame->deltas, &iter)) != NULL)
+		for (int64 i = 0; i < entry->delta.npromotions; i++)
+		{
+			CtPromotion *promotion = &entry->delta.promotions[i];
+
+			if (promotion->mending >= 0)
+				promotion->tid = ct_second_write_place(frame->mending, promotion->mending);
+			/* the number is one of this queue, and the frame may get another */
+			promotion->mending = -1;
+		}
+}
+
+/* Lend one account of an inner frame what outer ones have released of it. */
+static void
+borrow_for(CtFrame *into, CtDelta *delta)
+{
+	slist_iter	iter;
+
+	slist_foreach(iter, &frames)
+	{
+		CtFrame	   *from = slist_container(CtFrame, node, iter.cur);
 		DeltaEntry *entry;
 		Loan	   *loan;
 		int64		amount;
@@ -610,15 +694,9 @@ borrow_for(Frame *into, CtDelta *delta)
 	}
 }
 
-static int
-compare_deltas(const void *a, const void *b, void *table)
-{
-	return ct_account_compare(table, ((const CtDelta *) a)->account, ((const CtDelta *) b)->account);
-}
-
 /* What was noted in a frame, in ascending order of the accounts. */
 static CtDelta *
-sort_deltas(Frame *frame, int *ndeltas)
+sort_deltas(CtFrame *frame, int *ndeltas)
 {
 	CtDelta    *deltas = MemoryContextAllocHuge(frame->context,
 												sizeof(CtDelta) * Max(frame->deltas->members, 1));
@@ -638,80 +716,17 @@ sort_deltas(Frame *frame, int *ndeltas)
 	return deltas;
 }
 
-/* Where are the rows now that were written again? */
-static void
-follow_mended(Frame *frame)
-{
-	delta_iterator iter;
-	DeltaEntry *entry;
-
-	delta_start_iterate(frame->deltas, &iter);
-	while ((entry = delta_iterate(frame->deltas, &iter)) != NULL)
-		for (int64 i = 0; i < entry->delta.npromotions; i++)
-		{
-			CtPromotion *promotion = &entry->delta.promotions[i];
-
-			if (promotion->mending >= 0)
-				promotion->tid = ct_second_write_place(frame->mending, promotion->mending);
-			/* the number is one of this queue, and the frame may get another */
-			promotion->mending = -1;
-		}
-}
-
 /*
- * Write the rows of a frame that must be mended.  It is still in the list, for the
- * statements that triggers run meanwhile: they find what was decided, and may borrow.
+ * The newest frame of the statement at work, or NULL.
  */
-static void
-mend_rows(Frame *frame)
-{
-	if (frame->mending == NULL)
-		return;
-	ct_second_writes_run(frame->mending);
-	follow_mended(frame);
-	ct_second_writes_end(frame->mending);
-	frame->mending = NULL;
-}
-
-static void
-write_again(CtSecondWrites *queue)
-{
-	if (queue == NULL)
-		return;
-	ct_second_writes_run(queue);
-	ct_second_writes_end(queue);
-}
-
-/*
- * Apply one frame: mend its rows, apply its counts, and write again what did not fit.
- * These may add to a frame of the statement in turn.
- */
-static void
-apply_frame(Frame *frame)
-{
-	CtDelta    *deltas;
-	int			ndeltas;
-
-	delete_moving(frame);
-	mend_rows(frame);
-	slist_delete(&frames, &frame->node);
-	deltas = sort_deltas(frame, &ndeltas);
-	for (int i = 0; i < ndeltas; i++)
-		borrow_for(frame, &deltas[i]);
-	ct_apply_deltas(frame->table, deltas, ndeltas);
-	write_again(frame->drops.queue);
-	end_frame(frame);
-}
-
-/* The newest frame of the statement at work, or NULL. */
-static Frame *
-present_frame(void)
+CtFrame *
+ct_frame_present(void)
 {
 	slist_iter	iter;
 
 	slist_foreach(iter, &frames)
 	{
-		Frame	   *frame = slist_container(Frame, node, iter.cur);
+		CtFrame	   *frame = slist_container(CtFrame, node, iter.cur);
 
 		if (is_present(frame))
 			return frame;
@@ -720,94 +735,80 @@ present_frame(void)
 }
 
 /*
- * Apply what was noted by the statement at work, as the user who writes.  What outer
- * statements have noted waits for their end.
- *
- * Locks and errors: those of ct_apply_deltas() and ct_second_writes_run().
+ * The rows of a frame that must be written again, NULL for none.  The frame stays in the
+ * list while that is done, for the statements that triggers run meanwhile: they find
+ * what was decided, and may borrow.
  */
-void
-ct_notes_apply(void)
+CtSecondWrites *
+ct_frame_second_writes(CtFrame *frame)
 {
-	Frame	   *frame;
-	bool		pushed = false;
-
-	while ((frame = present_frame()) != NULL)
-	{
-		/* at the end of a COPY there is none */
-		if (!pushed && !ActiveSnapshotSet())
-		{
-			PushActiveSnapshot(GetTransactionSnapshot());
-			pushed = true;
-		}
-		apply_frame(frame);
-	}
-	if (pushed)
-		PopActiveSnapshot();
-}
-
-/* Add what one frame holds to another. */
-static void
-merge_deltas(Frame *into, Frame *frame)
-{
-	delta_iterator iter;
-	DeltaEntry *from;
-
-	delta_start_iterate(frame->deltas, &iter);
-	while ((from = delta_iterate(frame->deltas, &iter)) != NULL)
-	{
-		DeltaEntry *entry = add_counts(into, &from->delta);
-
-		add_promotions(into, entry, from->delta.promotions, from->delta.npromotions);
-		entry->delta.dropped += from->delta.dropped;
-		if (from->delta.dropped > 0)
-			entry->delta.total = from->delta.total;
-		if (from->source_told)
-			add_source(into, entry, from->delta.source_type, from->delta.source_name);
-	}
-}
-
-/* A frame of another statement with the same companion tables, or NULL. */
-static Frame *
-frame_of(const CtStatement *statement, const Frame *like)
-{
-	slist_iter	iter;
-
-	slist_foreach(iter, &frames)
-	{
-		Frame	   *frame = slist_container(Frame, node, iter.cur);
-
-		if (frame->statement == statement->key && frame->subid == like->subid && frame != like &&
-			same_companions(frame->table, like->table))
-			return frame;
-	}
-	return NULL;
+	return frame->mending;
 }
 
 /*
- * Hand what the statement at work has noted over to the one that it is part of: to
- * "statement", the one further out.
+ * They have been written: note where they are now, and close their relations.
  */
 void
-ct_notes_hand_over(const CtStatement *statement)
+ct_frame_written(CtFrame *frame)
 {
-	Frame	   *frame;
+	follow_mended(frame);
+	ct_second_writes_end(frame->mending);
+	frame->mending = NULL;
+}
 
-	while (statement->key != ct_statement()->key && (frame = present_frame()) != NULL)
+/*
+ * No other row of the statement comes: a contact that was taken out of a partition is gone.
+ */
+void
+ct_frame_complete(CtFrame *frame)
+{
+	delete_moving(frame);
+}
+
+/*
+ * Take a frame out of the list, to be applied: the changes of its accounts, in ascending
+ * order, with what outer statements have released of these accounts.  The frame is still to
+ * be ended.
+ */
+CtDelta *
+ct_frame_take(CtFrame *frame, const CtTable **table, int *ndeltas)
+{
+	CtDelta    *deltas;
+
+	slist_delete(&frames, &frame->node);
+	deltas = sort_deltas(frame, ndeltas);
+	for (int i = 0; i < *ndeltas; i++)
+		borrow_for(frame, &deltas[i]);
+	*table = frame->table;
+	return deltas;
+}
+
+/*
+ * The rows of a frame that did not fit, after it has been applied; NULL for none.
+ */
+CtSecondWrites *
+ct_frame_drops(CtFrame *frame)
+{
+	return frame->drops.queue;
+}
+
+/*
+ * Give a frame of the statement at work to another one, further out.
+ */
+void
+ct_frame_hand_over(CtFrame *frame, const CtStatement *statement)
+{
+	CtFrame    *into = frame_of(statement, frame);
+
+	if (into == NULL)
 	{
-		Frame	   *into;
-
-		mend_rows(frame);
-		into = frame_of(statement, frame);
-		if (into == NULL)
-		{
-			frame->statement = statement->key;
-			continue;
-		}
-		delete_moving(frame);
-		merge_deltas(into, frame);
-		slist_delete(&frames, &frame->node);
-		end_frame(frame);
+		frame->statement = statement->key;
+		return;
 	}
+	delete_moving(frame);
+	merge_deltas(into, frame);
+	slist_delete(&frames, &frame->node);
+	ct_frame_end(frame);
 }
 
 /*
@@ -899,7 +900,7 @@ end_frames(SubXactEvent event, SubTransactionId subid, SubTransactionId parent)
 
 	slist_foreach_modify(iter, &frames)
 	{
-		Frame	   *frame = slist_container(Frame, node, iter.cur);
+		CtFrame	   *frame = slist_container(CtFrame, node, iter.cur);
 
 		if (frame->subid < subid)
 			continue;
@@ -908,7 +909,7 @@ end_frames(SubXactEvent event, SubTransactionId subid, SubTransactionId parent)
 		else
 		{
 			slist_delete_current(&iter);
-			end_frame(frame);
+			ct_frame_end(frame);
 		}
 	}
 }

@@ -41,25 +41,6 @@
 
 #include "contacts_tier.h"
 
-/* A relation that rows are written in; open as long as the queue */
-typedef struct Target
-{
-	Oid			relid;
-	Relation	rel;
-	const CtTable *table;
-	TupleTableSlot *slot;		/* of a row that was looked at */
-	Bitmapset  *columns;		/* the status columns, as bits of an UPDATE */
-} Target;
-
-/* A row to be written */
-typedef struct Waiting
-{
-	int			target;			/* index into the targets */
-	ItemPointerData place;		/* of the version that was noted; then that of
-								 * the new one */
-	CtRow		decided;		/* the status properties */
-} Waiting;
-
 /* Where a row that waits is found */
 typedef struct WaitingKey
 {
@@ -92,8 +73,8 @@ struct CtSecondWrites
 	slist_node	node;			/* of "queues" */
 	MemoryContext context;
 	MemoryContextCallback forget;
-	List	   *targets;		/* of Target */
-	Waiting    *rows;
+	List	   *targets;		/* of CtWriteTarget */
+	CtSecondWrite    *rows;
 	int			nrows;
 	int			capacity;
 	waiting_hash *places;
@@ -168,8 +149,11 @@ ct_second_write_find(Oid relid, const ItemPointerData *place)
 	return NULL;
 }
 
-static Bitmapset *
-status_columns(const CtTable *table)
+/*
+ * The columns of the status properties, as bits of an UPDATE.
+ */
+Bitmapset *
+ct_status_columns(const CtTable *table)
 {
 	Bitmapset  *columns = NULL;
 
@@ -189,12 +173,12 @@ find_target(CtSecondWrites *queue, Oid relid)
 	Relation	rel;
 	char	   *args[CT_NARGS];
 	CtTable    *table;
-	Target	   *target;
+	CtWriteTarget	   *target;
 	MemoryContext old;
 
 	foreach(cell, queue->targets)
 	{
-		if (((Target *) lfirst(cell))->relid == relid)
+		if (((CtWriteTarget *) lfirst(cell))->relid == relid)
 			return foreach_current_index(cell);
 	}
 	rel = try_table_open(relid, RowExclusiveLock);
@@ -207,12 +191,12 @@ find_target(CtSecondWrites *queue, Oid relid)
 		return -1;
 	}
 	old = MemoryContextSwitchTo(queue->context);
-	target = palloc0(sizeof(Target));
+	target = palloc0(sizeof(CtWriteTarget));
 	target->relid = relid;
 	target->rel = rel;
 	target->table = table;
 	target->slot = table_slot_create(rel, NULL);
-	target->columns = status_columns(table);
+	target->columns = ct_status_columns(table);
 	queue->targets = lappend(queue->targets, target);
 	MemoryContextSwitchTo(old);
 	return list_length(queue->targets) - 1;
@@ -221,8 +205,8 @@ find_target(CtSecondWrites *queue, Oid relid)
 static int
 add_row(CtSecondWrites *queue, int target, const ItemPointerData *place, const CtRow *decided)
 {
-	Target	   *into = list_nth(queue->targets, target);
-	Waiting    *row;
+	CtWriteTarget	   *into = list_nth(queue->targets, target);
+	CtSecondWrite    *row;
 	WaitingEntry *entry;
 	bool		found;
 
@@ -230,8 +214,8 @@ add_row(CtSecondWrites *queue, int target, const ItemPointerData *place, const C
 	{
 		queue->capacity = Max(queue->capacity * 2, 64);
 		queue->rows = queue->rows == NULL ?
-			MemoryContextAllocHuge(queue->context, sizeof(Waiting) * queue->capacity) :
-			repalloc_huge(queue->rows, sizeof(Waiting) * queue->capacity);
+			MemoryContextAllocHuge(queue->context, sizeof(CtSecondWrite) * queue->capacity) :
+			repalloc_huge(queue->rows, sizeof(CtSecondWrite) * queue->capacity);
 	}
 	row = &queue->rows[queue->nrows];
 	row->target = target;
@@ -276,7 +260,7 @@ ct_second_write_place(const CtSecondWrites *queue, int number)
  * it.  Nothing can have moved it but updates: its relation is open in the statement.
  */
 static bool
-fetch_latest(Target *target, ItemPointer place)
+fetch_latest(CtWriteTarget *target, ItemPointer place)
 {
 	TableScanDesc scan;
 
@@ -294,7 +278,7 @@ fetch_latest(Target *target, ItemPointer place)
  * there, since only this transaction has ended it.  The result lives in the slot of a target.
  */
 static CtRow
-unpromoted(CtSecondWrites *queue, Target *target, const CtPromotion *promotion, const CtRow *stored)
+unpromoted(CtSecondWrites *queue, CtWriteTarget *target, const CtPromotion *promotion, const CtRow *stored)
 {
 	static const CtStatus non_marketing = {.given = true};
 	ItemPointerData before = promotion->before;
@@ -303,7 +287,7 @@ unpromoted(CtSecondWrites *queue, Target *target, const CtPromotion *promotion, 
 
 	if (number >= 0)
 	{
-		Target	   *from = list_nth(queue->targets, number);
+		CtWriteTarget	   *from = list_nth(queue->targets, number);
 
 		if (!table_tuple_fetch_row_version(from->rel, &before, SnapshotAny, from->slot))
 			elog(ERROR, "the version before an updated contact of \"%s\" has vanished",
@@ -320,11 +304,11 @@ unpromoted(CtSecondWrites *queue, Target *target, const CtPromotion *promotion, 
  * *flagged tells whether it carries the flag.  False if there is none, or if it is queued
  * already, as one that was promoted twice.
  */
-bool
-ct_second_write_drop(CtSecondWrites *queue, Datum account, const CtPromotion *promotion, bool *flagged)
+static bool
+drop(CtSecondWrites *queue, Datum account, const CtPromotion *promotion, bool *flagged)
 {
 	int			number = find_target(queue, promotion->relid);
-	Target	   *target = number < 0 ? NULL : list_nth(queue->targets, number);
+	CtWriteTarget	   *target = number < 0 ? NULL : list_nth(queue->targets, number);
 	ItemPointerData place = promotion->tid;
 	CtRow		row;
 	CtStatus	status;
@@ -343,226 +327,58 @@ ct_second_write_drop(CtSecondWrites *queue, Datum account, const CtPromotion *pr
 	return true;
 }
 
-/* The executor's state for the second writes of one relation */
-typedef struct Writing
-{
-	CtStatement statement;		/* must be first: as it is at work */
-	Target	   *target;
-	EState	   *estate;
-	EPQState	epqstate;
-	ResultRelInfo *relinfo;
-	ResultRelInfo *named;		/* whose statement triggers fire: the root's,
-								 * where the relation is a partition */
-	Relation	root;			/* NULL if it is not */
-	TransitionCaptureState *capture;
-	TupleTableSlot *row;
-} Writing;
-
-/* The attached table that a partition belongs to, open; NULL for no partition. */
-static Relation
-open_root(Relation rel)
-{
-	List	   *ancestors;
-
-	if (!rel->rd_rel->relispartition)
-		return NULL;
-	ancestors = get_partition_ancestors(RelationGetRelid(rel));
-	return ancestors == NIL ? NULL : try_table_open(llast_oid(ancestors), AccessShareLock);
-}
-
-static ResultRelInfo *
-make_relinfo(EState *estate, Relation rel, Index index, ResultRelInfo *root)
-{
-	ResultRelInfo *relinfo = makeNode(ResultRelInfo);
-
-	InitResultRelInfo(relinfo, rel, index, root, 0);
-	/* so that AFTER triggers find it; as create_edata_for_relation() does */
-	estate->es_opened_result_relations = lappend(estate->es_opened_result_relations, relinfo);
-	return relinfo;
-}
-
-static void
-begin_writing(Writing *writing, Target *target)
-{
-	Relation	rels[2] = {target->rel, open_root(target->rel)};
-	Bitmapset  *columns[2] = {target->columns, NULL};
-	EState	   *estate = CreateExecutorState();
-	MemoryContext old = MemoryContextSwitchTo(estate->es_query_cxt);
-	CtTable    *table = rels[1] == NULL ? NULL : ct_table_of_relation(rels[1]);
-
-	writing->target = target;
-	writing->estate = estate;
-	writing->root = rels[1];
-	columns[1] = table == NULL ? NULL : status_columns(table);
-	ct_init_range_table(estate, rels, columns, rels[1] == NULL ? 1 : 2);
-	writing->named = rels[1] == NULL ? NULL : make_relinfo(estate, rels[1], 2, NULL);
-	writing->relinfo = make_relinfo(estate, rels[0], 1, writing->named);
-	if (writing->named == NULL)
-		writing->named = writing->relinfo;
-	ct_triggers_for_second_write(writing->relinfo);
-	ct_triggers_for_second_write(writing->named);
-	ct_fire_at_once(estate);
-	CheckCmdReplicaIdentity(target->rel, CMD_UPDATE);
-	ExecOpenIndices(writing->relinfo, false);
-	writing->row = table_slot_create(target->rel, &estate->es_tupleTable);
-	estate->es_snapshot = RegisterSnapshot(GetLatestSnapshot());
-	estate->es_output_cid = GetCurrentCommandId(true);
-	ct_init_epq(&writing->epqstate, estate);
-	AfterTriggerBeginQuery();
-	writing->capture = writing->named->ri_TrigDesc == NULL ? NULL :
-		MakeTransitionCaptureState(writing->named->ri_TrigDesc,
-								   RelationGetRelid(writing->named->ri_RelationDesc), CMD_UPDATE);
-	ExecBSUpdateTriggers(estate, writing->named);
-	MemoryContextSwitchTo(old);
-}
-
-static void
-end_writing(Writing *writing)
-{
-	EState	   *estate = writing->estate;
-
-	ExecASUpdateTriggers(estate, writing->named, writing->capture);
-	AfterTriggerEndQuery(estate);
-	EvalPlanQualEnd(&writing->epqstate);
-	ExecCloseResultRelations(estate);
-	ExecResetTupleTable(estate->es_tupleTable, false);
-	UnregisterSnapshot(estate->es_snapshot);
-	if (writing->root != NULL)
-		table_close(writing->root, NoLock);
-	FreeExecutorState(estate);
-}
-
-/* Put the new version together: the old one with what was decided. */
-static void
-assemble(const Target *target, const CtRow *decided, TupleTableSlot *row)
-{
-	int			natts = row->tts_tupleDescriptor->natts;
-
-	slot_getallattrs(target->slot);
-	ExecClearTuple(row);
-	memcpy(row->tts_values, target->slot->tts_values, sizeof(Datum) * natts);
-	memcpy(row->tts_isnull, target->slot->tts_isnull, sizeof(bool) * natts);
-	for (int i = CT_ARG_STATUS; i < CT_NARGS; i++)
-	{
-		row->tts_values[target->table->attno[i] - 1] = decided->value[i];
-		row->tts_isnull[target->table->attno[i] - 1] = decided->isnull[i];
-	}
-	ExecStoreVirtualTuple(row);
-	ExecMaterializeSlot(row);
-	row->tts_tableOid = target->relid;
-}
-
-static void
-suppressed_error(const Target *target)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
-			 errmsg("a BEFORE trigger of table \"%s\" keeps the marketing contact status of a contact from being stored",
-					RelationGetRelationName(target->rel)),
-			 errdetail("The contact must be written once more, and the trigger returns NULL."),
-			 errhint("Let the trigger return the row where the columns of the marketing contact status change."),
-			 errtable(target->rel)));
-}
-
 /*
- * A BEFORE trigger of the application may have moved the contact to another account
- * meanwhile: count that.
- */
-static void
-count_move(Writing *writing, const CtRow *decided, const CtRow *stored)
-{
-	const CtTable *table = writing->target->table;
-	CtRow		old = *stored;
-	CtRow		new;
-	CtRowChange change = {.relid = writing->target->relid,.old = &old,.new = &new,.mending = -1};
-
-	ct_row_read(table, writing->row, &new);
-	if (ct_row_same_account(table, stored, &new))
-		return;
-	for (int i = CT_ARG_STATUS; i < CT_NARGS; i++)
-	{
-		old.value[i] = decided->value[i];
-		old.isnull[i] = decided->isnull[i];
-	}
-	change.status = ct_row_status(table, &new);
-	ct_count_row(table, &change);
-}
-
-/* Write one row that waits, if it is still the version that was noted. */
-static void
-write_row(Writing *writing, Waiting *waiting)
-{
-	Target	   *target = writing->target;
-	ItemPointerData place = waiting->place;
-	CtRow		stored;
-
-	CHECK_FOR_INTERRUPTS();
-	ResetPerTupleExprContext(writing->estate);
-	if (!table_tuple_fetch_row_version(target->rel, &place, SnapshotSelf, target->slot))
-		return;
-	ct_row_read(target->table, target->slot, &stored);
-	assemble(target, &waiting->decided, writing->row);
-	writing->statement.decided = &waiting->decided;
-	if (!ct_update_row(writing->estate, &writing->epqstate, writing->relinfo, &place, writing->row, writing->capture))
-		suppressed_error(target);
-	count_move(writing, &waiting->decided, &stored);
-	waiting->place = writing->row->tts_tid;
-	ExecClearTuple(target->slot);
-	ExecClearTuple(writing->row);
-}
-
-static void
-write_target(CtSecondWrites *queue, int number)
-{
-	Writing		writing = {.statement.key = &writing};
-
-	ct_begin_statement(&writing.statement);
-	PG_TRY();
-	{
-		begin_writing(&writing, list_nth(queue->targets, number));
-		for (int i = 0; i < queue->nrows; i++)
-			if (queue->rows[i].target == number)
-				write_row(&writing, &queue->rows[i]);
-		writing.statement.decided = NULL;
-		end_writing(&writing);
-		ct_notes_hand_over(writing.statement.outer);
-	}
-	PG_FINALLY();
-	{
-		ct_end_statement(&writing.statement);
-	}
-	PG_END_TRY();
-}
-
-/* Does a row of this target wait?  Of some only a former version is looked at. */
-static bool
-has_rows(const CtSecondWrites *queue, int number)
-{
-	for (int i = 0; i < queue->nrows; i++)
-		if (queue->rows[i].target == number)
-			return true;
-	return false;
-}
-
-/*
- * Write what waits, as the present user.  Triggers of the application fire, those that
- * are deferred later.  What waits may be looked up until the queue ends with its memory,
- * but is not found any more: its versions are gone.
- *
- * Errors: 27000 where a trigger suppresses it, 55000 where updates are published and the
- * table has no replica identity, and those of the application's triggers and constraints.
+ * Make the last promotions of a change non-marketing after all, as many as "count" or
+ * as there are: all are candidates, or those that only a default asked for.  Rows that
+ * another trigger has deleted, demoted or moved to another account since are no
+ * candidates any more.  They are queued for a second write; the change tells afterwards
+ * what is left of it, and how many were dropped.
  */
 void
-ct_second_writes_run(CtSecondWrites *queue)
+ct_delta_drop(CtDelta *delta, int64 count, bool only_defaults)
 {
-	CommandCounterIncrement();	/* the rows are of this command */
-	for (int i = 0; i < list_length(queue->targets); i++)
+	for (int64 i = delta->npromotions - 1; i >= 0 && count > 0; i--)
 	{
-		if (!has_rows(queue, i))
+		CtPromotion *promotion = &delta->promotions[i];
+		bool		flagged;
+
+		CHECK_FOR_INTERRUPTS();
+		if (promotion->dropped || (only_defaults && !promotion->by_default))
 			continue;
-		write_target(queue, i);
-		CommandCounterIncrement();
+		promotion->dropped = true;
+		if (delta->drops->queue == NULL)
+			delta->drops->queue = ct_second_writes(delta->drops->context);
+		if (!drop(delta->drops->queue, delta->account, promotion, &flagged))
+			continue;
+		count--;
+		delta->marketing--;
+		delta->promoted--;
+		delta->dropped++;
+		if (flagged)
+		{
+			delta->pending--;
+			delta->flagged = Max(delta->flagged - 1, 0);
+		}
 	}
+}
+
+/*
+ * The relations in which rows of a queue are, a list of CtWriteTarget.
+ */
+List *
+ct_second_write_targets(const CtSecondWrites *queue)
+{
+	return queue->targets;
+}
+
+/*
+ * The rows of a queue, in the order in which they were queued.
+ */
+CtSecondWrite *
+ct_second_write_rows(CtSecondWrites *queue, int *nrows)
+{
+	*nrows = queue->nrows;
+	return queue->rows;
 }
 
 /*
@@ -575,7 +391,7 @@ ct_second_writes_end(CtSecondWrites *queue)
 
 	foreach(cell, queue->targets)
 	{
-		Target	   *target = lfirst(cell);
+		CtWriteTarget	   *target = lfirst(cell);
 
 		ExecDropSingleTupleTableSlot(target->slot);
 		table_close(target->rel, NoLock);

@@ -58,9 +58,6 @@ typedef struct Started
 /* Newest first; others may run statements of their own between a run and its end */
 static slist_head started = SLIST_STATIC_INIT(started);
 
-static ExecutorRun_hook_type previous_run = NULL;
-static ExecutorFinish_hook_type previous_finish = NULL;
-static ProcessUtility_hook_type previous_utility = NULL;
 
 /*
  * The statement at work; its key is NULL if it is not known.
@@ -78,9 +75,6 @@ ct_statement(void)
 void
 ct_begin_statement(CtStatement *statement)
 {
-	/* before anything that the caller would have to take back */
-	if (ct_is_truncating())
-		ct_truncate_look();
 	statement->outer = current;
 	current = statement;
 }
@@ -101,8 +95,11 @@ ct_is_trusted(void)
 	return ct_is_own_statement(current->key);
 }
 
-static bool
-writes(const QueryDesc *query)
+/*
+ * Can a statement of the executor write anything?
+ */
+bool
+ct_writes(const QueryDesc *query)
 {
 	return query->operation != CMD_SELECT || query->plannedstmt->hasModifyingCTE;
 }
@@ -195,15 +192,6 @@ ct_writes_one_row(CtStatement *statement)
 }
 
 static void
-next_run(QueryDesc *query, ScanDirection direction, uint64 count CT_EXECUTE_ONCE_PARAMETER)
-{
-	if (previous_run)
-		previous_run(query, direction, count CT_EXECUTE_ONCE);
-	else
-		standard_ExecutorRun(query, direction, count CT_EXECUTE_ONCE);
-}
-
-static void
 forget_started(void *arg)
 {
 	slist_delete(&started, &((Started *) arg)->node);
@@ -230,13 +218,16 @@ remember_started(QueryDesc *query, const void *key)
 void
 ct_statement_started(QueryDesc *query)
 {
-	if (writes(query))
+	if (ct_writes(query))
 		(void) remember_started(query, query);
 }
 
-/* What is known of a statement; one that started before this library was loaded stays unknown. */
-static CtStatement *
-statement_of(QueryDesc *query)
+/*
+ * What is known of a statement; one that started before this library was loaded stays
+ * unknown.
+ */
+CtStatement *
+ct_statement_of(QueryDesc *query)
 {
 	slist_iter	iter;
 
@@ -248,177 +239,4 @@ statement_of(QueryDesc *query)
 			return &entry->statement;
 	}
 	return remember_started(query, NULL);
-}
-
-static void
-executor_run(QueryDesc *query, ScanDirection direction, uint64 count CT_EXECUTE_ONCE_PARAMETER)
-{
-	CtStatement *statement;
-
-	if (!writes(query))
-	{
-		next_run(query, direction, count CT_EXECUTE_ONCE);
-		return;
-	}
-	statement = statement_of(query);
-	ct_begin_statement(statement);
-	PG_TRY();
-	{
-		next_run(query, direction, count CT_EXECUTE_ONCE);
-	}
-	PG_FINALLY();
-	{
-		ct_end_statement(statement);
-	}
-	PG_END_TRY();
-}
-
-static void
-next_finish(QueryDesc *query)
-{
-	if (previous_finish)
-		previous_finish(query);
-	else
-		standard_ExecutorFinish(query);
-}
-
-/*
- * Keep relations open until the end of the statement: CheckTableNotInUse() then refuses to
- * rewrite or drop them, so that the places of rows that were noted in them stay valid.
- */
-static void
-keep_open(CtStatement *statement, const List *relinfos)
-{
-	MemoryContext old;
-	const ListCell *cell;
-
-	if (statement->query == NULL)
-		return;
-	old = MemoryContextSwitchTo(statement->query->estate->es_query_cxt);
-	foreach(cell, relinfos)
-	{
-		Relation	rel = ((const ResultRelInfo *) lfirst(cell))->ri_RelationDesc;
-
-		if (list_member_ptr(statement->kept_open, rel))
-			continue;
-		statement->kept_open = lappend(statement->kept_open, rel);
-		RelationIncrementReferenceCount(rel);
-	}
-	MemoryContextSwitchTo(old);
-}
-
-static void
-close_kept(CtStatement *statement)
-{
-	ListCell   *cell;
-
-	foreach(cell, statement->kept_open)
-		RelationDecrementReferenceCount(lfirst(cell));
-	statement->kept_open = NIL;
-}
-
-/*
- * The triggers of a statement belong to it, and what they leave is applied then.
- * Those of a statement that a foreign key runs fire with the outer one's
- * (EXEC_FLAG_SKIP_TRIGGERS, ri_PerformCheck()), which also ends in this resource owner.
- * If that is not known, its end will not be either: then what was noted is applied at once.
- */
-static void
-finish_statement(CtStatement *statement, QueryDesc *query)
-{
-	next_finish(query);
-	if ((query->estate->es_top_eflags & EXEC_FLAG_SKIP_TRIGGERS) == 0 || statement->outer->key == NULL)
-	{
-		ct_notes_apply();
-		close_kept(statement);
-		return;
-	}
-	ct_notes_hand_over(statement->outer);
-	keep_open(statement->outer, query->estate->es_opened_result_relations);
-	keep_open(statement->outer, query->estate->es_tuple_routing_result_relations);
-}
-
-static void
-executor_finish(QueryDesc *query)
-{
-	CtStatement *statement;
-
-	if (!writes(query))
-	{
-		next_finish(query);
-		return;
-	}
-	statement = statement_of(query);
-	ct_begin_statement(statement);
-	PG_TRY();
-	{
-		finish_statement(statement, query);
-	}
-	PG_FINALLY();
-	{
-		ct_end_statement(statement);
-	}
-	PG_END_TRY();
-}
-
-static void
-next_utility(PlannedStmt *statement, const char *query, bool read_only_tree,
-			 ProcessUtilityContext context, ParamListInfo params,
-			 QueryEnvironment *environment, DestReceiver *dest, QueryCompletion *completion)
-{
-	if (previous_utility)
-		previous_utility(statement, query, read_only_tree, context, params, environment, dest, completion);
-	else
-		standard_ProcessUtility(statement, query, read_only_tree, context, params, environment, dest, completion);
-}
-
-static bool
-copies_in(const PlannedStmt *planned)
-{
-	return IsA(planned->utilityStmt, CopyStmt) && castNode(CopyStmt, planned->utilityStmt)->is_from;
-}
-
-/*
- * COPY and TRUNCATE write rows, or fire our triggers, without an executor's run.  A
- * COPY is taken over where nobody else would miss it (fast_copy.c).
- */
-static void
-process_utility(PlannedStmt *planned, const char *query, bool read_only_tree,
-				ProcessUtilityContext context, ParamListInfo params,
-				QueryEnvironment *environment, DestReceiver *dest, QueryCompletion *completion)
-{
-	CtStatement statement = {.key = planned};
-
-	if (!copies_in(planned) && !IsA(planned->utilityStmt, TruncateStmt))
-	{
-		next_utility(planned, query, read_only_tree, context, params, environment, dest, completion);
-		return;
-	}
-	ct_begin_statement(&statement);
-	PG_TRY();
-	{
-		if (!copies_in(planned) || previous_utility != NULL || !ct_copy_fast(planned, query, completion))
-			next_utility(planned, query, read_only_tree, context, params, environment, dest, completion);
-		ct_notes_apply();
-	}
-	PG_FINALLY();
-	{
-		ct_truncate_ends(&statement);
-		ct_end_statement(&statement);
-	}
-	PG_END_TRY();
-}
-
-/*
- * Install the hooks.
- */
-void
-ct_statement_init(void)
-{
-	previous_run = ExecutorRun_hook;
-	ExecutorRun_hook = executor_run;
-	previous_finish = ExecutorFinish_hook;
-	ExecutorFinish_hook = executor_finish;
-	previous_utility = ProcessUtility_hook;
-	ProcessUtility_hook = process_utility;
 }

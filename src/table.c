@@ -179,19 +179,6 @@ resolve_account_type(CtTable *table, Relation rel, MemoryContext context)
 	fmgr_info_cxt(type->hash_proc, &table->account_hash, context);
 }
 
-/*
- * The trigger arguments as attach() knows them: what is not given at the end is
- * a column of the default name.  Short argument lists are worth it, since the
- * executor copies them for each statement.  The result is palloc'd: what was
- * given may belong to a relcache entry that is about to be rebuilt.
- */
-void
-ct_complete_args(int nargs, char **given, char *args[CT_NARGS])
-{
-	for (int i = 0; i < CT_NARGS; i++)
-		args[i] = pstrdup(i < nargs ? given[i] : ct_default_columns[i]);
-}
-
 static void
 fill_table(CtTable *table, Relation rel, char **args, MemoryContext context)
 {

@@ -31,59 +31,6 @@ check_trigger(FunctionCallInfo fcinfo, const char *function, TriggerEvent timing
 				 errhint("Triggers of contacts_tier are made by contacts_tier.attach().")));
 }
 
-static const CtStatus no_contact = {0};
-
-/*
- * Note that a contact of an account had one status and has another; no_contact
- * where it was not the account's, or is not any more.
- */
-static void
-count_change(const CtTable *table, const CtRowChange *change, Datum account,
-			 CtStatus old, CtStatus new)
-{
-	bool		was_flagged = old.marketing && old.until_next_update;
-	bool		is_flagged = new.marketing && new.until_next_update;
-	CtDelta		delta = {.account = account};
-
-	delta.promoted = new.marketing && !old.marketing;
-	delta.demoted = old.marketing && !new.marketing;
-	delta.marketing = delta.promoted - delta.demoted;
-	delta.pending = (int) is_flagged - (int) was_flagged;
-	delta.flagged = is_flagged && !was_flagged;
-	delta.unflagged = was_flagged && new.marketing && !is_flagged;
-	delta.created = change->old == NULL;
-	delta.deleted = change->new == NULL;
-	if (delta.marketing != 0 || delta.pending != 0 || delta.created || delta.deleted || change->dropped)
-		ct_notes_add(table, change, &delta);
-}
-
-/*
- * Count a row that changed.  Errors: MC002 for a marketing contact without an
- * account.
- */
-void
-ct_count_row(const CtTable *table, const CtRowChange *change)
-{
-	const CtRow *old = change->old;
-	const CtRow *new = change->new;
-	bool		had_account = old != NULL && !old->isnull[CT_ARG_ACCOUNT];
-	bool		has_account = new != NULL && !new->isnull[CT_ARG_ACCOUNT];
-	CtStatus	old_status = old != NULL ? ct_row_status(table, old) : no_contact;
-
-	if (new != NULL && !has_account && change->status.marketing)
-		ct_null_account_error(table);
-	if (had_account && has_account &&
-		ct_account_compare(table, old->value[CT_ARG_ACCOUNT], new->value[CT_ARG_ACCOUNT]) == 0)
-	{
-		count_change(table, change, new->value[CT_ARG_ACCOUNT], old_status, change->status);
-		return;
-	}
-	if (had_account)
-		count_change(table, change, old->value[CT_ARG_ACCOUNT], old_status, no_contact);
-	if (has_account)
-		count_change(table, change, new->value[CT_ARG_ACCOUNT], no_contact, change->status);
-}
-
 /*
  * Has a new contact that only a default made a marketing contact no account, which it had
  * when it was made one?  S4: a default never loses a contact.
