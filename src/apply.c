@@ -90,6 +90,40 @@ apply_delta(CtCounters *counters, CtClaim *claim, CtDelta *delta)
 }
 
 /*
+ * Which entries of the ledger are not wanted?  An account that cannot be a key has no
+ * marketing contacts, and no entries.  The others are looked at if that can be done without
+ * SQL, "direct"; returns whether it could.
+ */
+static bool
+mark_unrecorded(const CtTable *table, CtDelta *deltas, int ndeltas, bool direct, MemoryContext context)
+{
+	MemoryContext old = MemoryContextSwitchTo(context);
+	bool		known = direct;
+
+	for (int i = 0; i < ndeltas; i++)
+	{
+		CtAccountLook look;
+
+		deltas[i].is_unrecorded = !ct_account_fits(table, deltas[i].account);
+		if (known && !deltas[i].is_unrecorded)
+			switch (ct_account_look(table, deltas[i].account, &look, false))
+			{
+				case CT_ACCOUNT_FOUND:
+					deltas[i].is_unrecorded = !look.record_activity;
+					break;
+				case CT_ACCOUNT_BY_SQL:
+					known = false;
+					break;
+				case CT_ACCOUNT_MISSING:
+					break;
+			}
+		MemoryContextReset(context);
+	}
+	MemoryContextSwitchTo(old);
+	return known;
+}
+
+/*
  * Apply what a statement changed, in the order of accounts given, which must be
  * ascending: single-statement transactions then lock counters in one order and
  * cannot deadlock on them.  Then warn, and note it in the ledger, now that none of it
@@ -128,10 +162,11 @@ ct_apply_deltas(const CtTable *table, CtDelta *deltas, int ndeltas)
 		MemoryContextSwitchTo(context);
 	}
 	MemoryContextSwitchTo(old);
-	MemoryContextDelete(context);
 	ct_counters_close(counters);
 	foreach(cell, told)
 		ct_limit_warn_dropped(lfirst(cell));
+	direct = mark_unrecorded(table, deltas, ndeltas, direct, context);
 	ct_ledger_record_activity(table, deltas, ndeltas, direct);
+	MemoryContextDelete(context);
 	ct_restore_identity(&identity);
 }

@@ -175,6 +175,8 @@ extern void ct_set_for_now(const char *name, const char *value);
 extern bool ct_acts_as_owner(void);
 extern void ct_restore_identity(const CtIdentity *saved);
 extern char *ct_caller_name(void);
+extern SPIPlanPtr ct_prepare(const char *command, int nargs, Oid *types, int options);
+extern SPIPlanPtr ct_prepare_by_index(const char *command, int nargs, Oid *types);
 extern uint64 ct_execute(const char *command, int nargs, Oid *types, Datum *values,
 						 const char *nulls);
 extern uint64 ct_execute_latest(const char *command);
@@ -182,7 +184,7 @@ extern uint64 ct_execute_now(const char *command, int nargs, Oid *types, Datum *
 extern uint64 ct_execute_now_nulls(const char *command, int nargs, Oid *types, Datum *values,
 								   const char *nulls);
 extern bool ct_is_own_statement(const void *key);
-extern uint64 ct_execute_as_application(const CtTable *table, const char *command,
+extern uint64 ct_execute_as_application(Oid owner, Oid relid, const char *command,
 										int nargs, Oid *types, Datum *values, bool by_index);
 extern uint64 ct_execute_now_by_index(const char *command, int nargs, Oid *types, Datum *values);
 extern uint64 ct_executef(const char *format,...) pg_attribute_printf(1, 2);
@@ -196,7 +198,7 @@ extern char *ct_result_text(int column);
 
 /* owner_path.c */
 
-extern char *ct_owner_search_path(const CtTable *table);
+extern char *ct_owner_search_path(Oid owner, Oid relid);
 
 /* manage.c */
 
@@ -463,6 +465,7 @@ typedef struct CtDelta
 								 * where some were stored non-marketing at
 								 * once */
 	CtDrops    *drops;
+	bool		is_unrecorded;	/* does the account want no entry of it? */
 	/* who did it; NULL where it was not told, or by several */
 	char	   *source_type;
 	char	   *source_name;
@@ -839,9 +842,11 @@ typedef struct CtReportKind
 extern void ct_report(FunctionCallInfo fcinfo, const CtReportKind *kind);
 extern char *ct_report_account(const CtReport *report, const char *keyword, const char *column);
 
-/* attach.c */
+/* trigger_ddl.c */
 
 extern void ct_make_statement_triggers(const char *name, char **args);
+extern void ct_make_row_triggers(const char *name, char **args);
+extern void ct_drop_triggers(Oid root);
 extern void ct_normalise_contacts(const char *name, const CtTable *table);
 
 /* partition.c */

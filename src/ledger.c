@@ -342,19 +342,13 @@ insert_activity_by_sql(const CtTable *table, const CtDelta *delta)
 	SPI_finish();
 }
 
-/* Insert an entry, unless the account does not want it. */
+/* Insert an entry. */
 static void
-insert_activity(Ledger *ledger, const CtTable *table, const CtDelta *delta)
+insert_activity(Ledger *ledger, const CtDelta *delta)
 {
 	const AttrNumber *attno = ledger->info->attno;
 	TupleTableSlot *row = ledger->row;
-	CtAccountLook look;
-	CtAccountFound found = ct_account_look(table, delta->account, &look, false);
 
-	if (found == CT_ACCOUNT_BY_SQL)
-		insert_activity_by_sql(table, delta);
-	if (found == CT_ACCOUNT_BY_SQL || (found == CT_ACCOUNT_FOUND && !look.record_activity))
-		return;
 	ExecClearTuple(row);
 	memset(row->tts_isnull, false, sizeof(bool) * NCOLUMNS);
 	row->tts_values[attno[ACCOUNT] - 1] = delta->account;
@@ -369,14 +363,14 @@ insert_activity(Ledger *ledger, const CtTable *table, const CtDelta *delta)
 }
 
 static void
-insert_activities(Ledger *ledger, const CtTable *table, const CtDelta *deltas, int ndeltas)
+insert_activities(Ledger *ledger, const CtDelta *deltas, int ndeltas)
 {
 	for (int i = 0; i < ndeltas; i++)
 	{
 		MemoryContext old = MemoryContextSwitchTo(GetPerTupleMemoryContext(ledger->estate));
 
-		if (ct_account_fits(table, deltas[i].account))
-			insert_activity(ledger, table, &deltas[i]);
+		if (!deltas[i].is_unrecorded)
+			insert_activity(ledger, &deltas[i]);
 		MemoryContextSwitchTo(old);
 		ResetPerTupleExprContext(ledger->estate);
 	}
@@ -392,7 +386,7 @@ insert_activities_by_sql(const CtTable *table, const CtDelta *deltas, int ndelta
 
 	for (int i = 0; i < ndeltas; i++)
 	{
-		if (ct_account_fits(table, deltas[i].account))
+		if (!deltas[i].is_unrecorded)
 			insert_activity_by_sql(table, &deltas[i]);
 		MemoryContextReset(context);
 	}
@@ -401,9 +395,9 @@ insert_activities_by_sql(const CtTable *table, const CtDelta *deltas, int ndelta
 }
 
 /*
- * Append to the ledger what a statement did in each account, unless the account
- * does not want it, or cannot be a key: then it has no marketing contacts either.
- * "direct": are slots and account rows accessed directly?  The caller is the table's
+ * Append to the ledger what a statement did in each account, but for changes that are
+ * marked as unrecorded.  "direct": have the accounts been looked at without SQL?
+ * Otherwise they are asked whether they want the entry.  The caller is the table's
  * owner.
  */
 void
@@ -412,7 +406,7 @@ ct_ledger_record_activity(const CtTable *table, const CtDelta *deltas, int ndelt
 	Ledger		ledger;
 
 	if (direct && open_ledger(&ledger, table))
-		insert_activities(&ledger, table, deltas, ndeltas);
+		insert_activities(&ledger, deltas, ndeltas);
 	else
 		insert_activities_by_sql(table, deltas, ndeltas);
 }

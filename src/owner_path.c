@@ -127,16 +127,16 @@ append_schema(StringInfo path, const char *schema)
 }
 
 /*
- * The search_path under which triggers on a contacts table run as its owner: that of
- * a session of his, then the schema of the contacts, then pg_temp.  Temporary schemas
+ * The search_path under which triggers on a table run as its owner: that of
+ * a session of his, then the schema of the table, then pg_temp.  Temporary schemas
  * that he has named come no earlier than that: this session's is the caller's.
  * "$user" needs no care, since namespace.c takes the role in force, the owner.
  */
 char *
-ct_owner_search_path(const CtTable *table)
+ct_owner_search_path(Oid owner, Oid relid)
 {
-	const char *contacts = get_namespace_name(get_rel_namespace(table->relid));
-	List	   *schemas = schemas_of_session(table->owner);
+	const char *contacts = get_namespace_name(get_rel_namespace(relid));
+	List	   *schemas = schemas_of_session(owner);
 	StringInfoData path;
 	ListCell   *cell;
 

@@ -177,7 +177,7 @@ ct_demote_contacts(const CtUpdateDate *due, const CtManaged *managed, const char
 	applying = true;
 	PG_TRY();
 	{
-		count = (int64) ct_execute_as_application(managed->table,
+		count = (int64) ct_execute_as_application(managed->table->owner, managed->table->relid,
 												  demoting_statement(due, managed, condition),
 												  lengthof(types), types, values, true);
 	}
