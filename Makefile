@@ -30,8 +30,8 @@ assert:
 else
 
 MODULE_big = $(EXTENSION)
-OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
-PG_CPPFLAGS = -DCONTACTS_TIER_VERSION='"$(EXTVERSION)"'
+OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c)))
+PG_CPPFLAGS = -I$(srcdir)/src -DCONTACTS_TIER_VERSION='"$(EXTVERSION)"'
 
 # The script of the version under development is generated from its parts; the
 # scripts of released versions are frozen files.
@@ -58,7 +58,7 @@ all: $(SCRIPT)
 $(SCRIPT): $(sort $(wildcard sql/parts/*.sql))
 	cat $^ > $@
 
-$(OBJS): src/contacts_tier.h src/compat.h $(EXTENSION).control
+$(OBJS): $(wildcard src/*/*.h) $(EXTENSION).control
 
 # As user postgres: PostgreSQL's test clusters refuse to run as root.
 PROVE_TESTS = test/t/*.pl

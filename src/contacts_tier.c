@@ -12,7 +12,7 @@
 
 #include "fmgr.h"
 
-#include "contacts_tier.h"
+#include "manage/manage.h"
 
 CT_MODULE_MAGIC();
 

@@ -1,0 +1,102 @@
+/*-------------------------------------------------------------------------
+ *
+ * base.h
+ *	  PostgreSQL itself, as the extension needs it: whose rights and which search_path are in
+ *	  force, statements, settings and the clock, what is remembered of relations, names,
+ *	  differences of versions.  Knows nothing of contacts.
+ *
+ * Units: counts and limits are numbers of contacts; instants are timestamptz.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CONTACTS_TIER_BASE_H
+#define CONTACTS_TIER_BASE_H
+
+#include "commands/trigger.h"
+#include "executor/spi.h"
+#include "utils/hsearch.h"
+#include "utils/rel.h"
+
+#include "base/compat.h"
+
+/* SQLSTATE class MC (design.md, section 3) */
+#define ERRCODE_CT_TIER_EXCEEDED		MAKE_SQLSTATE('M', 'C', '0', '0', '1')
+#define ERRCODE_CT_NO_ACCESS			MAKE_SQLSTATE('M', 'C', '0', '0', '2')
+
+/* settings.c */
+
+extern char *ct_source_type;	/* contacts_tier.source_type, "" when unset */
+extern char *ct_source_name;	/* contacts_tier.source_name, "" when unset */
+extern bool ct_direct_access;	/* contacts_tier.direct_access */
+extern bool ct_fast_path;		/* contacts_tier.fast_path */
+
+extern void ct_settings_init(void);
+extern const char *ct_valid_setting(const char *value);
+extern TimestampTz ct_now(void);
+
+/* cache.c */
+
+typedef struct CtCache CtCache;
+
+extern void ct_cache_init(void);
+extern uint64 ct_name_changes(void);
+extern uint64 ct_relation_name_changes(void);
+extern CtCache *ct_cache_create(const char *name, Size size, int limit);
+extern void *ct_cache_find(CtCache *cache, Oid relid);
+extern void *ct_cache_begin(CtCache *cache, Oid relid, MemoryContext *context);
+extern void ct_cache_end(void *data);
+
+/* spi.c */
+
+/* An identity to return to */
+typedef struct CtIdentity
+{
+	Oid			userid;
+	int			sec_context;
+	int			guc_level;		/* 0: no settings to restore */
+} CtIdentity;
+
+extern void ct_act_as_owner(Oid owner, CtIdentity *saved);
+extern void ct_manage_as_owner(Oid owner, CtIdentity *saved);
+extern void ct_set_safe_search_path(void);
+extern void ct_set_for_now(const char *name, const char *value);
+extern bool ct_acts_as_owner(void);
+extern void ct_restore_identity(const CtIdentity *saved);
+extern char *ct_caller_name(void);
+extern SPIPlanPtr ct_prepare(const char *command, int nargs, Oid *types, int options);
+extern SPIPlanPtr ct_prepare_by_index(const char *command, int nargs, Oid *types);
+extern uint64 ct_execute(const char *command, int nargs, Oid *types, Datum *values,
+						 const char *nulls);
+extern uint64 ct_execute_latest(const char *command);
+extern uint64 ct_execute_now(const char *command, int nargs, Oid *types, Datum *values);
+extern uint64 ct_execute_now_nulls(const char *command, int nargs, Oid *types, Datum *values,
+								   const char *nulls);
+extern bool ct_is_own_statement(const void *key);
+extern uint64 ct_execute_as_application(Oid owner, Oid relid, const char *command,
+										int nargs, Oid *types, Datum *values, bool by_index);
+extern uint64 ct_execute_now_by_index(const char *command, int nargs, Oid *types, Datum *values);
+extern uint64 ct_executef(const char *format,...) pg_attribute_printf(1, 2);
+extern uint64 ct_query(const char *query);
+extern Datum ct_result(int column, Oid type, bool *isnull);
+extern void ct_check_result_type(TupleDesc tupdesc, int column, Oid type);
+extern bool ct_result_bool(int column);
+extern int64 ct_result_int64(int column);
+extern char *ct_enum_label(Oid value);
+extern char *ct_result_text(int column);
+
+/* owner_path.c */
+
+extern char *ct_owner_search_path(Oid owner, Oid relid);
+
+/* name.c */
+
+extern char *ct_type_name(Oid type);
+pg_noreturn extern void ct_no_relation_error(Oid relid);
+extern char *ct_qualified_name(Relation rel);
+
+/* update_row.c */
+
+extern bool ct_update_row(EState *estate, EPQState *epqstate, ResultRelInfo *relinfo, ItemPointer place,
+						  TupleTableSlot *row, TransitionCaptureState *capture);
+
+#endif							/* CONTACTS_TIER_BASE_H */

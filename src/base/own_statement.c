@@ -1,0 +1,150 @@
+/*-------------------------------------------------------------------------
+ *
+ * own_statement.c
+ *	  Statements of ours that fire triggers of the application, and are trusted by
+ *	  our own.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "executor/executor.h"
+#include "nodes/params.h"
+#include "tcop/utility.h"
+#include "utils/guc.h"
+#include "utils/plancache.h"
+#include "utils/snapmgr.h"
+
+#include "base/base.h"
+
+/*
+ * The statement of our own that runs, of which the triggers trust what it writes; NULL if
+ * there is none.  Trust names the statement: what it makes others run is another one,
+ * and is not trusted (R2).
+ */
+static const void *own_statement = NULL;
+
+/* Values of parameters, as the executor wants them. */
+static ParamListInfo
+make_params(int nargs, const Oid *types, const Datum *values)
+{
+	ParamListInfo params = makeParamList(nargs);
+
+	for (int i = 0; i < nargs; i++)
+	{
+		params->params[i].value = values[i];
+		params->params[i].isnull = false;
+		params->params[i].pflags = PARAM_FLAG_CONST;
+		params->params[i].ptype = types[i];
+	}
+	return params;
+}
+
+/*
+ * Run one planned statement by the executor instead of SPI, so that it has a name, its
+ * QueryDesc, before it starts, by which our triggers can trust it.
+ */
+static uint64
+run_planned(PlannedStmt *statement, const char *command, ParamListInfo params, bool trusted)
+{
+	QueryDesc  *query = CreateQueryDesc(statement, command, GetActiveSnapshot(), InvalidSnapshot,
+										None_Receiver, params, NULL, 0);
+	const void *before = own_statement;
+	volatile uint64 count = 0;
+
+	own_statement = trusted ? query : NULL;
+	PG_TRY();
+	{
+		ExecutorStart(query, 0);
+		ct_executor_run(query, ForwardScanDirection, 0);
+		count = query->estate->es_processed;
+		ExecutorFinish(query);
+		ExecutorEnd(query);
+	}
+	PG_FINALLY();
+	{
+		own_statement = before;
+	}
+	PG_END_TRY();
+	FreeQueryDesc(query);
+	return count;
+}
+
+/*
+ * Is this the key of the statement of our own that runs (see CtStatement)?  It writes the
+ * status of contacts as it is to be.
+ */
+bool
+ct_is_own_statement(const void *key)
+{
+	return own_statement != NULL && own_statement == key;
+}
+
+/*
+ * Run all that a planned command of ours consists of: where the owner has put rules on
+ * the table, these have made several statements of it, as in _SPI_execute_plan().  What
+ * a rule adds is not ours, so it is neither trusted nor counted.
+ */
+static uint64
+run_as_rewritten(CachedPlanSource *source, CachedPlan *plan, ParamListInfo params)
+{
+	uint64		count = 0;
+	ListCell   *cell;
+	ListCell   *query;
+
+	forboth(cell, plan->stmt_list, query, source->query_list)
+	{
+		PlannedStmt *statement = lfirst_node(PlannedStmt, cell);
+		bool		ours = lfirst_node(Query, query)->querySource == QSRC_ORIGINAL;
+		uint64		processed;
+
+		CommandCounterIncrement();
+		UpdateActiveSnapshotCommandId();
+		if (statement->utilityStmt != NULL)
+		{
+			ProcessUtility(statement, source->query_string, true, PROCESS_UTILITY_QUERY, params, NULL,
+						   None_Receiver, NULL);
+			continue;
+		}
+		processed = run_planned(statement, source->query_string, params, ours);
+		if (ours)
+			count += processed;
+	}
+	return count;
+}
+
+/*
+ * Run a statement that writes the status of contacts, as the owner of their table, so
+ * that it sees what is committed now.  Our triggers trust it, and nothing that it makes
+ * others do.  Triggers of the application fire too, under the search_path of a session
+ * of the owner's, never under the caller's; so the statement itself must qualify every
+ * name and operator.  "by_index": it is for few contacts, which an index finds.  Returns
+ * how many it wrote.
+ */
+uint64
+ct_execute_as_application(Oid owner, Oid relid, const char *command,
+						  int nargs, Oid *types, Datum *values, bool by_index)
+{
+	SPIPlanPtr	plan = by_index ? ct_prepare_by_index(command, nargs, types) :
+		ct_prepare(command, nargs, types, CURSOR_OPT_GENERIC_PLAN);
+	CachedPlan *cached = SPI_plan_get_cached_plan(plan);
+	int			level = NewGUCNestLevel();
+	uint64		count;
+
+	ct_set_for_now("search_path", ct_owner_search_path(owner, relid));
+	PushCopiedSnapshot(GetLatestSnapshot());
+
+	/*
+	 * planning may have rewritten the command anew: only now the lists belong
+	 * together
+	 */
+	count = run_as_rewritten(linitial(SPI_plan_get_plan_sources(plan)), cached,
+							 make_params(nargs, types, values));
+	PopActiveSnapshot();
+	CommandCounterIncrement();
+	AtEOXact_GUC(false, level);
+	ReleaseCachedPlan(cached, NULL);	/* the plan is not saved */
+	SPI_freeplan(plan);
+	return count;
+}

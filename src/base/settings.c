@@ -1,0 +1,137 @@
+/*-------------------------------------------------------------------------
+ *
+ * settings.c
+ *	  Settings of the extension, and its clock.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/timestamp.h"
+
+#include "base/base.h"
+
+char	   *ct_source_type = NULL;
+char	   *ct_source_name = NULL;
+bool		ct_direct_access = true;
+bool		ct_fast_path = true;
+
+static char *fixed_clock = NULL;
+
+static TimestampTz
+parse_clock(const char *text)
+{
+	return DatumGetTimestampTz(DirectFunctionCall3(timestamptz_in,
+												   CStringGetDatum(text),
+												   ObjectIdGetDatum(InvalidOid),
+												   Int32GetDatum(-1)));
+}
+
+/*
+ * Refuse what is not a timestamp when it is set, not when it is first needed.
+ * Outside a transaction (a configuration file) there is no way to look at it,
+ * since "now" and named time zones need one.
+ */
+static bool
+check_clock(char **newval, void **extra, GucSource source)
+{
+	if (!IsTransactionState() || **newval == '\0' || !TIMESTAMP_NOT_FINITE(parse_clock(*newval)))
+		return true;
+	GUC_check_errdetail("The clock must be finite.");
+	return false;
+}
+
+/*
+ * Refuse text that is not valid in the encoding of the database: connection options
+ * are not checked by anybody else, and what is set before the library is there is
+ * checked when it comes.  The postmaster serves databases of all encodings, so what it
+ * reads is checked when it is used.
+ */
+static bool
+check_source(char **newval, void **extra, GucSource source)
+{
+	if (!IsUnderPostmaster || pg_verifymbstr(*newval, strlen(*newval), true))
+		return true;
+	GUC_check_errcode(ERRCODE_CHARACTER_NOT_IN_REPERTOIRE);
+	GUC_check_errdetail("It contains an invalid byte sequence for encoding \"%s\".", GetDatabaseEncodingName());
+	return false;
+}
+
+/*
+ * A setting of the session as valid text, or else "".
+ */
+const char *
+ct_valid_setting(const char *value)
+{
+	return pg_verifymbstr(value, strlen(value), true) ? value : "";
+}
+
+/*
+ * Define the settings.
+ */
+void
+ct_settings_init(void)
+{
+	DefineCustomStringVariable("contacts_tier.source_type",
+							   "Source type that is noted with the status of contacts set by this session.",
+							   "Empty means USER.",
+							   &ct_source_type, "",
+							   PGC_USERSET, 0,
+							   check_source, NULL, NULL);
+	DefineCustomStringVariable("contacts_tier.source_name",
+							   "Source name that is noted with the status of contacts set by this session.",
+							   "Empty means the name of the current role.",
+							   &ct_source_name, "",
+							   PGC_USERSET, 0,
+							   check_source, NULL, NULL);
+	DefineCustomStringVariable("contacts_tier.now",
+							   "Fixed clock for tests and demonstrations.",
+							   "Empty means the real one.",
+							   &fixed_clock, "",
+							   PGC_SUSET, 0,
+							   check_clock, NULL, NULL);
+	DefineCustomBoolVariable("contacts_tier.direct_access",
+							 "Access counters directly where that is possible.",
+							 "For tests: off means by SQL, as where they are distributed.",
+							 &ct_direct_access, true,
+							 PGC_SUSET, GUC_NOT_IN_SAMPLE,
+							 NULL, NULL, NULL);
+	DefineCustomBoolVariable("contacts_tier.fast_path",
+							 "Do without row triggers where a statement cannot tell the difference.",
+							 "Off means that every statement goes by the triggers, which takes longer.",
+							 &ct_fast_path, true,
+							 PGC_SUSET, 0,
+							 NULL, NULL, NULL);
+	MarkGUCPrefixReserved("contacts_tier");
+}
+
+/*
+ * The present instant: the start of the statement, or contacts_tier.now.
+ *
+ * Not the start of the transaction: one that was left open over an update date
+ * must not set flags that seem older than that date (design.md, D2).  Not the
+ * wall clock either: all rows of a statement shall tell the same time.
+ */
+TimestampTz
+ct_now(void)
+{
+	if (fixed_clock != NULL && *fixed_clock != '\0')
+		return parse_clock(fixed_clock);
+	return GetCurrentStatementStartTimestamp();
+}
+
+PG_FUNCTION_INFO_V1(contacts_tier_clock);
+
+/*
+ * clock() timestamptz: ct_now() for the parts that are written in SQL
+ */
+Datum
+contacts_tier_clock(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TIMESTAMPTZ(ct_now());
+}

@@ -1,0 +1,239 @@
+/*-------------------------------------------------------------------------
+ *
+ * fast_path.c
+ *	  Which statements do without our row triggers.
+ *
+ * The mere existence of a BEFORE UPDATE row trigger makes PostgreSQL lock each
+ * row before it updates it, and that of an AFTER UPDATE row trigger makes it
+ * fetch the old row again, before any column list or WHEN clause is looked at;
+ * a BEFORE INSERT row trigger has a tuple made of each new row.  So when a
+ * statement starts, each relation that it writes is classified:
+ *
+ *	 NONE	  the triggers fire
+ *	 PRUNE	  an UPDATE that neither names one of our columns nor has a BEFORE
+ *			  trigger of somebody else that could change one: none of ours fires
+ *	 PROJECT  a plain INSERT or UPDATE of a table without other BEFORE row triggers:
+ *			  the projection that puts the new row together does what the status
+ *			  trigger would (fast_project.c)
+ *	 COUNT	  rows are counted where they are written (fast_count.c)
+ *
+ * PROJECT and COUNT go together or alone, but for an INSERT.  It is the statement's private description of
+ * the triggers that is judged and changed (triggers.c), so what is judged is what will
+ * be used.  What these ways do is what the triggers do, by the same functions; with
+ * contacts_tier.fast_path off the triggers do it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/sysattr.h"
+#include "catalog/pg_trigger.h"
+#include "executor/executor.h"
+
+#include "capture/capture.h"
+
+#define FAST_NONE		0
+#define FAST_PRUNE		(1 << 0)
+#define FAST_PROJECT	(1 << 1)
+#define FAST_COUNT		(1 << 2)
+
+static ExecutorStart_hook_type previous_start = NULL;
+
+static bool
+sets_any_column(const CtTable *table, const Bitmapset *sets)
+{
+	for (int i = CT_ARG_ACCOUNT; i < CT_NARGS; i++)
+		if (AttributeNumberIsValid(table->attno[i]) &&
+			bms_is_member(table->attno[i] - FirstLowInvalidHeapAttributeNumber, sets))
+			return true;
+	return false;
+}
+
+/* A relation of a statement, while it is judged */
+typedef struct Candidate
+{
+	ResultRelInfo *relinfo;
+	CmdType		operation;
+	Bitmapset  *sets;			/* columns that an UPDATE names */
+	CtTriggers	triggers;
+	const CtTable *table;
+} Candidate;
+
+/* Can an UPDATE touch no status of a contact in this relation? */
+static bool
+can_prune(const Candidate *candidate)
+{
+	return candidate->operation == CMD_UPDATE && candidate->triggers.is_sole &&
+		!sets_any_column(candidate->table, candidate->sets) &&
+		!ct_may_move_rows(candidate->relinfo->ri_RelationDesc, candidate->table, candidate->sets);
+}
+
+/* Can the projection do the work of the status trigger?  It must be the only one. */
+static bool
+can_project(const Candidate *candidate)
+{
+	return (candidate->operation == CMD_INSERT || candidate->operation == CMD_UPDATE) &&
+		candidate->triggers.has_plain_status && candidate->triggers.is_sole &&
+		!candidate->relinfo->ri_projectNewInfoValid;
+}
+
+/*
+ * Can rows be counted where they are written?  Not where an UPDATE, or a BEFORE trigger in
+ * it, may move them to another partition.
+ */
+static bool
+can_count(const Candidate *candidate)
+{
+	Relation	rel = candidate->relinfo->ri_RelationDesc;
+
+	return rel->rd_rel->relkind == RELKIND_RELATION && candidate->triggers.count != NULL &&
+		!(candidate->operation == CMD_UPDATE && rel->rd_rel->relispartition &&
+		  (!candidate->triggers.is_sole || ct_may_move_rows(rel, candidate->table, candidate->sets)));
+}
+
+/*
+ * What can be done in one relation of a statement that writes one table.
+ */
+static int
+classify(Candidate *candidate, ResultRelInfo *relinfo, const QueryDesc *query)
+{
+	int			result = FAST_NONE;
+	Trigger    *status;
+
+	candidate->relinfo = relinfo;
+	candidate->operation = query->operation;
+	if (!ct_triggers_are_private(relinfo))
+		return FAST_NONE;
+	candidate->triggers = ct_judge_triggers(relinfo->ri_TrigDesc,
+											query->operation == CMD_INSERT ? TRIGGER_TYPE_INSERT :
+											query->operation == CMD_UPDATE ? TRIGGER_TYPE_UPDATE : TRIGGER_TYPE_DELETE);
+	status = candidate->triggers.status;
+	if (status == NULL)
+		return FAST_NONE;
+	candidate->table = ct_table_resolve(relinfo->ri_RelationDesc, status->tgnargs, status->tgargs);
+	candidate->sets = query->operation == CMD_UPDATE ? ExecGetUpdatedCols(relinfo, query->estate) : NULL;
+	if (can_prune(candidate))
+		return FAST_PRUNE;
+	if (can_count(candidate))
+		result |= FAST_COUNT;
+
+	/*
+	 * which new rows a default made is noted for the count where they are
+	 * written
+	 */
+	if (can_project(candidate) && (query->operation != CMD_INSERT || result == FAST_COUNT))
+		result |= FAST_PROJECT;
+	return result;
+}
+
+/*
+ * Make what a relation on the fast path needs.
+ */
+CtFastPath *
+ct_make_fast_path(const CtTable *table, MemoryContext context)
+{
+	CtFastPath *fast = MemoryContextAllocZero(context, sizeof(CtFastPath));
+
+	fast->table = table;
+	fast->source.context = context;
+	return fast;
+}
+
+/*
+ * A partitioned table is pruned as a whole or not at all, since the statement trigger
+ * of the root applies what row triggers of partitions note.
+ */
+static bool
+prune_update(QueryDesc *query)
+{
+	ListCell   *cell;
+	Candidate	candidate;
+
+	if (query->operation != CMD_UPDATE)
+		return false;
+	foreach(cell, query->estate->es_opened_result_relations)
+		if (classify(&candidate, lfirst(cell), query) != FAST_PRUNE)
+		return false;
+	foreach(cell, query->estate->es_opened_result_relations)
+	{
+		ct_remove_triggers(lfirst(cell), CT_TRIGGER_STATUS, TRIGGER_TYPE_UPDATE);
+		ct_remove_triggers(lfirst(cell), CT_TRIGGER_COUNT, TRIGGER_TYPE_UPDATE);
+		ct_remove_triggers(lfirst(cell), CT_TRIGGER_APPLY, TRIGGER_TYPE_UPDATE);
+	}
+	return true;
+}
+
+/* Project and count what can be. */
+static void
+project_and_count(QueryDesc *query)
+{
+	ModifyTableState *state = castNode(ModifyTableState, query->planstate);
+	MemoryContext old = MemoryContextSwitchTo(query->estate->es_query_cxt);
+
+	for (int i = 0; i < state->mt_nrels; i++)
+	{
+		ResultRelInfo *relinfo = &state->resultRelInfo[i];
+		Candidate	candidate;
+		int			ways = classify(&candidate, relinfo, query);
+		CtFastPath *fast;
+
+		if (ways == FAST_NONE || ways == FAST_PRUNE)
+			continue;
+		fast = ct_make_fast_path(candidate.table, CurrentMemoryContext);
+		fast->has_followers = candidate.triggers.has_followers;
+		if ((ways & FAST_COUNT) != 0)
+			ct_fast_count(relinfo, candidate.triggers.count, fast);
+		if ((ways & FAST_PROJECT) != 0 &&
+			ct_fast_project(state, i, fast, (ways & FAST_COUNT) != 0 ? CT_COUNTED_AT_ONCE : CT_COUNTED_MAYBE))
+			ct_remove_triggers(relinfo, CT_TRIGGER_STATUS,
+							   query->operation == CMD_INSERT ? TRIGGER_TYPE_INSERT : TRIGGER_TYPE_UPDATE);
+	}
+	MemoryContextSwitchTo(old);
+}
+
+/*
+ * Statements that write one table, and not by MERGE, which locks what it updates anyway.
+ * While a row waits for its second write, statements must look at all rows.
+ */
+static bool
+may_be_fast(const QueryDesc *query)
+{
+	return ct_fast_path &&
+		(query->operation == CMD_INSERT || query->operation == CMD_UPDATE || query->operation == CMD_DELETE) &&
+		!query->plannedstmt->hasModifyingCTE && IsA(query->planstate, ModifyTableState) &&
+		!ct_second_writes_wait();
+}
+
+static void
+executor_start(QueryDesc *query, int flags)
+{
+	MemoryContext memory = NULL;
+
+	if (query->operation == CMD_INSERT || query->plannedstmt->hasModifyingCTE)
+		query->plannedstmt = ct_mind_excluded(query->plannedstmt, &memory);
+	if (previous_start)
+		previous_start(query, flags);
+	else
+		standard_ExecutorStart(query, flags);
+
+	/*
+	 * it ends with the statement: a function may run thousands of them in one
+	 * context
+	 */
+	if (memory != NULL)
+		MemoryContextSetParent(memory, query->estate->es_query_cxt);
+	ct_statement_started(query);
+	ct_fire_at_once(query->estate);
+	if ((flags & EXEC_FLAG_EXPLAIN_ONLY) == 0 && may_be_fast(query) && !prune_update(query))
+		project_and_count(query);
+}
+
+/*
+ * Install the hook.
+ */
+void
+ct_fast_path_init(void)
+{
+	previous_start = ExecutorStart_hook;
+	ExecutorStart_hook = executor_start;
+}

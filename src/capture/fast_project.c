@@ -1,0 +1,268 @@
+/*-------------------------------------------------------------------------
+ *
+ * fast_project.c
+ *	  INSERT and UPDATE without the BEFORE row trigger.
+ *
+ * Where a table has a BEFORE row trigger, PostgreSQL makes a tuple of each new
+ * row for it, and locks and fetches each row first that it updates.  Our status
+ * trigger needs nothing but the new row as the statement wants it and the old
+ * one, and the executor has both at hand when it puts the new row together.  So a
+ * plain INSERT or UPDATE gets a projection of ours for the new row, which puts it
+ * together and does what the trigger would, and the trigger is taken off the
+ * executor's private copy.
+ *
+ * That is right only where no other BEFORE trigger could come between, and where
+ * rows cannot go to other partitions; elsewhere the trigger fires.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/sysattr.h"
+#include "access/tableam.h"
+#include "executor/executor.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+#include "utils/partcache.h"
+
+#include "capture/capture.h"
+
+/* One relation of a statement */
+typedef struct Projecting
+{
+	CtFastPath *fast;
+	CtCounting	counting;
+	bool		is_insert;
+	Bitmapset  *sets;			/* columns that an UPDATE names, as bits */
+	AttrNumber *set;			/* columns that the plan's output is to set */
+	int			nsets;			/* none for an INSERT: its output is whole */
+	AttrNumber *dropped;
+	int			ndropped;
+} Projecting;
+
+/*
+ * Could a row be moved to another partition by a change of these columns, or of
+ * our own?  It would come by as a new one there, of which the status trigger
+ * must know that it is not.
+ */
+bool
+ct_may_move_rows(Relation rel, const CtTable *table, const Bitmapset *sets)
+{
+	Bitmapset  *bounds = NULL;
+
+	if (!rel->rd_rel->relispartition)
+		return false;
+	pull_varattnos((Node *) RelationGetPartitionQual(rel), 1, &bounds);
+	for (int i = CT_ARG_STATUS; i < CT_NARGS; i++)
+		if (bms_is_member(table->attno[i] - FirstLowInvalidHeapAttributeNumber, bounds))
+			return true;
+	return bms_overlap(bounds, sets);
+}
+
+/*
+ * Put together the new row of an INSERT, which the plan's output has whole, or of
+ * an UPDATE: what the statement sets comes from the plan, the rest from the old
+ * row.  Dropped columns are null.
+ */
+static void
+assemble_row(const Projecting *projecting, const TupleTableSlot *planned, const TupleTableSlot *old,
+			 TupleTableSlot *row)
+{
+	const TupleTableSlot *from = old == NULL ? planned : old;
+	TupleDesc	tupdesc = row->tts_tupleDescriptor;
+
+	memcpy(row->tts_values, from->tts_values, sizeof(Datum) * tupdesc->natts);
+	memcpy(row->tts_isnull, from->tts_isnull, sizeof(bool) * tupdesc->natts);
+	for (int i = 0; i < projecting->nsets; i++)
+	{
+		row->tts_values[projecting->set[i] - 1] = planned->tts_values[i];
+		row->tts_isnull[projecting->set[i] - 1] = planned->tts_isnull[i];
+	}
+	for (int i = 0; i < projecting->ndropped; i++)
+		row->tts_isnull[projecting->dropped[i] - 1] = true;
+}
+
+static void
+put_properties(const CtTable *table, TupleTableSlot *row, const CtRow *contact)
+{
+	for (int i = CT_ARG_STATUS; i < CT_NARGS; i++)
+	{
+		row->tts_values[table->attno[i] - 1] = contact->value[i];
+		row->tts_isnull[table->attno[i] - 1] = contact->isnull[i];
+	}
+}
+
+/*
+ * Rows of a statement that makes triggers of the application fire cannot be said not to fit
+ * before these have fired; but a single one is, so that they see what is stored.
+ */
+static CtCounting
+if_sure(const CtFastPath *fast, CtCounting counting)
+{
+	return fast->has_followers && !ct_writes_one_row(ct_statement()) ? CT_COUNTED_MAYBE : counting;
+}
+
+/*
+ * Give a new row, in a virtual slot, the status properties that it is to have, as the
+ * status trigger would.  It is counted by fast_count.c.
+ */
+void
+ct_fast_complete(CtFastPath *fast, TupleTableSlot *row, CtCounting counting)
+{
+	CtRow		contact;
+	bool		differs;
+
+	ct_row_read(fast->table, row, &contact);
+	ct_keep_session_source(&fast->source);
+	differs = ct_row_insert(fast->table, &contact, if_sure(fast, counting));
+	ct_keep_session_source(NULL);
+	if (differs)
+		put_properties(fast->table, row, &contact);
+}
+
+/* The same for a row that is updated. */
+static void
+change_properties(const Projecting *projecting, TupleTableSlot *old, TupleTableSlot *row)
+{
+	CtFastPath *fast = projecting->fast;
+	CtRow		before;
+	CtRow		contact;
+	bool		differs;
+
+	ct_row_read(fast->table, row, &contact);
+	ct_row_read(fast->table, old, &before);
+	ct_keep_session_source(&fast->source);
+	differs = ct_row_change(fast->table, &before, &contact, projecting->sets,
+							if_sure(fast, projecting->counting));
+	ct_keep_session_source(NULL);
+	if (differs)
+		put_properties(fast->table, row, &contact);
+}
+
+/*
+ * The projection: fills the slot of the new row, as the executor calls it.  There
+ * is no value, and from PostgreSQL 18 on no place for it.  The memory is that of
+ * one row.
+ */
+static Datum
+project_row(ExprState *state, ExprContext *econtext, bool *isnull)
+{
+	const Projecting *projecting = state->evalfunc_private;
+	TupleTableSlot *planned = econtext->ecxt_outertuple;
+	TupleTableSlot *old = projecting->is_insert ? NULL : econtext->ecxt_scantuple;
+	TupleTableSlot *row = state->resultslot;
+
+	slot_getallattrs(planned);
+	if (old != NULL)
+		slot_getallattrs(old);
+	assemble_row(projecting, planned, old, row);
+	ExecStoreVirtualTuple(row);
+	if (old == NULL)
+		ct_fast_complete(projecting->fast, row, projecting->counting);
+	else
+		change_properties(projecting, old, row);
+	return (Datum) 0;
+}
+
+/*
+ * Give a relation of the statement our projection, as the executor would make its
+ * own at the first row.  It is not an expression that was compiled: there is one
+ * step, which is ours.
+ */
+static void
+set_projection(ModifyTableState *state, ResultRelInfo *relinfo, Projecting *projecting)
+{
+	EState	   *estate = state->ps.state;
+	Relation	rel = relinfo->ri_RelationDesc;
+	ProjectionInfo *projection = makeNode(ProjectionInfo);
+
+	if (state->ps.ps_ExprContext == NULL)
+		ExecAssignExprContext(estate, &state->ps);
+	relinfo->ri_newTupleSlot = table_slot_create(rel, &estate->es_tupleTable);
+	if (!projecting->is_insert)
+		relinfo->ri_oldTupleSlot = table_slot_create(rel, &estate->es_tupleTable);
+	projection->pi_exprContext = state->ps.ps_ExprContext;
+	projection->pi_state.type = T_ExprState;
+	projection->pi_state.resultslot = relinfo->ri_newTupleSlot;
+	projection->pi_state.evalfunc = project_row;
+	projection->pi_state.evalfunc_private = projecting;
+	projection->pi_state.parent = &state->ps;
+	relinfo->ri_projectNew = projection;
+	relinfo->ri_projectNewInfoValid = true;
+}
+
+/* Could rows of the statement go to other partitions? */
+static bool
+may_go_elsewhere(Relation rel, const Projecting *projecting)
+{
+	if (projecting->is_insert)
+		return rel->rd_rel->relkind != RELKIND_RELATION;
+	return ct_may_move_rows(rel, projecting->fast->table, projecting->sets);
+}
+
+static void
+note_columns(Projecting *projecting, TupleDesc tupdesc, const List *colnos)
+{
+	ListCell   *cell;
+
+	projecting->set = palloc(sizeof(AttrNumber) * (list_length(colnos) + tupdesc->natts));
+	foreach(cell, colnos)
+		projecting->set[projecting->nsets++] = lfirst_int(cell);
+	projecting->dropped = projecting->set + projecting->nsets;
+	for (int i = 0; i < tupdesc->natts; i++)
+		if (TupleDescAttr(tupdesc, i)->attisdropped)
+			projecting->dropped[projecting->ndropped++] = i + 1;
+}
+
+/*
+ * Does the plan put out what the projection takes it for?  For an INSERT a whole row,
+ * as ExecCheckPlanOutput() has it; for an UPDATE the columns that are set, in order.
+ */
+static bool
+has_width(const ModifyTableState *state, Relation rel, const List *colnos)
+{
+	const Plan *plan = outerPlan(state->ps.plan);
+	TupleDesc	tupdesc = RelationGetDescr(rel);
+	int			width = 0;
+	ListCell   *cell;
+
+	foreach(cell, plan->targetlist)
+	{
+		TargetEntry *entry = lfirst(cell);
+		AttrNumber	attno = colnos == NIL ? width + 1 : width < list_length(colnos) ? list_nth_int(colnos, width) : 0;
+
+		if (entry->resjunk)
+			break;
+		if (attno < 1 || attno > tupdesc->natts ||
+			(!TupleDescAttr(tupdesc, attno - 1)->attisdropped &&
+			 exprType((Node *) entry->expr) != TupleDescAttr(tupdesc, attno - 1)->atttypid))
+			return false;
+		width++;
+	}
+	return width == (colnos == NIL ? tupdesc->natts : list_length(colnos));
+}
+
+/*
+ * Take over from the status trigger in one relation of an INSERT or UPDATE that is
+ * about to run; false if that cannot be.  An ON CONFLICT DO UPDATE still has the trigger
+ * fire for what it updates.  The memory is that of the statement.
+ */
+bool
+ct_fast_project(ModifyTableState *state, int index, CtFastPath *fast, CtCounting counting)
+{
+	ResultRelInfo *relinfo = &state->resultRelInfo[index];
+	bool		is_insert = state->operation == CMD_INSERT;
+	List	   *colnos = is_insert ? NIL : ct_update_colnos(state, index);
+	Projecting *projecting = palloc0(sizeof(Projecting));
+
+	projecting->fast = fast;
+	projecting->counting = counting;
+	projecting->is_insert = is_insert;
+	projecting->sets = is_insert ? NULL : ExecGetUpdatedCols(relinfo, state->ps.state);
+	if (may_go_elsewhere(relinfo->ri_RelationDesc, projecting) ||
+		!has_width(state, relinfo->ri_RelationDesc, colnos))
+		return false;
+	note_columns(projecting, RelationGetDescr(relinfo->ri_RelationDesc), colnos);
+	set_projection(state, relinfo, projecting);
+	return true;
+}

@@ -1,0 +1,240 @@
+/*-------------------------------------------------------------------------
+ *
+ * on_conflict.c
+ *	  EXCLUDED carries what was given, and nothing else (design.md, S4).
+ *
+ * In INSERT ... ON CONFLICT DO UPDATE, EXCLUDED is the row as it was proposed for
+ * insertion, with the status properties that it would have got as a new contact.  What
+ * nobody gave must not be taken for what somebody stated: an import that overwrites
+ * columns by EXCLUDED would flag marketing contacts, and sign for it.
+ *
+ * So before such a statement starts, each reference to EXCLUDED.property in its DO UPDATE
+ * is replaced by
+ *		CASE WHEN is_given(property, false) THEN EXCLUDED.property END
+ * and "SET until_next_update = EXCLUDED.until_next_update" keeps the flag where none was
+ * given, since NULL would take it away.  is_given() knows the row that the statement has
+ * proposed last, from the status trigger or its projection; where that does not fire,
+ * EXCLUDED is what was given.  The plan may be kept for other executions, so what is changed is copied;
+ * ExecInitModifyTable() and ExecInitPartitionInfo() take the expressions from there, for
+ * partitions with other columns too.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "catalog/pg_type.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "nodes/plannodes.h"
+#include "parser/parsetree.h"
+#include "utils/memutils.h"
+
+#include "capture/capture.h"
+
+/* The property that a Var of EXCLUDED refers to, or 0 */
+static int
+property_of(const Var *var, const CtTable *table)
+{
+	/* set_plan_refs() has made INNER_VAR of EXCLUDED, with its own numbers */
+	if (var->varno != INNER_VAR)
+		return 0;
+	for (int i = CT_ARG_STATUS; i < CT_NARGS; i++)
+		if (var->varattno == table->attno[i])
+			return i;
+	return 0;
+}
+
+/* CASE WHEN is_given(property, is_set) THEN var ELSE otherwise END */
+static Node *
+if_given(Var *var, int property, bool is_set, Expr *otherwise)
+{
+	CaseExpr   *choice = makeNode(CaseExpr);
+	CaseWhen   *when = makeNode(CaseWhen);
+
+	when->expr = (Expr *) makeFuncExpr(ct_function_oid(CT_IS_GIVEN), BOOLOID,
+									   list_make2(makeConst(INT4OID, -1, InvalidOid, sizeof(int32),
+															Int32GetDatum(property), false, true),
+												  makeBoolConst(is_set, false)),
+									   InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
+	/* the row has the flag only if it is a marketing contact */
+	when->result = property != CT_ARG_UNTIL ? (Expr *) copyObject(var) :
+		(Expr *) makeFuncExpr(ct_function_oid(CT_GIVEN_FLAG), BOOLOID, NIL, InvalidOid, InvalidOid,
+							  COERCE_EXPLICIT_CALL);
+	when->location = -1;
+	choice->casetype = var->vartype;
+	choice->casecollid = var->varcollid;
+	choice->args = list_make1(when);
+	choice->defresult = otherwise;
+	choice->location = -1;
+	return (Node *) choice;
+}
+
+/* What is known of the table that a plan inserts into */
+typedef struct Target
+{
+	const CtTable *table;
+	TupleDesc	tupdesc;
+} Target;
+
+static Node *
+mind_column(Var *var, const CtTable *table)
+{
+	int			property = property_of(var, table);
+
+	return property == 0 ? (Node *) copyObject(var) :
+		if_given(var, property, false, (Expr *) makeNullConst(var->vartype, var->vartypmod, var->varcollid));
+}
+
+/* EXCLUDED as a whole, put together from its columns */
+static Node *
+mind_row(const Var *var, const Target *target)
+{
+	RowExpr    *row = makeNode(RowExpr);
+
+	for (int i = 0; i < target->tupdesc->natts; i++)
+	{
+		Form_pg_attribute attr = TupleDescAttr(target->tupdesc, i);
+
+		if (attr->attisdropped)
+			row->args = lappend(row->args, makeNullConst(INT4OID, -1, InvalidOid));
+		else
+			row->args = lappend(row->args,
+								mind_column(makeVar(INNER_VAR, i + 1, attr->atttypid, attr->atttypmod,
+													attr->attcollation, 0), target->table));
+	}
+	row->row_typeid = var->vartype;
+	row->row_format = COERCE_IMPLICIT_CAST;
+	row->location = -1;
+	return (Node *) row;
+}
+
+static Node *
+mind_mutator(Node *node, void *context)
+{
+	const Target *target = context;
+
+	if (node == NULL)
+		return NULL;
+	if (IsA(node, Var) && ((Var *) node)->varno == INNER_VAR && ((Var *) node)->varattno == InvalidAttrNumber)
+		return mind_row((Var *) node, target);
+	if (IsA(node, Var))
+		return mind_column((Var *) node, target->table);
+	return ct_expression_tree_mutator(node, mind_mutator, context);
+}
+
+/*
+ * The SET list.  The flag that is set to EXCLUDED's and was not given stays what it is in
+ * the table.
+ */
+static List *
+mind_set(const ModifyTable *plan, const Target *target)
+{
+	List	   *result = NIL;
+	ListCell   *cell;
+	int			rti = linitial_int(plan->resultRelations);
+
+	foreach(cell, plan->onConflictSet)
+	{
+		TargetEntry *entry = copyObject(lfirst_node(TargetEntry, cell));
+		Var		   *var = IsA(entry->expr, Var) ? (Var *) entry->expr : NULL;
+
+		if (var != NULL && property_of(var, target->table) == CT_ARG_UNTIL)
+			entry->expr = (Expr *) if_given(var, CT_ARG_UNTIL, true,
+											(Expr *) makeVar(rti, var->varattno, var->vartype, var->vartypmod,
+															 var->varcollid, 0));
+		else
+			entry->expr = (Expr *) mind_mutator((Node *) entry->expr, unconstify(Target *, target));
+		result = lappend(result, entry);
+	}
+	return result;
+}
+
+/* Find out; false if nobody will note what is given, as where the table is not attached. */
+static bool
+find_target(const PlannedStmt *planned, const ModifyTable *plan, Target *target)
+{
+	RangeTblEntry *rte = rt_fetch(linitial_int(plan->resultRelations), planned->rtable);
+	Relation	rel = try_table_open(rte->relid, NoLock);	/* the plan has locked
+															 * it */
+	Trigger    *status;
+
+	if (rel == NULL)
+		return false;
+	status = ct_find_trigger(rel, CT_TRIGGER_STATUS);
+	target->table = status != NULL && ct_fires(status) ? ct_table_of_relation(rel) : NULL;
+	target->tupdesc = CreateTupleDescCopy(RelationGetDescr(rel));
+	table_close(rel, NoLock);
+	return target->table != NULL;
+}
+
+static bool
+updates_on_conflict(const Plan *plan)
+{
+	return plan != NULL && IsA(plan, ModifyTable) &&
+		((const ModifyTable *) plan)->onConflictAction == ONCONFLICT_UPDATE;
+}
+
+/* The plan, or one that minds what was given, if it is an ON CONFLICT DO UPDATE. */
+static Plan *
+mind_plan(const PlannedStmt *planned, Plan *plan)
+{
+	ModifyTable *copy;
+	Target		target;
+
+	if (!updates_on_conflict(plan) || !find_target(planned, (ModifyTable *) plan, &target))
+		return plan;
+	copy = palloc(sizeof(ModifyTable));
+	memcpy(copy, plan, sizeof(ModifyTable));
+	copy->onConflictSet = mind_set(copy, &target);
+	copy->onConflictWhere = mind_mutator(copy->onConflictWhere, &target);
+	return (Plan *) copy;
+}
+
+/* Has a statement any of these? */
+static bool
+has_upsert(const PlannedStmt *planned)
+{
+	ListCell   *cell;
+
+	if (planned->hasModifyingCTE)
+	{
+		foreach(cell, planned->subplans)
+			if (updates_on_conflict(lfirst(cell)))
+				return true;
+	}
+	return updates_on_conflict(planned->planTree);
+}
+
+static PlannedStmt *
+mind_statement(const PlannedStmt *planned)
+{
+	PlannedStmt *copy = palloc(sizeof(PlannedStmt));
+	ListCell   *cell;
+
+	memcpy(copy, planned, sizeof(PlannedStmt));
+	copy->planTree = mind_plan(planned, planned->planTree);
+	copy->subplans = NIL;
+	foreach(cell, planned->subplans)
+		copy->subplans = lappend(copy->subplans, mind_plan(planned, lfirst(cell)));
+	return copy;
+}
+
+/*
+ * The statement as it is to be executed.  If that is a copy, *memory holds it, a child of
+ * the present context; else it is NULL.
+ */
+PlannedStmt *
+ct_mind_excluded(PlannedStmt *planned, MemoryContext *memory)
+{
+	MemoryContext old;
+
+	*memory = NULL;
+	if (!has_upsert(planned))
+		return planned;
+	*memory = AllocSetContextCreate(CurrentMemoryContext, "contacts_tier upsert", ALLOCSET_SMALL_SIZES);
+	old = MemoryContextSwitchTo(*memory);
+	planned = mind_statement(planned);
+	MemoryContextSwitchTo(old);
+	return planned;
+}

@@ -1,0 +1,400 @@
+/*-------------------------------------------------------------------------
+ *
+ * second_write.c
+ *	  Contacts that wait to be written once more by the statement that wrote them.
+ *
+ * A row is decided before it is written, where that can be.  It must be written a
+ * second time where a BEFORE trigger of the application changed it behind ours, and
+ * where the end of the statement finds that it does not fit the contact tier.  What
+ * is decided is counted at once, and queued here with the place of the row; the end
+ * of the statement writes the queue, relation by relation (statement_end.c, R2).
+ *
+ * A second write is an ordinary one, as if the writer's statement had made it: by the
+ * writer, under his names, with the triggers, constraints and indexes of the
+ * application; only nobody is asked for privileges, as in ExecSimpleRelationUpdate(),
+ * by which the worker of logical replication writes.  Of our own triggers the status
+ * trigger fires, after all others, and puts in what was decided (trigger_status.c);
+ * the counts are known already.
+ *
+ * Only the very version that was noted is written.  A statement that a trigger of the
+ * application runs may come between, and change a row that waits here: it takes what
+ * was decided for what the row is (ct_second_write_find()), leaves the row right
+ * itself, and the version that was noted is not there any more.  If that statement is
+ * rolled back, it is there again.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/sysattr.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/partition.h"
+#include "commands/trigger.h"
+#include "common/hashfn.h"
+#include "executor/executor.h"
+#include "lib/ilist.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "capture/capture.h"
+
+/* Where a row that waits is found */
+typedef struct WaitingKey
+{
+	Oid			relid;
+	BlockNumber block;
+	OffsetNumber offset;
+	uint16		zero;			/* no padding in a key */
+} WaitingKey;
+
+typedef struct WaitingEntry
+{
+	WaitingKey	key;
+	uint32		index;			/* into the waiting rows */
+	char		status;			/* of simplehash */
+} WaitingEntry;
+
+#define SH_PREFIX			waiting
+#define SH_ELEMENT_TYPE		WaitingEntry
+#define SH_KEY_TYPE			WaitingKey
+#define SH_KEY				key
+#define SH_HASH_KEY(tb, key)	hash_bytes((const unsigned char *) &(key), sizeof(WaitingKey))
+#define SH_EQUAL(tb, a, b)	(memcmp(&(a), &(b), sizeof(WaitingKey)) == 0)
+#define SH_SCOPE			static inline
+#define SH_DEFINE
+#define SH_DECLARE
+#include "lib/simplehash.h"
+
+struct CtSecondWrites
+{
+	slist_node	node;			/* of "queues" */
+	MemoryContext context;
+	MemoryContextCallback forget;
+	List	   *targets;		/* of CtWriteTarget */
+	CtSecondWrite    *rows;
+	int			nrows;
+	int			capacity;
+	waiting_hash *places;
+};
+
+/* All queues of the transaction, for ct_second_write_find() */
+static slist_head queues = SLIST_STATIC_INIT(queues);
+
+static void
+forget_queue(void *arg)
+{
+	slist_delete(&queues, &((CtSecondWrites *) arg)->node);
+}
+
+/*
+ * Make an empty queue.  It ends with the memory context.
+ */
+CtSecondWrites *
+ct_second_writes(MemoryContext parent)
+{
+	MemoryContext context = AllocSetContextCreate(parent, "contacts_tier second writes", ALLOCSET_SMALL_SIZES);
+	CtSecondWrites *queue = MemoryContextAllocZero(context, sizeof(CtSecondWrites));
+
+	queue->context = context;
+	queue->places = waiting_create(context, 16, NULL);
+	slist_push_head(&queues, &queue->node);
+	queue->forget.func = forget_queue;
+	queue->forget.arg = queue;
+	MemoryContextRegisterResetCallback(context, &queue->forget);
+	return queue;
+}
+
+/*
+ * Is there a row that waits for its second write?  Then statements must look at
+ * rows that they would else leave alone.
+ */
+bool
+ct_second_writes_wait(void)
+{
+	return !slist_is_empty(&queues);
+}
+
+static WaitingKey
+make_key(Oid relid, const ItemPointerData *place)
+{
+	WaitingKey	key = {
+		.relid = relid,
+		.block = ItemPointerGetBlockNumberNoCheck(place),
+		.offset = ItemPointerGetOffsetNumberNoCheck(place)
+	};
+
+	return key;
+}
+
+/*
+ * What was decided about a row that waits for its second write; NULL if it does not
+ * wait.
+ */
+const CtRow *
+ct_second_write_find(Oid relid, const ItemPointerData *place)
+{
+	slist_iter	iter;
+
+	slist_foreach(iter, &queues)
+	{
+		CtSecondWrites *queue = slist_container(CtSecondWrites, node, iter.cur);
+		WaitingEntry *entry = waiting_lookup(queue->places, make_key(relid, place));
+
+		if (entry != NULL)
+			return &queue->rows[entry->index].decided;
+	}
+	return NULL;
+}
+
+/*
+ * The columns of the status properties, as bits of an UPDATE.
+ */
+Bitmapset *
+ct_status_columns(const CtTable *table)
+{
+	Bitmapset  *columns = NULL;
+
+	for (int i = CT_ARG_STATUS; i < CT_NARGS; i++)
+		columns = bms_add_member(columns, table->attno[i] - FirstLowInvalidHeapAttributeNumber);
+	return columns;
+}
+
+/*
+ * The target for a relation whose rows this transaction has written, and which it has
+ * locked thereby.  -1 if rows of it cannot be written again.
+ */
+static int
+find_target(CtSecondWrites *queue, Oid relid)
+{
+	ListCell   *cell;
+	Relation	rel;
+	char	   *args[CT_NARGS];
+	CtTable    *table;
+	CtWriteTarget	   *target;
+	MemoryContext old;
+
+	foreach(cell, queue->targets)
+	{
+		if (((CtWriteTarget *) lfirst(cell))->relid == relid)
+			return foreach_current_index(cell);
+	}
+	rel = try_table_open(relid, RowExclusiveLock);
+	table = rel != NULL && rel->rd_rel->relkind == RELKIND_RELATION &&
+		ct_trigger_args(rel, CT_TRIGGER_COUNT, args) ? ct_table_resolve(rel, CT_NARGS, args) : NULL;
+	if (table == NULL)
+	{
+		if (rel != NULL)
+			table_close(rel, NoLock);
+		return -1;
+	}
+	old = MemoryContextSwitchTo(queue->context);
+	target = palloc0(sizeof(CtWriteTarget));
+	target->relid = relid;
+	target->rel = rel;
+	target->table = table;
+	target->slot = table_slot_create(rel, NULL);
+	target->columns = ct_status_columns(table);
+	queue->targets = lappend(queue->targets, target);
+	MemoryContextSwitchTo(old);
+	return list_length(queue->targets) - 1;
+}
+
+static int
+add_row(CtSecondWrites *queue, int target, const ItemPointerData *place, const CtRow *decided)
+{
+	CtWriteTarget	   *into = list_nth(queue->targets, target);
+	CtSecondWrite    *row;
+	WaitingEntry *entry;
+	bool		found;
+
+	if (queue->nrows == queue->capacity)
+	{
+		queue->capacity = Max(queue->capacity * 2, 64);
+		queue->rows = queue->rows == NULL ?
+			MemoryContextAllocHuge(queue->context, sizeof(CtSecondWrite) * queue->capacity) :
+			repalloc_huge(queue->rows, sizeof(CtSecondWrite) * queue->capacity);
+	}
+	row = &queue->rows[queue->nrows];
+	row->target = target;
+	row->place = *place;
+	ct_row_copy(into->table, decided, &row->decided, queue->context);
+	entry = waiting_insert(queue->places, make_key(into->relid, place), &found);
+	entry->index = queue->nrows;
+	return queue->nrows++;
+}
+
+/*
+ * Queue a row that is written, with the status properties that were decided for it.
+ * Returns its number.  Errors: 0A000 where rows cannot be written twice, as in a
+ * foreign table.
+ */
+int
+ct_second_write_add(CtSecondWrites *queue, Oid relid, const CtRow *decided)
+{
+	int			target = find_target(queue, relid);
+
+	if (target < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("contacts of relation with OID %u cannot be brought in line with their marketing contact status",
+						relid),
+				 errdetail("A BEFORE trigger has changed them after the triggers of contacts_tier, and they are not in a table."),
+				 errhint("Give the trigger a name that sorts before \"zz_contacts_tier_status\".")));
+	return add_row(queue, target, &decided->tid, decided);
+}
+
+/*
+ * Where a row that was queued is now.
+ */
+ItemPointerData
+ct_second_write_place(const CtSecondWrites *queue, int number)
+{
+	return queue->rows[number].place;
+}
+
+/*
+ * Fetch the latest version of a row that this transaction has written, and *place with
+ * it.  Nothing can have moved it but updates: its relation is open in the statement.
+ */
+static bool
+fetch_latest(CtWriteTarget *target, ItemPointer place)
+{
+	TableScanDesc scan;
+
+	if (table_tuple_fetch_row_version(target->rel, place, SnapshotSelf, target->slot))
+		return true;
+	scan = table_beginscan_tid(target->rel, SnapshotSelf);
+	table_tuple_get_latest_tid(scan, place);
+	table_endscan(scan);
+	return table_tuple_fetch_row_version(target->rel, place, SnapshotSelf, target->slot);
+}
+
+/*
+ * The properties of a contact that is not to be promoted after all: "stored" are those that
+ * it has now.  One that was updated keeps those that it had (S5): the version before is
+ * there, since only this transaction has ended it.  The result lives in the slot of a target.
+ */
+static CtRow
+unpromoted(CtSecondWrites *queue, CtWriteTarget *target, const CtPromotion *promotion, const CtRow *stored)
+{
+	static const CtStatus non_marketing = {.given = true};
+	ItemPointerData before = promotion->before;
+	int			number = ItemPointerIsValid(&before) ? find_target(queue, promotion->before_relid) : -1;
+	CtRow		row = *stored;
+
+	if (number >= 0)
+	{
+		CtWriteTarget	   *from = list_nth(queue->targets, number);
+
+		if (!table_tuple_fetch_row_version(from->rel, &before, SnapshotAny, from->slot))
+			elog(ERROR, "the version before an updated contact of \"%s\" has vanished",
+				 RelationGetRelationName(from->rel));
+		ct_row_read(from->table, from->slot, &row);
+	}
+	ct_row_set_status(target->table, &row, non_marketing);
+	return row;
+}
+
+/*
+ * Queue a contact that was promoted and is not to be: if it still is a marketing
+ * contact of the account, whatever triggers of the application have done since.
+ * *flagged tells whether it carries the flag.  False if there is none, or if it is queued
+ * already, as one that was promoted twice.
+ */
+static bool
+drop(CtSecondWrites *queue, Datum account, const CtPromotion *promotion, bool *flagged)
+{
+	int			number = find_target(queue, promotion->relid);
+	CtWriteTarget	   *target = number < 0 ? NULL : list_nth(queue->targets, number);
+	ItemPointerData place = promotion->tid;
+	CtRow		row;
+	CtStatus	status;
+
+	if (target == NULL || !fetch_latest(target, &place))
+		return false;
+	ct_row_read(target->table, target->slot, &row);
+	status = ct_row_status(target->table, &row);
+	if (!status.marketing || row.isnull[CT_ARG_ACCOUNT] ||
+		waiting_lookup(queue->places, make_key(target->relid, &place)) != NULL ||
+		ct_account_compare(target->table, row.value[CT_ARG_ACCOUNT], account) != 0)
+		return false;
+	*flagged = status.until_next_update;
+	row = unpromoted(queue, target, promotion, &row);
+	add_row(queue, number, &place, &row);
+	return true;
+}
+
+/*
+ * Make the last promotions of a change non-marketing after all, as many as "count" or
+ * as there are: all are candidates, or those that only a default asked for.  Rows that
+ * another trigger has deleted, demoted or moved to another account since are no
+ * candidates any more.  They are queued for a second write; the change tells afterwards
+ * what is left of it, and how many were dropped.
+ */
+void
+ct_delta_drop(CtDelta *delta, int64 count, bool only_defaults)
+{
+	for (int64 i = delta->npromotions - 1; i >= 0 && count > 0; i--)
+	{
+		CtPromotion *promotion = &delta->promotions[i];
+		bool		flagged;
+
+		CHECK_FOR_INTERRUPTS();
+		if (promotion->dropped || (only_defaults && !promotion->by_default))
+			continue;
+		promotion->dropped = true;
+		if (delta->drops->queue == NULL)
+			delta->drops->queue = ct_second_writes(delta->drops->context);
+		if (!drop(delta->drops->queue, delta->account, promotion, &flagged))
+			continue;
+		count--;
+		delta->marketing--;
+		delta->promoted--;
+		delta->dropped++;
+		if (flagged)
+		{
+			delta->pending--;
+			delta->flagged = Max(delta->flagged - 1, 0);
+		}
+	}
+}
+
+/*
+ * The relations in which rows of a queue are, a list of CtWriteTarget.
+ */
+List *
+ct_second_write_targets(const CtSecondWrites *queue)
+{
+	return queue->targets;
+}
+
+/*
+ * The rows of a queue, in the order in which they were queued.
+ */
+CtSecondWrite *
+ct_second_write_rows(CtSecondWrites *queue, int *nrows)
+{
+	*nrows = queue->nrows;
+	return queue->rows;
+}
+
+/*
+ * Close the relations of a queue, which is to be done with.
+ */
+void
+ct_second_writes_end(CtSecondWrites *queue)
+{
+	ListCell   *cell;
+
+	foreach(cell, queue->targets)
+	{
+		CtWriteTarget	   *target = lfirst(cell);
+
+		ExecDropSingleTupleTableSlot(target->slot);
+		table_close(target->rel, NoLock);
+	}
+	queue->targets = NIL;
+}

@@ -1,0 +1,325 @@
+/*-------------------------------------------------------------------------
+ *
+ * statement_end.c
+ *	  The end of a statement: rows are written again, and counts applied.
+ *
+ * A second write is a statement of its own, whose triggers may note more.  What it
+ * notes is handed over to the statement that it belongs to.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/partition.h"
+#include "commands/trigger.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "utils/snapmgr.h"
+
+#include "capture/capture.h"
+
+/* The executor's state for the second writes of one relation */
+typedef struct Writing
+{
+	CtStatement statement;		/* must be first: as it is at work */
+	CtWriteTarget	   *target;
+	EState	   *estate;
+	EPQState	epqstate;
+	ResultRelInfo *relinfo;
+	ResultRelInfo *named;		/* whose statement triggers fire: the root's,
+								 * where the relation is a partition */
+	Relation	root;			/* NULL if it is not */
+	TransitionCaptureState *capture;
+	TupleTableSlot *row;
+} Writing;
+
+/* The attached table that a partition belongs to, open; NULL for no partition. */
+static Relation
+open_root(Relation rel)
+{
+	List	   *ancestors;
+
+	if (!rel->rd_rel->relispartition)
+		return NULL;
+	ancestors = get_partition_ancestors(RelationGetRelid(rel));
+	return ancestors == NIL ? NULL : try_table_open(llast_oid(ancestors), AccessShareLock);
+}
+
+static ResultRelInfo *
+make_relinfo(EState *estate, Relation rel, Index index, ResultRelInfo *root)
+{
+	ResultRelInfo *relinfo = makeNode(ResultRelInfo);
+
+	InitResultRelInfo(relinfo, rel, index, root, 0);
+	/* so that AFTER triggers find it; as create_edata_for_relation() does */
+	estate->es_opened_result_relations = lappend(estate->es_opened_result_relations, relinfo);
+	return relinfo;
+}
+
+static void
+begin_writing(Writing *writing, CtWriteTarget *target)
+{
+	Relation	rels[2] = {target->rel, open_root(target->rel)};
+	Bitmapset  *columns[2] = {target->columns, NULL};
+	EState	   *estate = CreateExecutorState();
+	MemoryContext old = MemoryContextSwitchTo(estate->es_query_cxt);
+	CtTable    *table = rels[1] == NULL ? NULL : ct_table_of_relation(rels[1]);
+
+	writing->target = target;
+	writing->estate = estate;
+	writing->root = rels[1];
+	columns[1] = table == NULL ? NULL : ct_status_columns(table);
+	ct_init_range_table(estate, rels, columns, rels[1] == NULL ? 1 : 2);
+	writing->named = rels[1] == NULL ? NULL : make_relinfo(estate, rels[1], 2, NULL);
+	writing->relinfo = make_relinfo(estate, rels[0], 1, writing->named);
+	if (writing->named == NULL)
+		writing->named = writing->relinfo;
+	ct_triggers_for_second_write(writing->relinfo);
+	ct_triggers_for_second_write(writing->named);
+	ct_fire_at_once(estate);
+	CheckCmdReplicaIdentity(target->rel, CMD_UPDATE);
+	ExecOpenIndices(writing->relinfo, false);
+	writing->row = table_slot_create(target->rel, &estate->es_tupleTable);
+	estate->es_snapshot = RegisterSnapshot(GetLatestSnapshot());
+	estate->es_output_cid = GetCurrentCommandId(true);
+	ct_init_epq(&writing->epqstate, estate);
+	AfterTriggerBeginQuery();
+	writing->capture = writing->named->ri_TrigDesc == NULL ? NULL :
+		MakeTransitionCaptureState(writing->named->ri_TrigDesc,
+								   RelationGetRelid(writing->named->ri_RelationDesc), CMD_UPDATE);
+	ExecBSUpdateTriggers(estate, writing->named);
+	MemoryContextSwitchTo(old);
+}
+
+static void
+end_writing(Writing *writing)
+{
+	EState	   *estate = writing->estate;
+
+	ExecASUpdateTriggers(estate, writing->named, writing->capture);
+	AfterTriggerEndQuery(estate);
+	EvalPlanQualEnd(&writing->epqstate);
+	ExecCloseResultRelations(estate);
+	ExecResetTupleTable(estate->es_tupleTable, false);
+	UnregisterSnapshot(estate->es_snapshot);
+	if (writing->root != NULL)
+		table_close(writing->root, NoLock);
+	FreeExecutorState(estate);
+}
+
+/* Put the new version together: the old one with what was decided. */
+static void
+assemble(const CtWriteTarget *target, const CtRow *decided, TupleTableSlot *row)
+{
+	int			natts = row->tts_tupleDescriptor->natts;
+
+	slot_getallattrs(target->slot);
+	ExecClearTuple(row);
+	memcpy(row->tts_values, target->slot->tts_values, sizeof(Datum) * natts);
+	memcpy(row->tts_isnull, target->slot->tts_isnull, sizeof(bool) * natts);
+	for (int i = CT_ARG_STATUS; i < CT_NARGS; i++)
+	{
+		row->tts_values[target->table->attno[i] - 1] = decided->value[i];
+		row->tts_isnull[target->table->attno[i] - 1] = decided->isnull[i];
+	}
+	ExecStoreVirtualTuple(row);
+	ExecMaterializeSlot(row);
+	row->tts_tableOid = target->relid;
+}
+
+static void
+suppressed_error(const CtWriteTarget *target)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
+			 errmsg("a BEFORE trigger of table \"%s\" keeps the marketing contact status of a contact from being stored",
+					RelationGetRelationName(target->rel)),
+			 errdetail("The contact must be written once more, and the trigger returns NULL."),
+			 errhint("Let the trigger return the row where the columns of the marketing contact status change."),
+			 errtable(target->rel)));
+}
+
+/*
+ * A BEFORE trigger of the application may have moved the contact to another account
+ * meanwhile: count that.
+ */
+static void
+count_move(Writing *writing, const CtRow *decided, const CtRow *stored)
+{
+	const CtTable *table = writing->target->table;
+	CtRow		old = *stored;
+	CtRow		new;
+	CtRowChange change = {.relid = writing->target->relid,.old = &old,.new = &new,.mending = -1};
+
+	ct_row_read(table, writing->row, &new);
+	if (ct_row_same_account(table, stored, &new))
+		return;
+	for (int i = CT_ARG_STATUS; i < CT_NARGS; i++)
+	{
+		old.value[i] = decided->value[i];
+		old.isnull[i] = decided->isnull[i];
+	}
+	change.status = ct_row_status(table, &new);
+	ct_count_row(table, &change);
+}
+
+/* Write one row that waits, if it is still the version that was noted. */
+static void
+write_row(Writing *writing, CtSecondWrite *waiting)
+{
+	CtWriteTarget	   *target = writing->target;
+	ItemPointerData place = waiting->place;
+	CtRow		stored;
+
+	CHECK_FOR_INTERRUPTS();
+	ResetPerTupleExprContext(writing->estate);
+	if (!table_tuple_fetch_row_version(target->rel, &place, SnapshotSelf, target->slot))
+		return;
+	ct_row_read(target->table, target->slot, &stored);
+	assemble(target, &waiting->decided, writing->row);
+	writing->statement.decided = &waiting->decided;
+	if (!ct_update_row(writing->estate, &writing->epqstate, writing->relinfo, &place, writing->row, writing->capture))
+		suppressed_error(target);
+	count_move(writing, &waiting->decided, &stored);
+	waiting->place = writing->row->tts_tid;
+	ExecClearTuple(target->slot);
+	ExecClearTuple(writing->row);
+}
+
+static void
+write_target(CtSecondWrites *queue, int number)
+{
+	Writing		writing = {.statement.key = &writing};
+	int			nrows;
+	CtSecondWrite *rows = ct_second_write_rows(queue, &nrows);
+
+	ct_truncate_look();
+	ct_begin_statement(&writing.statement);
+	PG_TRY();
+	{
+		begin_writing(&writing, list_nth(ct_second_write_targets(queue), number));
+		for (int i = 0; i < nrows; i++)
+			if (rows[i].target == number)
+				write_row(&writing, &rows[i]);
+		writing.statement.decided = NULL;
+		end_writing(&writing);
+		ct_notes_hand_over(writing.statement.outer);
+	}
+	PG_FINALLY();
+	{
+		ct_end_statement(&writing.statement);
+	}
+	PG_END_TRY();
+}
+
+/* Does a row of this target wait?  Of some only a former version is looked at. */
+static bool
+has_rows(CtSecondWrites *queue, int number)
+{
+	int			nrows;
+	CtSecondWrite *rows = ct_second_write_rows(queue, &nrows);
+
+	for (int i = 0; i < nrows; i++)
+		if (rows[i].target == number)
+			return true;
+	return false;
+}
+
+/*
+ * Write what waits, as the present user.  Triggers of the application fire, those that
+ * are deferred later.  What waits may be looked up until the queue ends with its memory,
+ * but is not found any more: its versions are gone.
+ *
+ * Errors: 27000 where a trigger suppresses it, 55000 where updates are published and the
+ * table has no replica identity, and those of the application's triggers and constraints.
+ */
+static void
+write_queue(CtSecondWrites *queue)
+{
+	CommandCounterIncrement();	/* the rows are of this command */
+	for (int i = 0; i < list_length(ct_second_write_targets(queue)); i++)
+	{
+		if (!has_rows(queue, i))
+			continue;
+		write_target(queue, i);
+		CommandCounterIncrement();
+	}
+}
+
+/* Write the rows of a frame that must be mended. */
+static void
+mend_rows(CtFrame *frame)
+{
+	if (ct_frame_second_writes(frame) == NULL)
+		return;
+	write_queue(ct_frame_second_writes(frame));
+	ct_frame_written(frame);
+}
+
+/*
+ * Apply one frame: mend its rows, apply its counts, and write again what did not fit.
+ * These may add to a frame of the statement in turn.
+ */
+static void
+apply_frame(CtFrame *frame)
+{
+	const CtTable *table;
+	CtDelta    *deltas;
+	int			ndeltas;
+
+	ct_frame_complete(frame);
+	mend_rows(frame);
+	deltas = ct_frame_take(frame, &table, &ndeltas);
+	ct_apply_deltas(table, deltas, ndeltas);
+	if (ct_frame_drops(frame) != NULL)
+	{
+		write_queue(ct_frame_drops(frame));
+		ct_second_writes_end(ct_frame_drops(frame));
+	}
+	ct_frame_end(frame);
+}
+
+/*
+ * Apply what was noted by the statement at work, as the user who writes.  What outer
+ * statements have noted waits for their end.
+ *
+ * Locks and errors: those of ct_apply_deltas() and write_queue().
+ */
+void
+ct_notes_apply(void)
+{
+	CtFrame    *frame;
+	bool		pushed = false;
+
+	while ((frame = ct_frame_present()) != NULL)
+	{
+		/* at the end of a COPY there is none */
+		if (!pushed && !ActiveSnapshotSet())
+		{
+			PushActiveSnapshot(GetTransactionSnapshot());
+			pushed = true;
+		}
+		apply_frame(frame);
+	}
+	if (pushed)
+		PopActiveSnapshot();
+}
+
+/*
+ * Hand what the statement at work has noted over to the one that it is part of: to
+ * "statement", the one further out.
+ */
+void
+ct_notes_hand_over(const CtStatement *statement)
+{
+	CtFrame    *frame;
+
+	while (statement->key != ct_statement()->key && (frame = ct_frame_present()) != NULL)
+	{
+		mend_rows(frame);
+		ct_frame_hand_over(frame, statement);
+	}
+}

@@ -1,0 +1,234 @@
+/*-------------------------------------------------------------------------
+ *
+ * trigger_count.c
+ *	  The triggers that count: rows after they changed, and statements at their
+ *	  end.
+ *
+ * Only AFTER row triggers see what was really written: rows that ON CONFLICT
+ * or another trigger dropped never get here.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/tuptable.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/timestamp.h"
+
+#include "capture/capture.h"
+
+static void
+check_trigger(FunctionCallInfo fcinfo, const char *function, TriggerEvent timing)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo) ||
+		(((TriggerData *) fcinfo->context)->tg_event &
+		 (TRIGGER_EVENT_TIMINGMASK | TRIGGER_EVENT_ROW)) != timing)
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"%s\" is called by the wrong kind of trigger", function),
+				 errhint("Triggers of contacts_tier are made by contacts_tier.attach().")));
+}
+
+/*
+ * Has a new contact that only a default made a marketing contact no account, which it had
+ * when it was made one?  S4: a default never loses a contact.
+ */
+static bool
+lost_account(const CtRowChange *change)
+{
+	return change->by_default && change->status.marketing && change->new->isnull[CT_ARG_ACCOUNT];
+}
+
+/*
+ * Is a row that was written not as the rules want it?  Another BEFORE trigger changed
+ * it behind ours, or ours did not fire.  For a changed row: a marketing contact became
+ * non-marketing at once, the status changed and the time did not, or the other way round,
+ * or the row is one that S3 does not allow.
+ */
+static bool
+needs_mending(const CtTable *table, const CtRowChange *change)
+{
+	const CtRow *row = change->new;
+	CtStatus	old;
+
+	if (row == NULL)
+		return false;
+	if (ct_is_trusted())
+		return !ct_row_is_legal(table, row);
+	if (change->old == NULL)
+		return !ct_row_is_complete(table, row) || lost_account(change);
+	if (!ct_row_is_legal(table, row))
+		return true;
+	old = ct_row_status(table, change->old);
+	if (ct_status_equal(old, change->status))
+		return !ct_row_same_columns(change->old, row);
+	return (old.marketing && !change->status.marketing) ||
+		ct_row_lacks(row, CT_ARG_SOURCE_TYPE) || ct_row_lacks(row, CT_ARG_SOURCE_NAME) ||
+		row->isnull[CT_ARG_UPDATED_AT] || DatumGetTimestampTz(row->value[CT_ARG_UPDATED_AT]) != ct_now();
+}
+
+/* Decide what a row is to be that is not as the rules want it, and note it. */
+static void
+mend_row(const CtTable *table, CtRowChange *change, CtRow *mended)
+{
+	bool		by_default = false;
+
+	*mended = *change->new;
+	if (ct_is_trusted())
+		ct_row_set_status(table, mended, ct_status_on_insert(change->status, false));
+	else
+		ct_row_mend(table, change->old, mended, &by_default);
+	change->by_default |= by_default;
+	change->new = mended;
+	change->status = ct_row_status(table, mended);
+	if (change->old == NULL && lost_account(change))
+	{
+		change->status = (CtStatus)
+		{
+			.given = true
+		};
+		ct_row_set_status(table, mended, change->status);
+	}
+	change->mending = ct_notes_mend(table, change->relid, mended);
+}
+
+/* Has a marketing contact been written where TRUNCATE has counted already? */
+static void
+check_not_truncated(const CtTable *table, const CtRowChange *change)
+{
+	if (!(change->new != NULL && change->status.marketing) &&
+		!(change->old != NULL && ct_row_status(table, change->old).marketing))
+		return;
+	ct_check_not_truncated(change->relid);
+	if (OidIsValid(change->moved_from))
+		ct_check_not_truncated(change->moved_from);
+}
+
+/*
+ * Count a row that was written, or deleted, as the rules want it; where it is not so yet,
+ * it is written again at the end of the statement.  Errors: MC002 as ct_count_row(), 55000
+ * where TRUNCATE has counted the table already.
+ */
+void
+ct_note_row(const CtTable *table, CtRowChange *change)
+{
+	CtRow		old;
+	CtRow		mended;
+
+	change->mending = -1;
+	if (change->old != NULL && ct_second_writes_wait() && !OidIsValid(change->moved_from))
+	{
+		const CtRow *decided = ct_second_write_find(change->relid, &change->old->tid);
+
+		if (decided != NULL)
+		{
+			old = *change->old;
+			ct_row_keep(&old, decided);
+			change->old = &old;
+		}
+	}
+	if (change->new != NULL)
+		change->status = ct_row_status(table, change->new);
+	if (needs_mending(table, change))
+		mend_row(table, change, &mended);
+	if (ct_is_truncating())
+		check_not_truncated(table, change);
+	ct_count_row(table, change);
+}
+
+/*
+ * Will a statement trigger come that applies what a row trigger notes?  Where a table
+ * is written without a statement, as by logical replication, there is none, and neither
+ * in a partition that has not got it yet.
+ */
+static bool
+is_applied_later(Relation rel)
+{
+	Trigger    *trigger;
+
+	if (ct_statement()->key != NULL)
+		return true;
+	if (SessionReplicationRole == SESSION_REPLICATION_ROLE_REPLICA)
+		return false;
+	trigger = ct_find_trigger(rel, CT_TRIGGER_APPLY);
+	return trigger != NULL && ct_fires(trigger);
+}
+
+/*
+ * Note what a row trigger was called for: a row that goes to another partition and comes
+ * by there as a new one is one change.
+ */
+static void
+note_event(const CtTable *table, TriggerData *trigdata, CtRowChange *change, CtRow *old)
+{
+	if (change->new == NULL && ct_is_moved(trigdata->tg_trigslot))
+	{
+		ct_notes_move_out(table, change->old);
+		return;
+	}
+	if (change->old == NULL && trigdata->tg_relation->rd_rel->relispartition)
+		change->moved_from = ct_notes_move_in(table, old);
+	if (OidIsValid(change->moved_from))
+		change->old = old;
+	if (change->old == NULL && ct_row_status(table, change->new).marketing)
+		change->by_default =
+			ct_notes_is_by_default(table, !ct_notes_need_image(table) ? 0 :
+								   ct_tuple_image(trigdata->tg_relation, trigdata->tg_trigtuple));
+	ct_note_row(table, change);
+}
+
+PG_FUNCTION_INFO_V1(contacts_tier_count_contact);
+
+/*
+ * count_contact(): AFTER INSERT OR UPDATE OR DELETE row trigger (design.md, C1)
+ *
+ * Errors: MC002 for a marketing contact without an account; where nothing else applies
+ * it, those of ct_notes_apply().
+ */
+Datum
+contacts_tier_count_contact(PG_FUNCTION_ARGS)
+{
+	CtTable    *table = ct_table_of_trigger(fcinfo, "count_contact");
+	TriggerData *trigdata = (TriggerData *) fcinfo->context;
+	TriggerEvent event = trigdata->tg_event;
+	CtRow		oldrow;
+	CtRow		newrow;
+	CtRowChange change = {.relid = RelationGetRelid(trigdata->tg_relation)};
+
+	check_trigger(fcinfo, "count_contact", TRIGGER_EVENT_AFTER | TRIGGER_EVENT_ROW);
+	if (!TRIGGER_FIRED_BY_INSERT(event))
+	{
+		ct_row_read(table, trigdata->tg_trigslot, &oldrow);
+		change.old = &oldrow;
+	}
+	if (!TRIGGER_FIRED_BY_DELETE(event))
+	{
+		ct_row_read(table, TRIGGER_FIRED_BY_UPDATE(event) ? trigdata->tg_newslot : trigdata->tg_trigslot, &newrow);
+		change.new = &newrow;
+	}
+	note_event(table, trigdata, &change, &oldrow);
+	if (!is_applied_later(trigdata->tg_relation))
+		ct_notes_apply();
+	return PointerGetDatum(NULL);
+}
+
+PG_FUNCTION_INFO_V1(contacts_tier_apply_counts);
+
+/*
+ * apply_counts(): AFTER INSERT OR UPDATE OR DELETE statement trigger
+ *
+ * Applies what was noted by a statement that is not known; the end of others does
+ * (hooks.c).
+ *
+ * Locks and errors: see ct_notes_apply().
+ */
+Datum
+contacts_tier_apply_counts(PG_FUNCTION_ARGS)
+{
+	check_trigger(fcinfo, "apply_counts", TRIGGER_EVENT_AFTER);
+	if (ct_statement()->key == NULL)
+		ct_notes_apply();
+	return PointerGetDatum(NULL);
+}

@@ -1,0 +1,478 @@
+/*-------------------------------------------------------------------------
+ *
+ * trigger_status.c
+ *	  The row trigger that keeps the status properties of a contact.
+ *
+ * It fires last among the BEFORE triggers, by its name, so that it judges what
+ * the application's own triggers made of the row.  Where one fires even later,
+ * the row is mended (trigger_count.c).  In a second write it fires after all of
+ * them, and has the last word.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/sysattr.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/pg_trigger.h"
+#include "executor/tuptable.h"
+#include "utils/builtins.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "capture/capture.h"
+
+/* The status that a new contact gets which is given none. */
+static bool
+defaults_to_marketing(const CtTable *table, const CtRow *row)
+{
+	return !row->isnull[CT_ARG_ACCOUNT] &&
+		ct_source_default(table, row->value[CT_ARG_ACCOUNT],
+						  TextDatumGetCString(row->value[CT_ARG_SOURCE_TYPE]), ct_statement());
+}
+
+/*
+ * The status properties that a new row gets.  What it gives is taken; an import may
+ * bring the time along too.  *by_default tells whether it gives no status.
+ */
+static void
+complete_new(const CtTable *table, CtRow *row, bool *by_default)
+{
+	CtStatus	status = ct_row_status(table, row);
+	bool		default_marketing;
+
+	ct_row_complete_source(row);
+	*by_default = !status.given;
+	default_marketing = !status.given && defaults_to_marketing(table, row);
+	ct_row_set_status(table, row, ct_status_on_insert(status, default_marketing));
+	/* no time to come, or a flag would outlive its update date */
+	if (row->isnull[CT_ARG_UPDATED_AT] || DatumGetTimestampTz(row->value[CT_ARG_UPDATED_AT]) > ct_now())
+		ct_row_set_time(row);
+}
+
+/*
+ * Would a contact that is to become a marketing contact of its account surely not fit, and
+ * can that be said before it is written?  Only where the statement releases no place, and
+ * the row is written as it is now.
+ */
+static bool
+is_dropped(const CtTable *table, const CtRow *row, bool by_default, CtCounting counting)
+{
+	return counting != CT_COUNTED_MAYBE && !row->isnull[CT_ARG_ACCOUNT] && ct_only_adds(ct_statement()) &&
+		ct_notes_is_full(table, row->value[CT_ARG_ACCOUNT], by_default, counting);
+}
+
+/* Which properties was a new row given?  A bit for each. */
+static unsigned int
+given_properties(const CtRow *row)
+{
+	unsigned int given = 0;
+
+	for (int i = CT_ARG_STATUS; i < CT_NARGS; i++)
+		if (!(i == CT_ARG_SOURCE_TYPE || i == CT_ARG_SOURCE_NAME ? ct_row_lacks(row, i) : row->isnull[i]))
+			given |= 1 << i;
+	return given;
+}
+
+/*
+ * What becomes of the status properties of a new row, given as a statement and
+ * the triggers before ours leave it.  Returns whether that differs from the row
+ * as given.  The statement at work has its decision afterwards.
+ */
+bool
+ct_row_insert(const CtTable *table, CtRow *row, CtCounting counting)
+{
+	static const CtStatus non_marketing = {.given = true};
+	bool		complete = ct_row_is_complete(table, row);
+	CtStatement *statement = ct_statement();
+	CtDecision *decision = &statement->decision;
+
+	statement->given = given_properties(row);
+	statement->given_flag = !row->isnull[CT_ARG_UNTIL] && DatumGetBool(row->value[CT_ARG_UNTIL]);
+	statement->leaves_flag = false;
+	decision->by_default = false;
+	if (!complete)
+		complete_new(table, row, &decision->by_default);
+	decision->dropped = ct_row_status(table, row).marketing &&
+		is_dropped(table, row, decision->by_default, counting);
+	if (decision->dropped)
+		ct_row_set_status(table, row, non_marketing);
+	statement->is_marketing = ct_row_status(table, row).marketing;
+	statement->proposed_relid = table->relid;
+	statement->proposed_command = GetCurrentCommandId(false);
+	return !complete || decision->dropped;
+}
+
+static void
+note_moving(TriggerData *trigdata, const CtRow *old)
+{
+	CtStatement *statement = ct_statement();
+
+	statement->moving_relid = InvalidOid;
+	if (!trigdata->tg_relation->rd_rel->relispartition ||
+		trigdata->tg_relation->rd_rel->relkind != RELKIND_RELATION)
+		return;
+	statement->moving_relid = RelationGetRelid(trigdata->tg_relation);
+	statement->moving_place = old->tid;
+	statement->moving_command = GetCurrentCommandId(false);
+}
+
+/* Is the version at this place one that an UPDATE has moved to another partition? */
+static bool
+has_moved(Oid relid, ItemPointer place)
+{
+	Relation	rel = try_table_open(relid, AccessShareLock);
+	TupleTableSlot *slot;
+	bool		moved = false;
+
+	if (rel == NULL)
+		return false;
+	slot = table_slot_create(rel, NULL);
+	if (table_tuple_fetch_row_version(rel, place, SnapshotAny, slot))
+		moved = ct_is_moved(slot);
+	ExecDropSingleTupleTableSlot(slot);
+	table_close(rel, NoLock);
+	return moved;
+}
+
+/*
+ * Is a new row of a partition the contact that the statement has updated last, moved out
+ * of another partition?  Its properties are as they are to be (S7).  ExecUpdate() has
+ * ended its old version before it inserts it, and marked it.
+ */
+static bool
+is_moving(TriggerData *trigdata)
+{
+	CtStatement *statement = ct_statement();
+	Oid			from = statement->moving_relid;
+
+	if (!OidIsValid(from) || !trigdata->tg_relation->rd_rel->relispartition ||
+		statement->moving_command != GetCurrentCommandId(false) ||
+		!has_moved(from, &statement->moving_place))
+		return false;
+	statement->moving_relid = InvalidOid;
+	return true;
+}
+
+/*
+ * S4: a new contact that only a default makes a marketing contact need not be one, if
+ * it does not fit.  Note which these are.
+ */
+static void
+note_insert(const CtTable *table, Relation rel, HeapTuple tuple, const CtRow *row, bool by_default)
+{
+	if (ct_row_status(table, row).marketing)
+		ct_notes_before_insert(table, by_default, by_default ? ct_tuple_image(rel, tuple) : 0);
+}
+
+/*
+ * A row that has been decided is counted later, by the AFTER trigger, if ours is the last
+ * BEFORE trigger, so that the row is written as it leaves it.  Where there are others, they
+ * may move contacts that an UPDATE finds to another account, and AFTER triggers may make
+ * room in other ways: then none can be decided before all have been seen, but a single one.
+ */
+static CtCounting
+judge_counting(TriggerData *trigdata, bool is_insert)
+{
+	/* a copy, for a look-up may rebuild the relation cache entry */
+	TriggerDesc *triggers = CopyTriggerDesc(trigdata->tg_relation->trigdesc);
+	int16		event = is_insert ? TRIGGER_TYPE_INSERT : TRIGGER_TYPE_UPDATE;
+	CtTriggers	judged = ct_judge_triggers(triggers, event);
+	bool		last = false;
+
+	for (int i = 0; i < triggers->numtriggers; i++)
+	{
+		Trigger    *trigger = &triggers->triggers[i];
+
+		if (trigger->tgoid == trigdata->tg_trigger->tgoid)
+			last = true;
+		else if (TRIGGER_TYPE_MATCHES(trigger->tgtype, TRIGGER_TYPE_ROW, TRIGGER_TYPE_BEFORE, event))
+			last = false;
+	}
+	return last && (((is_insert || judged.is_sole) && !judged.has_followers) || ct_writes_one_row(ct_statement())) ?
+		CT_COUNTED_LATER : CT_COUNTED_MAYBE;
+}
+
+/* The same, judged once for rows of a statement in a relation. */
+static CtCounting
+when_counted(TriggerData *trigdata)
+{
+	CtStatement *statement = ct_statement();
+	bool		is_insert = TRIGGER_FIRED_BY_INSERT(trigdata->tg_event);
+	Oid			relid = RelationGetRelid(trigdata->tg_relation);
+
+	if (statement->key == NULL)
+		return CT_COUNTED_MAYBE;
+	if (statement->judged_relid != relid || statement->judged_insert != is_insert)
+	{
+		statement->counting = judge_counting(trigdata, is_insert);
+		statement->judged_relid = relid;
+		statement->judged_insert = is_insert;
+	}
+	return statement->counting;
+}
+
+static void
+note_dropped(const CtTable *table, const CtRow *row)
+{
+	CtDecision *decision = &ct_statement()->decision;
+
+	if (decision->dropped)
+		ct_notes_dropped(table, row->value[CT_ARG_ACCOUNT]);
+	decision->dropped = false;
+}
+
+static HeapTuple
+insert_contact(const CtTable *table, TriggerData *trigdata)
+{
+	Relation	rel = trigdata->tg_relation;
+	HeapTuple	tuple = trigdata->tg_trigtuple;
+	CtRow		row;
+
+	if (is_moving(trigdata))
+		return tuple;
+	ct_row_read(table, trigdata->tg_trigslot, &row);
+	if (ct_row_insert(table, &row, when_counted(trigdata)))
+		tuple = ct_row_write(table, rel, tuple, &row);
+	note_insert(table, rel, tuple, &row, ct_statement()->decision.by_default);
+	note_dropped(table, &row);
+	return tuple;
+}
+
+static bool
+is_set(const CtTable *table, CtTriggerArg which, const Bitmapset *sets)
+{
+	return bms_is_member(table->attno[which] - FirstLowInvalidHeapAttributeNumber, sets);
+}
+
+static bool
+names_account(const CtTable *table, const Bitmapset *sets)
+{
+	return AttributeNumberIsValid(table->attno[CT_ARG_ACCOUNT]) && is_set(table, CT_ARG_ACCOUNT, sets);
+}
+
+/*
+ * The source of a change that an UPDATE makes (S5).  Another value than the row had is
+ * believed; the same one that was set gives way to the settings, if there are any; what
+ * was not given the session tells.
+ */
+static void
+change_source(const CtTable *table, const CtRow *old, CtRow *row, CtTriggerArg which,
+			  const Bitmapset *sets)
+{
+	if (ct_row_lacks(row, which))
+		ct_row_take_source(row, which);
+	else if (ct_row_same_column(old, row, which) &&
+			 (!is_set(table, which, sets) || ct_source_is_set(which)))
+		ct_row_take_source(row, which);
+}
+
+/*
+ * The status properties that a changed row gets where the status or the flag may
+ * change.  "sets" are the columns that the statement names.  The properties stay as
+ * they were where neither status nor flag changes (S5).
+ */
+static void
+change_row(const CtTable *table, const CtRow *old, CtRow *row, const Bitmapset *sets)
+{
+	CtStatus	old_status = ct_row_status(table, old);
+	CtStatus	status = ct_status_on_update(old_status, ct_row_status(table, row),
+											 is_set(table, CT_ARG_STATUS, sets),
+											 is_set(table, CT_ARG_UNTIL, sets));
+
+	if (ct_status_equal(old_status, status))
+		ct_row_keep(row, old);
+	else
+	{
+		change_source(table, old, row, CT_ARG_SOURCE_TYPE, sets);
+		change_source(table, old, row, CT_ARG_SOURCE_NAME, sets);
+		ct_row_set_time(row);
+	}
+	ct_row_set_status(table, row, status);
+}
+
+/*
+ * What becomes of the status properties of a row, given as a statement and the
+ * triggers before ours leave it.  Returns whether that differs from the row as
+ * given.  A row that the extension writes itself is taken as it is, unless a trigger
+ * made something of it that is not allowed (S3).
+ */
+bool
+ct_row_change(const CtTable *table, const CtRow *old, CtRow *row, const Bitmapset *sets, CtCounting counting)
+{
+	CtDecision *decision = &ct_statement()->decision;
+
+	decision->dropped = false;
+	if (ct_is_trusted())
+	{
+		if (ct_row_is_legal(table, row))
+			return false;
+		ct_row_set_status(table, row, ct_status_on_insert(ct_row_status(table, row), false));
+		return true;
+	}
+	/* the usual case: nothing of ours is touched */
+	if (!is_set(table, CT_ARG_STATUS, sets) && ct_row_same_columns(old, row))
+		return false;
+	change_row(table, old, row, sets);
+	if (!ct_row_status(table, old).marketing && ct_row_status(table, row).marketing &&
+		!names_account(table, sets) && ct_row_same_account(table, old, row) &&
+		is_dropped(table, row, false, counting))
+	{
+		/* it stays what it is (S5), put right if need be */
+		decision->dropped = true;
+		ct_row_keep(row, old);
+		ct_row_set_status(table, row, ct_status_on_insert(ct_row_status(table, old), false));
+	}
+	return true;
+}
+
+/*
+ * The status properties that a row should have got, where another trigger changed them
+ * behind maintain_status(), or it did not fire.  "old" is NULL for a new row;
+ * *by_default tells whether that has no status.
+ */
+void
+ct_row_mend(const CtTable *table, const CtRow *old, CtRow *row, bool *by_default)
+{
+	*by_default = false;
+	if (old == NULL)
+		complete_new(table, row, by_default);
+	else
+		change_row(table, old, row, NULL);
+}
+
+/*
+ * A row that waits for its second write is what was decided, not what is stored: so is
+ * what the statement does not change of it.
+ */
+static void
+take_decided(const CtTable *table, const CtRow *decided, CtRow *old, CtRow *row, const Bitmapset *sets)
+{
+	for (int i = CT_ARG_STATUS; i < CT_NARGS; i++)
+	{
+		if (is_set(table, i, sets) || !ct_row_same_column(old, row, i))
+			continue;
+		row->value[i] = decided->value[i];
+		row->isnull[i] = decided->isnull[i];
+	}
+	ct_row_keep(old, decided);
+}
+
+/* The columns that a statement names, but for a flag that it leaves alone. */
+static const Bitmapset *
+columns_set(const CtTable *table, CtStatement *statement, const TriggerData *trigdata)
+{
+	if (!statement->leaves_flag)
+		return trigdata->tg_updatedcols;
+	statement->leaves_flag = false;
+	return bms_del_member(bms_copy(trigdata->tg_updatedcols),
+						  table->attno[CT_ARG_UNTIL] - FirstLowInvalidHeapAttributeNumber);
+}
+
+/*
+ * ON CONFLICT DO UPDATE in a statement that began before the library was loaded, so that
+ * on_conflict.c could not mind what was given: a status or flag that is the one of the row
+ * which was proposed right before, and was not given there, is taken for EXCLUDED's.
+ */
+static const Bitmapset *
+mind_excluded(const CtTable *table, const CtStatement *statement, CtRow *row, const Bitmapset *sets)
+{
+	if (statement->key != NULL || statement->proposed_relid != table->relid ||
+		statement->proposed_command != GetCurrentCommandId(false))
+		return sets;
+	if ((statement->given & (1 << CT_ARG_STATUS)) == 0 && is_set(table, CT_ARG_STATUS, sets) &&
+		ct_row_status(table, row).marketing == statement->is_marketing)
+		row->isnull[CT_ARG_STATUS] = true;
+	if ((statement->given & (1 << CT_ARG_UNTIL)) == 0 && row->isnull[CT_ARG_UNTIL])
+		return bms_del_member(bms_copy(sets), table->attno[CT_ARG_UNTIL] - FirstLowInvalidHeapAttributeNumber);
+	return sets;
+}
+
+static HeapTuple
+update_contact(const CtTable *table, TriggerData *trigdata)
+{
+	CtStatement *statement = ct_statement();
+	const Bitmapset *sets = columns_set(table, statement, trigdata);
+	Oid			relid = RelationGetRelid(trigdata->tg_relation);
+	const CtRow *decided = NULL;
+	CtRow		old;
+	CtRow		row;
+
+	ct_row_read(table, trigdata->tg_trigslot, &old);
+	ct_row_read(table, trigdata->tg_newslot, &row);
+	old.tid = trigdata->tg_trigtuple->t_self;
+	sets = mind_excluded(table, statement, &row, sets);
+	note_moving(trigdata, &old);
+	if (ct_second_writes_wait())
+		decided = ct_second_write_find(relid, &old.tid);
+	if (statement->decided != NULL)
+		ct_row_keep(&row, statement->decided);
+	else
+	{
+		if (decided != NULL)
+			take_decided(table, decided, &old, &row, sets);
+		if (!ct_row_change(table, &old, &row, sets, when_counted(trigdata)) && decided == NULL)
+			return trigdata->tg_newtuple;
+		note_dropped(table, &row);
+	}
+	return ct_row_write(table, trigdata->tg_relation, trigdata->tg_newtuple, &row);
+}
+
+PG_FUNCTION_INFO_V1(contacts_tier_maintain_status);
+
+/*
+ * maintain_status(): BEFORE INSERT OR UPDATE row trigger (design.md, S1 to S5)
+ *
+ * Takes no locks; reads the account row where a default is asked for.
+ */
+Datum
+contacts_tier_maintain_status(PG_FUNCTION_ARGS)
+{
+	CtTable    *table = ct_table_of_trigger(fcinfo, "maintain_status");
+	TriggerData *trigdata = (TriggerData *) fcinfo->context;
+
+	if (!TRIGGER_FIRED_BEFORE(trigdata->tg_event) ||
+		!TRIGGER_FIRED_FOR_ROW(trigdata->tg_event) ||
+		TRIGGER_FIRED_BY_DELETE(trigdata->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"%s\" must be fired BEFORE INSERT OR UPDATE for each row",
+						"maintain_status")));
+
+	return PointerGetDatum(TRIGGER_FIRED_BY_INSERT(trigdata->tg_event) ?
+						   insert_contact(table, trigdata) :
+						   update_contact(table, trigdata));
+}
+
+PG_FUNCTION_INFO_V1(contacts_tier_is_given);
+PG_FUNCTION_INFO_V1(contacts_tier_given_flag);
+
+/*
+ * is_given(property integer, is_set boolean) boolean: was the row that an INSERT has
+ * proposed last given this property?  "is_set": it is to be the flag's new value, which
+ * is left alone if it was not.  See on_conflict.c.
+ */
+Datum
+contacts_tier_is_given(PG_FUNCTION_ARGS)
+{
+	int32		property = PG_GETARG_INT32(0);
+	bool		given = property >= CT_ARG_STATUS && property < CT_NARGS &&
+		(ct_statement()->given & (1 << property)) != 0;
+
+	if (!given && PG_GETARG_BOOL(1))
+		ct_statement()->leaves_flag = true;
+	PG_RETURN_BOOL(given);
+}
+
+/*
+ * given_flag() boolean: the flag that this row was given, which a non-marketing contact has
+ * lost
+ */
+Datum
+contacts_tier_given_flag(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(ct_statement()->given_flag);
+}

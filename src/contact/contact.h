@@ -1,0 +1,340 @@
+/*-------------------------------------------------------------------------
+ *
+ * contact.h
+ *	  One contact: which columns of which table, the rules of its status, who sets it; which
+ *	  tables are attached and what belongs to them.  Knows nothing of counts.
+ *
+ * Units: counts and limits are numbers of contacts; instants are timestamptz.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CONTACTS_TIER_CONTACT_H
+#define CONTACTS_TIER_CONTACT_H
+
+#include "base/base.h"
+
+/* Companion tables, in the schema that the trigger arguments name */
+#define CT_ACCOUNT_TABLE	"contacts_tier_account"
+#define CT_COUNTER_TABLE	"contacts_tier_counter"
+#define CT_LEDGER_TABLE		"contacts_tier_ledger"
+
+/* The account of a table that has no account column */
+#define CT_DEFAULT_ACCOUNT	"default"
+
+/* Trigger arguments, the same for each row trigger of an attached table */
+typedef enum CtTriggerArg
+{
+	CT_ARG_SCHEMA,				/* schema of the companion tables */
+	CT_ARG_ACCOUNT,				/* account column, "" for none */
+	CT_ARG_STATUS,				/* the five status columns, in the order of */
+	CT_ARG_UNTIL,				/* design.md, section 3 */
+	CT_ARG_SOURCE_TYPE,
+	CT_ARG_SOURCE_NAME,
+	CT_ARG_UPDATED_AT,
+	CT_NARGS
+} CtTriggerArg;
+
+#define CT_NCOLUMNS		(CT_NARGS - CT_ARG_STATUS)
+
+/* Columns of the default name are left out at the end */
+#define CT_MIN_NARGS	CT_ARG_STATUS
+#define ct_right_args(nargs)	((nargs) >= CT_MIN_NARGS && (nargs) <= CT_NARGS)
+
+/* function.c */
+
+extern const char *const ct_default_columns[CT_NARGS];
+extern void ct_complete_args(int nargs, char **given, char *args[CT_NARGS]);
+/* A function that is ours, or not */
+typedef enum CtFunction
+{
+	CT_OTHER_FUNCTION,
+	CT_TRIGGER_STATUS,
+	CT_TRIGGER_COUNT,
+	CT_TRIGGER_APPLY,
+	CT_TRIGGER_TRUNCATE,
+	CT_IS_GIVEN,
+	CT_GIVEN_FLAG,
+	CT_DEFAULT_STATUS,
+	CT_DEFAULT_UNTIL,
+	CT_DEFAULT_SOURCE_TYPE,
+	CT_DEFAULT_SOURCE_NAME,
+	CT_DEFAULT_UPDATED_AT
+} CtFunction;
+
+extern CtFunction ct_function(Oid function);
+extern Oid	ct_function_oid(CtFunction function);
+extern bool ct_has_our_default(Relation rel, AttrNumber attno);
+extern bool ct_fires(const Trigger *trigger);
+extern Trigger *ct_find_trigger(Relation rel, CtFunction kind);
+extern bool ct_trigger_args(Relation rel, CtFunction kind, char *args[CT_NARGS]);
+
+/* table.c */
+
+/*
+ * What a trigger knows of its table: which attribute is which, and how values
+ * of the account column are compared.  Resolved by name from the trigger
+ * arguments for the very relation that fires, which may be a partition with
+ * another column order.
+ */
+typedef struct CtTable
+{
+	Oid			relid;
+	Oid			owner;			/* triggers act as this role */
+	NameData	schema;			/* of the companion tables */
+	AttrNumber	attno[CT_NARGS];	/* by CtTriggerArg; of CT_ARG_ACCOUNT,
+									 * invalid if the whole table is one
+									 * account */
+	Oid			marketing;		/* enum value "marketing" */
+	Oid			non_marketing;	/* enum value "non_marketing" */
+	/* the account column's type */
+	Oid			account_type;
+	Oid			account_collation;
+	int16		account_typlen;
+	bool		account_typbyval;
+	Oid			account_output; /* its output function */
+	Oid			account_eq;		/* its default equality operator */
+	FmgrInfo	account_cmp;	/* btree comparison */
+	FmgrInfo	account_hash;
+} CtTable;
+
+extern void ct_table_init(void);
+
+extern Oid	ct_own_type(const char *name);
+extern Oid	ct_column_type(CtTriggerArg which);
+
+extern CtTable *ct_table_of_trigger(FunctionCallInfo fcinfo, const char *function);
+extern CtTable *ct_table_resolve(Relation rel, int nargs, char **args);
+extern CtTable *ct_table_of_relation(Relation rel);
+extern Datum ct_table_account(const CtTable *table, TupleTableSlot *slot, bool *isnull);
+extern const char *ct_table_column(const CtTable *table, CtTriggerArg which);
+extern void ct_table_copy(CtTable *copy, const CtTable *table, MemoryContext context);
+extern Datum ct_account_copy(const CtTable *table, Datum account, MemoryContext context);
+extern uint32 ct_account_hash(const CtTable *table, Datum account);
+extern int	ct_account_compare(const CtTable *table, Datum a, Datum b);
+extern char *ct_account_text(const CtTable *table, Datum account);
+extern const char *ct_quoted_operator(Oid operator);
+
+/* registry.c */
+
+extern bool ct_look_up_args(Oid relid, char *args[CT_NARGS]);
+extern char *ct_companion_schema(Oid relid);
+extern List *ct_attached_tables(const char *companion_schema);
+extern bool ct_is_sound(Oid relid, const char *companion_schema);
+extern void ct_check_sound(Oid relid);
+
+/* managed.c */
+
+/* An attached table that is being managed */
+typedef struct CtManaged
+{
+	Relation	rel;
+	CtTable    *table;
+	CtIdentity	identity;		/* of the caller */
+	/* for putting statements together */
+	const char *schema;			/* of the companion tables, quoted */
+	const char *account_type;	/* of the account column, qualified */
+	const char *equals;			/* its equality operator, qualified */
+} CtManaged;
+
+extern void ct_check_not_null(FunctionCallInfo fcinfo, int argument, const char *name);
+extern void ct_check_owner(Oid relid);
+extern bool ct_attempt(void (*work) (void *arg), void *arg, const char *what);
+extern void ct_lock_at_once(Oid relid, LOCKMODE lockmode);
+extern void ct_wait_briefly(void);
+extern List *ct_primary_key(Relation rel);
+extern Relation ct_open_owned(Oid relid, LOCKMODE lockmode);
+extern void ct_manage_begin(CtManaged *managed, Oid relid, LOCKMODE lockmode);
+extern Datum ct_managed_account(const CtManaged *managed, const char *account);
+extern void ct_read_open(CtManaged *managed, Oid relid);
+extern void ct_read_begin(CtManaged *managed);
+extern void ct_manage_close_table(CtManaged *managed);
+extern void ct_manage_end(CtManaged *managed);
+
+/* status.c */
+
+/* The part of a contact that the status rules speak of */
+typedef struct CtStatus
+{
+	bool		given;			/* false: the status is NULL */
+	bool		marketing;
+	bool		until_next_update;	/* the pending flag */
+} CtStatus;
+
+extern CtStatus ct_status_on_insert(CtStatus row, bool default_marketing);
+extern CtStatus ct_status_on_update(CtStatus old, CtStatus row,
+									bool sets_status, bool sets_until);
+extern bool ct_status_equal(CtStatus a, CtStatus b);
+
+/* contact.c */
+
+/*
+ * The columns of a row that concern us, by CtTriggerArg from CT_ARG_ACCOUNT on,
+ * and its place, if it has one already
+ */
+typedef struct CtRow
+{
+	Datum		value[CT_NARGS];
+	bool		isnull[CT_NARGS];
+	ItemPointerData tid;
+} CtRow;
+
+extern void ct_row_read(const CtTable *table, TupleTableSlot *slot, CtRow *row);
+
+/*
+ * Status and flag of a row; asked several times for each.
+ */
+static inline CtStatus
+ct_row_status(const CtTable *table, const CtRow *row)
+{
+	CtStatus	status;
+
+	status.given = !row->isnull[CT_ARG_STATUS];
+	status.marketing = status.given && DatumGetObjectId(row->value[CT_ARG_STATUS]) == table->marketing;
+	status.until_next_update = !row->isnull[CT_ARG_UNTIL] && DatumGetBool(row->value[CT_ARG_UNTIL]);
+	return status;
+}
+
+extern void ct_row_copy(const CtTable *table, const CtRow *row, CtRow *copy, MemoryContext context);
+extern bool ct_row_same_account(const CtTable *table, const CtRow *a, const CtRow *b);
+extern bool ct_row_lacks(const CtRow *row, CtTriggerArg which);
+extern void ct_row_keep(CtRow *row, const CtRow *from);
+extern bool ct_row_is_legal(const CtTable *table, const CtRow *row);
+extern bool ct_row_is_complete(const CtTable *table, const CtRow *row);
+extern bool ct_row_same_column(const CtRow *a, const CtRow *b, CtTriggerArg which);
+extern bool ct_row_same_columns(const CtRow *a, const CtRow *b);
+extern void ct_row_set_status(const CtTable *table, CtRow *row, CtStatus status);
+extern void ct_row_set_time(CtRow *row);
+extern uint32 ct_tuple_image(Relation rel, HeapTuple tuple);
+extern bool ct_is_moved(TupleTableSlot *slot);
+extern HeapTuple ct_row_write(const CtTable *table, Relation rel, HeapTuple tuple, const CtRow *row);
+
+/* source.c */
+
+/*
+ * What the session says about the source, as texts that many rows of a statement get;
+ * all zero but for the memory of the statement at first
+ */
+typedef struct CtSessionSource
+{
+	MemoryContext context;
+	struct
+	{
+		char	   *setting;	/* NULL: not known yet */
+		Oid			role;
+		Datum		text;
+	}			kept[2];		/* by CtTriggerArg less CT_ARG_SOURCE_TYPE */
+} CtSessionSource;
+
+extern const char *ct_session_source_type(void);
+extern const char *ct_session_source_name(void);
+extern bool ct_source_is_set(CtTriggerArg which);
+extern void ct_row_take_source(CtRow *row, CtTriggerArg which);
+extern void ct_keep_session_source(CtSessionSource *source);
+extern void ct_row_complete_source(CtRow *row);
+extern void ct_source_init(void);
+
+/* triggers.c */
+
+extern bool ct_triggers_are_private(const ResultRelInfo *relinfo);
+
+/* The row triggers of a relation, as far as they matter for an event */
+typedef struct CtTriggers
+{
+	Trigger    *status;			/* ours; NULL if there is none */
+	bool		has_plain_status;	/* does it fire, without a condition? */
+	Trigger    *count;			/* ours, if it does; NULL otherwise */
+	bool		is_sole;		/* is "status" the only BEFORE trigger? */
+	bool		has_followers;	/* has the application AFTER triggers?  What
+								 * they do may make room for contacts of the
+								 * statement */
+} CtTriggers;
+
+extern CtTriggers ct_judge_triggers(TriggerDesc *triggers, int16 event);
+extern void ct_remove_triggers(ResultRelInfo *relinfo, CtFunction kind, int16 events);
+extern void ct_triggers_for_second_write(ResultRelInfo *relinfo);
+extern void ct_fire_at_once(EState *estate);
+
+/* companion.c */
+
+/* Statements on the companion tables that triggers run */
+typedef enum CtQuery
+{
+	CT_QUERY_CLAIM,
+	CT_QUERY_ADD_SLOT,
+	CT_QUERY_ADD_SLOTS,
+	CT_QUERY_LOCK_SLOT,
+	CT_QUERY_LOCK_ACCOUNT,
+	CT_QUERY_READ_ACCOUNT,
+	CT_QUERY_GRANT,
+	CT_QUERY_CLOSE_PERIOD,
+	CT_QUERY_SET_TIER,
+	CT_QUERY_IS_OVERDUE,
+	CT_QUERY_SET_ANNOUNCED,
+	CT_QUERY_RECORD,
+	CT_QUERY_RECORD_ACTIVITY,
+	CT_QUERY_REQUEST_UPGRADE,
+	CT_QUERY_SOURCE_DEFAULT,
+	CT_NQUERIES
+} CtQuery;
+
+/* The companion tables */
+typedef enum CtCompanion
+{
+	CT_ACCOUNT,
+	CT_COUNTER,
+	CT_LEDGER,
+	CT_NCOMPANIONS
+} CtCompanion;
+
+extern const char *const ct_companion_names[CT_NCOMPANIONS];
+
+/* What is wrong with companion tables, for a message */
+typedef struct CtFault
+{
+	int			code;
+	char	   *message;
+	const char *hint;
+} CtFault;
+
+/* Whose companion tables, and in which shape */
+typedef struct CtCompanionOf
+{
+	const char *schema;			/* of the companion tables */
+	const char *contacts;		/* the table, for messages */
+	Oid			owner;
+	Oid			account_type;
+	Oid			account_collation;
+} CtCompanionOf;
+
+extern Oid	ct_companion_owner(Oid relid);
+extern bool ct_find_companion_fault(const CtCompanionOf *of, CtFault *fault);
+extern void ct_check_companions(const CtTable *table);
+extern Relation ct_open_companion(const CtTable *table, CtCompanion which, LOCKMODE lockmode);
+extern uint64 ct_companion_query(const CtTable *table, CtQuery query,
+								 Datum *values, const char *nulls);
+
+/* Companion tables of each kind that a backend knows in any case */
+#define CT_MAX_KNOWN	32
+
+/*
+ * How the entry of a companion table begins in a cache of such tables.  It holds
+ * for contacts of one owner with one type of account.
+ */
+typedef struct CtKnownTable
+{
+	Oid			owner;
+	Oid			account_type;
+	Oid			account_collation;
+	MemoryContext context;		/* of what belongs to the entry */
+} CtKnownTable;
+
+extern CtKnownTable *ct_known_table(CtCache *cache, Relation rel, const CtTable *table, bool *is_new);
+extern AttrNumber ct_typed_column(Oid relid, const char *name, Oid type);
+extern bool ct_is_ordinary(Relation rel, const CtTable *table, const AttrNumber *key, int nkeys);
+
+/* account_key.c */
+
+extern bool ct_account_fits(const CtTable *table, Datum account);
+extern void ct_check_account_fits(const CtTable *table, Datum account);
+
+#endif							/* CONTACTS_TIER_CONTACT_H */

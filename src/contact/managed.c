@@ -1,0 +1,293 @@
+/*-------------------------------------------------------------------------
+ *
+ * managed.c
+ *	  What functions that manage an attached table have in common: who may call
+ *	  them, and the frame they work in.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "access/xact.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "storage/proc.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+#include "utils/syscache.h"
+
+#include "contact/contact.h"
+
+/*
+ * Refuse a null argument: 22004.
+ */
+void
+ct_check_not_null(FunctionCallInfo fcinfo, int argument, const char *name)
+{
+	if (PG_ARGISNULL(argument))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("argument \"%s\" must not be null", name)));
+}
+
+/*
+ * Only the owner of a table manages it: 42501.
+ */
+void
+ct_check_owner(Oid relid)
+{
+	char	   *name = get_rel_name(relid);
+
+	if (name == NULL)
+		ct_no_relation_error(relid);
+	if (!object_ownercheck(RelationRelationId, relid, GetUserId()))
+		aclcheck_error(ACLCHECK_NOT_OWNER, get_relkind_objtype(get_rel_relkind(relid)), name);
+}
+
+/*
+ * Do some work that others must not depend on; where it fails, a WARNING says so, and
+ * all is as if it had not begun.  As in PL/pgSQL, the user's wish to stop is obeyed.
+ */
+bool
+ct_attempt(void (*work) (void *arg), void *arg, const char *what)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile bool done = true;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		work(arg);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED || error->sqlerrcode == ERRCODE_ASSERT_FAILURE)
+			PG_RE_THROW();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		ereport(WARNING,
+				(errcode(ERRCODE_WARNING),
+				 errmsg("%s is skipped", what),
+				 errdetail_internal("%s", error->message),
+				 error->hint != NULL ? errhint("%s", error->hint) : 0));
+		done = false;
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return done;
+}
+
+/*
+ * Each is locked before its partitions are listed: find_inheritance_children() looks its
+ * relation up, which must not be dropped meanwhile.
+ */
+static void
+lock_tree_at_once(Oid relid, LOCKMODE lockmode)
+{
+	char	   *name = get_rel_name(relid);
+	ListCell   *cell;
+	List	   *children;
+
+	if (name != NULL && !ConditionalLockRelationOid(relid, lockmode))
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("could not obtain lock on relation \"%s\"", name)));
+	/* a partition that was dropped since it was listed */
+	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)))
+		return;
+	children = find_inheritance_children(relid, NoLock);
+	foreach(cell, children)
+		lock_tree_at_once(lfirst_oid(cell), lockmode);
+}
+
+/*
+ * Lock a relation and its partitions, or fail at once with 55P03 where somebody else
+ * holds one of them.  The caller may lock them.
+ */
+void
+ct_lock_at_once(Oid relid, LOCKMODE lockmode)
+{
+	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)))
+		ct_no_relation_error(relid);
+	lock_tree_at_once(relid, lockmode);
+}
+
+/*
+ * Wait for no lock longer than a moment, until the identity is given back: what is one
+ * of many is not worth more.
+ */
+void
+ct_wait_briefly(void)
+{
+	if (LockTimeout == 0 || LockTimeout > 1000)
+		ct_set_for_now("lock_timeout", "1s");
+}
+
+/*
+ * Open a table that the caller owns and lock it.  Ownership is looked at before
+ * the lock is asked for, so that nobody can stop other people's tables.
+ */
+Relation
+ct_open_owned(Oid relid, LOCKMODE lockmode)
+{
+	Relation	rel;
+
+	ct_check_owner(relid);
+	rel = try_relation_open(relid, lockmode);
+	if (rel == NULL)
+		ct_no_relation_error(relid);
+	ct_check_owner(relid);		/* it may have changed while we waited */
+	return rel;
+}
+
+/*
+ * What is known of an open table that must be attached: 55000, 42809.
+ */
+static CtTable *
+find_table(Relation rel)
+{
+	char	   *args[CT_NARGS];
+
+	if (!ct_trigger_args(rel, CT_TRIGGER_STATUS, args) || rel->rd_rel->relpersistence == RELPERSISTENCE_TEMP)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"%s\" is not attached", RelationGetRelationName(rel)),
+				 errhint("Put it under management by contacts_tier.attach()."),
+				 errtable(rel)));
+	if (rel->rd_rel->relispartition)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" is a partition", RelationGetRelationName(rel)),
+				 errhint("Name the partitioned table that is attached."),
+				 errtable(rel)));
+	return ct_table_resolve(rel, CT_NARGS, args);
+}
+
+/*
+ * Begin to work on an open table as its owner.
+ */
+static void
+begin(CtManaged *managed)
+{
+	managed->table = find_table(managed->rel);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	ct_manage_as_owner(managed->rel->rd_rel->relowner, &managed->identity);
+	managed->schema = quote_identifier(NameStr(managed->table->schema));
+	managed->account_type = ct_type_name(managed->table->account_type);
+	managed->equals = ct_quoted_operator(managed->table->account_eq);
+}
+
+/*
+ * Begin to manage an attached table: lock it, connect to SPI, be its owner.
+ * Errors: 42501 for others than its owner, 55000 where it is not attached.
+ */
+void
+ct_manage_begin(CtManaged *managed, Oid relid, LOCKMODE lockmode)
+{
+	managed->rel = ct_open_owned(relid, lockmode);
+	begin(managed);
+}
+
+/*
+ * The same for reading, on behalf of a caller whose rights are checked before and once
+ * more after the table is opened: what holds when a lock is asked for may not hold when
+ * it is granted.
+ */
+void
+ct_read_open(CtManaged *managed, Oid relid)
+{
+	managed->rel = try_relation_open(relid, AccessShareLock);
+	if (managed->rel == NULL)
+		ct_no_relation_error(relid);
+	managed->table = find_table(managed->rel);
+}
+
+void
+ct_read_begin(CtManaged *managed)
+{
+	begin(managed);
+}
+
+/*
+ * An account given as text, in the type of the account column.  Errors: those
+ * of the type's input function; 22023 for a table that is one account.
+ */
+Datum
+ct_managed_account(const CtManaged *managed, const char *account)
+{
+	Oid			input;
+	Oid			param;
+
+	if (!AttributeNumberIsValid(managed->table->attno[CT_ARG_ACCOUNT]) &&
+		strcmp(account, CT_DEFAULT_ACCOUNT) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("table \"%s\" has no account \"%s\"",
+						RelationGetRelationName(managed->rel), account),
+				 errdetail("It was attached without an account column: the whole table is the account \"%s\".",
+						   CT_DEFAULT_ACCOUNT),
+				 errtable(managed->rel)));
+	getTypeInputInfo(managed->table->account_type, &input, &param);
+	return OidInputFunctionCall(input, unconstify(char *, account), param, -1);
+}
+
+/*
+ * Close the table early, for commands that demand it.  The lock stays.
+ */
+void
+ct_manage_close_table(CtManaged *managed)
+{
+	relation_close(managed->rel, NoLock);
+	managed->rel = NULL;
+}
+
+/*
+ * Be the caller again.  The lock stays until the transaction ends.
+ */
+void
+ct_manage_end(CtManaged *managed)
+{
+	ct_restore_identity(&managed->identity);
+	SPI_finish();
+	if (managed->rel != NULL)
+		relation_close(managed->rel, NoLock);
+}
+
+/*
+ * Attribute numbers of the primary key, in its order; NIL if there is none.
+ */
+List *
+ct_primary_key(Relation rel)
+{
+	List	   *columns = NIL;
+	uint64		count = ct_executef("SELECT k.attno FROM pg_catalog.pg_index i,"
+									" pg_catalog.unnest(i.indkey::pg_catalog.int2[]) WITH ORDINALITY AS k (attno, position)"
+									" WHERE i.indrelid = %u AND i.indisprimary AND k.position <= i.indnkeyatts"
+									" ORDER BY k.position",
+									RelationGetRelid(rel));
+
+	for (uint64 i = 0; i < count; i++)
+	{
+		bool		isnull;
+
+		columns = lappend_int(columns,
+							  DatumGetInt16(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc,
+														  1, &isnull)));
+	}
+	return columns;
+}

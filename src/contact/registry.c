@@ -1,0 +1,317 @@
+/*-------------------------------------------------------------------------
+ *
+ * registry.c
+ *	  Which tables are attached: pg_trigger knows.
+ *
+ * A table is attached when it has the status trigger.  Its arguments tell the
+ * rest, so that a dump, a restore and a shard move carry the registry along.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_trigger.h"
+#include "catalog/pg_type.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "rewrite/rewriteHandler.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+
+#include "contact/contact.h"
+
+/*
+ * Is this the trigger by which a table is attached?  Then read its arguments.
+ * Partitions, whose triggers are clones, are not attached themselves.
+ */
+static bool
+read_registered(HeapTuple tuple, TupleDesc tupdesc, char *args[CT_NARGS])
+{
+	Form_pg_trigger form = (Form_pg_trigger) GETSTRUCT(tuple);
+	bool		isnull;
+	Datum		value;
+	char	   *given[CT_NARGS];
+	char	   *p;
+
+	if (OidIsValid(form->tgparentid) || ct_function(form->tgfoid) != CT_TRIGGER_STATUS ||
+		!ct_right_args(form->tgnargs))
+		return false;
+	value = heap_getattr(tuple, Anum_pg_trigger_tgargs, tupdesc, &isnull);
+	if (isnull)
+		return false;
+	p = VARDATA_ANY(DatumGetByteaPP(value));
+	for (int i = 0; i < form->tgnargs; i++)
+	{
+		given[i] = p;
+		p += strlen(p) + 1;
+	}
+	ct_complete_args(form->tgnargs, given, args);
+	return true;
+}
+
+/*
+ * The arguments of the status trigger of a table, read from the catalogue: this
+ * takes no lock on the table, which the caller may have no right to.
+ */
+bool
+ct_look_up_args(Oid relid, char *args[CT_NARGS])
+{
+	Relation	pg_trigger = table_open(TriggerRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		found = false;
+
+	ScanKeyInit(&key, Anum_pg_trigger_tgrelid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relid));
+	scan = systable_beginscan(pg_trigger, TriggerRelidNameIndexId, true, NULL, 1, &key);
+	while (!found && HeapTupleIsValid(tuple = systable_getnext(scan)))
+		found = read_registered(tuple, RelationGetDescr(pg_trigger), args);
+	systable_endscan(scan);
+	table_close(pg_trigger, AccessShareLock);
+	return found;
+}
+
+/* What can be attached at all: anybody may put our triggers on other things. */
+static bool
+is_permanent_table(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Form_pg_class form;
+	bool		result;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	form = (Form_pg_class) GETSTRUCT(tuple);
+	result = (form->relkind == RELKIND_RELATION || form->relkind == RELKIND_PARTITIONED_TABLE) &&
+		form->relpersistence != RELPERSISTENCE_TEMP;
+	ReleaseSysCache(tuple);
+	return result;
+}
+
+/*
+ * Schema of the companion tables of an attached table, without a lock on it.
+ * Errors: 42P01 where there is no such relation, 55000 where it is not attached.
+ */
+char *
+ct_companion_schema(Oid relid)
+{
+	char	   *args[CT_NARGS];
+	char	   *name = get_rel_name(relid);
+
+	if (name == NULL)
+		ct_no_relation_error(relid);
+	if (!is_permanent_table(relid) || !ct_look_up_args(relid, args))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"%s\" is not attached", name),
+				 errhint("Put it under management by contacts_tier.attach().")));
+	return args[CT_ARG_SCHEMA];
+}
+
+/* Has the table the columns that the arguments name?  If so, read the account's type. */
+static bool
+find_column_fault(Oid relid, char *const args[CT_NARGS], CtCompanionOf *of, CtFault *fault)
+{
+	int32		typmod;
+
+	of->account_type = TEXTOID;
+	of->account_collation = DEFAULT_COLLATION_OID;
+	for (int i = CT_ARG_ACCOUNT; i < CT_NARGS; i++)
+	{
+		AttrNumber	attno = get_attnum(relid, args[i]);
+
+		if (i == CT_ARG_ACCOUNT && args[i][0] == '\0')
+			continue;
+		fault->code = ERRCODE_UNDEFINED_COLUMN;
+		fault->message = psprintf("column \"%s\" of attached table \"%s\" does not exist", args[i], of->contacts);
+		fault->hint = "If it was renamed, rename it back; then detach the table and attach it with the new name in \"columns\".";
+		if (attno <= 0)
+			return true;
+		fault->code = ERRCODE_DATATYPE_MISMATCH;
+		fault->hint = NULL;
+		fault->message = psprintf("column \"%s\" of attached table \"%s\" has another type than attach() gives it", args[i], of->contacts);
+		if (i == CT_ARG_ACCOUNT)
+			get_atttypetypmodcoll(relid, attno, &of->account_type, &typmod, &of->account_collation);
+		else if (get_atttype(relid, attno) != ct_column_type(i))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Is something about the table not as attach() makes it?  Anybody can write anything
+ * into the arguments of a trigger on a table of his own.
+ */
+static bool
+find_fault(Oid relid, char *const args[CT_NARGS], CtFault *fault)
+{
+	char	   *name = get_rel_name(relid);
+	CtCompanionOf of = {
+		.schema = args[CT_ARG_SCHEMA],.contacts = name != NULL ? name : "?",.owner = ct_companion_owner(relid)
+	};
+
+	if (get_rel_relispartition(relid))
+	{
+		fault->code = ERRCODE_WRONG_OBJECT_TYPE;
+		fault->message = psprintf("\"%s\" is a partition", of.contacts);
+		fault->hint = "Name the partitioned table that is attached.";
+		return true;
+	}
+	return find_column_fault(relid, args, &of, fault) || ct_find_companion_fault(&of, fault);
+}
+
+/*
+ * Is a table attached, by companion tables in this schema, and is all as attach()
+ * makes it?
+ */
+bool
+ct_is_sound(Oid relid, const char *companion_schema)
+{
+	char	   *args[CT_NARGS];
+	CtFault		fault;
+
+	return is_permanent_table(relid) && ct_look_up_args(relid, args) &&
+		strcmp(args[CT_ARG_SCHEMA], companion_schema) == 0 && !find_fault(relid, args, &fault);
+}
+
+/*
+ * The same as an error that says what is wrong: 42P01, 42501, 42703, 42804, 42809, 55000.
+ */
+void
+ct_check_sound(Oid relid)
+{
+	char	   *args[CT_NARGS];
+	CtFault		fault;
+
+	(void) ct_companion_schema(relid);
+	if (ct_look_up_args(relid, args) && find_fault(relid, args, &fault))
+		ereport(ERROR,
+				(errcode(fault.code),
+				 errmsg_internal("%s", fault.message),
+				 fault.hint != NULL ? errhint("%s", fault.hint) : 0));
+}
+
+/* Tell those who may read a table that it is left out. */
+static void
+warn_of_fault(Oid relid, const CtFault *fault)
+{
+	bool		is_missing = false;
+	AclResult	may_read = pg_class_aclcheck_ext(relid, GetUserId(), ACL_SELECT, &is_missing);
+	char	   *name = get_rel_name(relid);
+
+	if (may_read != ACLCHECK_OK || is_missing || name == NULL)
+		return;
+	ereport(WARNING,
+			(errcode(ERRCODE_WARNING),
+			 errmsg("table \"%s\" is skipped, for it is not as contacts_tier.attach() makes it", name),
+			 errdetail_internal("%s", fault->message),
+			 fault->hint != NULL ? errhint("%s", fault->hint) : 0));
+}
+
+/*
+ * Do the companion tables in a schema belong to the owner of the table?
+ */
+static bool
+owns_companions(Oid relid, const char *schema)
+{
+	Oid			namespace = get_namespace_oid(schema, true);
+	Oid			owner = ct_companion_owner(get_relname_relid(CT_ACCOUNT_TABLE, namespace));
+
+	return OidIsValid(owner) && owner == ct_companion_owner(relid);
+}
+
+/*
+ * Call "visit" for each attached table that is sound, and warn of the others.  With
+ * a schema, for all whose companion tables are there and theirs: one of them that is
+ * not sound must not be left out of what is counted together.
+ */
+static void
+visit_attached(const char *schema, void (*visit) (Oid relid, char *args[CT_NARGS], void *arg), void *arg)
+{
+	Relation	pg_trigger = table_open(TriggerRelationId, AccessShareLock);
+	SysScanDesc scan = systable_beginscan(pg_trigger, InvalidOid, false, NULL, 0, NULL);
+	HeapTuple	tuple;
+
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Oid			relid = ((Form_pg_trigger) GETSTRUCT(tuple))->tgrelid;
+		char	   *args[CT_NARGS];
+		CtFault		fault;
+
+		if (!read_registered(tuple, RelationGetDescr(pg_trigger), args) || !is_permanent_table(relid))
+			continue;
+		if (schema != NULL ?
+			strcmp(schema, args[CT_ARG_SCHEMA]) == 0 && owns_companions(relid, schema) :
+			!find_fault(relid, args, &fault))
+			visit(relid, args, arg);
+		else if (schema == NULL)
+			warn_of_fault(relid, &fault);
+	}
+	systable_endscan(scan);
+	table_close(pg_trigger, AccessShareLock);
+}
+
+static void
+collect_table(Oid relid, char *args[CT_NARGS], void *arg)
+{
+	List	  **relids = arg;
+
+	*relids = lappend_oid(*relids, relid);
+}
+
+/*
+ * OIDs of the attached tables whose companion tables are in the given schema, or of
+ * all attached tables that are sound for NULL, in the order of their OIDs: whoever
+ * locks several of them takes them in this order.  Nothing is locked yet, so each may
+ * be gone when it is opened.
+ */
+List *
+ct_attached_tables(const char *companion_schema)
+{
+	List	   *relids = NIL;
+
+	visit_attached(companion_schema, collect_table, &relids);
+	list_sort(relids, list_oid_cmp);
+	list_deduplicate_oid(relids);	/* by two triggers of ours */
+	return relids;
+}
+
+static void
+put_attached(Oid relid, char *args[CT_NARGS], void *arg)
+{
+	ReturnSetInfo *rsinfo = arg;
+	Datum		values[1 + CT_NARGS];
+	bool		nulls[1 + CT_NARGS] = {0};
+	NameData	names[CT_NARGS];
+
+	values[0] = ObjectIdGetDatum(relid);
+	for (int i = 0; i < CT_NARGS; i++)
+	{
+		namestrcpy(&names[i], args[i]);
+		values[1 + i] = NameGetDatum(&names[i]);
+	}
+	nulls[1 + CT_ARG_ACCOUNT] = args[CT_ARG_ACCOUNT][0] == '\0';
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+}
+
+PG_FUNCTION_INFO_V1(contacts_tier_attached);
+
+/*
+ * attached(): a row for each attached table
+ */
+Datum
+contacts_tier_attached(PG_FUNCTION_ARGS)
+{
+	InitMaterializedSRF(fcinfo, 0);
+	visit_attached(NULL, put_attached, fcinfo->resultinfo);
+	return (Datum) 0;
+}

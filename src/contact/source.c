@@ -1,0 +1,138 @@
+/*-------------------------------------------------------------------------
+ *
+ * source.c
+ *	  Who sets the status of contacts in this session (design.md, S5).
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+
+#include "contact/contact.h"
+
+/*
+ * S5: what a row does not say about its source, the settings do, and else the
+ * caller's role.
+ */
+const char *
+ct_session_source_type(void)
+{
+	const char *given = ct_valid_setting(ct_source_type);
+
+	return *given != '\0' ? given : "USER";
+}
+
+const char *
+ct_session_source_name(void)
+{
+	const char *given = ct_valid_setting(ct_source_name);
+
+	return *given != '\0' ? given : ct_caller_name();
+}
+
+/*
+ * Does a setting of the session tell the source type, or the source name?
+ */
+bool
+ct_source_is_set(CtTriggerArg which)
+{
+	return *ct_valid_setting(which == CT_ARG_SOURCE_TYPE ? ct_source_type : ct_source_name) != '\0';
+}
+
+/* Where the texts are kept for the statement at hand; NULL: nowhere */
+static CtSessionSource *kept_source = NULL;
+
+/*
+ * Keep the texts of the session's source here for the rows that follow, until this is
+ * called with NULL.
+ */
+void
+ct_keep_session_source(CtSessionSource *source)
+{
+	kept_source = source;
+}
+
+static Datum
+session_text(CtTriggerArg which)
+{
+	return CStringGetTextDatum(which == CT_ARG_SOURCE_TYPE ? ct_session_source_type() : ct_session_source_name());
+}
+
+/*
+ * Give a row what the session says of its source type or name (S5).
+ */
+void
+ct_row_take_source(CtRow *row, CtTriggerArg which)
+{
+	const char *setting = which == CT_ARG_SOURCE_TYPE ? ct_source_type : ct_source_name;
+	CtSessionSource *source = kept_source;
+	int			i = which - CT_ARG_SOURCE_TYPE;
+
+	row->isnull[which] = false;
+	if (source == NULL)
+	{
+		row->value[which] = session_text(which);
+		return;
+	}
+	if (source->kept[i].setting == NULL || strcmp(source->kept[i].setting, setting) != 0 ||
+		source->kept[i].role != GetOuterUserId())
+	{
+		MemoryContext old = MemoryContextSwitchTo(source->context);
+
+		/*
+		 * a function may set it for each row; rows before this one are
+		 * written
+		 */
+		if (source->kept[i].setting != NULL)
+		{
+			pfree(source->kept[i].setting);
+			pfree(DatumGetPointer(source->kept[i].text));
+			source->kept[i].setting = NULL;
+		}
+		source->kept[i].setting = pstrdup(setting);
+		source->kept[i].role = GetOuterUserId();
+		source->kept[i].text = session_text(which);
+		MemoryContextSwitchTo(old);
+	}
+	row->value[which] = source->kept[i].text;
+}
+
+/*
+ * S5: what the row does not say about its source, the session does.
+ */
+void
+ct_row_complete_source(CtRow *row)
+{
+	for (int i = CT_ARG_SOURCE_TYPE; i <= CT_ARG_SOURCE_NAME; i++)
+		if (ct_row_lacks(row, i))
+			ct_row_take_source(row, i);
+}
+
+static void
+at_transaction_end(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
+		kept_source = NULL;		/* that of a statement that failed */
+}
+
+static void
+at_subtransaction_end(SubXactEvent event, SubTransactionId subid,
+					  SubTransactionId parent, void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		kept_source = NULL;
+}
+
+/*
+ * Hear of the ends of transactions and subtransactions.
+ */
+void
+ct_source_init(void)
+{
+	RegisterXactCallback(at_transaction_end, NULL);
+	RegisterSubXactCallback(at_subtransaction_end, NULL);
+}

@@ -1,0 +1,70 @@
+/*-------------------------------------------------------------------------
+ *
+ * status.c
+ *	  The status rules (design.md, S1 to S4), and nothing else: pure functions
+ *	  of the old row, the new row and what the statement sets.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "contact/contact.h"
+
+static CtStatus
+make_status(bool marketing, bool until_next_update)
+{
+	CtStatus	status = {.given = true,.marketing = marketing,.until_next_update = until_next_update};
+
+	return status;
+}
+
+/*
+ * Do two contacts have the same status and flag?  A NULL status, which only
+ * rows written behind the triggers have, equals nothing, so it gets mended.
+ */
+bool
+ct_status_equal(CtStatus a, CtStatus b)
+{
+	return a.given && b.given &&
+		a.marketing == b.marketing &&
+		a.until_next_update == b.until_next_update;
+}
+
+/*
+ * Status of a new contact.  A given status is taken, otherwise the default of
+ * the source type (S4); the flag is legal only on a marketing contact (S3).
+ */
+CtStatus
+ct_status_on_insert(CtStatus row, bool default_marketing)
+{
+	bool		marketing = row.given ? row.marketing : default_marketing;
+
+	return make_status(marketing, marketing && row.until_next_update);
+}
+
+/*
+ * Status of a changed contact: "old" as it stands, "row" as the statement and
+ * the application's own triggers want it.  sets_status and sets_until tell
+ * whether the statement names these columns in its SET list: setting
+ * "marketing" on a flagged contact takes the flag away (S1), while carrying the
+ * same value along does not.
+ */
+CtStatus
+ct_status_on_update(CtStatus old, CtStatus row, bool sets_status, bool sets_until)
+{
+	bool		was_marketing = old.given && old.marketing;
+
+	if (!row.given)
+		row.marketing = was_marketing;
+
+	if (!row.marketing)
+	{
+		/* S2: only a marketing contact has something to lose, and not yet */
+		return make_status(was_marketing, was_marketing);
+	}
+
+	if (sets_status && row.given && !sets_until)
+		return make_status(true, false);	/* S1 */
+
+	return make_status(true, row.until_next_update);
+}

@@ -1,0 +1,316 @@
+/*-------------------------------------------------------------------------
+ *
+ * table.c
+ *	  What a trigger knows of its table.
+ *
+ * Names travel in the trigger arguments; attribute numbers and types are
+ * resolved for the relation that fires, a partition or a shard included, and
+ * kept per backend until the relation changes.  Nothing is stored anywhere
+ * else: pg_trigger is the registry (design.md, section 3).
+ *
+ * What was resolved never changes: see cache.c.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/namespace.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_enum.h"
+#include "catalog/pg_namespace.h"
+#include "catalog/pg_operator.h"
+#include "catalog/pg_type.h"
+#include "commands/defrem.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/syscache.h"
+#include "utils/typcache.h"
+
+#include "contact/contact.h"
+
+/* Attached tables and partitions of them that a backend knows in any case */
+#define MAX_TABLES	256
+
+static CtCache *tables = NULL;
+
+/*
+ * Make the cache.
+ */
+void
+ct_table_init(void)
+{
+	tables = ct_cache_create("contacts_tier tables", sizeof(CtTable), MAX_TABLES);
+}
+
+/*
+ * OID of a type of the extension: 42704 where there is none.
+ */
+Oid
+ct_own_type(const char *name)
+{
+	Oid			namespace = get_namespace_oid("contacts_tier", false);
+	Oid			type = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum(name),
+									   ObjectIdGetDatum(namespace));
+
+	if (!OidIsValid(type))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("type \"contacts_tier.%s\" does not exist", name)));
+	return type;
+}
+
+/*
+ * The type that a status column must have.
+ */
+Oid
+ct_column_type(CtTriggerArg which)
+{
+	switch (which)
+	{
+		case CT_ARG_STATUS:
+			return ct_own_type("marketing_status");
+		case CT_ARG_UNTIL:
+			return BOOLOID;
+		case CT_ARG_UPDATED_AT:
+			return TIMESTAMPTZOID;
+		default:
+			return TEXTOID;
+	}
+}
+
+static Oid
+enum_value(Oid type, const char *label)
+{
+	HeapTuple	tuple = SearchSysCache2(ENUMTYPOIDNAME, ObjectIdGetDatum(type),
+										CStringGetDatum(label));
+	Oid			value;
+
+	if (!HeapTupleIsValid(tuple))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("type %s has no value \"%s\"", format_type_be(type), label)));
+	value = ((Form_pg_enum) GETSTRUCT(tuple))->oid;
+	ReleaseSysCache(tuple);
+	return value;
+}
+
+/*
+ * Attribute number of a column that a trigger argument names; its type must be
+ * the given one (InvalidOid: any).  A renamed column is the one way in which a
+ * user can make the arguments wrong, so the hint speaks of that.
+ */
+static AttrNumber
+resolve_column(Relation rel, const char *column, Oid type)
+{
+	AttrNumber	attno = get_attnum(RelationGetRelid(rel), column);
+
+	if (attno <= 0 || attno > RelationGetNumberOfAttributes(rel))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("column \"%s\" of attached table \"%s\" does not exist",
+						column, RelationGetRelationName(rel)),
+				 errhint("If it was renamed, rename it back; then detach the table and attach it with the new name in \"columns\"."),
+				 errtable(rel)));
+	/* attach() refuses that; a column of the name can come later */
+	if (TupleDescAttr(RelationGetDescr(rel), attno - 1)->attgenerated)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("column \"%s\" of attached table \"%s\" is a generated column",
+						column, RelationGetRelationName(rel)),
+				 errdetail("Triggers can neither see nor write it."),
+				 errtablecol(rel, attno)));
+	if (OidIsValid(type) && TupleDescAttr(RelationGetDescr(rel), attno - 1)->atttypid != type)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("column \"%s\" of table \"%s\" must be of type %s, not %s",
+						column, RelationGetRelationName(rel), format_type_be(type),
+						format_type_be(TupleDescAttr(RelationGetDescr(rel), attno - 1)->atttypid)),
+				 errtablecol(rel, attno)));
+	return attno;
+}
+
+/*
+ * Fill in how values of the account column are compared, by the default btree
+ * operator class, which the primary keys of the companion tables use too.
+ */
+static void
+resolve_account_type(CtTable *table, Relation rel, MemoryContext context)
+{
+	AttrNumber	attno = table->attno[CT_ARG_ACCOUNT];
+	TypeCacheEntry *type;
+	bool		isvarlena;
+
+	if (AttributeNumberIsValid(attno))
+	{
+		Form_pg_attribute attr = TupleDescAttr(RelationGetDescr(rel), attno - 1);
+
+		table->account_type = attr->atttypid;
+		table->account_collation = attr->attcollation;
+	}
+	else
+	{
+		table->account_type = TEXTOID;
+		table->account_collation = DEFAULT_COLLATION_OID;
+	}
+	type = lookup_type_cache(table->account_type,
+							 TYPECACHE_EQ_OPR | TYPECACHE_CMP_PROC_FINFO | TYPECACHE_HASH_PROC_FINFO);
+	if (!OidIsValid(type->eq_opr) || !OidIsValid(type->cmp_proc) || !OidIsValid(type->hash_proc))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("type %s cannot be the type of an account column",
+						format_type_be(table->account_type)),
+				 errdetail("It needs default operator classes for btree and hash."),
+				 errtable(rel)));
+	get_typlenbyval(table->account_type, &table->account_typlen, &table->account_typbyval);
+	getTypeOutputInfo(table->account_type, &table->account_output, &isvarlena);
+	table->account_eq = type->eq_opr;
+	fmgr_info_cxt(type->cmp_proc, &table->account_cmp, context);
+	fmgr_info_cxt(type->hash_proc, &table->account_hash, context);
+}
+
+static void
+fill_table(CtTable *table, Relation rel, char **args, MemoryContext context)
+{
+	table->relid = RelationGetRelid(rel);
+	table->owner = rel->rd_rel->relowner;
+	namestrcpy(&table->schema, args[CT_ARG_SCHEMA]);
+	table->attno[CT_ARG_ACCOUNT] = args[CT_ARG_ACCOUNT][0] == '\0' ? InvalidAttrNumber :
+		resolve_column(rel, args[CT_ARG_ACCOUNT], InvalidOid);
+	for (int i = CT_ARG_STATUS; i < CT_NARGS; i++)
+		table->attno[i] = resolve_column(rel, args[i], ct_column_type(i));
+	resolve_account_type(table, rel, context);
+	table->marketing = enum_value(ct_column_type(CT_ARG_STATUS), "marketing");
+	table->non_marketing = enum_value(ct_column_type(CT_ARG_STATUS), "non_marketing");
+}
+
+/*
+ * What is known of an attached table or one of its partitions, given the
+ * arguments of its triggers.  Errors: 42703, 42804.
+ *
+ * It stays as it is until the transaction ends.  The arguments may belong to the
+ * relation, and to a description of its triggers that is replaced meanwhile: they
+ * are copied before anything is looked up.
+ */
+CtTable *
+ct_table_resolve(Relation rel, int nargs, char **args)
+{
+	CtTable    *table = ct_cache_find(tables, RelationGetRelid(rel));
+
+	if (table == NULL)
+	{
+		char	   *all_args[CT_NARGS];
+		MemoryContext context;
+
+		ct_complete_args(nargs, args, all_args);
+		table = ct_cache_begin(tables, RelationGetRelid(rel), &context);
+		fill_table(table, rel, all_args, context);
+		ct_cache_end(table);
+	}
+	return table;
+}
+
+/*
+ * What is known of an open relation by its status trigger; NULL if it has none.
+ */
+CtTable *
+ct_table_of_relation(Relation rel)
+{
+	char	   *args[CT_NARGS];
+
+	return ct_trigger_args(rel, CT_TRIGGER_STATUS, args) ? ct_table_resolve(rel, CT_NARGS, args) : NULL;
+}
+
+/*
+ * The table that a row or TRUNCATE trigger was called for, after a check that it
+ * was called as a trigger of attach()'s making (39P01).
+ */
+CtTable *
+ct_table_of_trigger(FunctionCallInfo fcinfo, const char *function)
+{
+	TriggerData *trigdata = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"%s\" was not called by trigger manager", function)));
+	if (!ct_right_args(trigdata->tg_trigger->tgnargs))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"%s\" must be called with %d to %d arguments",
+						function, CT_MIN_NARGS, CT_NARGS),
+				 errhint("Triggers of contacts_tier are made by contacts_tier.attach().")));
+	return ct_table_resolve(trigdata->tg_relation, trigdata->tg_trigger->tgnargs,
+							trigdata->tg_trigger->tgargs);
+}
+
+/*
+ * The account of a row.
+ */
+Datum
+ct_table_account(const CtTable *table, TupleTableSlot *slot, bool *isnull)
+{
+	static Datum default_account = 0;
+
+	if (AttributeNumberIsValid(table->attno[CT_ARG_ACCOUNT]))
+		return slot_getattr(slot, table->attno[CT_ARG_ACCOUNT], isnull);
+
+	if (default_account == 0)
+	{
+		MemoryContext old = MemoryContextSwitchTo(CacheMemoryContext);
+
+		default_account = CStringGetTextDatum(CT_DEFAULT_ACCOUNT);
+		MemoryContextSwitchTo(old);
+	}
+	*isnull = false;
+	return default_account;
+}
+
+/*
+ * A column as it is written in a statement.
+ */
+const char *
+ct_table_column(const CtTable *table, CtTriggerArg which)
+{
+	return quote_identifier(get_attname(table->relid, table->attno[which], false));
+}
+
+/*
+ * A copy that stays as it is when the table changes, for whoever keeps values
+ * of the account's type.
+ */
+void
+ct_table_copy(CtTable *copy, const CtTable *table, MemoryContext context)
+{
+	*copy = *table;
+	fmgr_info_copy(&copy->account_cmp, unconstify(FmgrInfo *, &table->account_cmp), context);
+	fmgr_info_copy(&copy->account_hash, unconstify(FmgrInfo *, &table->account_hash), context);
+}
+
+/*
+ * An operator as it can be written in a statement under any search_path.
+ */
+const char *
+ct_quoted_operator(Oid operator)
+{
+	HeapTuple	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(operator));
+	Form_pg_operator form;
+	char	   *result;
+
+	char	   *schema;
+
+	if (!HeapTupleIsValid(tuple))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("operator with OID %u does not exist", operator)));
+	form = (Form_pg_operator) GETSTRUCT(tuple);
+	schema = get_namespace_name(form->oprnamespace);
+	if (schema == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_SCHEMA),
+				 errmsg("schema with OID %u does not exist", form->oprnamespace)));
+	result = psprintf("OPERATOR(%s.%s)", quote_identifier(schema), NameStr(form->oprname));
+	ReleaseSysCache(tuple);
+	return result;
+}

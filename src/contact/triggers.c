@@ -1,0 +1,220 @@
+/*-------------------------------------------------------------------------
+ *
+ * triggers.c
+ *	  The private description of the triggers of a relation in a statement.
+ *
+ * InitResultRelInfo() copies the description that the relation cache holds, so each
+ * statement has one of its own, which it goes by until it ends.  To take triggers of
+ * ours off that copy is to run the statement as if they were not there; nobody else
+ * sees it, and a trigger that is made later is not in it.  The cache's own description
+ * is never changed (R4).
+ *
+ * This is the only file that changes a description.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_trigger.h"
+#include "executor/executor.h"
+
+#include "contact/contact.h"
+
+/*
+ * Does the statement have a description of its own, and is there one at all?
+ */
+bool
+ct_triggers_are_private(const ResultRelInfo *relinfo)
+{
+	return relinfo->ri_TrigDesc != NULL && relinfo->ri_TrigDesc != relinfo->ri_RelationDesc->trigdesc;
+}
+
+/* Tell the executor which kinds of triggers there are, as SetTriggerFlags() does. */
+static void
+set_flags(TriggerDesc *triggers)
+{
+	struct
+	{
+		bool	   *flag;
+		int16		timing;
+		int16		event;
+		bool		for_row;
+	}			kinds[] = {
+		{&triggers->trig_insert_before_row, TRIGGER_TYPE_BEFORE, TRIGGER_TYPE_INSERT, true},
+		{&triggers->trig_insert_after_row, TRIGGER_TYPE_AFTER, TRIGGER_TYPE_INSERT, true},
+		{&triggers->trig_insert_before_statement, TRIGGER_TYPE_BEFORE, TRIGGER_TYPE_INSERT, false},
+		{&triggers->trig_insert_after_statement, TRIGGER_TYPE_AFTER, TRIGGER_TYPE_INSERT, false},
+		{&triggers->trig_update_before_row, TRIGGER_TYPE_BEFORE, TRIGGER_TYPE_UPDATE, true},
+		{&triggers->trig_update_after_row, TRIGGER_TYPE_AFTER, TRIGGER_TYPE_UPDATE, true},
+		{&triggers->trig_update_before_statement, TRIGGER_TYPE_BEFORE, TRIGGER_TYPE_UPDATE, false},
+		{&triggers->trig_update_after_statement, TRIGGER_TYPE_AFTER, TRIGGER_TYPE_UPDATE, false},
+		{&triggers->trig_delete_before_row, TRIGGER_TYPE_BEFORE, TRIGGER_TYPE_DELETE, true},
+		{&triggers->trig_delete_after_row, TRIGGER_TYPE_AFTER, TRIGGER_TYPE_DELETE, true},
+		{&triggers->trig_delete_before_statement, TRIGGER_TYPE_BEFORE, TRIGGER_TYPE_DELETE, false},
+		{&triggers->trig_delete_after_statement, TRIGGER_TYPE_AFTER, TRIGGER_TYPE_DELETE, false}
+	};
+
+	for (size_t k = 0; k < lengthof(kinds); k++)
+	{
+		*kinds[k].flag = false;
+		for (int i = 0; i < triggers->numtriggers; i++)
+		{
+			int16		type = triggers->triggers[i].tgtype;
+
+			if ((type & TRIGGER_TYPE_TIMING_MASK) == kinds[k].timing && (type & kinds[k].event) != 0 &&
+				TRIGGER_FOR_ROW(type) == kinds[k].for_row)
+				*kinds[k].flag = true;
+		}
+	}
+}
+
+/* When triggers of ours fire, as attach() made them, by CtFunction */
+static const int16 types_of_kinds[] = {
+	[CT_TRIGGER_STATUS] = TRIGGER_TYPE_BEFORE | TRIGGER_TYPE_ROW,
+	[CT_TRIGGER_COUNT] = TRIGGER_TYPE_AFTER | TRIGGER_TYPE_ROW,
+	[CT_TRIGGER_APPLY] = TRIGGER_TYPE_AFTER
+};
+
+/* Is a trigger one of ours, and fired as attach() made it? */
+static bool
+is_kind(const Trigger *trigger, CtFunction kind)
+{
+	return ct_function(trigger->tgfoid) == kind &&
+		(trigger->tgtype & (TRIGGER_TYPE_TIMING_MASK | TRIGGER_TYPE_ROW)) == types_of_kinds[kind];
+}
+
+/*
+ * Take triggers of ours of one kind, that of the status, the count or the end of the
+ * statement, off some events, a set of TRIGGER_TYPE_ bits.  The description must be
+ * private.
+ */
+void
+ct_remove_triggers(ResultRelInfo *relinfo, CtFunction kind, int16 events)
+{
+	TriggerDesc *triggers = relinfo->ri_TrigDesc;
+
+	Assert(ct_triggers_are_private(relinfo));
+	for (int i = 0; i < triggers->numtriggers; i++)
+		if (is_kind(&triggers->triggers[i], kind))
+			triggers->triggers[i].tgtype &= ~events;
+	set_flags(triggers);
+}
+
+/* Does a trigger fire, without a condition that somebody has given it? */
+static bool
+is_plain(const Trigger *trigger)
+{
+	return trigger->tgqual == NULL && ct_fires(trigger);
+}
+
+/*
+ * What triggers a private description has for an event, one of TRIGGER_TYPE_INSERT,
+ * TRIGGER_TYPE_UPDATE and TRIGGER_TYPE_DELETE.
+ */
+CtTriggers
+ct_judge_triggers(TriggerDesc *triggers, int16 event)
+{
+	CtTriggers	result = {.is_sole = true};
+	int			nstatus = 0;
+	int			ncount = 0;
+
+	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
+	{
+		Trigger    *trigger = &triggers->triggers[i];
+		int16		kind = trigger->tgtype & (TRIGGER_TYPE_TIMING_MASK | TRIGGER_TYPE_ROW);
+		CtFunction	function;
+
+		if ((kind & TRIGGER_TYPE_ROW) == 0)
+			continue;
+		function = ct_function(trigger->tgfoid);
+		if (kind == types_of_kinds[CT_TRIGGER_STATUS] && function == CT_TRIGGER_STATUS)
+		{
+			nstatus++;
+			result.status = ct_right_args(trigger->tgnargs) ? trigger : NULL;
+			result.has_plain_status = (trigger->tgtype & event) != 0 && is_plain(trigger);
+		}
+		else if (kind == types_of_kinds[CT_TRIGGER_COUNT] && function == CT_TRIGGER_COUNT)
+		{
+			ncount++;
+			result.count = ct_right_args(trigger->tgnargs) && is_plain(trigger) ? trigger : NULL;
+		}
+		else if ((trigger->tgtype & event) == 0)
+			continue;
+		else if ((kind & TRIGGER_TYPE_BEFORE) != 0)
+			result.is_sole = false;
+		else if (kind == (TRIGGER_TYPE_AFTER | TRIGGER_TYPE_ROW) && !trigger->tgisinternal)
+			result.has_followers = true;
+	}
+	/* a second one is somebody's forgery: row by row each is told what it is */
+	if (result.status == NULL || nstatus > 1 || ncount > 1)
+		return (CtTriggers)
+	{
+		.has_followers = true
+	};
+	return result;
+}
+
+/* The status trigger comes last, to have the last word about a row. */
+static void
+move_status_trigger_last(TriggerDesc *triggers)
+{
+	for (int i = 0; i < triggers->numtriggers; i++)
+	{
+		Trigger		trigger = triggers->triggers[i];
+
+		if (!is_kind(&trigger, CT_TRIGGER_STATUS))
+			continue;
+		memmove(&triggers->triggers[i], &triggers->triggers[i + 1],
+				sizeof(Trigger) * (triggers->numtriggers - i - 1));
+		triggers->triggers[triggers->numtriggers - 1] = trigger;
+		return;
+	}
+}
+
+/*
+ * For a relation that is written a second time: of our triggers only the status trigger
+ * fires, after all others.  The arrays beside the description, which go by the number
+ * of the trigger, are still empty.
+ */
+void
+ct_triggers_for_second_write(ResultRelInfo *relinfo)
+{
+	if (!ct_triggers_are_private(relinfo))
+		return;
+	ct_remove_triggers(relinfo, CT_TRIGGER_COUNT,
+					   TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE | TRIGGER_TYPE_DELETE);
+	ct_remove_triggers(relinfo, CT_TRIGGER_APPLY,
+					   TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE | TRIGGER_TYPE_DELETE);
+	move_status_trigger_last(relinfo->ri_TrigDesc);
+}
+
+/*
+ * Where a statement acts as an owner because of us, have what it fires fire at its end,
+ * deferred triggers as well (R3).  When the transaction ends the search_path is the
+ * caller's, and so is the role, or from PostgreSQL 18 on it is the owner's still.  Foreign
+ * keys may be deferred: what they run qualifies everything.
+ */
+void
+ct_fire_at_once(EState *estate)
+{
+	ListCell   *cell;
+
+	if (!ct_acts_as_owner())
+		return;
+	foreach(cell, estate->es_opened_result_relations)
+	{
+		const ResultRelInfo *relinfo = lfirst(cell);
+
+		if (!ct_triggers_are_private(relinfo))
+			continue;
+		for (int i = 0; i < relinfo->ri_TrigDesc->numtriggers; i++)
+		{
+			Trigger    *trigger = &relinfo->ri_TrigDesc->triggers[i];
+
+			if (RI_FKey_trigger_type(trigger->tgfoid) != RI_TRIGGER_NONE)
+				continue;
+			trigger->tgdeferrable = false;
+			trigger->tginitdeferred = false;
+		}
+	}
+}

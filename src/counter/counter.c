@@ -1,0 +1,158 @@
+/*-------------------------------------------------------------------------
+ *
+ * counter.c
+ *	  How many marketing contacts accounts have: the one way in which the rest of
+ *	  the extension changes their counters.
+ *
+ * A counter knows neither limits nor dates.  A change is claimed.  Where it has no
+ * room, the whole counter is locked, somebody decides up to which ceiling the
+ * account may have contacts, and the change is settled:
+ *
+ *	 claim -> done
+ *	 claim -> no room -> lock -> there is room: done
+ *							  -> the exact count -> settle, with a ceiling
+ *
+ * Slots with direct access (escrow.c) and statements (counter_sql.c) are two ways
+ * of doing that.  The protocol, and why it is exact and free of deadlocks, is in
+ * src/README.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+
+#include "counter/counter.h"
+
+/*
+ * Open the counters of an attached table for changes of one account after the
+ * other.  The caller is the table's owner.
+ */
+CtCounters *
+ct_counters_open(const CtTable *table)
+{
+	CtCounters *counters = palloc(sizeof(CtCounters));
+
+	counters->table = table;
+	counters->locked = NULL;
+	counters->way = ct_direct_access && ct_slots_open(&counters->direct, table) ? &ct_slots_way : &ct_sql_way;
+	return counters;
+}
+
+/*
+ * Are the companion tables accessed without SQL?
+ */
+bool
+ct_counters_are_direct(const CtCounters *counters)
+{
+	return counters->way == &ct_slots_way;
+}
+
+/*
+ * Close them.  Their locks stay until the transaction ends.
+ */
+void
+ct_counters_close(CtCounters *counters)
+{
+	if (ct_counters_are_direct(counters))
+	{
+		ct_slots_close(&counters->direct);
+		CommandCounterIncrement();	/* a slot is written once per command */
+	}
+	pfree(counters);
+}
+
+/*
+ * Try to put a change into the counter of its account.  False, with nothing changed
+ * and nothing locked, if there is no room for it.  May wait for other transactions.
+ *
+ * Locks: a slot of the account, until the transaction ends.
+ */
+bool
+ct_counter_claim(CtCounters *counters, const CtChange *change)
+{
+	return counters->way->claim(counters, change);
+}
+
+/*
+ * Lock the counter of the account of a change, after ct_counter_claim().  True if there is
+ * room for it after all, or it needs none: then it is in the counter.  Otherwise *used
+ * is how many marketing contacts the account has, exactly, and ct_counter_settle() is to
+ * follow.  The change must stay where it is until then.
+ *
+ * Locks: all slots of the account, until the transaction ends.
+ */
+bool
+ct_counter_lock(CtCounters *counters, const CtChange *change, int64 *used)
+{
+	return counters->way->lock(counters, change, used);
+}
+
+/*
+ * Put a change, or what is left of it, into a counter that is locked.  Up to the ceiling,
+ * in contacts, others may claim then without asking; none may if that is below the
+ * count.
+ */
+void
+ct_counter_settle(CtCounters *counters, const CtChange *change, int64 ceiling)
+{
+	counters->way->settle(counters, change, ceiling);
+}
+
+/*
+ * How many marketing contacts an account has, if nobody is changing that at this moment.
+ * False if somebody is, or it can only be told by SQL.
+ *
+ * Takes no lock but on the counter table: somebody may change it right afterwards.  The
+ * caller is the table's owner.
+ */
+bool
+ct_counter_look(const CtTable *table, Datum account, int64 *used)
+{
+	CtCounter	counter;
+	CtSlots		slots;
+	bool		held = false;
+
+	if (!ct_direct_access || !ct_slots_open(&counter, table))
+		return false;
+	ct_slots_recall(&counter, account, &slots);
+	*used = ct_slots_list(&counter, &slots);
+	for (int i = 0; i < slots.count; i++)
+		held |= ct_slot_is_held(&counter, &slots, i);
+	ct_slots_remember(&counter, &slots);
+	ct_slots_close(&counter);
+	return !held;
+}
+
+static CtCount
+freeze(const CtTable *table, Datum account, bool close_period)
+{
+	CtCounters *counters = ct_counters_open(table);
+	CtCount		count = counters->way->freeze(counters, account, close_period);
+
+	ct_counters_close(counters);
+	return count;
+}
+
+/*
+ * Lock the whole counter of an account, and make the next promotion ask for the
+ * ceiling: for whoever changes what the ceiling follows from.  The caller is the
+ * table's owner.
+ *
+ * Locks: all slots of the account, until the transaction ends.
+ */
+CtCount
+ct_counter_freeze(const CtTable *table, Datum account)
+{
+	return freeze(table, account, false);
+}
+
+/*
+ * The same, and begin a new period (design.md, D3): what was promoted, demoted
+ * and the peak count anew.  Returns what they were.
+ */
+CtCount
+ct_counter_close_period(const CtTable *table, Datum account)
+{
+	return freeze(table, account, true);
+}

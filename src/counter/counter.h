@@ -1,0 +1,176 @@
+/*-------------------------------------------------------------------------
+ *
+ * counter.h
+ *	  How many marketing contacts an account has, exactly, whatever many sessions do at once.
+ *	  Knows neither limits nor dates.
+ *
+ * Units: counts and limits are numbers of contacts; instants are timestamptz.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CONTACTS_TIER_COUNTER_H
+#define CONTACTS_TIER_COUNTER_H
+
+#include "access/tableam.h"
+
+#include "contact/contact.h"
+
+/* recount.c */
+
+extern List *ct_pending_partitions(Oid parent);
+extern char *ct_recount_query(List *relids);
+extern void ct_count_in(const CtTable *table, const char *from);
+extern void ct_uncount_going(const CtTable *table, Relation rel);
+extern void ct_uncount(const CtTable *table, const char *from, bool demotes);
+
+/* counter.c */
+
+/* What is to be changed in the counter of one account, in contacts */
+typedef struct CtChange
+{
+	Datum		account;
+	int64		marketing;		/* claimed; negative: released */
+	int64		pending;		/* of these, until next update */
+	int64		promoted;		/* became marketing contacts of the account */
+	int64		demoted;		/* ceased to be */
+} CtChange;
+
+/* What the counter of an account says of its running period; contacts */
+typedef struct CtCount
+{
+	int64		marketing;		/* marketing contacts now */
+	int64		pending;		/* of these, flagged until next update */
+	int64		promoted;		/* became marketing contacts of the account */
+	int64		demoted;		/* ceased to be */
+	int64		corrected;		/* came or went by partitions and repair() */
+	int64		peak;			/* most there were after any statement */
+} CtCount;
+
+typedef struct CtCounters CtCounters;
+
+extern CtCounters *ct_counters_open(const CtTable *table);
+extern void ct_counters_close(CtCounters *counters);
+extern bool ct_counters_are_direct(const CtCounters *counters);
+extern bool ct_counter_claim(CtCounters *counters, const CtChange *change);
+extern bool ct_counter_lock(CtCounters *counters, const CtChange *change, int64 *used);
+extern void ct_counter_settle(CtCounters *counters, const CtChange *change, int64 ceiling);
+extern bool ct_counter_look(const CtTable *table, Datum account, int64 *used);
+extern int64 ct_counter_last_room(const CtTable *table, Datum account);
+extern CtCount ct_counter_freeze(const CtTable *table, Datum account);
+extern CtCount ct_counter_close_period(const CtTable *table, Datum account);
+
+/* slot.c */
+
+extern void ct_slot_init(void);
+extern bool ct_slots_are_direct(const CtTable *table);
+
+/*
+ * For the files of this folder alone
+ */
+
+/* An account has at most so many slots */
+#define CT_MAX_SLOTS	64
+
+/* Where a slot was seen last */
+typedef struct CtSlotPlace
+{
+	int32		number;
+	ItemPointerData tid;
+} CtSlotPlace;
+
+/* The slots of an account, as a backend remembers them */
+typedef struct CtSlots
+{
+	Datum		account;
+	bool		contended;		/* had to wait for a slot: make more of them */
+	int			count;
+	int			home;			/* index of the slot to try first, modulo
+								 * count */
+	CtSlotPlace place[CT_MAX_SLOTS];	/* in ascending order of the number */
+} CtSlots;
+
+/* A slot that was read, to be written back */
+typedef struct CtSlot
+{
+	int			index;			/* into CtSlots.place */
+	int64		used;			/* contacts; granted - used is its room */
+	int64		pending;
+	int64		granted;
+	bool		frozen;			/* granted is null: somebody must look first */
+	int64		promoted;		/* in the running period */
+	int64		demoted;
+	int64		corrected;
+	int64		peak;			/* see CtCount; 0 if nobody had to note one */
+	HeapTuple	tuple;			/* the version that was read */
+} CtSlot;
+
+/* Slots that are locked until the transaction ends */
+typedef struct CtLockedSlots
+{
+	int			count;
+	int64		room;			/* of them, in contacts */
+	bool		frozen;			/* is one of them? */
+	CtSlot		slot[CT_MAX_SLOTS];
+	CtSlot		before[CT_MAX_SLOTS];	/* as they were read */
+	bool		held[CT_MAX_SLOTS]; /* by index into CtSlots.place */
+} CtLockedSlots;
+
+struct CounterTable;
+
+/* A counter table, open for direct access */
+typedef struct CtCounter
+{
+	Relation	rel;
+	const CtTable *table;
+	struct CounterTable *info;
+	TupleTableSlot *row;		/* the row read last */
+	TupleTableSlot *new_row;
+	BlockNumber blocks;			/* of the table, at least */
+} CtCounter;
+
+/* A way to reach counters: the same promises, kept by other means */
+typedef struct CtCounterWay
+{
+	bool		(*claim) (CtCounters *counters, const CtChange *change);
+	bool		(*lock) (CtCounters *counters, const CtChange *change, int64 *used);
+	void		(*settle) (CtCounters *counters, const CtChange *change, int64 ceiling);
+	CtCount		(*freeze) (CtCounters *counters, Datum account, bool close_period);
+} CtCounterWay;
+
+/* The counters of the accounts of an attached table, open for changes */
+struct CtCounters
+{
+	const CtTable *table;
+	const CtCounterWay *way;
+	/* direct access: */
+	CtCounter	direct;
+	CtSlots		slots;			/* of the account that is changed */
+	CtLockedSlots *locked;		/* those locked for a change; else NULL */
+	/* by SQL: */
+	int64		used;			/* what the locked counter says */
+};
+
+extern const CtCounterWay ct_slots_way;
+extern const CtCounterWay ct_sql_way;
+
+/* slot.c */
+
+extern bool ct_slots_open(CtCounter *counter, const CtTable *table);
+extern void ct_slots_close(CtCounter *counter);
+extern int64 ct_slots_list(CtCounter *counter, CtSlots *slots);
+extern void ct_slots_recall(CtCounter *counter, Datum account, CtSlots *slots);
+extern void ct_counter_remember_room(const CtTable *table, Datum account, int64 room);
+extern void ct_slots_remember(CtCounter *counter, const CtSlots *slots);
+extern bool ct_slot_read(CtCounter *counter, CtSlots *slots, int index, CtSlot *slot);
+extern bool ct_slot_lock_as_read(CtCounter *counter, const CtSlots *slots, const CtSlot *slot);
+extern bool ct_slot_lock(CtCounter *counter, CtSlots *slots, int index, bool wait, CtSlot *slot);
+extern bool ct_slot_is_ours(const CtSlot *slot);
+extern bool ct_slot_is_held(CtCounter *counter, const CtSlots *slots, int index);
+extern TM_Result ct_slot_write(CtCounter *counter, CtSlots *slots, CtSlot *slot, bool wait,
+							   TransactionId *holder);
+
+/* slot_triggers.c */
+
+extern bool ct_update_firing(Relation rel, ItemPointer place, TupleTableSlot *new_row, Bitmapset *updated);
+
+#endif							/* CONTACTS_TIER_COUNTER_H */

@@ -1,0 +1,132 @@
+/*-------------------------------------------------------------------------
+ *
+ * counter_sql.c
+ *	  The counters by SQL, for companion tables that are not ordinary tables of
+ *	  this node.
+ *
+ * The same protocol with one slot for each account, by statements on the
+ * logical name of the table, which may be distributed.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "executor/spi.h"
+
+#include "counter/counter.h"
+
+static void
+connect_spi(void)
+{
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+}
+
+static bool
+try_claim(const CtTable *table, const CtChange *change)
+{
+	Datum		values[] = {
+		change->account,
+		Int64GetDatum(change->marketing),
+		Int64GetDatum(change->pending),
+		Int64GetDatum(change->promoted),
+		Int64GetDatum(change->demoted)
+	};
+
+	return ct_companion_query(table, CT_QUERY_CLAIM, values, NULL) > 0;
+}
+
+static void
+claim_surely(const CtTable *table, const CtChange *change)
+{
+	if (!try_claim(table, change))
+		elog(ERROR, "claim of %lld contacts failed under lock", (long long) change->marketing);
+}
+
+/*
+ * Lock the slot, making it if it is missing.  Returns how many contacts it has,
+ * and up to how many it may have.
+ */
+static int64
+lock_slot(const CtTable *table, Datum account, int64 *granted)
+{
+	Datum		values[] = {account};
+
+	ct_companion_query(table, CT_QUERY_ADD_SLOT, values, NULL);
+	ct_companion_query(table, CT_QUERY_LOCK_SLOT, values, NULL);
+	*granted = ct_result_int64(2);
+	return ct_result_int64(1);
+}
+
+/* ct_counter_claim(), by SQL */
+static bool
+claim(CtCounters *counters, const CtChange *change)
+{
+	bool		claimed;
+
+	connect_spi();
+	claimed = try_claim(counters->table, change);
+	SPI_finish();
+	return claimed;
+}
+
+/* ct_counter_lock(), by SQL: 40001 above READ COMMITTED where others have changed it */
+static bool
+lock(CtCounters *counters, const CtChange *change, int64 *used)
+{
+	int64		granted;
+	bool		fits;
+
+	connect_spi();
+	counters->used = *used = lock_slot(counters->table, change->account, &granted);
+	/* a release: there was no slot yet.  Else somebody may have made room. */
+	fits = change->marketing <= 0 || *used + change->marketing <= granted;
+	if (fits)
+		claim_surely(counters->table, change);
+	SPI_finish();
+	return fits;
+}
+
+/* ct_counter_settle(), by SQL */
+static void
+settle(CtCounters *counters, const CtChange *change, int64 ceiling)
+{
+	Datum		values[] = {change->account, Int64GetDatum(ceiling)};
+	/* above its tier, the account has no room even after a release */
+	bool		is_above = ceiling < counters->used + change->marketing;
+
+	connect_spi();
+	ct_companion_query(counters->table, CT_QUERY_GRANT, values, is_above ? " n" : NULL);
+	claim_surely(counters->table, change);
+	SPI_finish();
+}
+
+/* ct_counter_freeze() and ct_counter_close_period(), by SQL */
+static CtCount
+freeze(CtCounters *counters, Datum account, bool close_period)
+{
+	const CtTable *table = counters->table;
+	Datum		values[] = {account, 0};
+	CtCount		count;
+	int64		granted;
+
+	connect_spi();
+	count.marketing = lock_slot(table, account, &granted);
+	count.pending = ct_result_int64(3);
+	count.promoted = ct_result_int64(4);
+	count.demoted = ct_result_int64(5);
+	count.corrected = ct_result_int64(6);
+	count.peak = Max(ct_result_int64(7), count.marketing);
+	ct_companion_query(table, CT_QUERY_GRANT, values, " n");
+	if (close_period)
+		ct_companion_query(table, CT_QUERY_CLOSE_PERIOD, values, NULL);
+	SPI_finish();
+	return count;
+}
+
+const CtCounterWay ct_sql_way = {
+	.claim = claim,
+	.lock = lock,
+	.settle = settle,
+	.freeze = freeze
+};

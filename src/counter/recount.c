@@ -1,0 +1,262 @@
+/*-------------------------------------------------------------------------
+ *
+ * recount.c
+ *	  Counting contacts in the table itself, where the counters cannot know:
+ *	  when a table comes or goes.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "access/tableam.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/queryenvironment.h"
+#include "utils/snapmgr.h"
+#include "utils/tuplestore.h"
+
+#include "counter/counter.h"
+
+/*
+ * A query for the marketing contacts of each account in a relation: columns
+ * account, marketing, pending.  "from" is what stands in the FROM clause.  The
+ * account is NULL for contacts that cannot be marketing contacts but are.
+ */
+static char *
+count_query(const CtTable *table, const char *from)
+{
+	const char *account = AttributeNumberIsValid(table->attno[CT_ARG_ACCOUNT]) ?
+		ct_table_column(table, CT_ARG_ACCOUNT) :
+		psprintf("%s::pg_catalog.text", quote_literal_cstr(CT_DEFAULT_ACCOUNT));
+
+	return psprintf("SELECT %1$s AS account, pg_catalog.count(*) AS marketing,"
+					" pg_catalog.count(*) FILTER (WHERE %2$s) AS pending"
+					" FROM %3$s"
+					" WHERE %4$s OPERATOR(pg_catalog.=) 'marketing'::contacts_tier.marketing_status"
+					" GROUP BY 1",
+					account, ct_table_column(table, CT_ARG_UNTIL), from,
+					ct_table_column(table, CT_ARG_STATUS));
+}
+
+/*
+ * Add a relation to the query.  It may be gone, or not be attached any more: the
+ * caller has locked but one of them.
+ */
+static void
+append_relation(StringInfo buf, Oid relid)
+{
+	Relation	rel = try_relation_open(relid, AccessShareLock);
+	CtTable    *table = rel == NULL ? NULL : ct_table_of_relation(rel);
+
+	if (table != NULL)
+		appendStringInfo(buf, "%s(%s)", buf->len > 0 ? " UNION ALL " : "",
+						 count_query(table, ct_qualified_name(rel)));
+	if (rel != NULL)
+		relation_close(rel, NoLock);
+}
+
+/*
+ * The partitions that wait to be detached, at any level below a table: a query of
+ * it does not see them, but until then they have its triggers, and are counted.
+ */
+List *
+ct_pending_partitions(Oid parent)
+{
+	List	   *pending = NIL;
+	List	   *children;
+	List	   *visible;
+	ListCell   *cell;
+
+	if (get_rel_relkind(parent) != RELKIND_PARTITIONED_TABLE)
+		return NIL;
+	children = find_inheritance_children_extended(parent, false, AccessShareLock, NULL, NULL);
+	visible = find_inheritance_children(parent, NoLock);
+	foreach(cell, children)
+	{
+		if (!list_member_oid(visible, lfirst_oid(cell)))
+			pending = lappend_oid(pending, lfirst_oid(cell));
+		pending = list_concat(pending, ct_pending_partitions(lfirst_oid(cell)));
+	}
+	return pending;
+}
+
+/*
+ * A query for the marketing contacts of each account in several attached tables
+ * together: columns as count_query().  Contacts without an account make a row
+ * of their own.
+ */
+char *
+ct_recount_query(List *relids)
+{
+	StringInfoData buf;
+	ListCell   *cell;
+
+	initStringInfo(&buf);
+	foreach(cell, relids)
+	{
+		List	   *pending = ct_pending_partitions(lfirst_oid(cell));
+		ListCell   *partition;
+
+		append_relation(&buf, lfirst_oid(cell));
+		foreach(partition, pending)
+			append_relation(&buf, lfirst_oid(partition));
+	}
+	/* while we waited, they may have been dropped or detached */
+	if (buf.len == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the table is not attached any more")));
+	return psprintf("SELECT account, pg_catalog.sum(marketing)::pg_catalog.int8 AS marketing,"
+					" pg_catalog.sum(pending)::pg_catalog.int8 AS pending FROM (%s) x GROUP BY account", buf.data);
+}
+
+/*
+ * Take back what is granted in the other slots of the accounts that were just
+ * counted in, whose slot 0 we hold, so that no slots are added meanwhile.
+ */
+static void
+freeze_counted(const CtTable *table)
+{
+	uint64		count = ct_execute_latest(psprintf("SELECT DISTINCT c.account FROM %1$s." CT_COUNTER_TABLE " c"
+												   " JOIN %1$s." CT_COUNTER_TABLE " f ON f.account %2$s c.account"
+												   " AND f.slot OPERATOR(pg_catalog.=) 0 AND f.granted IS NULL"
+												   " WHERE c.slot OPERATOR(pg_catalog.>) 0"
+												   " AND c.granted IS NOT NULL ORDER BY c.account",
+												   quote_identifier(NameStr(table->schema)),
+												   ct_quoted_operator(table->account_eq)));
+	SPITupleTable *accounts = SPI_tuptable;
+
+	ct_check_result_type(accounts->tupdesc, 1, table->account_type);
+	for (uint64 i = 0; i < count; i++)
+	{
+		bool		isnull;
+
+		ct_counter_freeze(table, SPI_getbinval(accounts->vals[i], accounts->tupdesc, 1, &isnull));
+	}
+}
+
+/*
+ * Add the contacts of a relation to the counters as they stand, whatever the
+ * tiers of their accounts: nobody has promoted them in the running period, they
+ * correct it (D3).  Where the accounts were counted before, by another table,
+ * nothing stays granted.  The caller has locked the relation against writers, and
+ * manages it as its owner.
+ */
+void
+ct_count_in(const CtTable *table, const char *from)
+{
+	ct_execute_latest(psprintf("INSERT INTO %1$s." CT_COUNTER_TABLE " AS c"
+							   " (account, slot, used, pending, granted, corrected)"
+							   " SELECT t.account, 0, t.marketing, t.pending, NULL, t.marketing"
+							   " FROM (%2$s ORDER BY 1) t WHERE t.account IS NOT NULL"
+							   " ON CONFLICT (account, slot) DO UPDATE"
+							   " SET used = c.used OPERATOR(pg_catalog.+) excluded.used,"
+							   " pending = c.pending OPERATOR(pg_catalog.+) excluded.pending,"
+							   " corrected = c.corrected OPERATOR(pg_catalog.+) excluded.corrected,"
+							   " granted = NULL",
+							   quote_identifier(NameStr(table->schema)),
+							   count_query(table, from)));
+	freeze_counted(table);
+}
+
+/*
+ * Take the contacts of a relation off the counters, as demoted, or as a
+ * correction (D3).  The caller has locked the relation against writers, and is
+ * the table's owner, under a safe search_path.  Where an account has no slot yet,
+ * what is going to be counted in later finds the opposite there.
+ */
+void
+ct_uncount(const CtTable *table, const char *from, bool demotes)
+{
+	ct_execute_latest(psprintf("INSERT INTO %1$s." CT_COUNTER_TABLE " AS c"
+							   " (account, slot, used, pending, granted, %4$s)"
+							   " SELECT t.account, 0, OPERATOR(pg_catalog.-) t.marketing,"
+							   " OPERATOR(pg_catalog.-) t.pending, NULL, %5$s t.marketing"
+							   " FROM (%2$s ORDER BY 1) t WHERE t.account IS NOT NULL"
+							   " ON CONFLICT (account, slot) DO UPDATE"
+							   " SET used = c.used OPERATOR(pg_catalog.+) excluded.used,"
+							   " pending = c.pending OPERATOR(pg_catalog.+) excluded.pending,"
+							   " %4$s = c.%4$s OPERATOR(pg_catalog.+) excluded.%4$s,"
+							   " peak = greatest(c.peak, (SELECT pg_catalog.sum(s.used)::pg_catalog.int8"
+							   "  FROM %1$s." CT_COUNTER_TABLE " s WHERE s.account %3$s c.account))",
+							   quote_identifier(NameStr(table->schema)),
+							   count_query(table, from), ct_quoted_operator(table->account_eq),
+							   demotes ? "demoted" : "corrected",
+							   demotes ? "" : "OPERATOR(pg_catalog.-)"));
+}
+
+/* What stands in the FROM clause for the contacts of a relation that is about to go */
+#define GOING	"ct_going"
+
+/* Columns of a contact that matter for a count */
+static const CtTriggerArg counted[] = {CT_ARG_STATUS, CT_ARG_UNTIL, CT_ARG_ACCOUNT};
+
+static TupleDesc
+counted_columns(const CtTable *table, TupleDesc contacts)
+{
+	int			natts = lengthof(counted) - (AttributeNumberIsValid(table->attno[CT_ARG_ACCOUNT]) ? 0 : 1);
+	TupleDesc	tupdesc = CreateTemplateTupleDesc(natts);
+
+	for (int i = 0; i < natts; i++)
+		TupleDescCopyEntry(tupdesc, i + 1, contacts, table->attno[counted[i]]);
+	return tupdesc;
+}
+
+/* The marketing contacts in this very relation as they are now, without looking at it by SQL. */
+static Tuplestorestate *
+gather_contacts(const CtTable *table, Relation rel, TupleDesc tupdesc)
+{
+	Tuplestorestate *contacts = tuplestore_begin_heap(false, false, work_mem);
+	TupleTableSlot *slot = table_slot_create(rel, NULL);
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	TableScanDesc scan = table_beginscan(rel, snapshot, 0, NULL);
+
+	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		CtRow		row;
+		Datum		values[lengthof(counted)];
+		bool		nulls[lengthof(counted)];
+
+		CHECK_FOR_INTERRUPTS();
+		ct_row_read(table, slot, &row);
+		if (!ct_row_status(table, &row).marketing)
+			continue;
+		for (int i = 0; i < tupdesc->natts; i++)
+		{
+			values[i] = row.value[counted[i]];
+			nulls[i] = row.isnull[counted[i]];
+		}
+		tuplestore_putvalues(contacts, tupdesc, values, nulls);
+	}
+	table_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	ExecDropSingleTupleTableSlot(slot);
+	return contacts;
+}
+
+/*
+ * Take the contacts in this very relation off the counters, as ct_uncount() does, where
+ * the command that drops it is at work.  What depends on it has gone before it, such as
+ * the expressions of its generated columns; no query can be planned any more.
+ */
+void
+ct_uncount_going(const CtTable *table, Relation rel)
+{
+	EphemeralNamedRelationData going = {
+		.md.name = GOING,.md.enrtype = ENR_NAMED_TUPLESTORE,
+		.md.tupdesc = counted_columns(table, RelationGetDescr(rel))
+	};
+	Tuplestorestate *contacts = gather_contacts(table, rel, going.md.tupdesc);
+
+	going.md.enrtuples = tuplestore_tuple_count(contacts);
+	going.reldata = contacts;
+	if (SPI_register_relation(&going) != SPI_OK_REL_REGISTER)
+		elog(ERROR, "SPI_register_relation failed");
+	ct_uncount(table, GOING, false);
+	SPI_unregister_relation(GOING);
+	tuplestore_end(contacts);
+}

@@ -1,0 +1,467 @@
+/*-------------------------------------------------------------------------
+ *
+ * attach.c
+ *	  Putting a table under management, and taking it off.
+ *
+ * Everything that attach() makes is an ordinary object of the table's owner:
+ * columns, companion tables, an index and triggers.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "access/table.h"
+#include "access/transam.h"
+#include "catalog/dependency.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
+#include "commands/defrem.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/regproc.h"
+#include "utils/ruleutils.h"
+
+#include "manage/manage.h"
+
+/* The five status columns, by CtTriggerArg less CT_ARG_STATUS */
+static const struct
+{
+	const char *key;			/* in the "columns" argument */
+	const char *type;
+	const char *expression;		/* its default, or NULL */
+}			status_columns[CT_NCOLUMNS] = {
+	{"status", "contacts_tier.marketing_status", "contacts_tier.default_status()"},
+	{"until_next_update", "pg_catalog.bool", "contacts_tier.default_until_next_update()"},
+	{"source_type", "pg_catalog.text", "contacts_tier.default_source_type()"},
+	{"source_name", "pg_catalog.text", "contacts_tier.default_source_name()"},
+	{"updated_at", "pg_catalog.timestamptz", "contacts_tier.default_updated_at()"}
+};
+
+static void
+refuse_kind(Relation rel, int code, const char *why, const char *hint)
+{
+	ereport(ERROR,
+			(errcode(code),
+			 errmsg("cannot attach \"%s\"", RelationGetRelationName(rel)),
+			 errdetail_internal("%s", why),
+			 hint != NULL ? errhint("%s", hint) : 0,
+			 errtable(rel)));
+}
+
+/*
+ * What can be attached: an ordinary or partitioned table of the user, logged,
+ * whole.
+ */
+static void
+check_kind(Relation rel)
+{
+	Form_pg_class form = rel->rd_rel;
+
+	if (form->relkind != RELKIND_RELATION && form->relkind != RELKIND_PARTITIONED_TABLE)
+		refuse_kind(rel, ERRCODE_WRONG_OBJECT_TYPE, "It is not a table.",
+					"Attach the table that holds the contacts.");
+	if (RelationGetRelid(rel) < FirstNormalObjectId)
+		refuse_kind(rel, ERRCODE_INSUFFICIENT_PRIVILEGE, "It is a system table.", NULL);
+	if (form->relispartition)
+		refuse_kind(rel, ERRCODE_WRONG_OBJECT_TYPE, "It is a partition.",
+					"Attach the partitioned table that it belongs to.");
+	if (form->relpersistence != RELPERSISTENCE_PERMANENT)
+		refuse_kind(rel, ERRCODE_FEATURE_NOT_SUPPORTED,
+					"It is temporary or unlogged: its contacts can vanish, its counters would stay.",
+					NULL);
+	if (form->relkind == RELKIND_RELATION &&
+		(has_subclass(RelationGetRelid(rel)) || has_superclass(RelationGetRelid(rel))))
+		refuse_kind(rel, ERRCODE_FEATURE_NOT_SUPPORTED, "It is part of an inheritance tree.",
+					"Use a partitioned table.");
+	if (OidIsValid(getExtensionOfObject(RelationRelationId, RelationGetRelid(rel))))
+		refuse_kind(rel, ERRCODE_WRONG_OBJECT_TYPE, "It belongs to an extension.", NULL);
+	for (int i = 0; i < CT_NCOMPANIONS; i++)
+		if (strcmp(RelationGetRelationName(rel), ct_companion_names[i]) == 0)
+			refuse_kind(rel, ERRCODE_WRONG_OBJECT_TYPE, "It is a companion table.", NULL);
+	if (ct_find_trigger(rel, CT_TRIGGER_STATUS) != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("table \"%s\" is already attached", RelationGetRelationName(rel)),
+				 errhint("To attach it in another way, detach it first."),
+				 errtable(rel)));
+}
+
+static int
+column_of_key(const char *key, int length)
+{
+	for (int i = 0; i < CT_NCOLUMNS; i++)
+		if (strlen(status_columns[i].key) == (size_t) length &&
+			strncmp(status_columns[i].key, key, length) == 0)
+			return i;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("\"%.*s\" is not a status column", length, key),
+			 errhint("The keys of \"columns\" are status, until_next_update, source_type, source_name and updated_at.")));
+}
+
+/*
+ * Read the "columns" argument, an object from keys to names of columns.
+ */
+static void
+read_columns(Jsonb *columns, char **args)
+{
+	JsonbIterator *it = JsonbIteratorInit(&columns->root);
+	JsonbValue	value;
+	JsonbIteratorToken token = JsonbIteratorNext(&it, &value, false);
+	int			column = 0;
+
+	if (token != WJB_BEGIN_OBJECT)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"columns\" must be a JSON object")));
+	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
+	{
+		if (token == WJB_KEY)
+			column = column_of_key(value.val.string.val, value.val.string.len);
+		else if (token == WJB_VALUE)
+		{
+			if (value.type != jbvString || value.val.string.len == 0 ||
+				value.val.string.len >= NAMEDATALEN)
+				ereport(ERROR,
+						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						 errmsg("\"%s\" in \"columns\" must be the name of a column",
+								status_columns[column].key)));
+			args[CT_ARG_STATUS + column] = pnstrdup(value.val.string.val, value.val.string.len);
+		}
+	}
+}
+
+static void
+check_distinct_columns(char **args)
+{
+	for (int i = CT_ARG_ACCOUNT; i < CT_NARGS; i++)
+		for (int j = i + 1; j < CT_NARGS; j++)
+			if (strcmp(args[i], args[j]) == 0)
+				ereport(ERROR,
+						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						 errmsg("column \"%s\" cannot serve twice", args[i]),
+						 errhint("Name different columns for the account and each status property.")));
+}
+
+/*
+ * A status column that is there already must be one that triggers can write;
+ * its type is checked when the table is resolved.
+ */
+static bool
+has_column(Oid relid, const char *column)
+{
+	AttrNumber	attno = get_attnum(relid, column);
+
+	if (attno == InvalidAttrNumber)
+		return false;
+	if (attno < 0 || get_attgenerated(relid, attno))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
+				 errmsg("column \"%s\" of table \"%s\" cannot be the account or a status property",
+						column, get_rel_name(relid)),
+				 errdetail("It is a system or generated column, which triggers cannot see or write.")));
+	return true;
+}
+
+/*
+ * The flag is NULL on most contacts.
+ */
+static void
+check_nullable(Relation rel, AttrNumber attno)
+{
+	if (TupleDescAttr(RelationGetDescr(rel), attno - 1)->attnotnull)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
+				 errmsg("column \"%s\" of table \"%s\" must not be NOT NULL",
+						get_attname(RelationGetRelid(rel), attno, false), RelationGetRelationName(rel)),
+				 errdetail("It is true on contacts that are marketing contacts until the next update, and null on all others."),
+				 errtablecol(rel, attno)));
+}
+
+/*
+ * Add the status columns that are missing.  Returns whether the status was
+ * there already, in which case contacts are counted as they stand.  The table
+ * must not be open, as ALTER TABLE demands.
+ */
+static bool
+add_columns(Oid relid, const char *name, char **args)
+{
+	bool		had_status = has_column(relid, args[CT_ARG_STATUS]);
+
+	if (args[CT_ARG_ACCOUNT][0] != '\0' && !has_column(relid, args[CT_ARG_ACCOUNT]))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("column \"%s\" of table \"%s\" does not exist",
+						args[CT_ARG_ACCOUNT], get_rel_name(relid)),
+				 errhint("Name the column that tells the account of a contact, or none if the whole table is one account.")));
+	for (int i = 0; i < CT_NCOLUMNS; i++)
+	{
+		const char *column = args[CT_ARG_STATUS + i];
+
+		if (has_column(relid, column))
+			continue;
+		ct_executef("ALTER TABLE %s ADD COLUMN %s %s%s", name,
+					quote_identifier(column), status_columns[i].type,
+					i == 0 ? " DEFAULT 'non_marketing'" : "");
+		/* the default was for the contacts that are there, not for new ones */
+		if (i == 0)
+			ct_executef("ALTER TABLE %s ALTER COLUMN %s DROP DEFAULT",
+						name, quote_identifier(column));
+	}
+	return had_status;
+}
+
+/*
+ * Give the status columns that have no default one that says that nothing was given,
+ * and has the library loaded.  A default of the application's own stays.
+ */
+static void
+set_defaults(Oid relid, const char *name, char **args)
+{
+	for (int i = 0; i < CT_NCOLUMNS; i++)
+	{
+		const char *column = args[CT_ARG_STATUS + i];
+		Relation	rel = table_open(relid, NoLock);
+		bool		has_default = TupleDescAttr(RelationGetDescr(rel), get_attnum(relid, column) - 1)->atthasdef;
+
+		table_close(rel, NoLock);
+		if (!has_default && status_columns[i].expression != NULL)
+			ct_executef("ALTER TABLE %s ALTER COLUMN %s SET DEFAULT %s",
+						name, quote_identifier(column), status_columns[i].expression);
+	}
+}
+
+/*
+ * Who attaches needs the right to our trigger functions, and its partitions will, too:
+ * CREATE TRIGGER looks at it, and so does CREATE TABLE ... PARTITION OF.
+ */
+static void
+check_may_attach(Oid owner)
+{
+	static const CtFunction functions[] = {
+		CT_TRIGGER_STATUS, CT_TRIGGER_COUNT, CT_TRIGGER_APPLY, CT_TRIGGER_TRUNCATE
+	};
+
+	for (size_t i = 0; i < lengthof(functions); i++)
+		if (!ct_may_execute(ct_function_oid(functions[i]), owner))
+			ereport(ERROR,
+					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					 errmsg("permission denied for function %s", format_procedure(ct_function_oid(functions[i]))),
+					 errdetail("Role \"%s\" owns the table, so it needs EXECUTE on the trigger functions of contacts_tier.",
+							   GetUserNameFromId(owner, false)),
+					 errhint("Grant it EXECUTE on maintain_status, count_contact, apply_counts, count_truncate and create_companions.")));
+}
+
+/*
+ * Companion tables that are there already must be as they would be made.
+ */
+static void
+make_companions(Relation rel, const CtTable *table)
+{
+	StringInfoData type;
+	bool		exists = false;
+
+	for (int i = 0; i < CT_NCOMPANIONS; i++)
+		exists |= OidIsValid(get_relname_relid(ct_companion_names[i], RelationGetNamespace(rel)));
+	if (exists)
+	{
+		ct_check_companions(table);
+		return;
+	}
+	/* without a length, so that that of the account column can be changed */
+	initStringInfo(&type);
+	appendStringInfoString(&type, ct_type_name(table->account_type));
+	if (OidIsValid(table->account_collation))
+		appendStringInfo(&type, " COLLATE %s", generate_collation_name(table->account_collation));
+	ct_executef("SELECT contacts_tier.create_companions(%s, %s)",
+				quote_literal_cstr(quote_identifier(NameStr(table->schema))),
+				quote_literal_cstr(type.data));
+}
+
+/*
+ * The statement that makes the index by which rollover finds flagged contacts:
+ * on the account, and the primary key, by whose ranges it works.
+ */
+static char *
+index_statement(Relation rel, const CtTable *table)
+{
+	char	   *name = ChooseRelationName(RelationGetRelationName(rel), NULL, "contacts_tier_pending",
+										  RelationGetNamespace(rel), false);
+	List	   *columns = ct_primary_key(rel);
+	AttrNumber	account = table->attno[CT_ARG_ACCOUNT];
+	StringInfoData buf;
+	ListCell   *cell;
+
+	initStringInfo(&buf);
+	if (AttributeNumberIsValid(account))
+		columns = lcons_int(account, list_delete_int(columns, account));
+	if (columns == NIL)
+		columns = list_make1_int(table->attno[CT_ARG_UNTIL]);
+	foreach(cell, columns)
+		appendStringInfo(&buf, "%s%s", buf.len > 0 ? ", " : "",
+						 quote_identifier(get_attname(table->relid, lfirst_int(cell), false)));
+	return psprintf("CREATE INDEX %s ON %s (%s) WHERE %s AND contacts_tier.library_loaded()",
+					quote_identifier(name), ct_qualified_name(rel), buf.data,
+					ct_table_column(table, CT_ARG_UNTIL));
+}
+
+/*
+ * Attach a locked table, as its owner, in an SPI connection.
+ */
+static void
+attach_table(Oid relid, const char *name, char **args)
+{
+	bool		had_status = add_columns(relid, name, args);
+	Relation	rel = table_open(relid, NoLock);
+	CtTable    *table = ct_table_resolve(rel, CT_NARGS, args);
+	char	   *create_index = index_statement(rel, table);
+
+	check_nullable(rel, table->attno[CT_ARG_UNTIL]);
+	ct_check_partitions(relid, args);
+	make_companions(rel, table);
+	table_close(rel, NoLock);
+
+	ct_execute(create_index, 0, NULL, NULL, NULL);
+	if (had_status)
+	{
+		ct_normalise_contacts(name, table);
+		ct_count_in(table, name);
+	}
+	ct_make_row_triggers(name, args);
+	ct_make_statement_triggers(name, args);
+	ct_add_partition_triggers(relid);
+	set_defaults(relid, name, args);
+}
+
+PG_FUNCTION_INFO_V1(contacts_tier_attach);
+
+/*
+ * attach(contacts regclass, account_column name, columns jsonb) void
+ *
+ * Locks: the table, exclusively.  Errors: 42809, 0A000 (not a table that can be
+ * attached), 42501, 42710 (attached already), 42703, 42804 (columns), 22023.
+ */
+Datum
+contacts_tier_attach(PG_FUNCTION_ARGS)
+{
+	char	   *args[CT_NARGS];
+	Relation	rel;
+	CtIdentity	identity;
+	Oid			owner;
+	char	   *name;
+
+	ct_check_not_null(fcinfo, 0, "contacts");
+	rel = ct_open_owned(PG_GETARG_OID(0), AccessExclusiveLock);
+	(void) find_all_inheritors(PG_GETARG_OID(0), AccessExclusiveLock, NULL);
+	check_kind(rel);
+	args[CT_ARG_SCHEMA] = get_namespace_name(RelationGetNamespace(rel));
+	args[CT_ARG_ACCOUNT] = PG_ARGISNULL(1) ? "" : NameStr(*PG_GETARG_NAME(1));
+	ct_complete_args(CT_MIN_NARGS, args, args);
+	if (!PG_ARGISNULL(1) && args[CT_ARG_ACCOUNT][0] == '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("account column must not have an empty name"),
+				 errhint("Leave it out if the whole table is one account.")));
+	if (!PG_ARGISNULL(2))
+		read_columns(PG_GETARG_JSONB_P(2), args);
+	check_distinct_columns(args);
+	owner = rel->rd_rel->relowner;
+	check_may_attach(owner);
+	name = ct_qualified_name(rel);
+	relation_close(rel, NoLock);
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	ct_manage_as_owner(owner, &identity);
+	attach_table(PG_GETARG_OID(0), name, args);
+	ct_restore_identity(&identity);
+	SPI_finish();
+	PG_RETURN_VOID();
+}
+
+/* Drop the index of make_index(): the one that depends on library_loaded(). */
+static void
+drop_index(Oid relid)
+{
+	char	   *indexes;
+
+	ct_executef("SELECT pg_catalog.string_agg(DISTINCT d.objid::pg_catalog.regclass::pg_catalog.text, ', ')"
+				" FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_index i ON i.indexrelid = d.objid"
+				" WHERE i.indrelid = %u AND d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass"
+				" AND d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass"
+				" AND d.refobjid = 'contacts_tier.library_loaded()'::pg_catalog.regprocedure",
+				relid);
+	indexes = ct_result_text(1);
+	if (indexes != NULL)
+		ct_executef("DROP INDEX %s", indexes);
+}
+
+/*
+ * The statement that drops the status columns, or else the defaults that
+ * set_defaults() gave them; NULL if there is nothing to drop.
+ */
+static char *
+alter_columns(const CtManaged *managed, bool drop_columns)
+{
+	StringInfoData command;
+	const char *separator = "";
+
+	initStringInfo(&command);
+	appendStringInfo(&command, "ALTER TABLE %s", ct_qualified_name(managed->rel));
+	for (int i = CT_ARG_STATUS; i < CT_NARGS; i++)
+	{
+		const char *column = ct_table_column(managed->table, i);
+
+		if (drop_columns)
+			appendStringInfo(&command, "%s DROP COLUMN %s", separator, column);
+		else if (ct_has_our_default(managed->rel, managed->table->attno[i]))
+			appendStringInfo(&command, "%s ALTER COLUMN %s DROP DEFAULT", separator, column);
+		else
+			continue;
+		separator = ",";
+	}
+	return *separator == '\0' ? NULL : command.data;
+}
+
+PG_FUNCTION_INFO_V1(contacts_tier_detach);
+
+/*
+ * detach(contacts regclass, drop_columns boolean) void
+ *
+ * Locks: the table, exclusively, and the counter rows of its accounts.
+ * Errors: 42501, 55000 where the table is not attached.
+ */
+Datum
+contacts_tier_detach(PG_FUNCTION_ARGS)
+{
+	Oid			relid;
+	CtManaged	managed;
+	char	   *command;
+
+	ct_check_not_null(fcinfo, 0, "contacts");
+	ct_check_not_null(fcinfo, 1, "drop_columns");
+	relid = PG_GETARG_OID(0);
+	ct_manage_begin(&managed, relid, AccessExclusiveLock);
+	(void) find_all_inheritors(relid, AccessExclusiveLock, NULL);
+	ct_detach_pending(relid);
+	command = alter_columns(&managed, PG_GETARG_BOOL(1));
+	if (OidIsValid(get_relname_relid(CT_COUNTER_TABLE, get_namespace_oid(NameStr(managed.table->schema), true))))
+		ct_uncount(managed.table, ct_qualified_name(managed.rel), false);
+	ct_manage_close_table(&managed);
+
+	ct_drop_triggers(relid);
+	ct_ddl_forget();
+	drop_index(relid);
+	if (command != NULL)
+		ct_execute(command, 0, NULL, NULL, NULL);
+	ct_manage_end(&managed);
+	PG_RETURN_VOID();
+}

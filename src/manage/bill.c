@@ -1,0 +1,289 @@
+/*-------------------------------------------------------------------------
+ *
+ * bill.c
+ *	  Functions that tell what accounts did and what it costs: the ledger as
+ *	  typed rows, and what comes next.  How they read, see report.c.
+ *
+ * Prices are those of the ledger and of the account row, frozen when they came
+ * to apply; only what lies ahead is told by the prices that the plan has now.
+ * Amounts are rounded half away from zero, to 2 digits.  Where a price is not
+ * known, neither is a sum of which it is a part: NULL.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+
+#include "manage/manage.h"
+
+/*
+ * In the texts, %1$u is the table, %2$s the quoted schema of the companion tables,
+ * %3$s AND with a condition that chooses the account, or nothing, and %4$s the
+ * equality operator of the account's type.
+ */
+
+/* The counters, added up */
+#define COUNTERS \
+	"(SELECT account, sum(used)::bigint AS used, sum(pending)::bigint AS pending," \
+	"  sum(promoted)::bigint AS promoted, sum(demoted)::bigint AS demoted," \
+	"  sum(corrected)::bigint AS corrected, max(peak) AS peak" \
+	"  FROM %2$s." CT_COUNTER_TABLE " WHERE true%3$s GROUP BY account)"
+
+/*
+ * The charges for the tier changes of the period of a row "b", whose account,
+ * start and end it has; NULL where one of them is not known
+ */
+#define CHARGES \
+	"LATERAL (SELECT CASE WHEN count(*) = count(l.details->>'charge')" \
+	"   THEN coalesce(sum((l.details->>'charge')::numeric), 0) END AS charges" \
+	"  FROM %2$s." CT_LEDGER_TABLE " l WHERE l.account %4$s b.account AND l.event = 'tier_change'" \
+	"  AND l.recorded_at >= b.period_start AND l.recorded_at < b.period_end)"
+
+static char *
+bill_query(const CtReport *report, const char *text)
+{
+	return psprintf(text, report->table->table->relid, report->table->schema,
+					ct_report_account(report, "AND", "account"), report->table->equals);
+}
+
+static char *
+tier_changes_query(const CtReport *report)
+{
+	return bill_query(report,
+					  "SELECT %1$u::regclass, account::text, recorded_at, details->>'plan',"
+					  " (details->>'from')::bigint, (details->>'to')::bigint, details->>'reason', contacts,"
+					  " (details->>'period_fraction')::numeric, (details->>'month_share')::numeric,"
+					  " (details->>'charge')::numeric,"
+					  " details->>'currency', role"
+					  " FROM %2$s." CT_LEDGER_TABLE " WHERE event = 'tier_change'%3$s"
+					  " ORDER BY account, recorded_at, entry");
+}
+
+PG_FUNCTION_INFO_V1(contacts_tier_tier_changes);
+
+/*
+ * tier_changes(contacts regclass, account text): every move to another tier
+ */
+Datum
+contacts_tier_tier_changes(PG_FUNCTION_ARGS)
+{
+	static const CtReportKind tier_changes = {.query = tier_changes_query,.reads_ledger = true};
+
+	ct_report(fcinfo, &tier_changes);
+	return (Datum) 0;
+}
+
+/*
+ * A tier change of a period is in its charges, not in its monthly price, which
+ * is that of the tier with which it began.  Of that price a period pays its share
+ * of a month.
+ */
+static char *
+billing_periods_query(const CtReport *report)
+{
+	return bill_query(report,
+					  "SELECT %1$u::regclass, b.account::text, b.period_start, b.period_end, b.closed, b.plan,"
+					  " b.contact_limit, b.opening, b.peak, b.closing, b.promoted, b.demoted, b.corrected, b.upgrades,"
+					  " round(b.monthly_price, 2), b.month_share, round(t.charges, 2),"
+					  " round(b.monthly_price * b.month_share, 2) + round(t.charges, 2),"
+					  " b.currency"
+					  " FROM (SELECT account, recorded_at, entry, true AS closed,"
+					  "   (details->>'started_at')::timestamptz AS period_start,"
+					  "   (details->>'ended_at')::timestamptz AS period_end, details->>'plan' AS plan,"
+					  "   (details->>'contact_limit')::bigint AS contact_limit,"
+					  "   (details->>'opening')::bigint AS opening, (details->>'peak')::bigint AS peak,"
+					  "   (details->>'closing')::bigint AS closing, (details->>'promoted')::bigint AS promoted,"
+					  "   (details->>'demoted')::bigint AS demoted, (details->>'corrected')::bigint AS corrected,"
+					  "   (details->>'upgrades')::integer AS upgrades,"
+					  "   (details->>'monthly_price')::numeric AS monthly_price,"
+					  "   (details->>'month_share')::numeric AS month_share, details->>'currency' AS currency"
+					  "  FROM %2$s." CT_LEDGER_TABLE " WHERE event = 'billing_period'%3$s"
+					  " UNION ALL SELECT a.account, NULL, NULL, false, a.period_started_at, a.next_update_at,"
+					  "   a.plan, a.period_limit, a.period_opening,"
+					  "   greatest(coalesce(c.used, 0), c.peak, a.period_opening), coalesce(c.used, 0),"
+					  "   coalesce(c.promoted, 0), coalesce(c.demoted, 0), coalesce(c.corrected, 0),"
+					  "   a.period_upgrades, a.period_price,"
+					  "   contacts_tier.month_share(a.billing_cycle, a.time_zone, a.period_started_at, a.next_update_at),"
+					  "   p.currency"
+					  "  FROM (SELECT * FROM %2$s." CT_ACCOUNT_TABLE " WHERE ended_at IS NULL%3$s) a"
+					  "  LEFT JOIN " COUNTERS " c ON c.account %4$s a.account"
+					  "  LEFT JOIN contacts_tier.plan p ON p.name = a.plan) b, " CHARGES " t"
+					  " ORDER BY b.account, b.closed DESC, b.recorded_at, b.entry");
+}
+
+PG_FUNCTION_INFO_V1(contacts_tier_billing_periods);
+
+/*
+ * billing_periods(contacts regclass, account text): the bill of each period, the
+ * running one last
+ */
+Datum
+contacts_tier_billing_periods(PG_FUNCTION_ARGS)
+{
+	static const CtReportKind billing_periods = {.query = billing_periods_query,.reads_ledger = true};
+
+	ct_report(fcinfo, &billing_periods);
+	return (Datum) 0;
+}
+
+/*
+ * The entry of contacts that were capped tells how many those were; how many
+ * marketing contacts there are is in its details, if at all.  That of a request
+ * tells the tier asked for, and the present one as "from".
+ */
+static char *
+notifications_query(const CtReport *report)
+{
+	return bill_query(report,
+					  "SELECT %1$u::regclass, account::text, recorded_at, event, (details->>'threshold')::integer,"
+					  " CASE event WHEN 'capped' THEN (details->>'marketing_contacts')::bigint ELSE contacts END,"
+					  " (details->>CASE event WHEN 'upgrade_request' THEN 'from' ELSE 'contact_limit' END)::bigint,"
+					  " details, role"
+					  " FROM %2$s." CT_LEDGER_TABLE
+					  " WHERE event IN ('threshold', 'exceeded', 'capped', 'grace', 'downgrade_kept', 'upgrade_request')%3$s"
+					  " ORDER BY account, recorded_at, entry");
+}
+
+PG_FUNCTION_INFO_V1(contacts_tier_notifications);
+
+/*
+ * notifications(contacts regclass, account text): what accounts were told
+ */
+Datum
+contacts_tier_notifications(PG_FUNCTION_ARGS)
+{
+	static const CtReportKind notifications = {.query = notifications_query,.reads_ledger = true};
+
+	ct_report(fcinfo, &notifications);
+	return (Datum) 0;
+}
+
+static char *
+activity_query(const CtReport *report)
+{
+	return bill_query(report,
+					  "SELECT %1$u::regclass, account::text, recorded_at, role,"
+					  " details->>'source_type', details->>'source_name',"
+					  " coalesce((details->>'created')::bigint, 0), coalesce((details->>'deleted')::bigint, 0),"
+					  " contacts, coalesce((details->>'flagged')::bigint, 0),"
+					  " coalesce((details->>'unflagged')::bigint, 0), coalesce((details->>'demoted')::bigint, 0),"
+					  " coalesce((details->>'dropped')::bigint, 0)"
+					  " FROM %2$s." CT_LEDGER_TABLE " WHERE event = 'activity'%3$s"
+					  " ORDER BY account, recorded_at, entry");
+}
+
+PG_FUNCTION_INFO_V1(contacts_tier_activity);
+
+/*
+ * activity(contacts regclass, account text): who changed how many contacts
+ */
+Datum
+contacts_tier_activity(PG_FUNCTION_ARGS)
+{
+	static const CtReportKind activity = {.query = activity_query,.reads_ledger = true};
+
+	ct_report(fcinfo, &activity);
+	return (Datum) 0;
+}
+
+/*
+ * Contacts that are flagged leave on the next update date, which is not later
+ * than the renewal; with a cancelled subscription all do, at the renewal,
+ * and no tier is needed.
+ */
+static char *
+forecast_query(const CtReport *report)
+{
+	return bill_query(report,
+					  "SELECT %1$u::regclass, b.account::text, b.used, b.pending, b.period_end, b.at_update,"
+					  " b.renews_at, b.at_renewal,"
+					  " (SELECT min(t.contact_limit) FROM contacts_tier.tier t"
+					  "   WHERE NOT b.ends AND t.plan = b.plan AND t.contact_limit >= b.at_update),"
+					  " (SELECT min(t.contact_limit) FROM contacts_tier.tier t"
+					  "   WHERE NOT b.cancelled AND t.plan = b.plan AND t.contact_limit >= b.at_renewal),"
+					  " n.contact_limit, round(n.monthly_price - p.monthly_price, 2), round(c.charges, 2), b.currency"
+					  " FROM (SELECT a.*, c.*, a.period_started_at AS period_start, a.next_update_at AS period_end, p.currency,"
+					  "   CASE WHEN c.ends THEN 0 ELSE c.used - c.pending END AS at_update,"
+					  "   CASE WHEN a.cancelled THEN 0 ELSE c.used - c.pending END AS at_renewal"
+					  "  FROM (SELECT * FROM %2$s." CT_ACCOUNT_TABLE " WHERE ended_at IS NULL%3$s) a"
+					  "  LEFT JOIN " COUNTERS " s ON s.account %4$s a.account"
+					  "  CROSS JOIN LATERAL (SELECT coalesce(s.used, 0) AS used, coalesce(s.pending, 0) AS pending,"
+					  "   a.cancelled AND a.renews_at <= a.next_update_at AS ends) c"
+					  "  LEFT JOIN contacts_tier.plan p ON p.name = a.plan) b"
+					  " LEFT JOIN contacts_tier.tier p ON p.plan = b.plan AND p.contact_limit = b.contact_limit"
+					  " LEFT JOIN LATERAL (SELECT t.contact_limit, t.monthly_price FROM contacts_tier.tier t"
+					  "  WHERE t.plan = b.plan AND t.contact_limit > b.contact_limit"
+					  "  ORDER BY t.contact_limit LIMIT 1) n ON true, " CHARGES " c"
+					  " ORDER BY b.account");
+}
+
+PG_FUNCTION_INFO_V1(contacts_tier_forecast);
+
+/*
+ * forecast(contacts regclass, account text): what the next dates bring, as things
+ * stand
+ */
+Datum
+contacts_tier_forecast(PG_FUNCTION_ARGS)
+{
+	static const CtReportKind forecast = {.query = forecast_query,.reads_ledger = true};
+
+	ct_report(fcinfo, &forecast);
+	return (Datum) 0;
+}
+
+/*
+ * The rules are those of limit.c, but for update dates that have passed: those
+ * are not applied, since nothing is written, and their contacts still count.  One
+ * row, also for an account without a subscription.
+ */
+static char *
+preview_query(const CtReport *report)
+{
+	FunctionCallInfo fcinfo = report->fcinfo;
+
+	return psprintf("SELECT r.outcome = 'fits', r.used, r.contact_limit, r.would_be, n.contact_limit,"
+					" round(n.monthly_price - p.monthly_price, 2), r.currency,"
+					" CASE WHEN r.outcome = 'upgrade' AND n.contact_limit IS NULL THEN 'block' ELSE r.outcome END"
+					" FROM (SELECT c.used, c.would_be, a.plan, a.contact_limit, p.currency,"
+					"   CASE WHEN p.marketing_contacts IS NOT TRUE OR a.ended_at IS NOT NULL THEN 'no_access'"
+					"    WHEN c.would_be = c.used OR c.would_be <= a.contact_limit::numeric + a.grace THEN 'fits'"
+					"    ELSE a.on_exceed::text END AS outcome"
+					"  FROM (SELECT coalesce(sum(used), 0)::bigint AS used,"
+					"    (coalesce(sum(used), 0) + %1$lld)::bigint AS would_be"
+					"   FROM %2$s." CT_COUNTER_TABLE "%3$s) c"
+					"  LEFT JOIN (SELECT * FROM %2$s." CT_ACCOUNT_TABLE "%3$s) a ON true"
+					"  LEFT JOIN contacts_tier.plan p ON p.name = a.plan) r"
+					" LEFT JOIN contacts_tier.tier p ON p.plan = r.plan AND p.contact_limit = r.contact_limit"
+					" LEFT JOIN LATERAL (SELECT t.contact_limit, t.monthly_price FROM contacts_tier.tier t"
+					"  WHERE r.outcome <> 'no_access' AND r.would_be > r.contact_limit"
+					"  AND t.plan = r.plan AND t.contact_limit >= r.would_be"
+					"  ORDER BY t.contact_limit LIMIT 1) n ON true",
+					(long long) PG_GETARG_INT64(2), report->table->schema,
+					ct_report_account(report, "WHERE", "account"));
+}
+
+PG_FUNCTION_INFO_V1(contacts_tier_preview);
+
+/*
+ * preview(contacts regclass, account text, additional bigint): what would happen
+ * if so many contacts became marketing contacts now
+ *
+ * Errors: 22004, 22023, and those of ct_report().
+ */
+Datum
+contacts_tier_preview(PG_FUNCTION_ARGS)
+{
+	static const CtReportKind preview = {.query = preview_query};
+
+	ct_check_not_null(fcinfo, 0, "contacts");
+	ct_check_not_null(fcinfo, 1, "account");
+	ct_check_not_null(fcinfo, 2, "additional");
+	if (PG_GETARG_INT64(2) < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("additional must not be negative")));
+	ct_report(fcinfo, &preview);
+	return (Datum) 0;
+}

@@ -1,0 +1,160 @@
+/*-------------------------------------------------------------------------
+ *
+ * change_tier.c
+ *	  Moving an account to another tier because somebody asks for it (design.md, T4, T5).
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "manage/manage.h"
+
+/*
+ * Lock the subscription of an account for whoever manages it: overdue update
+ * dates are applied first, then the slots and the account row are locked.
+ * Errors: 22023 where there is none, or it has ended.
+ */
+CtSubscribed
+ct_lock_subscription(const CtManaged *managed, Datum account)
+{
+	Oid			types[] = {managed->table->account_type};
+	CtSubscribed subscribed;
+
+	(void) ct_catch_up(managed->table, account, NULL);
+	subscribed.count = ct_counter_freeze(managed->table, account).marketing;
+	if (ct_execute_now(psprintf("SELECT plan, contact_limit, coalesce(requested_limit, 0), ended_at IS NOT NULL"
+								" FROM %s." CT_ACCOUNT_TABLE " WHERE account %s $1 FOR NO KEY UPDATE",
+								managed->schema, managed->equals),
+					   lengthof(types), types, &account) == 0 ||
+		ct_result_bool(4))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("account \"%s\" has no subscription", ct_account_text(managed->table, account)),
+				 errhint("Open one by contacts_tier.subscribe()."),
+				 errtable(managed->rel)));
+	subscribed.plan = ct_result_text(1);
+	subscribed.contact_limit = ct_result_int64(2);
+	subscribed.requested_limit = ct_result_int64(3);
+	return subscribed;
+}
+
+/*
+ * A tier that is asked for must be one of the plan: 22023.  The caller is
+ * connected to SPI.
+ */
+void
+ct_check_tier(const char *plan, int64 contact_limit)
+{
+	Oid			types[] = {TEXTOID, INT8OID};
+	Datum		values[] = {CStringGetTextDatum(plan), Int64GetDatum(contact_limit)};
+
+	ct_execute("SELECT coalesce(bool_or(t.contact_limit = $2), false),"
+			   " string_agg(t.contact_limit::text, ', ' ORDER BY t.contact_limit)"
+			   " FROM contacts_tier.tier t WHERE t.plan = $1", lengthof(types), types, values, NULL);
+	if (!ct_result_bool(1))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("plan \"%s\" has no tier of %lld contacts", plan, (long long) contact_limit),
+				 errhint("The tiers of the plan are: %s.", ct_result_text(2) != NULL ? ct_result_text(2) : "none")));
+}
+
+/* Ask for a tier from the next renewal on; 0 takes back what was asked for. */
+static void
+ask_for_renewal(const CtManaged *managed, Datum account, int64 contact_limit)
+{
+	Oid			types[] = {managed->table->account_type, INT8OID};
+	Datum		values[] = {account, Int64GetDatum(contact_limit)};
+
+	ct_execute_now(psprintf("UPDATE %s." CT_ACCOUNT_TABLE " SET renewal_limit = nullif($2, 0)"
+							" WHERE account %s $1", managed->schema, managed->equals),
+				   lengthof(types), types, values);
+}
+
+PG_FUNCTION_INFO_V1(contacts_tier_change_tier);
+
+/*
+ * change_tier(contacts regclass, account text, contact_limit bigint,
+ *			   at_renewal boolean) void
+ *
+ * A larger tier is taken at once, unless it is asked for at the renewal; a smaller
+ * one only there, and only if the count fits by then (T5).  The present one takes
+ * back what was asked for.
+ *
+ * Locks: slots and account row of the account, until the transaction ends.
+ * Errors: 42501, 55000 (not attached), 22023 (no subscription, no such tier, a
+ * smaller one at once).
+ */
+Datum
+contacts_tier_change_tier(PG_FUNCTION_ARGS)
+{
+	CtManaged	managed;
+	CtSubscribed subscribed;
+	Datum		account;
+	int64		wanted;
+	bool		at_renewal;
+
+	ct_check_not_null(fcinfo, 0, "contacts");
+	ct_check_not_null(fcinfo, 1, "account");
+	ct_check_not_null(fcinfo, 2, "contact_limit");
+	wanted = PG_GETARG_INT64(2);
+	ct_manage_begin(&managed, PG_GETARG_OID(0), RowExclusiveLock);
+	account = ct_managed_account(&managed, text_to_cstring(PG_GETARG_TEXT_PP(1)));
+	subscribed = ct_lock_subscription(&managed, account);
+	ct_check_tier(subscribed.plan, wanted);
+	at_renewal = PG_ARGISNULL(3) ? wanted < subscribed.contact_limit : PG_GETARG_BOOL(3);
+	if (wanted < subscribed.contact_limit && !at_renewal)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("a smaller contact tier is taken only at the renewal date"),
+				 errdetail("Account \"%s\" has a tier of %lld contacts.",
+						   ct_account_text(managed.table, account), (long long) subscribed.contact_limit),
+				 errhint("Ask for it with at_renewal => true, or leave this out.")));
+	if (wanted > subscribed.contact_limit && !at_renewal)
+		ct_tier_move(managed.table, account, wanted, subscribed.count, "requested", ct_now());
+	else
+		ct_ledger_record(managed.table, account, "tier_asked", subscribed.count,
+						 psprintf("{\"contact_limit\": %lld}", (long long) wanted));
+	ask_for_renewal(&managed, account, at_renewal && wanted != subscribed.contact_limit ? wanted : 0);
+	ct_manage_end(&managed);
+	PG_RETURN_VOID();
+}
+
+PG_FUNCTION_INFO_V1(contacts_tier_approve_upgrade);
+
+/*
+ * approve_upgrade(contacts regclass, account text) bigint
+ *
+ * Moves an account to the tier that contacts which were capped would have needed,
+ * and returns its limit.  They stay non-marketing until somebody sets them again.
+ *
+ * Locks: as change_tier().  Errors: 42501, 55000 (not attached, nothing asked
+ * for), 22023 (no subscription, the plan has no such tier any more).
+ */
+Datum
+contacts_tier_approve_upgrade(PG_FUNCTION_ARGS)
+{
+	CtManaged	managed;
+	CtSubscribed subscribed;
+	Datum		account;
+
+	ct_check_not_null(fcinfo, 0, "contacts");
+	ct_check_not_null(fcinfo, 1, "account");
+	ct_manage_begin(&managed, PG_GETARG_OID(0), RowExclusiveLock);
+	account = ct_managed_account(&managed, text_to_cstring(PG_GETARG_TEXT_PP(1)));
+	subscribed = ct_lock_subscription(&managed, account);
+	if (subscribed.requested_limit <= subscribed.contact_limit)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("account \"%s\" has not asked for a larger contact tier",
+						ct_account_text(managed.table, account)),
+				 errhint("Contacts that do not fit under the policy \"cap\" ask for one; contacts_tier.change_tier() takes any.")));
+	ct_check_tier(subscribed.plan, subscribed.requested_limit);
+	ct_tier_move(managed.table, account, subscribed.requested_limit, subscribed.count, "approved", ct_now());
+	ct_manage_end(&managed);
+	PG_RETURN_INT64(subscribed.requested_limit);
+}

@@ -1,0 +1,585 @@
+/*-------------------------------------------------------------------------
+ *
+ * ddl.c
+ *	  Commands that change tables: what they do to attached ones.
+ *
+ * PostgreSQL tells by object_access_hook what a command does, whatever its form:
+ * a table that comes below another one or leaves it, a column that changes, a
+ * table that is about to be dropped.  What must not be is refused there; what has
+ * to be done is noted, and done when the command has ended.
+ *
+ * Two event triggers stand around each command.  The first is there so that the
+ * library is loaded, and the hook set, before the command does anything; the
+ * second does what was noted.  A command on tables that have nothing to do with
+ * an attached one costs a look at their triggers.
+ *
+ * Where event triggers are off, partitions come and go without being counted:
+ * verify() tells, and repair() mends.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/dependency.h"
+#include "catalog/index.h"
+#include "catalog/indexing.h"
+#include "catalog/namespace.h"
+#include "catalog/objectaccess.h"
+#include "catalog/pg_attribute.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_depend.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_namespace.h"
+#include "catalog/pg_trigger.h"
+#include "catalog/pg_type.h"
+#include "commands/event_trigger.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "manage/manage.h"
+
+/* What a command has done to a table */
+typedef struct Note
+{
+	Oid			relid;
+	Oid			parent;			/* of which it became or ceased to be a
+								 * partition, or invalid: it was altered */
+	char	   *args[CT_NARGS]; /* of a trigger that it has lost */
+	bool		counted;		/* has been taken off the counters already */
+	SubTransactionId subid;
+} Note;
+
+/* For the end of the command; in TopTransactionContext, as all of this */
+static List *notes = NIL;
+
+/* Tables that lost their status trigger, and may be dropped by the same command */
+static List *dropped = NIL;
+
+static object_access_hook_type next_hook = NULL;
+
+static Note *
+add_note(List **list, Oid relid, Oid parent)
+{
+	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
+	Note	   *note = palloc0(sizeof(Note));
+
+	note->relid = relid;
+	note->parent = parent;
+	note->subid = GetCurrentSubTransactionId();
+	*list = lappend(*list, note);
+	MemoryContextSwitchTo(old);
+	return note;
+}
+
+static void
+end_transaction(XactEvent event, void *arg)
+{
+	notes = NIL;
+	dropped = NIL;
+}
+
+/* What a subtransaction noted goes with it, or belongs to its parent. */
+static void
+end_subtransaction(SubXactEvent event, SubTransactionId subid, SubTransactionId parent, void *arg)
+{
+	List	  **lists[] = {&notes, &dropped};
+
+	if (event != SUBXACT_EVENT_ABORT_SUB && event != SUBXACT_EVENT_COMMIT_SUB)
+		return;
+	for (size_t i = 0; i < lengthof(lists); i++)
+	{
+		ListCell   *cell;
+
+		foreach(cell, *lists[i])
+		{
+			Note	   *note = lfirst(cell);
+
+			if (note->subid == subid && event == SUBXACT_EVENT_COMMIT_SUB)
+				note->subid = parent;
+			else if (note->subid == subid)
+				*lists[i] = foreach_delete_current(*lists[i], cell);
+		}
+	}
+}
+
+/* Is the table attached itself, not only a partition of one that is? */
+static bool
+is_attached(Oid relid)
+{
+	Relation	rel = try_relation_open(relid, NoLock);
+	Trigger    *trigger = rel == NULL ? NULL : ct_find_trigger(rel, CT_TRIGGER_STATUS);
+	bool		result = trigger != NULL && !trigger->tgisclone;
+
+	if (rel != NULL)
+		relation_close(rel, NoLock);
+	return result;
+}
+
+/*
+ * Is the table below the other one as this command has left it?
+ */
+static bool
+is_child(Oid relid, Oid parent)
+{
+	Relation	pg_inherits = table_open(InheritsRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		found = false;
+
+	ScanKeyInit(&key, Anum_pg_inherits_inhrelid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relid));
+	scan = systable_beginscan(pg_inherits, InheritsRelidSeqnoIndexId, true, SnapshotSelf, 1, &key);
+	while (!found && HeapTupleIsValid(tuple = systable_getnext(scan)))
+		found = ((Form_pg_inherits) GETSTRUCT(tuple))->inhparent == parent;
+	systable_endscan(scan);
+	table_close(pg_inherits, AccessShareLock);
+	return found;
+}
+
+/*
+ * A table comes below another one, or leaves it.  Errors: 0A000.
+ */
+static void
+inheritance_changed(Oid relid, Oid parent)
+{
+	bool		parent_is_attached = is_attached(parent);
+
+	if (get_rel_relkind(parent) == RELKIND_PARTITIONED_TABLE)
+		add_note(&notes, relid, parent);
+	else if (parent_is_attached && is_child(relid, parent))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("table \"%s\" cannot inherit from attached table \"%s\"",
+						get_rel_name(relid), get_rel_name(parent)),
+				 errdetail("Contacts in it would count as contacts of \"%s\", and no trigger would see them.",
+						   get_rel_name(parent)),
+				 errhint("Use a partitioned table, or CREATE TABLE ... (LIKE ...).")));
+	if (is_attached(relid) && is_child(relid, parent))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("attached table \"%s\" cannot become part of \"%s\"",
+						get_rel_name(relid), get_rel_name(parent)),
+				 errhint("Detach it by contacts_tier.detach() first; a partitioned table is attached as a whole.")));
+}
+
+/*
+ * A column as this command has left it, which no cache knows yet.
+ */
+static bool
+changed_column(Oid relid, int attno, FormData_pg_attribute *column)
+{
+	Relation	pg_attribute = table_open(AttributeRelationId, AccessShareLock);
+	ScanKeyData key[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		found;
+
+	ScanKeyInit(&key[0], Anum_pg_attribute_attrelid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relid));
+	ScanKeyInit(&key[1], Anum_pg_attribute_attnum, BTEqualStrategyNumber, F_INT2EQ, Int16GetDatum(attno));
+	scan = systable_beginscan(pg_attribute, AttributeRelidNumIndexId, true, SnapshotSelf, lengthof(key), key);
+	tuple = systable_getnext(scan);
+	found = HeapTupleIsValid(tuple);
+	if (found)
+		memcpy(column, GETSTRUCT(tuple), ATTRIBUTE_FIXED_PART_SIZE);
+	systable_endscan(scan);
+	table_close(pg_attribute, AccessShareLock);
+	return found;
+}
+
+/*
+ * What the triggers of an attached table, or of a partition of one, know; false
+ * for other tables.
+ */
+static bool
+read_args(Oid relid, char *args[CT_NARGS])
+{
+	Relation	rel = try_relation_open(relid, NoLock);
+	Trigger    *trigger = rel == NULL ? NULL : ct_find_trigger(rel, CT_TRIGGER_STATUS);
+	bool		found = trigger != NULL && ct_right_args(trigger->tgnargs);
+
+	if (found)
+		ct_complete_args(trigger->tgnargs, trigger->tgargs, args);
+	if (rel != NULL)
+		relation_close(rel, NoLock);
+	return found;
+}
+
+/*
+ * Another length of a string keeps its value, or is an error; of a number it may
+ * round.
+ */
+static bool
+keeps_values(Oid type, int32 old_typmod, int32 typmod)
+{
+	return typmod == old_typmod || typmod < 0 || type == VARCHAROID || type == BPCHAROID;
+}
+
+/*
+ * A column was altered: the companion tables know accounts by their type, and find
+ * them equal by their collation.  Errors: 55000.
+ */
+static void
+column_altered(Oid relid, int attno)
+{
+	char	   *args[CT_NARGS];
+	FormData_pg_attribute new;
+	Oid			type;
+	int32		typmod;
+	Oid			collation;
+
+	if (!read_args(relid, args) || get_attnum(relid, args[CT_ARG_ACCOUNT]) != attno ||
+		!changed_column(relid, attno, &new))
+		return;
+	get_atttypetypmodcoll(relid, attno, &type, &typmod, &collation);
+	if (new.atttypid != type || new.attcollation != collation ||
+		!keeps_values(type, typmod, new.atttypmod))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("cannot alter type of column \"%s\" of attached table \"%s\"",
+						get_attname(relid, attno, false), get_rel_name(relid)),
+				 errdetail("It tells the account of a contact, and the companion tables know accounts by this type and collation."),
+				 errhint("Detach the table by contacts_tier.detach(), alter the column, and the columns \"account\" of its companion tables, and attach it again.")));
+}
+
+/* The note of a table that is dropped, or NULL */
+static Note *
+find_dropped(Oid relid)
+{
+	ListCell   *cell;
+
+	foreach(cell, dropped)
+		if (((Note *) lfirst(cell))->relid == relid)
+			return lfirst(cell);
+	return NULL;
+}
+
+/* Note what a row of pg_trigger says; from the row, for its table may not be locked. */
+static void
+note_trigger(HeapTuple tuple, TupleDesc tupdesc)
+{
+	Form_pg_trigger form = (Form_pg_trigger) GETSTRUCT(tuple);
+	bool		isnull;
+	Datum		value = heap_getattr(tuple, Anum_pg_trigger_tgargs, tupdesc, &isnull);
+	char	   *given[CT_NARGS];
+	char	   *next;
+	MemoryContext old;
+
+	if (isnull || !ct_right_args(form->tgnargs) || find_dropped(form->tgrelid) != NULL)
+		return;
+	next = VARDATA_ANY(DatumGetByteaPP(value));
+	for (int i = 0; i < form->tgnargs; i++)
+	{
+		given[i] = next;
+		next += strlen(next) + 1;
+	}
+	old = MemoryContextSwitchTo(TopTransactionContext);
+	ct_complete_args(form->tgnargs, given, add_note(&dropped, form->tgrelid, InvalidOid)->args);
+	MemoryContextSwitchTo(old);
+}
+
+/*
+ * A trigger goes.  If it is the status trigger, its table may follow, and can be
+ * counted then by what the trigger says.  Those that PostgreSQL drops by itself,
+ * for a partition that is detached, do not matter.
+ */
+static void
+trigger_goes(Oid trigger_oid)
+{
+	Relation	pg_trigger = table_open(TriggerRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_pg_trigger_oid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(trigger_oid));
+	scan = systable_beginscan(pg_trigger, TriggerOidIndexId, true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple) &&
+		ct_function(((Form_pg_trigger) GETSTRUCT(tuple))->tgfoid) == CT_TRIGGER_STATUS)
+		note_trigger(tuple, RelationGetDescr(pg_trigger));
+	systable_endscan(scan);
+	table_close(pg_trigger, AccessShareLock);
+}
+
+/* Take a table that goes off the counters. */
+static void
+count_out(Note *note)
+{
+	List	   *all = dropped;
+
+	/* commands of others that this makes run have notes of their own */
+	dropped = NIL;
+	if (!note->counted)
+		ct_table_goes(note->relid, note->args);
+	note->counted = true;
+	dropped = all;
+}
+
+/* The table that a TOAST table belongs to; pg_depend is the one to ask from there */
+static Oid
+toasted_table(Oid toast_relid)
+{
+	Relation	pg_depend = table_open(DependRelationId, AccessShareLock);
+	ScanKeyData key[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	Oid			result = InvalidOid;
+
+	ScanKeyInit(&key[0], Anum_pg_depend_classid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(RelationRelationId));
+	ScanKeyInit(&key[1], Anum_pg_depend_objid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(toast_relid));
+	scan = systable_beginscan(pg_depend, DependDependerIndexId, true, NULL, lengthof(key), key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
+
+		if (form->refclassid == RelationRelationId && form->deptype == DEPENDENCY_INTERNAL)
+			result = form->refobjid;
+	}
+	systable_endscan(scan);
+	table_close(pg_depend, AccessShareLock);
+	return result;
+}
+
+/*
+ * The index of a TOAST table goes, as the first thing of it: the TOAST table and the table
+ * that it belongs to follow.  That one is counted now, while its long values can be read.
+ * Its triggers have gone before, or will go next.
+ */
+static void
+toast_goes(Oid index_relid)
+{
+	Oid			relid = toasted_table(IndexGetRelation(index_relid, false));
+	char	   *args[CT_NARGS];
+	Note	   *note = find_dropped(relid);
+
+	if (note == NULL && read_args(relid, args))
+	{
+		MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
+
+		note = add_note(&dropped, relid, InvalidOid);
+		for (int i = 0; i < CT_NARGS; i++)
+			note->args[i] = pstrdup(args[i]);
+		MemoryContextSwitchTo(old);
+	}
+	if (note != NULL)
+		count_out(note);
+}
+
+/*
+ * A table goes: what depends on it, as its triggers, has gone before it.
+ */
+static void
+table_goes(Oid relid)
+{
+	Note	   *note = find_dropped(relid);
+
+	if (note == NULL)
+		return;
+	count_out(note);
+	dropped = list_delete_ptr(dropped, note);
+}
+
+/*
+ * Something is dropped, for good: not what PostgreSQL puts something else in the place of.
+ */
+static void
+goes(Oid class_id, Oid object_id)
+{
+	if (class_id == TriggerRelationId)
+		trigger_goes(object_id);
+	else if (class_id == RelationRelationId && get_rel_relkind(object_id) == RELKIND_INDEX &&
+			 get_rel_namespace(object_id) == PG_TOAST_NAMESPACE)
+		toast_goes(object_id);
+}
+
+static void
+altered(Oid class_id, Oid object_id, int sub_id, const ObjectAccessPostAlter *alter)
+{
+	if (class_id == InheritsRelationId)
+		inheritance_changed(object_id, alter->auxiliary_id);
+	else if (class_id == RelationRelationId && sub_id > 0)
+		column_altered(object_id, sub_id);
+	else if (class_id == RelationRelationId && sub_id == 0)
+		add_note(&notes, object_id, InvalidOid);
+}
+
+static void
+access_object(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, void *arg)
+{
+	if (next_hook != NULL)
+		next_hook(access, class_id, object_id, sub_id, arg);
+	if (access == OAT_POST_ALTER)
+		altered(class_id, object_id, sub_id, arg);
+	else if (access == OAT_DROP && class_id == RelationRelationId && sub_id == 0)
+		table_goes(object_id);
+	if (access == OAT_DROP && (((ObjectAccessDrop *) arg)->dropflags & PERFORM_DELETION_INTERNAL) == 0)
+		goes(class_id, object_id);
+}
+
+/*
+ * Have the hook called, and hear of the ends of transactions.
+ */
+void
+ct_ddl_init(void)
+{
+	next_hook = object_access_hook;
+	object_access_hook = access_object;
+	RegisterXactCallback(end_transaction, NULL);
+	RegisterSubXactCallback(end_subtransaction, NULL);
+}
+
+/*
+ * Triggers that were dropped and whose table stayed are of no interest any more.
+ */
+void
+ct_ddl_forget(void)
+{
+	dropped = NIL;
+}
+
+static EventTriggerData *
+event_trigger_data(FunctionCallInfo fcinfo, const char *function)
+{
+	if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"%s\" was not called by event trigger manager", function)));
+	return (EventTriggerData *) fcinfo->context;
+}
+
+/* Is this an attached table, or a partition of one, of the caller's own? */
+static bool
+is_ours(Oid relid)
+{
+	Relation	rel;
+	bool		result;
+
+	if (!OidIsValid(relid) || !object_ownercheck(RelationRelationId, relid, GetUserId()))
+		return false;
+	rel = try_relation_open(relid, AccessShareLock);
+	if (rel == NULL)
+		return false;
+	result = ct_find_trigger(rel, CT_TRIGGER_STATUS) != NULL;
+	relation_close(rel, AccessShareLock);
+	return result;
+}
+
+/*
+ * DETACH CONCURRENTLY commits half-way: the contacts of the partition would be
+ * gone from the table, and still be counted.
+ */
+static void
+check_alter_table(const AlterTableStmt *statement)
+{
+	ListCell   *cell;
+
+	foreach(cell, statement->cmds)
+	{
+		AlterTableCmd *command = lfirst(cell);
+
+		if (command->subtype == AT_DetachPartition &&
+			castNode(PartitionCmd, command->def)->concurrent &&
+			is_ours(RangeVarGetRelid(statement->relation, NoLock, true)))
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("cannot detach a partition of attached table \"%s\" concurrently",
+							statement->relation->relname),
+					 errdetail("Its contacts would not be in the table any more, and still be counted, until the command has ended."),
+					 errhint("Use DETACH PARTITION without CONCURRENTLY.")));
+	}
+}
+
+PG_FUNCTION_INFO_V1(contacts_tier_command_starts);
+
+/*
+ * command_starts(): event trigger for ddl_command_start
+ *
+ * Errors: 0A000.
+ */
+Datum
+contacts_tier_command_starts(PG_FUNCTION_ARGS)
+{
+	EventTriggerData *data = event_trigger_data(fcinfo, "command_starts");
+
+	ct_ddl_forget();
+	if (IsA(data->parsetree, AlterTableStmt))
+		check_alter_table((AlterTableStmt *) data->parsetree);
+	return (Datum) 0;
+}
+
+/*
+ * A column that is rewritten by an expression has other values, and no trigger has
+ * seen them come.  Looked at when the command has ended, under its lock.
+ */
+static void
+check_rewritten(const AlterTableStmt *statement)
+{
+	char	   *args[CT_NARGS];
+	ListCell   *cell;
+
+	foreach(cell, statement->cmds)
+	{
+		AlterTableCmd *command = lfirst(cell);
+
+		if (command->subtype != AT_AlterColumnType ||
+			castNode(ColumnDef, command->def)->raw_default == NULL ||
+			!read_args(RangeVarGetRelid(statement->relation, NoLock, true), args))
+			continue;
+		for (int i = CT_ARG_ACCOUNT; i <= CT_ARG_UNTIL; i++)
+			if (strcmp(args[i], command->name) == 0)
+				ereport(ERROR,
+						(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						 errmsg("cannot rewrite column \"%s\" of attached table \"%s\"",
+								command->name, statement->relation->relname),
+						 errdetail("Its contacts would be counted as they were before."),
+						 errhint("Use UPDATE instead of ALTER COLUMN ... USING.")));
+	}
+}
+
+/* Do what follows from a note. */
+static void
+settle(const Note *note)
+{
+	if (get_rel_relkind(note->relid) == '\0')
+		return;					/* the same command has dropped it */
+	if (!OidIsValid(note->parent))
+		ct_partition_altered(note->relid);
+	else if (get_rel_relispartition(note->relid))
+		ct_partition_came(note->relid, note->parent);
+	else
+		ct_partition_went(note->relid, note->parent);
+}
+
+PG_FUNCTION_INFO_V1(contacts_tier_command_ends);
+
+/*
+ * command_ends(): event trigger for ddl_command_end
+ *
+ * Locks: the slots of accounts whose contacts come or go.  Errors: 0A000, 42501.
+ */
+Datum
+contacts_tier_command_ends(PG_FUNCTION_ARGS)
+{
+	EventTriggerData *data = event_trigger_data(fcinfo, "command_ends");
+	List	   *todo = notes;
+	ListCell   *cell;
+
+	/* what this makes others do has notes of its own */
+	notes = NIL;
+	ct_ddl_forget();
+	foreach(cell, todo)
+		settle(lfirst(cell));
+	list_free_deep(todo);
+	if (IsA(data->parsetree, AlterTableStmt))
+		check_rewritten((AlterTableStmt *) data->parsetree);
+	return (Datum) 0;
+}

@@ -1,0 +1,539 @@
+/*-------------------------------------------------------------------------
+ *
+ * partition.c
+ *	  Partitions that come to an attached table or leave it, and tables that are
+ *	  dropped: the counters follow (design.md, C1).
+ *
+ * PostgreSQL gives the row triggers to each partition.  The statement triggers it
+ * does not, and so they tell what it cannot: a partition that has them is counted.
+ * What a partition brings in or takes out nobody has promoted or demoted; it
+ * corrects the period (D3).
+ *
+ * ddl.c calls these functions, at the end of the command that did it, or just
+ * before a table is gone.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "access/sysattr.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/partition.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "storage/bufmgr.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+
+#include "manage/manage.h"
+
+/*
+ * What the triggers of an attached table, or a partition of one, know; false if it
+ * is neither.  A copy: the triggers may go with the next look-up.
+ */
+static bool
+read_args(Relation rel, char *args[CT_NARGS])
+{
+	Trigger    *trigger = ct_find_trigger(rel, CT_TRIGGER_STATUS);
+
+	if (trigger == NULL || !ct_right_args(trigger->tgnargs))
+		return false;
+	ct_complete_args(trigger->tgnargs, trigger->tgargs, args);
+	return true;
+}
+
+/* Has the partition been counted in? */
+static bool
+is_counted(Relation rel)
+{
+	return ct_find_trigger(rel, CT_TRIGGER_TRUNCATE) != NULL;
+}
+
+/* May there be contacts in this very relation? */
+static bool
+may_have_contacts(Relation rel)
+{
+	return rel->rd_rel->relkind == RELKIND_RELATION && RelationGetNumberOfBlocks(rel) > 0;
+}
+
+static void
+refuse_partition(Relation rel, const char *why, const char *hint)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("the contacts of \"%s\" cannot be counted", RelationGetRelationName(rel)),
+			 errdetail_internal("%s", why),
+			 errhint("%s", hint),
+			 errtable(rel)));
+}
+
+/*
+ * Contacts that become marketing contacts, or cease to be, stay where they are:
+ * where a row is written once more to mend it, it must fit its partition.
+ */
+static bool
+is_partitioned_by_status(Relation rel, char **args)
+{
+	Bitmapset  *columns = NULL;
+	bool		in_expression;
+
+	if (rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
+		return false;
+	for (int i = CT_ARG_STATUS; i < CT_NARGS; i++)
+	{
+		AttrNumber	attno = get_attnum(RelationGetRelid(rel), args[i]);
+
+		if (attno != InvalidAttrNumber)
+			columns = bms_add_member(columns, attno - FirstLowInvalidHeapAttributeNumber);
+	}
+	return has_partition_attrs(rel, columns, &in_expression);
+}
+
+/*
+ * Can the contacts of a table, or of a partition, be counted?  Errors: 0A000.
+ */
+static void
+check_countable(Relation rel, char **args)
+{
+	if (rel->rd_rel->relkind == RELKIND_FOREIGN_TABLE)
+		refuse_partition(rel, "It is a foreign table: its contacts can change where no trigger fires.",
+						 "Keep contacts in tables of this database.");
+	if (rel->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT)
+		refuse_partition(rel, "It is temporary or unlogged: its contacts can vanish, its counters would stay.",
+						 "Use ALTER TABLE ... SET LOGGED first.");
+	if (is_partitioned_by_status(rel, args))
+		refuse_partition(rel, "It is partitioned by a status column, so contacts would have to move when their status changes.",
+						 "Partition by another column, and use an index on the status.");
+}
+
+/*
+ * The same for a table that is going to be attached and all of its partitions,
+ * which the caller has locked.
+ */
+void
+ct_check_partitions(Oid root, char **args)
+{
+	List	   *relids = find_all_inheritors(root, NoLock, NULL);
+	ListCell   *cell;
+
+	foreach(cell, relids)
+	{
+		Relation	rel = table_open(lfirst_oid(cell), NoLock);
+
+		check_countable(rel, args);
+		table_close(rel, NoLock);
+	}
+}
+
+/*
+ * Does the relation belong to the owner of the contacts table, as whom it is
+ * counted?  Errors: 42501, if there is something to count.
+ */
+static bool
+belongs_to(Relation rel, Oid owner)
+{
+	if (rel->rd_rel->relowner == owner)
+		return true;
+	if (may_have_contacts(rel))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("the contacts of \"%s\" cannot be counted", RelationGetRelationName(rel)),
+				 errdetail("It does not belong to the owner of the attached table."),
+				 errhint("Use ALTER TABLE ... OWNER TO first."),
+				 errtable(rel)));
+	return false;
+}
+
+/*
+ * Give the statement triggers to the partitions of an attached table that do not
+ * have them: those that came while event triggers were off.  They are not counted
+ * in, for their contacts may have come through the row triggers; verify() tells,
+ * and repair() counts.
+ */
+void
+ct_add_partition_triggers(Oid root_relid)
+{
+	Relation	root = table_open(root_relid, NoLock);
+	char	   *args[CT_NARGS];
+	List	   *relids;
+	ListCell   *cell;
+
+	if (read_args(root, args))
+	{
+		relids = find_all_inheritors(root_relid, AccessShareLock, NULL);
+		foreach(cell, relids)
+		{
+			Relation	rel = table_open(lfirst_oid(cell), NoLock);
+
+			if (RelationGetRelid(rel) != root_relid &&
+				rel->rd_rel->relkind != RELKIND_FOREIGN_TABLE &&
+				rel->rd_rel->relowner == root->rd_rel->relowner &&
+				!is_counted(rel))
+				ct_make_statement_triggers(ct_qualified_name(rel), args);
+			table_close(rel, NoLock);
+		}
+	}
+	table_close(root, NoLock);
+}
+
+/* The quoted name of the next statement trigger of ours, or NULL. */
+static char *
+statement_trigger(Oid relid, char **table_name)
+{
+	Relation	rel = relation_open(relid, NoLock);
+	Trigger    *trigger = ct_find_trigger(rel, CT_TRIGGER_APPLY);
+	char	   *name = NULL;
+
+	if (trigger == NULL)
+		trigger = ct_find_trigger(rel, CT_TRIGGER_TRUNCATE);
+	if (trigger != NULL)
+		name = pstrdup(trigger->tgname);
+	*table_name = ct_qualified_name(rel);
+	relation_close(rel, NoLock);
+	return name;
+}
+
+/*
+ * Drop the statement triggers of a former partition, which the caller has locked
+ * and not opened.
+ */
+static void
+drop_statement_triggers(Oid relid)
+{
+	Oid			owner = ct_companion_owner(relid);
+	CtIdentity	identity;
+	char	   *name;
+	char	   *table_name;
+
+	if (!OidIsValid(owner))
+		return;
+	ct_manage_as_owner(owner, &identity);
+	while ((name = statement_trigger(relid, &table_name)) != NULL)
+		ct_executef("DROP TRIGGER %s ON %s", quote_identifier(name), table_name);
+	ct_restore_identity(&identity);
+}
+
+/* Is this a former partition of a table with companion tables in this schema? */
+static bool
+is_former_partition(Oid relid, const char *schema)
+{
+	Relation	rel = try_relation_open(relid, AccessExclusiveLock);
+	Trigger    *trigger = rel == NULL ? NULL : ct_find_trigger(rel, CT_TRIGGER_TRUNCATE);
+	bool		result = trigger != NULL && trigger->tgnargs > CT_ARG_SCHEMA &&
+		strcmp(trigger->tgargs[CT_ARG_SCHEMA], schema) == 0 &&
+		ct_find_trigger(rel, CT_TRIGGER_STATUS) == NULL;
+
+	if (rel != NULL)
+		relation_close(rel, NoLock);
+	return result;
+}
+
+/*
+ * Tables that were detached while event triggers were off keep the statement
+ * triggers.  When the counters have been set to what is counted without them, they
+ * must not pass for counted ones.
+ */
+void
+ct_drop_former_triggers(const char *schema)
+{
+	uint64		count = ct_executef("SELECT t.tgrelid FROM pg_catalog.pg_trigger t"
+									" JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) t.tgrelid"
+									" WHERE t.tgfoid OPERATOR(pg_catalog.=) %u"
+									" AND c.relowner OPERATOR(pg_catalog.=) CURRENT_USER::pg_catalog.regrole"
+									" AND NOT EXISTS (SELECT FROM pg_catalog.pg_trigger s"
+									"  WHERE s.tgrelid OPERATOR(pg_catalog.=) t.tgrelid"
+									"  AND s.tgfoid OPERATOR(pg_catalog.=) %u) ORDER BY 1",
+									ct_function_oid(CT_TRIGGER_TRUNCATE), ct_function_oid(CT_TRIGGER_STATUS));
+	SPITupleTable *tables = SPI_tuptable;
+
+	for (uint64 i = 0; i < count; i++)
+	{
+		bool		isnull;
+		Oid			relid = DatumGetObjectId(SPI_getbinval(tables->vals[i], tables->tupdesc, 1, &isnull));
+
+		if (is_former_partition(relid, schema))
+			drop_statement_triggers(relid);
+	}
+}
+
+/*
+ * Count in a partition that is new, whatever the tiers of its accounts, and make
+ * it one that is counted.
+ */
+static void
+bring_in(Oid relid, char **args, Oid owner)
+{
+	Relation	rel = table_open(relid, NoLock);
+	const char *name = ct_qualified_name(rel);
+
+	check_countable(rel, args);
+	if (!is_counted(rel) && belongs_to(rel, owner))
+	{
+		if (may_have_contacts(rel))
+		{
+			CtTable    *table = ct_table_resolve(rel, CT_NARGS, args);
+
+			ct_check_companions(table);
+			ct_normalise_contacts(name, table);
+			ct_count_in(table, psprintf("ONLY %s", name));
+		}
+		ct_make_statement_triggers(name, args);
+	}
+	table_close(rel, NoLock);
+}
+
+/* Do something, as the owner of an attached table, with a relation and all below it. */
+static void
+manage_tree(Oid relid, char **args, Oid owner, void (*work) (Oid relid, char **args, Oid owner))
+{
+	CtIdentity	identity;
+	List	   *relids = find_all_inheritors(relid, AccessExclusiveLock, NULL);
+	ListCell   *cell;
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	ct_manage_as_owner(owner, &identity);
+	foreach(cell, relids)
+		work(lfirst_oid(cell), args, owner);
+	ct_restore_identity(&identity);
+	SPI_finish();
+}
+
+/*
+ * A table became a partition: if it is one of an attached table, count it in.  The
+ * command that made it one has locked it, and what is below it.
+ */
+void
+ct_partition_came(Oid relid, Oid parent)
+{
+	Relation	rel = table_open(relid, NoLock);
+	Oid			owner = ct_companion_owner(parent);
+	char	   *args[CT_NARGS];
+	bool		is_ours = OidIsValid(owner) && read_args(rel, args);
+
+	table_close(rel, NoLock);
+	if (is_ours)
+		manage_tree(relid, args, owner, bring_in);
+}
+
+/*
+ * Are there counters to take the contacts of a table off?  They may be gone, or be
+ * about to go by the same command.
+ */
+static bool
+has_counters(Relation rel, char **args)
+{
+	Oid			counter = get_relname_relid(CT_COUNTER_TABLE,
+											get_namespace_oid(args[CT_ARG_SCHEMA], true));
+
+	return ct_companion_owner(counter) == rel->rd_rel->relowner &&
+		get_attnum(counter, "account") > 0 && get_attnum(counter, "used") > 0 &&
+		OidIsValid(ct_function_oid(CT_DEFAULT_STATUS));
+}
+
+/* Does a table have the columns that its triggers speak of? */
+static bool
+has_columns(Relation rel, char **args)
+{
+	const Oid	types[CT_NARGS] = {
+		[CT_ARG_STATUS] = get_func_rettype(ct_function_oid(CT_DEFAULT_STATUS)),
+		[CT_ARG_UNTIL] = BOOLOID,
+		[CT_ARG_SOURCE_TYPE] = TEXTOID,
+		[CT_ARG_SOURCE_NAME] = TEXTOID,
+		[CT_ARG_UPDATED_AT] = TIMESTAMPTZOID
+	};
+
+	for (int i = CT_ARG_STATUS; i < CT_NARGS; i++)
+		if (!AttributeNumberIsValid(ct_typed_column(RelationGetRelid(rel), args[i], types[i])))
+			return false;
+	return args[CT_ARG_ACCOUNT][0] == '\0' || get_attnum(RelationGetRelid(rel), args[CT_ARG_ACCOUNT]) > 0;
+}
+
+/*
+ * Take the contacts of this very relation off the counters, as its owner.  Errors:
+ * 42703, 42804 for columns that are not as the triggers say.
+ */
+static void
+take_out(Relation rel, char **args)
+{
+	if (may_have_contacts(rel) && has_counters(rel, args))
+		ct_uncount_going(ct_table_resolve(rel, CT_NARGS, args), rel);
+}
+
+static void
+warn_still_counted(Relation rel, const char *why)
+{
+	ereport(WARNING,
+			(errcode(ERRCODE_WARNING),
+			 errmsg("the contacts of \"%s\" are still counted", RelationGetRelationName(rel)),
+			 errdetail_internal("%s", why),
+			 errhint("Run contacts_tier.repair() on the tables that share its companion tables.")));
+}
+
+/* Take what was a partition off the counters; its triggers go when it is closed. */
+static void
+see_off(Oid relid, char **args, Oid owner)
+{
+	Relation	rel = relation_open(relid, NoLock);
+
+	if (belongs_to(rel, owner))
+		take_out(rel, args);
+	relation_close(rel, NoLock);
+	drop_statement_triggers(relid);
+}
+
+/*
+ * A table ceased to be a partition: if it was one of an attached table, take it off
+ * the counters.  The command that did it has locked both, and what is below it.
+ */
+void
+ct_partition_went(Oid relid, Oid parent)
+{
+	Relation	rel = try_relation_open(parent, AccessShareLock);
+	char	   *args[CT_NARGS];
+	bool		was_ours = rel != NULL && read_args(rel, args);
+	Oid			owner = rel == NULL ? InvalidOid : rel->rd_rel->relowner;
+
+	if (rel != NULL)
+		relation_close(rel, NoLock);
+	if (was_ours)
+		manage_tree(relid, args, owner, see_off);
+}
+
+/*
+ * The same for the partitions that wait to be detached, when the whole table ceases
+ * to be attached.
+ */
+void
+ct_detach_pending(Oid root)
+{
+	List	   *relids = ct_pending_partitions(root);
+	ListCell   *cell;
+
+	foreach(cell, relids)
+	{
+		LockRelationOid(lfirst_oid(cell), AccessExclusiveLock);
+		ct_partition_went(lfirst_oid(cell), root);
+	}
+}
+
+/*
+ * A partition that came while it belonged to somebody else is counted from now on,
+ * if there is nothing in it.
+ */
+static void
+bring_in_empty(Relation rel, char **args)
+{
+	const char *name = ct_qualified_name(rel);
+	CtIdentity	identity;
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	ct_manage_as_owner(rel->rd_rel->relowner, &identity);
+	if (!may_have_contacts(rel) ||
+		ct_execute_latest(psprintf("SELECT FROM ONLY %s LIMIT 1", name)) == 0)
+		ct_make_statement_triggers(name, args);
+	ct_restore_identity(&identity);
+	SPI_finish();
+}
+
+/*
+ * A table was altered.  If it is attached, or a partition of one that is, it must
+ * be one that can be counted still, and may have got the right owner.
+ */
+void
+ct_partition_altered(Oid relid)
+{
+	Relation	rel = try_relation_open(relid, AccessShareLock);
+	char	   *args[CT_NARGS];
+
+	if (rel == NULL)
+		return;
+	if (read_args(rel, args))
+	{
+		check_countable(rel, args);
+		if (rel->rd_rel->relispartition && !is_counted(rel) &&
+			ct_companion_owner(get_partition_parent(relid, true)) == rel->rd_rel->relowner)
+			bring_in_empty(rel, args);
+	}
+	relation_close(rel, AccessShareLock);
+}
+
+/* Take a table that is about to be dropped off the counters. */
+static void
+take_out_dropped(Relation rel, char **args)
+{
+	CtIdentity	identity;
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	ct_manage_as_owner(rel->rd_rel->relowner, &identity);
+	take_out(rel, args);
+	ct_restore_identity(&identity);
+	SPI_finish();
+}
+
+/*
+ * The same for a table that somebody else than its owner drops.  What the owner has
+ * put on the counters must not keep him from that (R5).
+ */
+static void
+try_to_take_out_dropped(Relation rel, char **args)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		take_out_dropped(rel, args);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
+			PG_RE_THROW();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		warn_still_counted(rel, error->message);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+}
+
+/*
+ * A table is about to be dropped, which has lost its triggers already; they said
+ * what is in "args".  The table is locked exclusively.
+ */
+void
+ct_table_goes(Oid relid, char **args)
+{
+	Relation	rel = try_relation_open(relid, NoLock);
+
+	if (rel == NULL)
+		return;
+	if (may_have_contacts(rel) && has_counters(rel, args))
+	{
+		if (!has_columns(rel, args))
+			warn_still_counted(rel, "Its columns are not those that it was attached with.");
+		else if (rel->rd_rel->relowner == GetUserId())
+			take_out_dropped(rel, args);
+		else
+			try_to_take_out_dropped(rel, args);
+	}
+	relation_close(rel, NoLock);
+}

@@ -1,0 +1,215 @@
+/*-------------------------------------------------------------------------
+ *
+ * policy.c
+ *	  The policy of an account: what happens at its limit, what is announced and
+ *	  recorded, its dates and its defaults.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/jsonb.h"
+#include "utils/timestamp.h"
+
+#include "manage/manage.h"
+
+/* Arguments of set_policy() */
+enum
+{
+	POL_CONTACTS, POL_ACCOUNT, POL_ON_EXCEED, POL_GRACE, POL_THRESHOLDS,
+	POL_SOURCE_DEFAULTS, POL_TIME_ZONE, POL_AUTO_DOWNGRADE, POL_BILLING_CYCLE,
+	POL_RECORD_ACTIVITY, POL_NARGS
+};
+
+/*
+ * Refuse a negative grace: 22023.
+ */
+void
+ct_check_grace(int64 grace)
+{
+	if (grace < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("grace must not be negative")));
+}
+
+/*
+ * Thresholds are percentages of the limit, growing.
+ */
+static void
+check_thresholds(ArrayType *thresholds)
+{
+	Datum	   *values;
+	bool	   *nulls;
+	int			count;
+	int			last = 0;
+
+	if (ARR_NDIM(thresholds) > 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("thresholds must be a one-dimensional array")));
+	deconstruct_array(thresholds, INT4OID, sizeof(int32), true, TYPALIGN_INT, &values, &nulls, &count);
+	for (int i = 0; i < count; i++)
+	{
+		if (nulls[i] || DatumGetInt32(values[i]) <= last || DatumGetInt32(values[i]) > 100)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("thresholds must be growing percentages from 1 to 100")));
+		last = DatumGetInt32(values[i]);
+	}
+}
+
+/*
+ * Source defaults are an object from source types that an account may change to
+ * a status.
+ */
+static void
+check_source_defaults(Datum source_defaults)
+{
+	Oid			types[] = {JSONBOID};
+
+	if (!JB_ROOT_IS_OBJECT(DatumGetJsonbP(source_defaults)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"source_defaults\" must be a JSON object")));
+	if (ct_execute("SELECT d.key, d.value FROM jsonb_each_text($1) d"
+				   " LEFT JOIN contacts_tier.source_type s ON s.name = d.key AND s.changeable"
+				   " WHERE s.name IS NULL OR d.value IS NULL OR d.value NOT IN ('marketing', 'non_marketing')"
+				   " ORDER BY 1 LIMIT 1", 1, types, &source_defaults, NULL) > 0)
+	{
+		const char *value = ct_result_text(2);
+
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid source default: \"%s\" for \"%s\"",
+						value != NULL ? value : "null", ct_result_text(1)),
+				 errhint("The value must be marketing or non_marketing, the source type one of contacts_tier.source_type that is changeable.")));
+	}
+}
+
+/* The arguments from on_exceed on as parameters, enums as text. */
+static void
+policy_values(FunctionCallInfo fcinfo, Datum *values, char *nulls)
+{
+	for (int i = POL_ON_EXCEED; i < POL_NARGS; i++)
+	{
+		bool		is_enum = i == POL_ON_EXCEED || i == POL_BILLING_CYCLE;
+
+		nulls[i - POL_ON_EXCEED] = PG_ARGISNULL(i) ? 'n' : ' ';
+		if (!PG_ARGISNULL(i))
+			values[i - POL_ON_EXCEED] = is_enum ?
+				CStringGetTextDatum(ct_enum_label(PG_GETARG_OID(i))) : PG_GETARG_DATUM(i);
+	}
+}
+
+/*
+ * Write the policy.  Another billing cycle begins with the next renewal.
+ */
+static void
+update_policy(const CtManaged *managed, FunctionCallInfo fcinfo, Datum account)
+{
+	Oid			types[] = {
+		managed->table->account_type, TEXTOID, INT8OID, INT4ARRAYOID, JSONBOID, TEXTOID,
+		BOOLOID, TEXTOID, BOOLOID
+	};
+	Datum		values[lengthof(types)] = {account};
+	char		nulls[lengthof(types) + 1] = "         ";
+
+	policy_values(fcinfo, values + 1, nulls + 1);
+	ct_execute_now_nulls(psprintf("UPDATE %s." CT_ACCOUNT_TABLE " a SET"
+								  " on_exceed = coalesce($2::contacts_tier.exceed_policy, on_exceed),"
+								  " grace = coalesce($3, grace),"
+								  " thresholds = coalesce($4, thresholds),"
+								  " source_defaults = coalesce($5, source_defaults),"
+								  " time_zone = coalesce($6, time_zone),"
+								  " auto_downgrade = coalesce($7, auto_downgrade),"
+								  " renewal_cycle = nullif(coalesce($8::contacts_tier.billing_cycle, renewal_cycle), billing_cycle),"
+								  " record_activity = coalesce($9, record_activity)"
+								  " WHERE account %s $1", managed->schema, managed->equals),
+						 lengthof(types), types, values, nulls);
+}
+
+/*
+ * In a new time zone the next dates stay the same days; where one would then not
+ * be after the start of the running period, it is the next.
+ */
+static void
+move_dates(const CtManaged *managed, Datum account, Datum time_zone)
+{
+	Oid			types[] = {managed->table->account_type, TEXTOID};
+	Datum		values[] = {account, time_zone};
+
+	ct_execute_now(psprintf("WITH RECURSIVE dates AS ("
+							" SELECT a.billing_cycle, a.anchor, a.period_started_at,"
+							"  contacts_tier.local_midnight(a.next_update_at AT TIME ZONE a.time_zone, $2) AS next_update_at,"
+							"  contacts_tier.local_midnight(a.renews_at AT TIME ZONE a.time_zone, $2) AS renews_at"
+							" FROM %1$s." CT_ACCOUNT_TABLE " a WHERE a.account %2$s $1"
+							" UNION ALL"
+							" SELECT d.billing_cycle, d.anchor, d.period_started_at,"
+							"  contacts_tier.following_update_date(d.billing_cycle, $2, r.renews_at, d.next_update_at), r.renews_at"
+							" FROM dates d, LATERAL (SELECT CASE WHEN d.renews_at > d.next_update_at THEN d.renews_at ELSE"
+							"  contacts_tier.following_renewal_date(d.anchor, d.billing_cycle, $2, d.renews_at) END) r (renews_at)"
+							" WHERE d.next_update_at <= d.period_started_at)"
+							" UPDATE %1$s." CT_ACCOUNT_TABLE " a"
+							" SET next_update_at = d.next_update_at, renews_at = d.renews_at"
+							" FROM dates d WHERE a.account %2$s $1 AND d.next_update_at > d.period_started_at",
+							managed->schema, managed->equals),
+				   lengthof(types), types, values);
+}
+
+/* What set_policy() changed, as a JSON object for the ledger. */
+static char *
+policy_details(FunctionCallInfo fcinfo)
+{
+	Oid			types[] = {TEXTOID, INT8OID, INT4ARRAYOID, JSONBOID, TEXTOID, BOOLOID, TEXTOID, BOOLOID};
+	Datum		values[lengthof(types)];
+	char		nulls[lengthof(types) + 1] = "        ";
+
+	policy_values(fcinfo, values, nulls);
+	ct_execute("SELECT jsonb_strip_nulls(jsonb_build_object('on_exceed', $1, 'grace', $2, 'thresholds', $3,"
+			   " 'source_defaults', $4, 'time_zone', $5, 'auto_downgrade', $6, 'billing_cycle', $7,"
+			   " 'record_activity', $8))::text", lengthof(types), types, values, nulls);
+	return ct_result_text(1);
+}
+
+PG_FUNCTION_INFO_V1(contacts_tier_set_policy);
+
+/*
+ * set_policy(contacts regclass, account text, on_exceed, grace, thresholds,
+ *			  source_defaults, time_zone, auto_downgrade, billing_cycle,
+ *			  record_activity) void
+ *
+ * Locks: slots and account row of the account, until the transaction ends.
+ * Errors: 42501, 55000 (not attached), 22023 (values, no subscription).
+ */
+Datum
+contacts_tier_set_policy(PG_FUNCTION_ARGS)
+{
+	CtManaged	managed;
+	Datum		account;
+
+	ct_check_not_null(fcinfo, POL_CONTACTS, "contacts");
+	ct_check_not_null(fcinfo, POL_ACCOUNT, "account");
+	if (!PG_ARGISNULL(POL_GRACE))
+		ct_check_grace(PG_GETARG_INT64(POL_GRACE));
+	if (!PG_ARGISNULL(POL_THRESHOLDS))
+		check_thresholds(PG_GETARG_ARRAYTYPE_P(POL_THRESHOLDS));
+
+	ct_manage_begin(&managed, PG_GETARG_OID(POL_CONTACTS), RowExclusiveLock);
+	if (!PG_ARGISNULL(POL_SOURCE_DEFAULTS))
+		check_source_defaults(PG_GETARG_DATUM(POL_SOURCE_DEFAULTS));
+	account = ct_managed_account(&managed, text_to_cstring(PG_GETARG_TEXT_PP(POL_ACCOUNT)));
+	(void) ct_lock_subscription(&managed, account);
+	if (!PG_ARGISNULL(POL_TIME_ZONE))
+		move_dates(&managed, account, PG_GETARG_DATUM(POL_TIME_ZONE));
+	update_policy(&managed, fcinfo, account);
+	ct_ledger_record(managed.table, account, "policy", 0, policy_details(fcinfo));
+	ct_source_forget();
+	ct_manage_end(&managed);
+	PG_RETURN_VOID();
+}

@@ -1,0 +1,204 @@
+/*-------------------------------------------------------------------------
+ *
+ * repair.c
+ *	  Mending what came in behind the triggers.
+ *
+ * Triggers do not see rows that are written while they are disabled, under
+ * session_replication_role = replica, or that come and go with a partition while
+ * event triggers are off.
+ * verify() finds what that did to the counters; repair() mends rows, counters
+ * and missing triggers of partitions.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "funcapi.h"
+#include "utils/acl.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+#include "manage/manage.h"
+
+/* The tables whose companion tables are in a schema, and what is done for them */
+typedef struct CompanionGroup
+{
+	const char *schema;
+	bool		at_once;		/* is it one of many, not to be waited for? */
+	MemoryContext context;
+	List	   *mended;			/* rows of the result */
+} CompanionGroup;
+
+/*
+ * What verify() finds wrong in the companion tables of this table, as rows of
+ * the result; also the number of them.
+ */
+static uint64
+report_drift(const CtManaged *managed, CompanionGroup *group)
+{
+	uint64		count = ct_execute_latest(psprintf("SELECT * FROM contacts_tier.verify(%u::regclass)"
+												   " WHERE drift <> 0 OR pending_counted <> pending_actual",
+												   RelationGetRelid(managed->rel)));
+	MemoryContext old = MemoryContextSwitchTo(group->context);
+
+	for (uint64 i = 0; i < count; i++)
+		group->mended = lappend(group->mended, heap_copytuple(SPI_tuptable->vals[i]));
+	MemoryContextSwitchTo(old);
+	return count;
+}
+
+/*
+ * Set the counters to what is counted now, and note it in the ledger.
+ */
+static void
+repair_counters(const CtManaged *managed)
+{
+	ct_execute_latest(psprintf("WITH drift AS (SELECT v.account::%3$s AS account, v.actual, v.drift, v.pending_actual"
+							   "   FROM contacts_tier.verify(%4$u::regclass) v"
+							   "   WHERE v.account IS NOT NULL AND (v.drift <> 0 OR v.pending_counted <> v.pending_actual)),"
+							   " emptied AS (UPDATE %1$s." CT_COUNTER_TABLE " c SET used = 0, pending = 0, granted = NULL"
+							   "   FROM drift WHERE c.account %5$s drift.account AND c.slot <> 0),"
+							   " mended AS (INSERT INTO %1$s." CT_COUNTER_TABLE " AS c (account, slot, used, pending, corrected)"
+							   "   SELECT account, 0, actual, pending_actual, - drift FROM drift"
+							   "   ON CONFLICT (account, slot) DO UPDATE"
+							   "   SET used = excluded.used, pending = excluded.pending, granted = NULL,"
+							   "   corrected = c.corrected + excluded.corrected)"
+							   " INSERT INTO %1$s." CT_LEDGER_TABLE " (account, recorded_at, event, role, contacts, details)"
+							   " SELECT account, contacts_tier.clock(), 'repair', %2$s, actual, jsonb_build_object('drift', drift)"
+							   " FROM drift",
+							   managed->schema, quote_literal_cstr(ct_caller_name()), managed->account_type,
+							   RelationGetRelid(managed->rel), managed->equals));
+}
+
+static void
+lock_pending_partitions(Oid relid)
+{
+	List	   *relids = ct_pending_partitions(relid);
+	ListCell   *cell;
+
+	foreach(cell, relids)
+		LockRelationOid(lfirst_oid(cell), ShareRowExclusiveLock);
+}
+
+/*
+ * Lock all tables of a group and their partitions against writers.
+ */
+static CtManaged *
+open_group(const CompanionGroup *group, List *relids)
+{
+	CtManaged  *tables = palloc(sizeof(CtManaged) * list_length(relids));
+	ListCell   *cell;
+
+	foreach(cell, relids)
+	{
+		Oid			relid = lfirst_oid(cell);
+
+		ct_check_owner(relid);
+		if (group->at_once)
+			ct_lock_at_once(relid, ShareRowExclusiveLock);
+		ct_manage_begin(&tables[foreach_current_index(cell)], relid, ShareRowExclusiveLock);
+		if (group->at_once)
+			ct_wait_briefly();
+		(void) find_all_inheritors(relid, ShareRowExclusiveLock, NULL);
+		lock_pending_partitions(relid);
+	}
+	return tables;
+}
+
+/*
+ * Repair all tables whose companion tables are in a schema.  They are locked
+ * against writers until the transaction ends.
+ */
+static void
+repair_group(void *arg)
+{
+	CompanionGroup *group = arg;
+	List	   *relids = ct_attached_tables(group->schema);
+	int			ntables = list_length(relids);
+	CtManaged  *tables = open_group(group, relids);
+
+	if (ntables == 0)
+		return;
+	ct_check_companions(tables[0].table);
+	ct_notes_check_none();
+	for (int i = 0; i < ntables; i++)
+	{
+		ct_add_partition_triggers(RelationGetRelid(tables[i].rel));
+		ct_normalise_contacts(ct_qualified_name(tables[i].rel), tables[i].table);
+	}
+	if (report_drift(&tables[0], group) > 0)
+		repair_counters(&tables[0]);
+	ct_drop_former_triggers(group->schema);
+	for (int i = ntables - 1; i >= 0; i--)
+		ct_manage_end(&tables[i]);
+}
+
+/* What has been mended for good is told. */
+static void
+tell_mended(const CompanionGroup *group, ReturnSetInfo *result)
+{
+	ListCell   *cell;
+
+	foreach(cell, group->mended)
+		tuplestore_puttuple(result->setResult, lfirst(cell));
+}
+
+/* Repair what the caller owns; what fails, or is locked, is left out. */
+static void
+repair_all(ReturnSetInfo *result)
+{
+	List	   *relids = ct_attached_tables(NULL);
+	List	   *done = NIL;
+	ListCell   *cell;
+
+	ct_notes_check_none();		/* not within what may be rolled back */
+	foreach(cell, relids)
+	{
+		char	   *args[CT_NARGS];
+		CompanionGroup group = {.at_once = true,.context = CurrentMemoryContext};
+
+		if (get_rel_name(lfirst_oid(cell)) == NULL ||
+			!object_ownercheck(RelationRelationId, lfirst_oid(cell), GetUserId()) ||
+			!ct_look_up_args(lfirst_oid(cell), args) ||
+			list_member(done, makeString(args[CT_ARG_SCHEMA])))
+			continue;
+		group.schema = args[CT_ARG_SCHEMA];
+		done = lappend(done, makeString(args[CT_ARG_SCHEMA]));
+		if (ct_attempt(repair_group, &group, psprintf("schema \"%s\"", group.schema)))
+			tell_mended(&group, result);
+	}
+}
+
+PG_FUNCTION_INFO_V1(contacts_tier_repair);
+
+/*
+ * repair(contacts regclass): a row for each account that was mended
+ *
+ * Locks: the attached tables that share companion tables, against writers, in
+ * the order of their OIDs.  Errors: 42P01, 42501, 55000 (not attached).
+ */
+Datum
+contacts_tier_repair(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (PG_ARGISNULL(0))
+		repair_all(result);
+	else
+	{
+		CompanionGroup group = {.context = CurrentMemoryContext};
+
+		ct_check_owner(PG_GETARG_OID(0));
+		group.schema = ct_companion_schema(PG_GETARG_OID(0));
+		ct_check_sound(PG_GETARG_OID(0));
+		repair_group(&group);
+		tell_mended(&group, result);
+	}
+	return (Datum) 0;
+}

@@ -1,0 +1,430 @@
+/*-------------------------------------------------------------------------
+ *
+ * report.c
+ *	  Functions that only read: usage(), verify(), rollover_progress() and
+ *	  has_access(), and how bill.c reads.
+ *
+ * Who may SELECT from the companion tables (and, for verify(), from the contacts
+ * themselves) may ask.  The statements run as the owner of the tables all the
+ * same, security-restricted: the types, casts and policies that they meet are
+ * the owner's, and must not run with the rights of a mightier caller.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rls.h"
+
+#include "manage/manage.h"
+
+/*
+ * May the caller read a relation, and all rows of it?  With "missing_ok" says so
+ * by its result, else by an error: 42501.
+ */
+static bool
+may_read(Oid relid, bool missing_ok)
+{
+	bool		is_missing = false;
+	AclResult	result = pg_class_aclcheck_ext(relid, GetUserId(), ACL_SELECT, &is_missing);
+	char	   *name = get_rel_name(relid);
+
+	if ((is_missing || name == NULL) && !missing_ok)
+		ct_no_relation_error(relid);
+	if (is_missing || name == NULL)
+		return false;
+	if (result != ACLCHECK_OK && !missing_ok)
+		aclcheck_error(result, get_relkind_objtype(get_rel_relkind(relid)), name);
+	if (result != ACLCHECK_OK)
+		return false;
+	if (object_ownercheck(RelationRelationId, relid, GetUserId()) ||
+		check_enable_rls(relid, InvalidOid, true) != RLS_ENABLED)
+		return true;
+	if (!missing_ok)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("row-level security hides rows of table \"%s\" from role \"%s\"",
+						name, GetUserNameFromId(GetUserId(), false)),
+				 errhint("Query the companion tables directly, or ask as a role that bypasses row-level security.")));
+	return false;
+}
+
+/*
+ * OID of a companion table: 42P01 if it is missing, where that is an error.
+ */
+static Oid
+companion(const char *schema, const char *name, bool missing_ok)
+{
+	Oid			namespace = get_namespace_oid(schema, true);
+	Oid			relid = OidIsValid(namespace) ? get_relname_relid(name, namespace) : InvalidOid;
+
+	if (!OidIsValid(relid) && !missing_ok)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("companion table \"%s.%s\" does not exist", schema, name),
+				 errhint("Detach the table and attach it again.")));
+	return relid;
+}
+
+/*
+ * May the caller read the account and the counter table, a third one, and the
+ * contacts themselves?
+ */
+static bool
+may_report(const char *schema, const char *third, List *relids, bool missing_ok)
+{
+	const char *names[] = {CT_ACCOUNT_TABLE, CT_COUNTER_TABLE, third};
+	ListCell   *cell;
+
+	for (size_t i = 0; i < lengthof(names); i++)
+		if (names[i] != NULL && !may_read(companion(schema, names[i], missing_ok), missing_ok))
+			return false;
+	foreach(cell, relids)
+	{
+		if (!may_read(lfirst_oid(cell), missing_ok))
+			return false;
+	}
+	return true;
+}
+
+/* An attached table, and all that stands with it, by names that outlive it */
+typedef struct Attached
+{
+	Oid			relid;
+	char	   *schema;
+	char	   *name;
+	char	   *companion_schema;
+} Attached;
+
+/* A report over one set of companion tables */
+typedef struct CompanionGroup
+{
+	CtReport   *report;
+	const CtReportKind *kind;
+	Oid			relid;			/* of one of its tables */
+	const char *schema;			/* of the companion tables */
+	bool		at_once;		/* is it one of many, not to be waited for? */
+} CompanionGroup;
+
+static const char *
+third_table(const CtReportKind *kind)
+{
+	return kind->reads_ledger ? CT_LEDGER_TABLE : NULL;
+}
+
+/*
+ * Lock what the report reads, without waiting.  One table that is not sound would make
+ * all that is counted together wrong.
+ */
+static void
+lock_group_at_once(const CompanionGroup *group)
+{
+	const char *names[] = {CT_ACCOUNT_TABLE, CT_COUNTER_TABLE, third_table(group->kind)};
+	ListCell   *cell;
+
+	ct_lock_at_once(group->relid, AccessShareLock);
+	for (size_t i = 0; i < lengthof(names); i++)
+		if (names[i] != NULL)
+			ct_lock_at_once(companion(group->schema, names[i], false), AccessShareLock);
+	foreach(cell, group->report->relids)
+	{
+		if (!ct_is_sound(lfirst_oid(cell), group->schema))
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("a table that shares its companion tables is not as contacts_tier.attach() makes it"),
+					 errhint("Ask for it by its name, and the error says more.")));
+		ct_lock_at_once(lfirst_oid(cell), AccessShareLock);
+	}
+}
+
+/*
+ * Run the report over one set of companion tables, as their owner.  The caller's
+ * rights are looked at before anything is locked, and again when it is.
+ */
+static void
+report_group(void *arg)
+{
+	CompanionGroup *group = arg;
+	CtReport   *report = group->report;
+	ReturnSetInfo *result = (ReturnSetInfo *) report->fcinfo->resultinfo;
+	CtManaged	managed;
+	uint64		count;
+
+	/* it reads all triggers of the database: only where it must */
+	report->relids = group->kind->reads_contacts ? ct_attached_tables(group->schema) : NIL;
+	if (!may_report(group->schema, third_table(group->kind), report->relids, group->at_once))
+		return;
+	if (group->at_once)
+		lock_group_at_once(group);
+	ct_read_open(&managed, group->relid);
+	if (strcmp(NameStr(managed.table->schema), group->schema) != 0)
+		ct_no_relation_error(group->relid);
+	(void) may_report(group->schema, third_table(group->kind), report->relids, false);
+	ct_check_companions(managed.table);
+	ct_read_begin(&managed);
+	if (group->at_once)
+		ct_wait_briefly();
+	report->table = &managed;
+	count = ct_query(group->kind->query(report));
+	for (int i = 0; count > 0 && i < result->setDesc->natts; i++)
+		ct_check_result_type(SPI_tuptable->tupdesc, i + 1, TupleDescAttr(result->setDesc, i)->atttypid);
+	for (uint64 i = 0; i < count; i++)
+		tuplestore_puttuple(result->setResult, SPI_tuptable->vals[i]);
+	ct_manage_end(&managed);
+}
+
+/* By names, which are the same after a dump and restore. */
+static int
+compare_names(const ListCell *a, const ListCell *b)
+{
+	const Attached *left = lfirst(a);
+	const Attached *right = lfirst(b);
+	int			result = strcmp(left->schema, right->schema);
+
+	return result != 0 ? result : strcmp(left->name, right->name);
+}
+
+/* The attached tables that are sound and still there, by name. */
+static List *
+list_attached(void)
+{
+	List	   *relids = ct_attached_tables(NULL);
+	List	   *result = NIL;
+	ListCell   *cell;
+
+	foreach(cell, relids)
+	{
+		Attached	attached = {.relid = lfirst_oid(cell)};
+		Oid			namespace = get_rel_namespace(attached.relid);
+		char	   *args[CT_NARGS];
+
+		attached.schema = get_namespace_name(namespace);
+		attached.name = get_rel_name(attached.relid);
+		if (attached.schema == NULL || attached.name == NULL || !ct_look_up_args(attached.relid, args))
+			continue;
+		attached.companion_schema = args[CT_ARG_SCHEMA];
+		result = lappend(result, memcpy(palloc(sizeof(attached)), &attached, sizeof(attached)));
+	}
+	list_sort(result, compare_names);
+	return result;
+}
+
+/* Report on each set of companion tables that the caller may read. */
+static void
+report_all(CtReport *report, const CtReportKind *kind)
+{
+	List	   *done = NIL;
+	ListCell   *cell;
+
+	foreach(cell, list_attached())
+	{
+		const Attached *attached = lfirst(cell);
+		CompanionGroup group = {
+			.report = report,.kind = kind,.relid = attached->relid,.schema = attached->companion_schema,.at_once = true
+		};
+
+		if (list_member(done, makeString(attached->companion_schema)))
+			continue;
+		done = lappend(done, makeString(attached->companion_schema));
+		/* who may not read it is not told that it is there */
+		if (may_report(group.schema, third_table(kind), NIL, true))
+			(void) ct_attempt(report_group, &group, psprintf("schema \"%s\"", group.schema));
+	}
+}
+
+/*
+ * Run a report for the table that is argument 0 of the function, if it has one
+ * and it is not null; else for every set of companion tables that the caller may
+ * read, where what fails or is locked is left out with a WARNING.  Argument 1, where
+ * there is one, is the account asked for, null for all.
+ * Errors: 42501, 42P01, 55000 where the table is not attached.
+ */
+void
+ct_report(FunctionCallInfo fcinfo, const CtReportKind *kind)
+{
+	char	   *account = PG_NARGS() < 2 || PG_ARGISNULL(1) ? NULL :
+		text_to_cstring(PG_GETARG_TEXT_PP(1));
+	CtReport	report = {.fcinfo = fcinfo,.account = account};
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (PG_NARGS() < 1 || PG_ARGISNULL(0))
+		report_all(&report, kind);
+	else
+	{
+		CompanionGroup group = {
+			.report = &report,.kind = kind,.relid = PG_GETARG_OID(0),
+			.schema = ct_companion_schema(PG_GETARG_OID(0)),.at_once = false
+		};
+
+		report_group(&group);
+	}
+}
+
+/*
+ * A condition on an account column.  The account is read here, so that one that
+ * does not parse gets a plain error.
+ */
+static char *
+is_account(const CtManaged *managed, const char *column, const char *account)
+{
+	Oid			input;
+	Oid			param;
+	Datum		value;
+
+	getTypeInputInfo(managed->table->account_type, &input, &param);
+	value = OidInputFunctionCall(input, unconstify(char *, account), param, -1);
+	return psprintf("%s %s %s::%s", column, managed->equals,
+					quote_literal_cstr(ct_account_text(managed->table, value)),
+					managed->account_type);
+}
+
+/*
+ * The same, after a keyword, where one account is asked for; else nothing.
+ */
+char *
+ct_report_account(const CtReport *report, const char *keyword, const char *column)
+{
+	return report->account == NULL ? "" :
+		psprintf(" %s %s", keyword, is_account(report->table, column, report->account));
+}
+
+static char *
+usage_query(const CtReport *report)
+{
+	return psprintf("SELECT %1$u::regclass, coalesce(a.account, c.account)::text, a.plan, a.contact_limit,"
+					" coalesce(c.used, 0), coalesce(c.pending, 0), coalesce(c.used - c.pending, 0),"
+					" greatest(a.contact_limit - coalesce(c.used, 0), 0),"
+					" round(100.0 * coalesce(c.used, 0) / nullif(a.contact_limit, 0), 1),"
+					" CASE WHEN a.contact_limit = 0 THEN NULL"
+					"  WHEN c.used >= a.contact_limit * 0.98 THEN 'banner'"
+					"  WHEN c.used >= a.contact_limit * a.thresholds[1] / 100.0 THEN 'notice' END,"
+					" nullif(a.next_update_at, 'infinity'), CASE WHEN a.ended_at IS NULL THEN a.renews_at END"
+					" FROM (SELECT * FROM %2$s." CT_ACCOUNT_TABLE "%4$s) a"
+					" FULL JOIN (SELECT account, sum(used)::bigint AS used, sum(pending)::bigint AS pending"
+					"  FROM %2$s." CT_COUNTER_TABLE "%4$s GROUP BY account) c ON a.account %3$s c.account"
+					" ORDER BY coalesce(a.account, c.account)",
+					report->table->table->relid, report->table->schema, report->table->equals,
+					ct_report_account(report, "WHERE", "account"));
+}
+
+PG_FUNCTION_INFO_V1(contacts_tier_usage);
+
+/*
+ * usage(contacts regclass, account text): a row for each account
+ *
+ * Reads counters and account rows alone.
+ */
+Datum
+contacts_tier_usage(PG_FUNCTION_ARGS)
+{
+	static const CtReportKind usage = {.query = usage_query};
+
+	ct_report(fcinfo, &usage);
+	return (Datum) 0;
+}
+
+static char *
+verify_query(const CtReport *report)
+{
+	return psprintf("SELECT %1$u::regclass, coalesce(c.account, t.account)::text,"
+					" coalesce(c.used, 0), coalesce(t.marketing, 0), coalesce(c.used, 0) - coalesce(t.marketing, 0),"
+					" coalesce(c.pending, 0), coalesce(t.pending, 0)"
+					" FROM (SELECT account, sum(used)::bigint AS used, sum(pending)::bigint AS pending"
+					"  FROM %2$s." CT_COUNTER_TABLE " GROUP BY account) c"
+					" FULL JOIN (%4$s) t ON c.account %3$s t.account"
+					" ORDER BY coalesce(c.account, t.account)",
+					report->table->table->relid, report->table->schema, report->table->equals,
+					ct_recount_query(report->relids));
+}
+
+PG_FUNCTION_INFO_V1(contacts_tier_verify);
+
+/*
+ * verify(contacts regclass): counters of each account against its contacts
+ *
+ * One statement, so one snapshot: exact while others write.
+ */
+Datum
+contacts_tier_verify(PG_FUNCTION_ARGS)
+{
+	static const CtReportKind verify = {.query = verify_query,.reads_contacts = true};
+
+	ct_report(fcinfo, &verify);
+	return (Datum) 0;
+}
+
+static char *
+progress_query(const CtReport *report)
+{
+	return psprintf("SELECT %1$u::regclass, run, t.run IS NOT NULL, least(d.started_at, t.started_at),"
+					" CASE WHEN t.run IS NULL THEN d.finished_at END,"
+					" coalesce(d.accounts, 0), coalesce(t.accounts, 0),"
+					" coalesce(d.contacts, 0) + coalesce(t.contacts_done, 0), coalesce(t.contacts, 0)"
+					" FROM (SELECT (details->>'run')::uuid AS run, min((details->>'started_at')::timestamptz) AS started_at,"
+					"   max(recorded_at) AS finished_at, count(DISTINCT account) AS accounts,"
+					"   sum(contacts)::bigint AS contacts"
+					"  FROM %2$s." CT_LEDGER_TABLE " WHERE event = 'rollover' GROUP BY 1) d"
+					" FULL JOIN (SELECT a.rollover_run AS run, min(a.rollover_started_at) AS started_at,"
+					"   count(*) AS accounts, sum(a.rollover_contacts)::bigint AS contacts_done,"
+					"   sum((SELECT sum(c.pending) FROM %2$s." CT_COUNTER_TABLE " c"
+					"        WHERE c.account %3$s a.account))::bigint AS contacts"
+					"  FROM %2$s." CT_ACCOUNT_TABLE " a WHERE a.rollover_run IS NOT NULL GROUP BY 1) t USING (run)"
+					" ORDER BY 4, run",
+					report->table->table->relid, report->table->schema, report->table->equals);
+}
+
+PG_FUNCTION_INFO_V1(contacts_tier_rollover_progress);
+
+/*
+ * rollover_progress(): runs of rollover, in progress and past
+ */
+Datum
+contacts_tier_rollover_progress(PG_FUNCTION_ARGS)
+{
+	static const CtReportKind progress = {.query = progress_query,.reads_ledger = true};
+
+	ct_report(fcinfo, &progress);
+	return (Datum) 0;
+}
+
+PG_FUNCTION_INFO_V1(contacts_tier_has_access);
+
+/*
+ * has_access(contacts regclass, account text) boolean
+ *
+ * Errors: 42501, 55000 where the table is not attached, those of the account's
+ * input function.
+ */
+Datum
+contacts_tier_has_access(PG_FUNCTION_ARGS)
+{
+	CtManaged	managed;
+	Oid			relid;
+	char	   *schema;
+	bool		access;
+
+	ct_check_not_null(fcinfo, 0, "contacts");
+	if (PG_ARGISNULL(1))
+		PG_RETURN_BOOL(false);
+	relid = PG_GETARG_OID(0);
+	schema = ct_companion_schema(relid);
+	(void) may_report(schema, NULL, NIL, false);
+	ct_read_open(&managed, relid);
+	(void) may_report(NameStr(managed.table->schema), NULL, NIL, false);
+	ct_check_companions(managed.table);
+	ct_read_begin(&managed);
+	access = ct_query(psprintf("SELECT FROM %s." CT_ACCOUNT_TABLE " a JOIN contacts_tier.plan p ON p.name = a.plan"
+							   " WHERE %s AND p.marketing_contacts AND a.ended_at IS NULL", managed.schema,
+							   is_account(&managed, "a.account",
+										  text_to_cstring(PG_GETARG_TEXT_PP(1))))) > 0;
+	ct_manage_end(&managed);
+	PG_RETURN_BOOL(access);
+}

@@ -1,0 +1,141 @@
+/*-------------------------------------------------------------------------
+ *
+ * trigger_ddl.c
+ *	  The triggers that a managed table gets, and its contacts as they must be then.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_inherits.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+#include "manage/manage.h"
+
+/*
+ * Names of the triggers, in whose order they fire.  The BEFORE trigger comes
+ * last, to judge what the application's own made of the row; the AFTER trigger
+ * comes first, so that what a row releases is noted when theirs run statements.
+ */
+#define STATUS_TRIGGER		"zz_contacts_tier_status"
+#define COUNT_TRIGGER		"aa_contacts_tier_count"
+#define APPLY_TRIGGER		"contacts_tier_apply"
+#define TRUNCATE_TRIGGER	"contacts_tier_truncate"
+
+static const struct
+{
+	const char *name;
+	bool		for_each_row;
+}			triggers[] = {
+	{STATUS_TRIGGER, true},
+	{COUNT_TRIGGER, true},
+	{APPLY_TRIGGER, false},
+	{TRUNCATE_TRIGGER, false}
+};
+
+/*
+ * Contacts that come with a status: bring what the rules do not allow into
+ * line.  Nobody can be asked, so what is not clearly marketing is not.
+ */
+void
+ct_normalise_contacts(const char *name, const CtTable *table)
+{
+	const char *status = ct_table_column(table, CT_ARG_STATUS);
+	const char *until = ct_table_column(table, CT_ARG_UNTIL);
+	const char *marketing = psprintf("%s OPERATOR(pg_catalog.=) 'marketing'::contacts_tier.marketing_status", status);
+	const char *keeps = AttributeNumberIsValid(table->attno[CT_ARG_ACCOUNT]) ?
+		psprintf("%s AND %s IS NOT NULL", marketing, ct_table_column(table, CT_ARG_ACCOUNT)) : marketing;
+
+	ct_execute_as_application(table->owner, table->relid,
+							  psprintf("UPDATE %1$s SET"
+									   " %2$s = CASE WHEN %4$s THEN 'marketing'::contacts_tier.marketing_status"
+									   " ELSE 'non_marketing'::contacts_tier.marketing_status END,"
+									   " %3$s = CASE WHEN %4$s AND %3$s THEN true END"
+									   " WHERE %2$s IS NULL OR NOT %3$s"
+									   " OR ((%5$s OR %3$s) AND (%4$s) IS NOT TRUE)",
+									   name, status, until, keeps, marketing),
+							  0, NULL, NULL, false);
+}
+
+/*
+ * The trigger arguments as they are written in CREATE TRIGGER, without columns
+ * of the default name at the end.
+ */
+static char *
+argument_list(char **args)
+{
+	StringInfoData buf;
+	int			nargs = CT_NARGS;
+
+	while (nargs > CT_MIN_NARGS && strcmp(args[nargs - 1], ct_default_columns[nargs - 1]) == 0)
+		nargs--;
+	initStringInfo(&buf);
+	for (int i = 0; i < nargs; i++)
+		appendStringInfo(&buf, "%s%s", i > 0 ? ", " : "", quote_literal_cstr(args[i]));
+	return buf.data;
+}
+
+/*
+ * Statement triggers, which partitions do not inherit.  The WHEN clause of the
+ * rarest of them is always true; it is there for the dependencies that it
+ * brings: the companion tables cannot be dropped under an attached table, nor
+ * after a dump and restore.  A former partition may have such triggers already.
+ * Of a partition, they also tell that its contacts are counted (partition.c).
+ */
+void
+ct_make_statement_triggers(const char *name, char **args)
+{
+	const char *schema = quote_identifier(args[CT_ARG_SCHEMA]);
+
+	ct_executef("CREATE OR REPLACE TRIGGER " APPLY_TRIGGER
+				" AFTER INSERT OR UPDATE OR DELETE ON %s FOR EACH STATEMENT"
+				" EXECUTE FUNCTION contacts_tier.apply_counts()", name);
+	ct_executef("CREATE OR REPLACE TRIGGER " TRUNCATE_TRIGGER
+				" BEFORE TRUNCATE ON %1$s FOR EACH STATEMENT"
+				" WHEN (NULL::%2$s." CT_ACCOUNT_TABLE " IS NULL"
+				" AND NULL::%2$s." CT_COUNTER_TABLE " IS NULL"
+				" AND NULL::%2$s." CT_LEDGER_TABLE " IS NULL)"
+				" EXECUTE FUNCTION contacts_tier.count_truncate(%3$s)", name, schema, argument_list(args));
+}
+
+/*
+ * Make the row triggers of a managed table; partitions get clones of them.
+ */
+void
+ct_make_row_triggers(const char *name, char **args)
+{
+	const char *arguments = argument_list(args);
+
+	ct_executef("CREATE TRIGGER " STATUS_TRIGGER
+				" BEFORE INSERT OR UPDATE ON %s FOR EACH ROW"
+				" EXECUTE FUNCTION contacts_tier.maintain_status(%s)", name, arguments);
+	ct_executef("CREATE TRIGGER " COUNT_TRIGGER
+				" AFTER INSERT OR UPDATE OR DELETE ON %s FOR EACH ROW"
+				" EXECUTE FUNCTION contacts_tier.count_contact(%s)", name, arguments);
+}
+
+/*
+ * Drop the triggers that attach() made on a table and its partitions, none of
+ * which may be open.  Row triggers of partitions go with that of the root.
+ */
+void
+ct_drop_triggers(Oid root)
+{
+	List	   *relids = find_all_inheritors(root, AccessExclusiveLock, NULL);
+	ListCell   *cell;
+
+	foreach(cell, relids)
+	{
+		Oid			relid = lfirst_oid(cell);
+		char	   *name;
+
+		if (get_rel_relkind(relid) == RELKIND_FOREIGN_TABLE)
+			continue;
+		/* it is locked, so it is there */
+		name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)), get_rel_name(relid));
+		for (size_t i = 0; i < lengthof(triggers); i++)
+			if (relid == root || !triggers[i].for_each_row)
+				ct_executef("DROP TRIGGER IF EXISTS %s ON %s", triggers[i].name, name);
+	}
+}

@@ -1,0 +1,245 @@
+/*-------------------------------------------------------------------------
+ *
+ * account.c
+ *	  A look at account rows without SQL.
+ *
+ * As slots are (slot.c), an account row is read as it is now, whatever snapshot
+ * the transaction has, and without a predicate lock: who writes contacts at
+ * SERIALIZABLE must not depend on who changes the account.  Only where companion
+ * tables are ordinary tables of this node.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/detoast.h"
+#include "access/genam.h"
+#include "access/nbtree.h"
+#include "access/skey.h"
+#include "access/stratnum.h"
+#include "access/sysattr.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/toast_compression.h"
+#include "access/toast_internals.h"
+#include "storage/bufmgr.h"
+#include "catalog/pg_type.h"
+#include "utils/array.h"
+#include "utils/fmgrprotos.h"
+#include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+#include "utils/uuid.h"
+
+#include "tier/tier.h"
+
+/* Account rows whose places are remembered */
+#define NPLACES		4096
+
+/*
+ * Where rows were seen last, by table and hash of the account: a hint, for what is
+ * there may be the row of another account by now, or nothing.
+ */
+typedef struct Place
+{
+	Oid			relid;
+	ItemPointerData tid;
+} Place;
+
+static Place places[NPLACES];
+
+/* What is known of one account table */
+typedef struct AccountTable
+{
+	CtKnownTable known;			/* must be first */
+	bool		direct;			/* may it be looked at without SQL? */
+	AttrNumber	account;
+	AttrNumber	next_update_at;
+	AttrNumber	record_activity;
+	AttrNumber	contact_limit;
+	AttrNumber	grace;
+	AttrNumber	on_exceed;
+	AttrNumber	ended_at;
+	AttrNumber	announced;
+	AttrNumber	thresholds;
+} AccountTable;
+
+static CtCache *account_tables = NULL;
+
+static AccountTable *
+find_account_table(Relation rel, const CtTable *table)
+{
+	Oid			relid = RelationGetRelid(rel);
+	AccountTable *info;
+	bool		is_new;
+
+	if (account_tables == NULL)
+		account_tables = ct_cache_create("contacts_tier account tables", sizeof(AccountTable), CT_MAX_KNOWN);
+	info = (AccountTable *) ct_known_table(account_tables, rel, table, &is_new);
+	if (!is_new)
+		return info;
+	info->account = ct_typed_column(relid, "account", table->account_type);
+	info->next_update_at = ct_typed_column(relid, "next_update_at", TIMESTAMPTZOID);
+	info->record_activity = ct_typed_column(relid, "record_activity", BOOLOID);
+	info->contact_limit = ct_typed_column(relid, "contact_limit", INT8OID);
+	info->grace = ct_typed_column(relid, "grace", INT8OID);
+	info->on_exceed = ct_typed_column(relid, "on_exceed", ct_own_type("exceed_policy"));
+	info->ended_at = ct_typed_column(relid, "ended_at", TIMESTAMPTZOID);
+	info->announced = ct_typed_column(relid, "announced", INT4OID);
+	info->thresholds = ct_typed_column(relid, "thresholds", INT4ARRAYOID);
+	info->direct = info->next_update_at && info->record_activity && info->contact_limit &&
+		info->grace && info->on_exceed && info->ended_at && info->announced && info->thresholds &&
+		ct_is_ordinary(rel, table, &info->account, 1);
+	ct_cache_end(info);
+	return info;
+}
+
+/* Read the row at the place where the account was seen last. */
+static bool
+fetch_at_place(Relation rel, const AccountTable *info, Place *place,
+			   const CtTable *table, Datum account, TupleTableSlot *row)
+{
+	bool		isnull;
+	Datum		found;
+
+	if (place->relid != RelationGetRelid(rel) || !ItemPointerIsValid(&place->tid) ||
+		ItemPointerGetBlockNumber(&place->tid) >= RelationGetNumberOfBlocks(rel) ||
+		!table_tuple_fetch_row_version(rel, &place->tid, SnapshotSelf, row))
+		return false;
+	found = slot_getattr(row, info->account, &isnull);
+	return !isnull && ct_account_compare(table, found, account) == 0;
+}
+
+/*
+ * Look the row up by the index.  Not by SnapshotSelf: see ct_slots_list().
+ */
+static bool
+fetch_by_index(Relation rel, const AccountTable *info, const CtTable *table, Datum account,
+			   TupleTableSlot *row)
+{
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	ScanKeyData key;
+	SysScanDesc scan;
+	bool		found = false;
+
+	ScanKeyEntryInitialize(&key, 0, info->account, BTEqualStrategyNumber, InvalidOid,
+						   table->account_collation, get_opcode(table->account_eq), account);
+	scan = systable_beginscan(rel, ct_primary_key_index(rel), true, SnapshotAny, 1, &key);
+	while (!found && HeapTupleIsValid(systable_getnext(scan)))
+		found = table_tuple_satisfies_snapshot(rel, scan->slot, snapshot);
+	if (found)
+		ExecCopySlot(row, scan->slot);
+	systable_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	return found;
+}
+
+/* Find the row: where it was seen last, or by the index. */
+static bool
+fetch_account(Relation rel, const CtTable *table, Datum account, const AccountTable *info, TupleTableSlot *row)
+{
+	Place	   *place = &places[(ct_account_hash(table, account) ^ RelationGetRelid(rel)) % NPLACES];
+
+	if (fetch_at_place(rel, info, place, table, account, row))
+		return true;
+	if (!fetch_by_index(rel, info, table, account, row))
+		return false;
+	place->relid = RelationGetRelid(rel);
+	place->tid = row->tts_tid;
+	return true;
+}
+
+/* Returns false where the column is null, or no list of thresholds. */
+static bool
+read_thresholds(TupleTableSlot *row, const AccountTable *info, CtAccountLook *look)
+{
+	bool		isnull;
+	Datum		value = slot_getattr(row, info->thresholds, &isnull);
+	Datum	   *elements;
+	bool	   *nulls;
+
+	if (isnull)
+		return false;
+	deconstruct_array(DatumGetArrayTypeP(value), INT4OID, sizeof(int32), true, TYPALIGN_INT,
+					  &elements, &nulls, &look->nthresholds);
+	if (look->nthresholds > CT_MAX_THRESHOLDS)
+		return false;
+	for (int i = 0; i < look->nthresholds; i++)
+	{
+		if (nulls[i])
+			return false;
+		look->thresholds[i] = DatumGetInt32(elements[i]);
+	}
+	return true;
+}
+
+/* What somebody needs to know who asks for the room of the account */
+static void
+read_subscription(TupleTableSlot *row, const AccountTable *info, CtAccountLook *look)
+{
+	bool		isnull[5];
+
+	look->contact_limit = DatumGetInt64(slot_getattr(row, info->contact_limit, &isnull[0]));
+	look->grace = DatumGetInt64(slot_getattr(row, info->grace, &isnull[1]));
+	look->on_exceed = DatumGetObjectId(slot_getattr(row, info->on_exceed, &isnull[2]));
+	look->announced = DatumGetInt32(slot_getattr(row, info->announced, &isnull[3]));
+	(void) slot_getattr(row, info->ended_at, &isnull[4]);
+	look->has_subscription = !isnull[0] && !isnull[1] && !isnull[2] && !isnull[3] && isnull[4] &&
+		look->contact_limit > 0 && read_thresholds(row, info, look);
+}
+
+/* Nulls, which the columns do not allow as attach() makes them, mean what they do in SQL. */
+static void
+read_look(TupleTableSlot *row, const AccountTable *info, CtAccountLook *look, bool whole)
+{
+	bool		isnull;
+	Datum		value = slot_getattr(row, info->next_update_at, &isnull);
+
+	look->next_update_at = isnull ? DT_NOEND : DatumGetTimestampTz(value);
+	value = slot_getattr(row, info->record_activity, &isnull);
+	look->record_activity = isnull || DatumGetBool(value);
+	value = slot_getsysattr(row, MinTransactionIdAttributeNumber, &isnull);
+	look->xmin = isnull ? InvalidTransactionId : DatumGetTransactionId(value);
+	look->tid = row->tts_tid;
+	if (whole)
+		read_subscription(row, info, look);
+}
+
+/*
+ * Look at an account as it is now; "whole": at its subscription, too.
+ */
+CtAccountFound
+ct_account_look(const CtTable *table, Datum account, CtAccountLook *look, bool whole)
+{
+	Relation	rel = ct_open_companion(table, CT_ACCOUNT, AccessShareLock);
+	AccountTable *info = find_account_table(rel, table);
+	TupleTableSlot *row = table_slot_create(rel, NULL);
+	CtAccountFound found = !info->direct ? CT_ACCOUNT_BY_SQL :
+		fetch_account(rel, table, account, info, row) ? CT_ACCOUNT_FOUND : CT_ACCOUNT_MISSING;
+
+	if (found == CT_ACCOUNT_FOUND)
+		read_look(row, info, look, whole);
+	ExecDropSingleTupleTableSlot(row);
+	table_close(rel, NoLock);
+	return found;
+}
+
+/*
+ * Has an update date of the account passed?  "direct" as in counter.c.
+ */
+bool
+ct_is_overdue(const CtTable *table, Datum account, bool direct)
+{
+	Datum		values[] = {account, TimestampTzGetDatum(ct_now())};
+	CtAccountLook look;
+	CtAccountFound found = direct ? ct_account_look(table, account, &look, false) : CT_ACCOUNT_BY_SQL;
+	bool		overdue;
+
+	if (found != CT_ACCOUNT_BY_SQL)
+		return found == CT_ACCOUNT_FOUND && look.next_update_at <= ct_now();
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	overdue = ct_companion_query(table, CT_QUERY_IS_OVERDUE, values, NULL) > 0;
+	SPI_finish();
+	return overdue;
+}

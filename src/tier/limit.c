@@ -1,0 +1,470 @@
+/*-------------------------------------------------------------------------
+ *
+ * limit.c
+ *	  What happens when an account's ceiling is reached (design.md, T1, T2, T4
+ *	  and N1).
+ *
+ * The caller holds all slots of the account, so the count is exact, and nobody
+ * else decides about the account at the same time.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/partition.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/json.h"
+#include "utils/lsyscache.h"
+#include "utils/timestamp.h"
+
+#include "tier/tier.h"
+
+/* The subscription of an account, as a decision needs it */
+struct CtSubscription
+{
+	char	   *plan;
+	char	   *on_exceed;		/* label of contacts_tier.exceed_policy */
+	int64		contact_limit;
+	int64		grace;			/* contacts let through above the limit */
+	int64		larger_tier;	/* smallest tier that would do, 0 for none */
+	bool		has_access;		/* does the plan include marketing contacts? */
+	bool		ended;			/* was it cancelled, and is over? */
+	int			nthresholds;
+	Datum	   *thresholds;		/* int4, percent of the limit, ascending */
+	int			announced;		/* highest that was announced, or EXCEEDED */
+	int			stored;			/* the same, as the account row has it */
+	int64		wanted;			/* contacts that the tier would have to hold */
+};
+
+/* Announced instead of a threshold: the count is above the limit */
+#define EXCEEDED	101
+
+/*
+ * The attached table to name in an error: the root of a partition, for which
+ * the statement may have been meant.
+ */
+static Oid
+attached_relid(const CtTable *table)
+{
+	List	   *ancestors;
+
+	if (!get_rel_relispartition(table->relid))
+		return table->relid;
+	/* none for a partition that waits to be detached, and has one still */
+	ancestors = get_partition_ancestors(table->relid);
+	return ancestors == NIL ? table->relid : llast_oid(ancestors);
+}
+
+/*
+ * Put schema and table of the contacts into the fields of an error.
+ */
+static int
+errcontacts(const CtTable *table)
+{
+	Oid			relid = attached_relid(table);
+	char	   *schema = get_namespace_name(get_rel_namespace(relid));
+	char	   *name = get_rel_name(relid);
+
+	/* the root is not locked by a statement on a partition, and may be gone */
+	if (schema != NULL && name != NULL)
+	{
+		err_generic_string(PG_DIAG_SCHEMA_NAME, schema);
+		err_generic_string(PG_DIAG_TABLE_NAME, name);
+	}
+	return 0;
+}
+
+/*
+ * A contact that belongs to no account cannot be a marketing contact: MC002.
+ */
+void
+ct_null_account_error(const CtTable *table)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_CT_NO_ACCESS),
+			 errmsg("a contact without an account cannot be a marketing contact"),
+			 errdetail("Column \"%s\" is null.",
+					   get_attname(table->relid, table->attno[CT_ARG_ACCOUNT], false)),
+			 errhint("Set the account of the contact first, or leave the contact non-marketing."),
+			 errcontacts(table)));
+}
+
+static void
+no_access_error(const CtClaim *claim, const CtSubscription *subscription)
+{
+	char	   *account = ct_account_text(claim->table, claim->account);
+
+	ereport(ERROR,
+			(errcode(ERRCODE_CT_NO_ACCESS),
+			 errmsg("account \"%s\" has no marketing contacts", account),
+			 subscription == NULL ?
+			 errdetail("The account has no subscription; the statement would make %lld of its contacts marketing contacts.",
+					   (long long) claim->marketing) :
+			 subscription->ended ?
+			 errdetail("The subscription of the account has ended; the statement would make %lld of its contacts marketing contacts.",
+					   (long long) claim->marketing) :
+			 errdetail("Plan \"%s\" does not include marketing contacts; the statement would make %lld of its contacts marketing contacts.",
+					   subscription->plan, (long long) claim->marketing),
+			 errhint("Subscribe the account to a plan with marketing contacts by contacts_tier.subscribe(), or leave the contacts non-marketing."),
+			 errcontacts(claim->table)));
+}
+
+static void
+exceeded_error(const CtClaim *claim, const CtSubscription *subscription)
+{
+	char	   *account = ct_account_text(claim->table, claim->account);
+	int64		room = subscription->contact_limit - claim->used + subscription->grace;
+	char	   *grace = subscription->grace == 0 ? "" :
+		psprintf(" and a grace of %lld", (long long) subscription->grace);
+
+	ereport(ERROR,
+			(errcode(ERRCODE_CT_TIER_EXCEEDED),
+			 errmsg("contact tier of account \"%s\" exceeded", account),
+			 errdetail("The account has %lld of %lld marketing contacts%s; the statement adds %lld where %lld fit.",
+					   (long long) claim->used, (long long) subscription->contact_limit,
+					   grace, (long long) claim->marketing, (long long) Max(room, 0)),
+			 subscription->larger_tier > 0 ?
+			 errhint("Make fewer contacts marketing, or set the policy of the account to \"upgrade\" by contacts_tier.set_policy(): the next tier that fits has %lld contacts.",
+					 (long long) subscription->larger_tier) :
+			 errhint("Make fewer contacts marketing: plan \"%s\" has no larger tier that fits.",
+					 subscription->plan),
+			 errcontacts(claim->table)));
+}
+
+/* A copy of a text that outlives the SPI connection */
+static char *
+copy_out(const char *text)
+{
+	return strcpy(SPI_palloc(strlen(text) + 1), text);
+}
+
+/* The same for an array of thresholds */
+static void
+read_thresholds(CtSubscription *subscription, ArrayType *array)
+{
+	Datum	   *thresholds;
+	Size		size;
+
+	deconstruct_array(array, INT4OID, sizeof(int32), true, TYPALIGN_INT, &thresholds, NULL, &subscription->nthresholds);
+	size = sizeof(Datum) * subscription->nthresholds;
+	subscription->thresholds = memcpy(SPI_palloc(Max(size, 1)), thresholds, size);
+}
+
+/*
+ * Read the account row, and lock it by CT_QUERY_LOCK_ACCOUNT; NULL if there is none.
+ */
+static CtSubscription *
+read_subscription(const CtClaim *claim, CtQuery query)
+{
+	int64		wanted = claim->used + claim->marketing + claim->dropped;
+	Datum		values[] = {claim->account, Int64GetDatum(wanted)};
+	CtSubscription *subscription;
+	bool		isnull;
+
+	if (ct_companion_query(claim->table, query, values, NULL) == 0)
+		return NULL;
+	subscription = SPI_palloc(sizeof(CtSubscription));
+	subscription->plan = copy_out(ct_result_text(1));
+	subscription->contact_limit = ct_result_int64(2);
+	subscription->on_exceed = copy_out(ct_result_text(3));
+	subscription->grace = ct_result_int64(4);
+	subscription->has_access = ct_result_bool(5);
+	read_thresholds(subscription, DatumGetArrayTypeP(ct_result(6, INT4ARRAYOID, &isnull)));
+	subscription->announced = DatumGetInt32(ct_result(7, INT4OID, &isnull));
+	subscription->stored = subscription->announced;
+	subscription->larger_tier = DatumGetInt64(ct_result(8, INT8OID, &isnull));
+	if (isnull)
+		subscription->larger_tier = 0;
+	subscription->ended = ct_result_bool(9);
+	subscription->wanted = wanted;
+	return subscription;
+}
+
+/* The count at which a threshold is reached: its share of the limit, rounded up. */
+static int64
+threshold_count(int64 limit, int percent)
+{
+	return limit / 100 * percent + (limit % 100 * percent + 99) / 100;
+}
+
+/*
+ * Announcements that the count has fallen below since are forgotten, so that
+ * they are made again.
+ */
+static void
+rearm(CtSubscription *subscription, int64 used)
+{
+	int			still = 0;
+
+	if (subscription->announced == EXCEEDED && used > subscription->contact_limit)
+		return;
+	for (int i = 0; i < subscription->nthresholds; i++)
+	{
+		int			percent = DatumGetInt32(subscription->thresholds[i]);
+
+		if (percent <= subscription->announced && threshold_count(subscription->contact_limit, percent) <= used)
+			still = percent;
+	}
+	subscription->announced = still;
+}
+
+/*
+ * Announce in the ledger and by NOTIFY that a threshold, or the limit itself,
+ * has been passed.
+ */
+static void
+announce(const CtClaim *claim, CtSubscription *subscription, int percent)
+{
+	int64		count = claim->used + claim->marketing;
+	char	   *threshold = percent == EXCEEDED ? "" : psprintf("\"threshold\": %d, ", percent);
+
+	ct_announce(claim->table, claim->account, percent == EXCEEDED ? "exceeded" : "threshold",
+				count, count, psprintf("{%s\"contact_limit\": %lld}", threshold,
+									   (long long) subscription->contact_limit));
+	subscription->announced = percent;
+}
+
+static void
+announce_thresholds(const CtClaim *claim, CtSubscription *subscription)
+{
+	int64		count = claim->used + claim->marketing;
+
+	for (int i = 0; i < subscription->nthresholds; i++)
+	{
+		int			percent = DatumGetInt32(subscription->thresholds[i]);
+
+		if (percent > subscription->announced && threshold_count(subscription->contact_limit, percent) <= count)
+			announce(claim, subscription, percent);
+	}
+	if (count > subscription->contact_limit && subscription->announced < EXCEEDED)
+		announce(claim, subscription, EXCEEDED);
+}
+
+/*
+ * The count up to which nobody needs to look: one below the next threshold, at
+ * most the limit, or the grace where the limit is exceeded already.
+ */
+static int64
+ceiling(const CtSubscription *subscription, int64 count)
+{
+	if (count > subscription->contact_limit)
+		return subscription->contact_limit +
+			Min(subscription->grace, PG_INT64_MAX - subscription->contact_limit);
+	for (int i = 0; i < subscription->nthresholds; i++)
+	{
+		int			percent = DatumGetInt32(subscription->thresholds[i]);
+
+		if (percent > subscription->announced)
+			return Min(threshold_count(subscription->contact_limit, percent) - 1, subscription->contact_limit);
+	}
+	return subscription->contact_limit;
+}
+
+/*
+ * T1: move to the smallest tier that fits, and record it.
+ */
+static void
+upgrade(const CtClaim *claim, CtSubscription *subscription)
+{
+	ct_tier_move(claim->table, claim->account, subscription->larger_tier,
+				 claim->used + claim->marketing, "exceeded", ct_now());
+	subscription->contact_limit = subscription->larger_tier;
+	subscription->announced = subscription->stored = 0;
+}
+
+/*
+ * How many contacts of the claim are beyond what the tier and its grace hold?
+ */
+static int64
+excess(const CtClaim *claim, const CtSubscription *subscription)
+{
+	int64		room = subscription->contact_limit - claim->used +
+		Min(subscription->grace, PG_INT64_MAX - subscription->contact_limit);
+
+	return claim->marketing - room;
+}
+
+/*
+ * Note which tier the account would need, for somebody to approve (approve_upgrade),
+ * unless as much was asked for already.
+ */
+static void
+request_upgrade(const CtClaim *claim, const CtSubscription *subscription)
+{
+	Datum		values[] = {
+		claim->account,
+		Int64GetDatum(subscription->larger_tier),
+		Int64GetDatum(subscription->wanted),
+		CStringGetTextDatum(ct_caller_name())
+	};
+
+	if (strcmp(subscription->on_exceed, "cap") == 0 && subscription->larger_tier > 0)
+		ct_companion_query(claim->table, CT_QUERY_REQUEST_UPGRADE, values, NULL);
+}
+
+/* Announce how many contacts were stored as non-marketing contacts, if any. */
+static void
+announce_dropped(CtClaim *claim)
+{
+	const CtSubscription *subscription = claim->subscription;
+
+	if (claim->dropped == 0)
+		return;
+	claim->is_told = true;
+	claim->has_access = subscription != NULL && subscription->has_access;
+	claim->contact_limit = subscription != NULL ? subscription->contact_limit : 0;
+	ct_announce(claim->table, claim->account, "capped", claim->dropped, -1,
+				psprintf("{\"dropped\": %lld, \"marketing_contacts\": %lld, \"contact_limit\": %lld}",
+						 (long long) claim->dropped, (long long) (claim->used + claim->marketing),
+						 (long long) claim->contact_limit));
+}
+
+/* Make the claim fit by a larger tier, if the policy says so and there is one (T1). */
+static void
+try_upgrade(CtClaim *claim)
+{
+	CtSubscription *subscription = claim->subscription;
+
+	if (excess(claim, subscription) > 0 && strcmp(subscription->on_exceed, "upgrade") == 0 &&
+		subscription->larger_tier > 0)
+		upgrade(claim, subscription);
+}
+
+static void
+connect_spi(void)
+{
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+}
+
+/*
+ * Look at a claim beyond the ceiling, and move the account to a larger tier where its
+ * policy says so.  Returns how many contacts still do not fit: the caller is to take as
+ * many out of the claim as may be taken, under "cap" any, else those that only a default
+ * asked for (*only_defaults; T3, S4), and then to call ct_limit_conclude().
+ *
+ * Locks: the account row, until the transaction ends; the caller holds all slots
+ * of the account, and is the table's owner.
+ */
+int64
+ct_limit_excess(CtClaim *claim, bool *only_defaults)
+{
+	CtSubscription *subscription;
+	int64		result = PG_INT64_MAX;	/* without access none fits */
+
+	connect_spi();
+	*only_defaults = true;
+	subscription = claim->subscription = read_subscription(claim, CT_QUERY_LOCK_ACCOUNT);
+	if (subscription != NULL && subscription->has_access)
+	{
+		rearm(subscription, claim->used);
+		try_upgrade(claim);
+		*only_defaults = strcmp(subscription->on_exceed, "cap") != 0;
+		result = Max(excess(claim, subscription), 0);
+	}
+	SPI_finish();
+	return result;
+}
+
+/* Record which thresholds have been announced, where that has changed. */
+static void
+store_announced(const CtClaim *claim)
+{
+	Datum		values[] = {claim->account, Int32GetDatum(claim->subscription->announced)};
+
+	if (claim->subscription->announced != claim->subscription->stored)
+		ct_companion_query(claim->table, CT_QUERY_SET_ANNOUNCED, values, NULL);
+}
+
+static int64
+conclude(CtClaim *claim)
+{
+	CtSubscription *subscription = claim->subscription;
+
+	if (subscription == NULL || !subscription->has_access)
+	{
+		if (claim->marketing > 0)
+			no_access_error(claim, subscription);
+		announce_dropped(claim);
+		return 0;
+	}
+	if (claim->marketing > 0 && excess(claim, subscription) > 0)
+		exceeded_error(claim, subscription);
+	if (claim->dropped > 0)
+		request_upgrade(claim, subscription);
+	announce_dropped(claim);
+	announce_thresholds(claim, subscription);
+	store_announced(claim);
+	return ceiling(subscription, claim->used + claim->marketing);
+}
+
+/*
+ * Decide about what is left of the claim.  Returns the new ceiling, which holds the claim,
+ * or is below the count where that is above the tier already; announces the thresholds
+ * that the claim reaches, and the contacts that were dropped.
+ *
+ * Locks: as ct_limit_excess().  Errors: MC001, MC002.
+ */
+int64
+ct_limit_conclude(CtClaim *claim)
+{
+	int64		result;
+
+	connect_spi();
+	result = conclude(claim);
+	SPI_finish();
+	return result;
+}
+
+/*
+ * Tell of contacts that were stored as non-marketing contacts at once, where the claim did
+ * not tell of them.  Nothing is locked for that, so writers of a full account do not wait
+ * for one another.  The caller is the table's owner.
+ */
+void
+ct_limit_tell_dropped(CtClaim *claim)
+{
+	connect_spi();
+	claim->subscription = read_subscription(claim, CT_QUERY_READ_ACCOUNT);
+	if (claim->subscription != NULL)
+	{
+		request_upgrade(claim, claim->subscription);
+		announce_dropped(claim);
+	}
+	SPI_finish();
+}
+
+/*
+ * Warn of contacts that were stored as non-marketing contacts, when nothing of the statement
+ * is refused any more.
+ */
+void
+ct_limit_warn_dropped(const CtClaim *claim)
+{
+	ereport(WARNING,
+			(errcode(ERRCODE_CT_TIER_EXCEEDED),
+			 errmsg_plural("%lld contact of account \"%s\" was stored as non-marketing contact",
+						   "%lld contacts of account \"%s\" were stored as non-marketing contacts",
+						   claim->dropped, (long long) claim->dropped, ct_account_text(claim->table, claim->account)),
+			 claim->has_access ?
+			 errdetail("The contact tier of %lld is full.", (long long) claim->contact_limit) :
+			 errdetail("The account has no marketing contacts.")));
+}
+
+/*
+ * Has everything been announced that the account has reached, and nothing that it has fallen
+ * below?  Then a contact that does not fit announces nothing.
+ */
+bool
+ct_limit_is_announced(const CtAccountLook *look, int64 count)
+{
+	int			reached = count > look->contact_limit ? EXCEEDED : 0;
+
+	for (int i = 0; i < look->nthresholds && reached != EXCEEDED; i++)
+		if (threshold_count(look->contact_limit, look->thresholds[i]) <= count)
+			reached = look->thresholds[i];
+	return look->announced == reached;
+}

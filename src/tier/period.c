@@ -1,0 +1,528 @@
+/*-------------------------------------------------------------------------
+ *
+ * period.c
+ *	  What happens at an update date (design.md, D1 to D3, T4 to T6).
+ *
+ * The contacts that were flagged before it become non-marketing, the billing
+ * period ends and the next one begins; on a renewal date the tier that was asked
+ * for is taken, or the subscription ends; and an account that lives on its grace
+ * moves to a larger tier.  All of it is one step of one transaction, which holds
+ * the contacts in question, the slots and the account row, in this order.
+ *
+ * rollover.c calls it for the accounts that are due.  Where a scheduler is late,
+ * the statement that comes to the limit of an account calls it, so that nobody
+ * is refused or charged for contacts that should be gone.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/namespace.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "storage/proc.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+
+#include "tier/tier.h"
+
+/* How long a statement waits for tables that it writes only because of a date, in ms */
+#define TABLE_LOCK_TIMEOUT	1000
+
+/* What the account row says at an update date */
+typedef struct Account
+{
+	int64		contact_limit;
+	int64		renewal_limit;	/* 0: the same */
+	bool		renews;			/* is it a renewal date? */
+	bool		ends;			/* of a cancelled subscription? */
+	bool		auto_downgrade;
+	bool		upgrades;		/* does an excess move it to a larger tier? */
+	int64		smallest_tier;	/* of the plan that holds the count, 0 for
+								 * none */
+} Account;
+
+/* Are update dates being applied?  What they make others do does not apply any. */
+static bool applying = false;
+
+/*
+ * Find the update date of the account that is to be applied; false if there is
+ * none.
+ */
+bool
+ct_find_update_date(CtUpdateDate *due)
+{
+	const CtManaged *first = &due->tables[0];
+	Oid			types[] = {first->table->account_type, TIMESTAMPTZOID};
+	Datum		values[] = {due->account, TimestampTzGetDatum(due->now)};
+	bool		isnull;
+
+	if (ct_execute_now(psprintf("SELECT next_update_at, cancelled AND renews_at <= next_update_at"
+								" FROM %s." CT_ACCOUNT_TABLE
+								" WHERE account %s $1 AND next_update_at <= $2",
+								first->schema, first->equals),
+					   lengthof(types), types, values) == 0)
+		return false;
+	due->date = DatumGetTimestampTz(ct_result(1, TIMESTAMPTZOID, &isnull));
+	due->ends = ct_result_bool(2);
+	return true;
+}
+
+/*
+ * The contacts of the account that the date concerns, as a WHERE clause over the
+ * account, $1, and the date, $2: those that were flagged before it.
+ */
+char *
+ct_flagged_contacts(const CtManaged *managed)
+{
+	const CtTable *table = managed->table;
+	const char *updated_at = ct_table_column(table, CT_ARG_UPDATED_AT);
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	appendStringInfo(&buf, "%s AND (%s OPERATOR(pg_catalog.<) $2 OR %s IS NULL)",
+					 ct_table_column(table, CT_ARG_UNTIL), updated_at, updated_at);
+	if (AttributeNumberIsValid(table->attno[CT_ARG_ACCOUNT]))
+		appendStringInfo(&buf, " AND %s %s $1", ct_table_column(table, CT_ARG_ACCOUNT), managed->equals);
+	return buf.data;
+}
+
+/* The same; if the account loses access, all its marketing contacts. */
+static char *
+concerned_contacts(const CtManaged *managed, bool ends)
+{
+	const CtTable *table = managed->table;
+	StringInfoData buf;
+
+	if (!ends)
+		return ct_flagged_contacts(managed);
+	initStringInfo(&buf);
+	appendStringInfo(&buf, "%s OPERATOR(pg_catalog.=) 'marketing'::contacts_tier.marketing_status"
+					 " AND $2 IS NOT NULL", ct_table_column(table, CT_ARG_STATUS));
+	if (AttributeNumberIsValid(table->attno[CT_ARG_ACCOUNT]))
+		appendStringInfo(&buf, " AND %s %s $1", ct_table_column(table, CT_ARG_ACCOUNT), managed->equals);
+	return buf.data;
+}
+
+/*
+ * The rows that the running statement has promoted, as arrays of the relations
+ * and places: they are written, but not counted yet, and no earlier date
+ * concerns them.
+ */
+static void
+promoted_rows(const CtUpdateDate *due, Datum *relids, Datum *tids)
+{
+	int64		count = due->statement == NULL ? 0 : due->statement->npromotions;
+	Datum	   *relid = palloc(sizeof(Datum) * Max(count, 1));
+	Datum	   *tid = palloc(sizeof(Datum) * Max(count, 1));
+
+	for (int64 i = 0; i < count; i++)
+	{
+		relid[i] = ObjectIdGetDatum(due->statement->promotions[i].relid);
+		tid[i] = PointerGetDatum(&due->statement->promotions[i].tid);
+	}
+	*relids = PointerGetDatum(construct_array(relid, count, OIDOID, sizeof(Oid), true, TYPALIGN_INT));
+	*tids = PointerGetDatum(construct_array(tid, count, TIDOID, sizeof(ItemPointerData), false, TYPALIGN_SHORT));
+}
+
+static char *
+demoting_statement(const CtUpdateDate *due, const CtManaged *managed, const char *condition)
+{
+	const CtTable *table = managed->table;
+	const char *spare = due->statement == NULL ? "" :
+		" AND NOT EXISTS (SELECT FROM ROWS FROM (pg_catalog.unnest($5), pg_catalog.unnest($6)) AS p (relid, place)"
+		" WHERE p.relid OPERATOR(pg_catalog.=) t.tableoid AND p.place OPERATOR(pg_catalog.=) t.ctid)";
+
+	return psprintf("UPDATE %s AS t SET %s = 'non_marketing', %s = NULL, %s = 'ROLLOVER', %s = $4, %s = $3"
+					" WHERE %s%s",
+					ct_qualified_name(managed->rel),
+					ct_table_column(table, CT_ARG_STATUS),
+					ct_table_column(table, CT_ARG_UNTIL),
+					ct_table_column(table, CT_ARG_SOURCE_TYPE),
+					ct_table_column(table, CT_ARG_SOURCE_NAME),
+					ct_table_column(table, CT_ARG_UPDATED_AT),
+					condition, spare);
+}
+
+/*
+ * Make the contacts of one of the tables that a condition over $1 and $2 selects
+ * non-marketing, but not those that the running statement has promoted.  Returns
+ * how many.
+ */
+int64
+ct_demote_contacts(const CtUpdateDate *due, const CtManaged *managed, const char *condition)
+{
+	Oid			types[] = {
+		managed->table->account_type, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, OIDARRAYOID, TIDARRAYOID
+	};
+	Datum		values[] = {
+		due->account,
+		TimestampTzGetDatum(due->date),
+		TimestampTzGetDatum(due->now),
+		CStringGetTextDatum(timestamptz_to_str(due->date)),
+		0,
+		0
+	};
+	bool		outer = applying;
+	volatile int64 count = 0;
+
+	promoted_rows(due, &values[4], &values[5]);
+	applying = true;
+	PG_TRY();
+	{
+		count = (int64) ct_execute_as_application(managed->table->owner, managed->table->relid,
+												  demoting_statement(due, managed, condition),
+												  lengthof(types), types, values, true);
+	}
+	PG_FINALLY();
+	{
+		applying = outer;
+	}
+	PG_END_TRY();
+	return count;
+}
+
+/*
+ * Lock the contacts that are left.  The index still has all that the batches have
+ * demoted, and is rid of them by this.
+ */
+static void
+lock_contacts(const CtUpdateDate *due, const CtManaged *managed, const char *condition)
+{
+	Oid			types[] = {managed->table->account_type, TIMESTAMPTZOID};
+	Datum		values[] = {due->account, TimestampTzGetDatum(due->date)};
+
+	ct_execute_now_by_index(psprintf("SELECT count(*) FROM (SELECT FROM %s WHERE %s FOR NO KEY UPDATE) c",
+									 ct_qualified_name(managed->rel), condition),
+							lengthof(types), types, values);
+}
+
+/*
+ * Lock the account row and read it.  False if the date is not due any more:
+ * somebody else has applied it.
+ */
+static bool
+lock_account(const CtUpdateDate *due, Account *account)
+{
+	const CtManaged *first = &due->tables[0];
+	Oid			types[] = {first->table->account_type, TIMESTAMPTZOID};
+	Datum		values[] = {due->account, TimestampTzGetDatum(due->date)};
+
+	if (ct_execute_now(psprintf("SELECT contact_limit, coalesce(renewal_limit, 0), renews_at <= $2,"
+								" renews_at <= $2 AND cancelled, auto_downgrade, on_exceed = 'upgrade'"
+								" FROM %s." CT_ACCOUNT_TABLE
+								" WHERE account %s $1 AND next_update_at = $2 FOR NO KEY UPDATE",
+								first->schema, first->equals),
+					   lengthof(types), types, values) == 0)
+		return false;
+	account->contact_limit = ct_result_int64(1);
+	account->renewal_limit = ct_result_int64(2);
+	account->renews = ct_result_bool(3);
+	account->ends = ct_result_bool(4);
+	account->auto_downgrade = ct_result_bool(5);
+	account->upgrades = ct_result_bool(6);
+	return true;
+}
+
+/* The smallest tier of the account's plan that holds the count, 0 for none. */
+static int64
+smallest_tier(const CtUpdateDate *due, int64 count)
+{
+	const CtManaged *first = &due->tables[0];
+	Oid			types[] = {first->table->account_type, INT8OID};
+	Datum		values[] = {due->account, Int64GetDatum(count)};
+
+	ct_execute_now(psprintf("SELECT coalesce(min(t.contact_limit), 0) FROM contacts_tier.tier t"
+							" JOIN %s." CT_ACCOUNT_TABLE " a ON a.plan = t.plan"
+							" WHERE a.account %s $1 AND t.contact_limit >= $2",
+							first->schema, first->equals),
+				   lengthof(types), types, values);
+	return ct_result_int64(1);
+}
+
+/*
+ * Write what the period was into the ledger (D3), and what the rollover did.
+ */
+static void
+close_period(const CtUpdateDate *due, const CtCount *closing, int64 demoted)
+{
+	const CtManaged *first = &due->tables[0];
+	Oid			types[] = {
+		first->table->account_type, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID,
+		INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID
+	};
+	Datum		values[] = {
+		due->account,
+		TimestampTzGetDatum(due->date),
+		TimestampTzGetDatum(due->now),
+		CStringGetTextDatum(ct_caller_name()),
+		due->run == NULL ? (Datum) 0 : CStringGetTextDatum(due->run),
+		Int64GetDatum(closing->marketing),
+		Int64GetDatum(closing->peak),
+		Int64GetDatum(closing->promoted),
+		Int64GetDatum(closing->demoted),
+		Int64GetDatum(demoted),
+		Int64GetDatum(closing->corrected)
+	};
+	const char *nulls = due->run == NULL ? "    n      " : NULL;
+
+	ct_execute_now_nulls(psprintf("INSERT INTO %1$s." CT_LEDGER_TABLE
+								  " (account, recorded_at, event, role, contacts, details)"
+								  " SELECT $1, $3, e.event, $4, e.contacts, e.details"
+								  " FROM %1$s." CT_ACCOUNT_TABLE " a"
+								  " LEFT JOIN contacts_tier.plan p ON p.name = a.plan,"
+								  " LATERAL (VALUES ('rollover', a.rollover_contacts + $10, jsonb_build_object("
+								  "  'run', $5, 'update_date', $2, 'period_started_at', a.period_started_at,"
+								  "  'contact_limit', a.contact_limit, 'started_at', $3)),"
+								  " ('billing_period', $6, jsonb_build_object("
+								  "  'started_at', a.period_started_at, 'ended_at', $2, 'plan', a.plan,"
+								  "  'currency', p.currency, 'billing_cycle', a.billing_cycle,"
+								  "  'contact_limit', a.period_limit, 'monthly_price', a.period_price,"
+								  "  'month_share', contacts_tier.month_share(a.billing_cycle, a.time_zone, a.period_started_at, $2),"
+								  "  'opening', a.period_opening, 'peak', greatest($7, a.period_opening), 'closing', $6,"
+								  "  'promoted', $8, 'demoted', $9, 'corrected', $11, 'upgrades', a.period_upgrades))"
+								  ") AS e (event, contacts, details)"
+								  " WHERE a.account %2$s $1", first->schema, first->equals),
+						 lengthof(types), types, values, nulls);
+}
+
+/*
+ * Begin the next period, up to the next update date.  Renewals follow one
+ * another by a month or a year from the last one, on the anchor's day.
+ */
+static void
+open_period(const CtUpdateDate *due, int64 opening)
+{
+	const CtManaged *first = &due->tables[0];
+	Oid			types[] = {first->table->account_type, TIMESTAMPTZOID, INT8OID};
+	Datum		values[] = {due->account, TimestampTzGetDatum(due->date), Int64GetDatum(opening)};
+
+	ct_execute_now(psprintf("UPDATE %1$s." CT_ACCOUNT_TABLE " a SET"
+							" period_started_at = $2, renews_at = n.renews_at,"
+							" next_update_at = contacts_tier.following_update_date(n.cycle, a.time_zone, n.renews_at, $2),"
+							" billing_cycle = n.cycle,"
+							" renewal_cycle = CASE WHEN a.renews_at > $2 THEN a.renewal_cycle END,"
+							" renewal_limit = CASE WHEN a.renews_at > $2 THEN a.renewal_limit END,"
+							" announced = 0, period_opening = $3, period_upgrades = 0, period_limit = a.contact_limit,"
+							" period_price = (SELECT t.monthly_price FROM contacts_tier.tier t"
+							"  WHERE t.plan = a.plan AND t.contact_limit = a.contact_limit),"
+							" rollover_run = NULL, rollover_started_at = NULL, rollover_contacts = 0"
+							" FROM (SELECT b.account, c.cycle, CASE WHEN b.renews_at > $2 THEN b.renews_at"
+							"   ELSE contacts_tier.following_renewal_date(b.anchor, c.cycle, b.time_zone, $2) END AS renews_at"
+							"  FROM %1$s." CT_ACCOUNT_TABLE " b, LATERAL (SELECT CASE WHEN b.renews_at > $2"
+							"   THEN b.billing_cycle ELSE coalesce(b.renewal_cycle, b.billing_cycle) END) AS c (cycle)"
+							"  WHERE b.account %2$s $1) n"
+							" WHERE a.account %2$s $1", first->schema, first->equals),
+				   lengthof(types), types, values);
+}
+
+/*
+ * The subscription ends: there is no next period, and no access.
+ */
+static void
+end_subscription(const CtUpdateDate *due)
+{
+	const CtManaged *first = &due->tables[0];
+	Oid			types[] = {first->table->account_type, TIMESTAMPTZOID};
+	Datum		values[] = {due->account, TimestampTzGetDatum(due->date)};
+
+	ct_execute_now(psprintf("UPDATE %s." CT_ACCOUNT_TABLE " SET ended_at = $2, cancelled = false,"
+							" period_started_at = $2, next_update_at = 'infinity',"
+							" renewal_limit = NULL, renewal_cycle = NULL, requested_limit = NULL,"
+							" announced = 0, period_opening = 0, period_upgrades = 0,"
+							" rollover_run = NULL, rollover_started_at = NULL, rollover_contacts = 0"
+							" WHERE account %s $1", first->schema, first->equals),
+				   lengthof(types), types, values);
+	ct_ledger_record(first->table, due->account, "ended", 0, "{}");
+	ct_source_forget();
+}
+
+/*
+ * T5: on the renewal date the tier that was asked for is taken if the count fits
+ * into it and the plan still has it; else the account keeps its tier, and is
+ * told.
+ */
+static void
+renew(const CtUpdateDate *due, Account *account, int64 count)
+{
+	const CtTable *table = due->tables[0].table;
+	int64		wanted = account->renewal_limit;
+
+	if (wanted == 0 && account->auto_downgrade)
+	{
+		wanted = smallest_tier(due, count);
+		if (wanted > account->contact_limit)
+			wanted = 0;
+	}
+	if (wanted == 0 || wanted == account->contact_limit)
+		return;
+	/* too small, or no tier of the plan any more */
+	if (wanted < count || smallest_tier(due, wanted) != wanted)
+	{
+		ct_announce(table, due->account, "downgrade_kept", count, count,
+					psprintf("{\"asked\": %lld, \"contact_limit\": %lld}",
+							 (long long) wanted, (long long) account->contact_limit));
+		return;
+	}
+	ct_tier_move(table, due->account, wanted, count, "renewal", due->date);
+	account->contact_limit = wanted;
+}
+
+/*
+ * T4: who is above the limit on the update date, by his grace, moves to a larger
+ * tier, if there is one.
+ */
+static void
+settle_grace(const CtUpdateDate *due, const Account *account, int64 count)
+{
+	int64		larger;
+
+	if (!account->upgrades || count <= account->contact_limit)
+		return;
+	larger = smallest_tier(due, count);
+	if (larger > account->contact_limit)
+		ct_tier_move(due->tables[0].table, due->account, larger, count, "grace", due->date);
+}
+
+/*
+ * The last step of an update date: the contacts that are left, the period, the
+ * renewal and the next date, all or nothing.  Nothing if the date is not due any
+ * more.
+ *
+ * Locks, until the transaction ends: the contacts in question of all tables, the
+ * slots of the account, its row.
+ */
+void
+ct_apply_update_date(const CtUpdateDate *due)
+{
+	const CtTable *table = due->tables[0].table;
+	Account		account;
+	CtCount		closing;
+	int64		demoted = 0;
+
+	for (int i = 0; i < due->ntables; i++)
+		lock_contacts(due, &due->tables[i], concerned_contacts(&due->tables[i], due->ends));
+	(void) ct_counter_freeze(table, due->account);
+	if (!lock_account(due, &account))
+		return;
+	for (int i = 0; i < due->ntables; i++)
+		demoted += ct_demote_contacts(due, &due->tables[i], concerned_contacts(&due->tables[i], account.ends));
+	closing = ct_counter_close_period(table, due->account);
+	close_period(due, &closing, demoted);
+	if (account.ends)
+	{
+		end_subscription(due);
+		return;
+	}
+	if (account.renews)
+		renew(due, &account, closing.marketing);
+	open_period(due, closing.marketing);
+	settle_grace(due, &account, closing.marketing);
+}
+
+static void
+tell_table(void *name)
+{
+	errcontext("while locking table \"%s\" to apply an update date that has passed", (char *) name);
+}
+
+/*
+ * Lock tables and their partitions as the date will write them.  The statement that we
+ * are part of need not write them itself, so it must not wait long for who alters one
+ * of them (R5): 55P03 then, for to go on without them would cost the account money (T6).
+ */
+static void
+lock_tables(List *relids)
+{
+	int			level = NewGUCNestLevel();
+	ListCell   *cell;
+
+	if (LockTimeout == 0 || LockTimeout > TABLE_LOCK_TIMEOUT)
+		ct_set_for_now("lock_timeout", psprintf("%d", TABLE_LOCK_TIMEOUT));
+	foreach(cell, relids)
+	{
+		char	   *name = get_rel_name(lfirst_oid(cell));
+		ErrorContextCallback context = {.callback = tell_table,.arg = name,.previous = error_context_stack};
+
+		if (name == NULL)
+			continue;
+		error_context_stack = &context;
+		LockRelationOid(lfirst_oid(cell), RowExclusiveLock);
+		if (SearchSysCacheExists1(RELOID, ObjectIdGetDatum(lfirst_oid(cell))))
+			(void) find_all_inheritors(lfirst_oid(cell), RowExclusiveLock, NULL);
+		error_context_stack = context.previous;
+	}
+	AtEOXact_GUC(false, level);
+}
+
+/*
+ * All attached tables that share the companion tables of one, locked.  While we waited
+ * for a lock some may have been attached, detached or dropped: look once more.
+ */
+static List *
+lock_sharing_tables(const CtTable *table)
+{
+	List	   *relids = ct_attached_tables(NameStr(table->schema));
+
+	for (;;)
+	{
+		List	   *locked = relids;
+
+		lock_tables(locked);
+		relids = ct_attached_tables(NameStr(table->schema));
+		if (equal(relids, locked))
+			return relids;
+	}
+}
+
+/* Open all attached tables that share the companion tables of one. */
+static void
+open_tables(const CtTable *table, CtUpdateDate *due)
+{
+	List	   *relids = lock_sharing_tables(table);
+
+	due->ntables = list_length(relids);
+	due->tables = palloc(sizeof(CtManaged) * due->ntables);
+	for (int i = 0; i < due->ntables; i++)
+		ct_manage_begin(&due->tables[i], list_nth_oid(relids, i), RowExclusiveLock);
+}
+
+static bool
+apply_overdue(const CtTable *table, Datum account, const CtDelta *statement)
+{
+	CtUpdateDate due = {.account = account,.now = ct_now(),.run = NULL,.statement = statement};
+	bool		applied = false;
+
+	open_tables(table, &due);
+	while (due.ntables > 0 && ct_find_update_date(&due))
+	{
+		CHECK_FOR_INTERRUPTS();
+		ct_apply_update_date(&due);
+		applied = true;
+	}
+	for (int i = due.ntables - 1; i >= 0; i--)
+		ct_manage_end(&due.tables[i]);
+	return applied;
+}
+
+/*
+ * T6: apply the update dates of an account that have passed, in the running
+ * statement, whose promotions come after them: what it changes in the account is
+ * in "statement", NULL for nothing.  Returns whether there were any.  The caller
+ * is the owner of the contacts table and holds no slot of the account.
+ *
+ * Locks: as ct_apply_update_date().
+ */
+bool
+ct_catch_up(const CtTable *table, Datum account, const CtDelta *statement)
+{
+	return !applying && ct_is_overdue(table, account, ct_slots_are_direct(table)) &&
+		apply_overdue(table, account, statement);
+}

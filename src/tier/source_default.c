@@ -1,0 +1,275 @@
+/*-------------------------------------------------------------------------
+ *
+ * source_default.c
+ *	  The status that a new contact gets by default (design.md, S4).
+ *
+ * An import asks for the same few answers once per row, so they are kept, for one
+ * source type at a time, and hold for a statement as long as nothing is written
+ * beside it.  After that, an answer holds if the account row is still the version
+ * that it was given by, and the catalogue is as it was: statement triggers on it send
+ * a message, which also reaches other sessions (contacts_tier_catalogue_changed()).
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+#include "tier/tier.h"
+
+typedef struct DefaultEntry
+{
+	Datum		account;
+	uint32		hash;
+	char		status;			/* of simplehash */
+	bool		marketing;
+	uint64		moment;			/* when it was last known to hold */
+	CtAccountFound found;		/* what the account row was then */
+	ItemPointerData tid;
+	TransactionId xmin;
+} DefaultEntry;
+
+#define SH_PREFIX			defaults
+#define SH_ELEMENT_TYPE		DefaultEntry
+#define SH_KEY_TYPE			Datum
+#define SH_KEY				account
+#define SH_HASH_KEY(tb, key)	ct_account_hash((tb)->private_data, key)
+#define SH_EQUAL(tb, a, b)	(ct_account_compare((tb)->private_data, a, b) == 0)
+#define SH_STORE_HASH
+#define SH_GET_HASH(tb, a)	(a)->hash
+#define SH_SCOPE			static inline
+#define SH_DEFINE
+#define SH_DECLARE
+#include "lib/simplehash.h"
+
+/* Answers for one table and source type; NULL context: none are kept */
+static MemoryContext kept_context = NULL;
+static CtTable kept_table;		/* a copy: it must not change under the
+								 * answers */
+static char *kept_source_type;
+static defaults_hash *kept;
+
+/* The statement that answers were last given to, and what could change them */
+static struct
+{
+	uint64		number;			/* counts the moments */
+	const void *statement;
+	TimestampTz started;		/* the top-level one */
+	CommandId	command;
+}			moment = {0};
+
+/* The tables of the catalogue that answers follow from, while they are unchanged */
+static CtCache *catalogue = NULL;
+static const char *const catalogue_names[] = {"source_type", "plan"};
+static Oid	catalogue_oids[lengthof(catalogue_names)];
+
+/* Note where the catalogue is; from now on we hear of changes. */
+static void
+watch_catalogue(void)
+{
+	Oid			namespace = get_namespace_oid("contacts_tier", false);
+
+	for (size_t i = 0; i < lengthof(catalogue_names); i++)
+	{
+		MemoryContext context;
+
+		catalogue_oids[i] = get_relname_relid(catalogue_names[i], namespace);
+		if (ct_cache_find(catalogue, catalogue_oids[i]) == NULL)
+			ct_cache_end(ct_cache_begin(catalogue, catalogue_oids[i], &context));
+	}
+}
+
+static bool
+catalogue_is_unchanged(void)
+{
+	for (size_t i = 0; i < lengthof(catalogue_names); i++)
+		if (ct_cache_find(catalogue, catalogue_oids[i]) == NULL)
+			return false;
+	return true;
+}
+
+static bool
+is_same_moment(const void *statement)
+{
+	return moment.statement == statement &&
+		moment.command == GetCurrentCommandId(false) &&
+		moment.started == GetCurrentStatementStartTimestamp();
+}
+
+static void
+set_moment(const void *statement)
+{
+	moment.statement = statement;
+	moment.command = GetCurrentCommandId(false);
+	moment.started = GetCurrentStatementStartTimestamp();
+}
+
+/*
+ * Forget the answers: at the end of a transaction, and when a policy changes.
+ */
+void
+ct_source_forget(void)
+{
+	if (kept_context != NULL)
+		MemoryContextDelete(kept_context);
+	kept_context = NULL;
+}
+
+static void
+keep_answers_for(const CtTable *table, const char *source_type)
+{
+	MemoryContext context;
+
+	if (kept_context != NULL &&
+		kept_table.relid == table->relid &&
+		kept_table.account_type == table->account_type &&
+		strcmp(kept_source_type, source_type) == 0)
+		return;
+	ct_source_forget();
+	context = AllocSetContextCreate(TopTransactionContext, "contacts_tier defaults",
+									ALLOCSET_SMALL_SIZES);
+	ct_table_copy(&kept_table, table, context);
+	kept_source_type = MemoryContextStrdup(context, source_type);
+	kept = defaults_create(context, 16, &kept_table);
+	kept_context = context;
+}
+
+static bool
+ask_default(const CtTable *table, Datum account, const char *source_type)
+{
+	Datum		values[] = {account, CStringGetTextDatum(source_type)};
+	CtIdentity	identity;
+	bool		marketing = false;
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	ct_act_as_owner(table->owner, &identity);
+	if (ct_companion_query(table, CT_QUERY_SOURCE_DEFAULT, values, NULL) > 0)
+		marketing = ct_result_bool(1);
+	ct_restore_identity(&identity);
+	SPI_finish();
+	return marketing;
+}
+
+/* Is the account row still the version that an answer was given by? */
+static bool
+still_holds(const CtTable *table, DefaultEntry *entry)
+{
+	CtAccountLook look;
+	CtAccountFound found;
+
+	/* by SQL, looking costs as much as asking */
+	if (entry->found == CT_ACCOUNT_BY_SQL)
+		return false;
+	found = ct_account_look(table, entry->account, &look, false);
+	return found == entry->found &&
+		(found == CT_ACCOUNT_MISSING ||
+		 (ItemPointerEquals(&look.tid, &entry->tid) && look.xmin == entry->xmin));
+}
+
+/* Ask, and keep the answer with the version of the account row before the question. */
+static bool
+ask_and_keep(const CtTable *table, Datum account, const char *source_type, const void *statement)
+{
+	CtAccountLook look = {0};
+	CtAccountFound found = ct_direct_access ? ct_account_look(table, account, &look, false) : CT_ACCOUNT_BY_SQL;
+	bool		marketing;
+	bool		is_kept;
+	DefaultEntry *entry;
+
+	watch_catalogue();
+	marketing = found != CT_ACCOUNT_MISSING && ask_default(table, account, source_type);
+	set_moment(statement);				/* the question is a command, too */
+	if (!catalogue_is_unchanged())
+		return marketing;
+	keep_answers_for(table, source_type);	/* the question may have run code */
+	entry = defaults_insert(kept, account, &is_kept);
+	if (!is_kept)
+		entry->account = ct_account_copy(table, account, kept_context);
+	entry->marketing = marketing;
+	entry->moment = moment.number;
+	entry->found = found;
+	entry->tid = look.tid;
+	entry->xmin = look.xmin;
+	return marketing;
+}
+
+/*
+ * Does a new contact of this account and source type become a marketing
+ * contact, if nothing is said?  Unknown source types default to non-marketing,
+ * and so does everything in an account that has no marketing contacts.  "statement"
+ * is the address of the statement that asks, to tell it from others.
+ */
+bool
+ct_source_default(const CtTable *table, Datum account, const char *source_type, const void *statement)
+{
+	DefaultEntry *entry;
+
+	if (!is_same_moment(statement))
+	{
+		if (!catalogue_is_unchanged())
+			ct_source_forget();
+		moment.number++;
+		set_moment(statement);
+	}
+	keep_answers_for(table, source_type);
+	entry = defaults_lookup(kept, account);
+	if (entry != NULL && (entry->moment == moment.number || still_holds(table, entry)))
+	{
+		entry->moment = moment.number;
+		return entry->marketing;
+	}
+	return ask_and_keep(table, account, source_type, statement);
+}
+
+PG_FUNCTION_INFO_V1(contacts_tier_catalogue_changed);
+
+/*
+ * catalogue_changed() trigger: AFTER statement trigger of the catalogue.  Rows send no
+ * message to those who remember what they read; the table does, to this session at the
+ * end of the command, and to others at commit.
+ */
+Datum
+contacts_tier_catalogue_changed(PG_FUNCTION_ARGS)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"%s\" was not called by trigger manager", "catalogue_changed")));
+	CacheInvalidateRelcache(((TriggerData *) fcinfo->context)->tg_relation);
+	return PointerGetDatum(NULL);
+}
+
+static void
+at_transaction_end(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
+		kept_context = NULL;	/* memory goes with the transaction */
+}
+
+/*
+ * A rollback to a savepoint may take back a policy that answers were given by.
+ */
+static void
+at_subtransaction_end(SubXactEvent event, SubTransactionId subid,
+					  SubTransactionId parent, void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		ct_source_forget();
+}
+
+/*
+ * Hear of the ends of transactions and subtransactions.
+ */
+void
+ct_source_default_init(void)
+{
+	catalogue = ct_cache_create("contacts_tier catalogue", 0, lengthof(catalogue_names));
+	RegisterXactCallback(at_transaction_end, NULL);
+	RegisterSubXactCallback(at_subtransaction_end, NULL);
+}

@@ -1,0 +1,110 @@
+/*-------------------------------------------------------------------------
+ *
+ * tier.h
+ *	  What is allowed: subscriptions, tiers, thresholds and the decision by them; update dates
+ *	  and billing periods.  Knows nothing of how rows are caught.
+ *
+ * Units: counts and limits are numbers of contacts; instants are timestamptz.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CONTACTS_TIER_TIER_H
+#define CONTACTS_TIER_TIER_H
+
+#include "counter/counter.h"
+#include "ledger/ledger.h"
+
+/* source_default.c */
+
+extern bool ct_source_default(const CtTable *table, Datum account, const char *source_type, const void *statement);
+extern void ct_source_forget(void);
+extern void ct_source_default_init(void);
+
+/* account.c */
+
+/* Thresholds are growing percentages, so an account has not more */
+#define CT_MAX_THRESHOLDS	100
+
+/* What the account row says of interest to a statement */
+typedef struct CtAccountLook
+{
+	TimestampTz next_update_at; /* infinity: never */
+	bool		record_activity;
+	bool		has_subscription;	/* one that has not ended */
+	int64		contact_limit;
+	int64		grace;
+	Oid			on_exceed;		/* value of contacts_tier.exceed_policy */
+	int			announced;		/* highest threshold that was announced */
+	int			nthresholds;
+	int			thresholds[CT_MAX_THRESHOLDS];
+	/* which version of the row it was */
+	ItemPointerData tid;
+	TransactionId xmin;
+} CtAccountLook;
+
+/* Was there an account to look at? */
+typedef enum CtAccountFound
+{
+	CT_ACCOUNT_MISSING,
+	CT_ACCOUNT_FOUND,
+	CT_ACCOUNT_BY_SQL			/* the table must be looked at by SQL */
+} CtAccountFound;
+
+extern CtAccountFound ct_account_look(const CtTable *table, Datum account, CtAccountLook *look, bool whole);
+extern bool ct_is_overdue(const CtTable *table, Datum account, bool direct);
+
+/* limit.c */
+
+typedef struct CtSubscription CtSubscription;
+
+/* A change that the counter has no room for, or contacts that were dropped for that */
+typedef struct CtClaim
+{
+	const CtTable *table;
+	Datum		account;
+	int64		used;			/* marketing contacts of the account now */
+	int64		marketing;		/* so many more are claimed */
+	int64		dropped;		/* and so many stored as non-marketing
+								 * contacts instead */
+	CtSubscription *subscription;	/* NULL if there is none */
+	/* what was told of those dropped: */
+	bool		is_told;
+	bool		has_access;		/* has the account marketing contacts? */
+	int64		contact_limit;	/* its tier */
+} CtClaim;
+
+extern int64 ct_limit_excess(CtClaim *claim, bool *only_defaults);
+extern int64 ct_limit_conclude(CtClaim *claim);
+extern void ct_limit_tell_dropped(CtClaim *claim);
+extern void ct_limit_warn_dropped(const CtClaim *claim);
+extern bool ct_limit_is_announced(const CtAccountLook *look, int64 count);
+pg_noreturn extern void ct_null_account_error(const CtTable *table);
+
+/* tier.c */
+
+extern void ct_tier_move(const CtTable *table, Datum account, int64 to, int64 count,
+						 const char *reason, TimestampTz at);
+
+/* period.c */
+
+/* An update date that is to be applied to an account */
+typedef struct CtUpdateDate
+{
+	CtManaged  *tables;			/* all attached tables with its contacts, open */
+	int			ntables;
+	Datum		account;
+	TimestampTz date;
+	bool		ends;			/* does a cancelled subscription end then? */
+	TimestampTz now;			/* at most dates up to here are applied */
+	const char *run;			/* a uuid, as text; NULL: no rollover, but a
+								 * statement */
+	const CtDelta *statement;	/* what it changes in the account, or NULL */
+} CtUpdateDate;
+
+extern bool ct_find_update_date(CtUpdateDate *due);
+extern char *ct_flagged_contacts(const CtManaged *managed);
+extern int64 ct_demote_contacts(const CtUpdateDate *due, const CtManaged *managed, const char *condition);
+extern void ct_apply_update_date(const CtUpdateDate *due);
+extern bool ct_catch_up(const CtTable *table, Datum account, const CtDelta *statement);
+
+#endif							/* CONTACTS_TIER_TIER_H */
