@@ -2,7 +2,9 @@
 # install what they need); `make` and `make install` are the usual PGXS ones.
 
 EXTENSION = contacts_tier
-EXTVERSION = $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" $(EXTENSION).control)
+# Where this file is: a build may have a directory of its own (VPATH)
+HERE := $(dir $(firstword $(MAKEFILE_LIST)))
+EXTVERSION = $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" $(HERE)$(EXTENSION).control)
 
 # These goals must work where neither a compiler nor PostgreSQL's build files
 # are installed yet, so they never reach the PGXS part below.
@@ -30,20 +32,20 @@ assert:
 else
 
 MODULE_big = $(EXTENSION)
-OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c)))
-PG_CPPFLAGS = -I$(srcdir)/src -DCONTACTS_TIER_VERSION='"$(EXTVERSION)"'
+OBJS = $(patsubst $(HERE)%.c,%.o,$(sort $(wildcard $(HERE)src/*.c $(HERE)src/*/*.c)))
+PG_CPPFLAGS = -I$(HERE)src -DCONTACTS_TIER_VERSION='"$(EXTVERSION)"'
 
 # The script of the version under development is generated from its parts; the
 # scripts of released versions are frozen files.
 SCRIPT = sql/$(EXTENSION)--$(EXTVERSION).sql
 DATA_built = $(SCRIPT)
-DATA = $(filter-out $(SCRIPT),$(wildcard sql/$(EXTENSION)--*.sql))
+DATA = $(filter-out $(SCRIPT),$(patsubst $(HERE)%,%,$(wildcard $(HERE)sql/$(EXTENSION)--*.sql)))
 DOCS = README.md
 
-REGRESS = $(patsubst test/sql/%.sql,%,$(sort $(wildcard test/sql/*.sql)))
-REGRESS_OPTS = --inputdir=test --load-extension=$(EXTENSION)
-ISOLATION = $(patsubst test/specs/%.spec,%,$(sort $(wildcard test/specs/*.spec)))
-ISOLATION_OPTS = --inputdir=test --outputdir=. --load-extension=$(EXTENSION)
+REGRESS = $(patsubst $(HERE)test/sql/%.sql,%,$(sort $(wildcard $(HERE)test/sql/*.sql)))
+REGRESS_OPTS = --inputdir=$(HERE)test --load-extension=$(EXTENSION)
+ISOLATION = $(patsubst $(HERE)test/specs/%.spec,%,$(sort $(wildcard $(HERE)test/specs/*.spec)))
+ISOLATION_OPTS = --inputdir=$(HERE)test --outputdir=. --load-extension=$(EXTENSION)
 EXTRA_CLEAN = results regression.diffs regression.out output_iso tmp_check log
 
 PG_CONFIG ?= pg_config
@@ -55,10 +57,12 @@ include $(PGXS)
 
 all: $(SCRIPT)
 
-$(SCRIPT): $(sort $(wildcard sql/parts/*.sql))
+$(SCRIPT): $(sort $(wildcard $(HERE)sql/parts/*.sql))
 	cat $^ > $@
 
-$(OBJS): $(wildcard src/*/*.h) $(EXTENSION).control
+# No target of make, which would find them where the sources are
+$(shell mkdir -p $(sort $(dir $(OBJS) $(SCRIPT))))
+$(OBJS): $(wildcard $(HERE)src/*/*.h) $(HERE)$(EXTENSION).control
 
 # As user postgres: PostgreSQL's test clusters refuse to run as root.
 PROVE_TESTS = test/t/*.pl
