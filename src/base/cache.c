@@ -60,7 +60,7 @@ struct CtCache
 static slist_head caches = SLIST_STATIC_INIT(caches);
 static slist_head replaced = SLIST_STATIC_INIT(replaced);
 
-/* Counted up by each transaction, and by each message that was heard of */
+/* Counted up by each transaction, and by each message that came in */
 static uint64 transactions = 1;
 static uint64 relation_changes = 0;
 static uint64 name_changes = 0;
@@ -240,7 +240,7 @@ at_transaction_end(XactEvent event, void *arg)
 }
 
 /*
- * Hear of changes, and of the ends of transactions.
+ * Register for changes, and for the ends of transactions.
  */
 void
 ct_cache_init(void)

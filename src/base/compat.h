@@ -78,7 +78,7 @@ extern PGDLLEXPORT void _PG_init(void);
 #define ct_primary_key_index(rel)	RelationGetPrimaryKeyIndex(rel)
 #endif
 
-/* 17: what an index has gathered while rows were inserted is to be put in order */
+/* 17: what an index has collected while rows were inserted is to be put in order */
 #if PG_VERSION_NUM >= 170000
 #define ct_index_insert_cleanup(index, indexinfo)	index_insert_cleanup(index, indexinfo)
 #else

@@ -38,7 +38,7 @@ typedef struct CtStatement
 								 * or TRUNCATE; NULL: not known */
 	struct CtStatement *outer;	/* the one that was at work before */
 	QueryDesc  *query;			/* NULL for others than the executor's */
-	List	   *kept_open;		/* relations that foreign keys wrote for it */
+	List	   *held_open;		/* relations that foreign keys wrote for it */
 	const CtRow *decided;		/* a second write: the properties of the row */
 	bool		is_classified;	/* are the next fields known? */
 	bool		only_adds;		/* can it release no place of an account? */
@@ -142,7 +142,7 @@ extern CtFrame *ct_frame_present(void);
 extern CtSecondWrites *ct_frame_second_writes(CtFrame *frame);
 extern void ct_frame_written(CtFrame *frame);
 extern void ct_frame_complete(CtFrame *frame);
-extern CtDelta *ct_frame_take(CtFrame *frame, const CtTable **table, int *ndeltas);
+extern CtDelta *ct_frame_remove(CtFrame *frame, const CtTable **table, int *ndeltas);
 extern CtSecondWrites *ct_frame_drops(CtFrame *frame);
 extern void ct_frame_hand_over(CtFrame *frame, const CtStatement *statement);
 extern void ct_frame_end(CtFrame *frame);

@@ -113,9 +113,9 @@ ct_fast_complete(CtFastPath *fast, TupleTableSlot *row, CtCounting counting)
 	bool		differs;
 
 	ct_row_read(fast->table, row, &contact);
-	ct_keep_session_source(&fast->source);
+	ct_use_session_source(&fast->source);
 	differs = ct_row_insert(fast->table, &contact, if_sure(fast, counting));
-	ct_keep_session_source(NULL);
+	ct_use_session_source(NULL);
 	if (differs)
 		put_properties(fast->table, row, &contact);
 }
@@ -131,10 +131,10 @@ change_properties(const Projecting *projecting, TupleTableSlot *old, TupleTableS
 
 	ct_row_read(fast->table, row, &contact);
 	ct_row_read(fast->table, old, &before);
-	ct_keep_session_source(&fast->source);
+	ct_use_session_source(&fast->source);
 	differs = ct_row_change(fast->table, &before, &contact, projecting->sets,
 							if_sure(fast, projecting->counting));
-	ct_keep_session_source(NULL);
+	ct_use_session_source(NULL);
 	if (differs)
 		put_properties(fast->table, row, &contact);
 }

@@ -76,7 +76,7 @@ next_finish(QueryDesc *query)
  * rewrite or drop them, so that the places of rows that were noted in them stay valid.
  */
 static void
-keep_open(CtStatement *statement, const List *relinfos)
+hold_open(CtStatement *statement, const List *relinfos)
 {
 	MemoryContext old;
 	const ListCell *cell;
@@ -88,22 +88,22 @@ keep_open(CtStatement *statement, const List *relinfos)
 	{
 		Relation	rel = ((const ResultRelInfo *) lfirst(cell))->ri_RelationDesc;
 
-		if (list_member_ptr(statement->kept_open, rel))
+		if (list_member_ptr(statement->held_open, rel))
 			continue;
-		statement->kept_open = lappend(statement->kept_open, rel);
+		statement->held_open = lappend(statement->held_open, rel);
 		RelationIncrementReferenceCount(rel);
 	}
 	MemoryContextSwitchTo(old);
 }
 
 static void
-close_kept(CtStatement *statement)
+close_held(CtStatement *statement)
 {
 	ListCell   *cell;
 
-	foreach(cell, statement->kept_open)
+	foreach(cell, statement->held_open)
 		RelationDecrementReferenceCount(lfirst(cell));
-	statement->kept_open = NIL;
+	statement->held_open = NIL;
 }
 
 /*
@@ -119,12 +119,12 @@ finish_statement(CtStatement *statement, QueryDesc *query)
 	if ((query->estate->es_top_eflags & EXEC_FLAG_SKIP_TRIGGERS) == 0 || statement->outer->key == NULL)
 	{
 		ct_notes_apply();
-		close_kept(statement);
+		close_held(statement);
 		return;
 	}
 	ct_notes_hand_over(statement->outer);
-	keep_open(statement->outer, query->estate->es_opened_result_relations);
-	keep_open(statement->outer, query->estate->es_tuple_routing_result_relations);
+	hold_open(statement->outer, query->estate->es_opened_result_relations);
+	hold_open(statement->outer, query->estate->es_tuple_routing_result_relations);
 }
 
 static void

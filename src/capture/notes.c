@@ -771,7 +771,7 @@ ct_frame_complete(CtFrame *frame)
  * be ended.
  */
 CtDelta *
-ct_frame_take(CtFrame *frame, const CtTable **table, int *ndeltas)
+ct_frame_remove(CtFrame *frame, const CtTable **table, int *ndeltas)
 {
 	CtDelta    *deltas;
 
@@ -925,7 +925,7 @@ at_subtransaction_end(SubXactEvent event, SubTransactionId subid,
 }
 
 /*
- * Hear of the ends of transactions and subtransactions.
+ * Register for the ends of transactions and subtransactions.
  */
 void
 ct_notes_init(void)

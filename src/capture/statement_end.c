@@ -272,7 +272,7 @@ apply_frame(CtFrame *frame)
 
 	ct_frame_complete(frame);
 	mend_rows(frame);
-	deltas = ct_frame_take(frame, &table, &ndeltas);
+	deltas = ct_frame_remove(frame, &table, &ndeltas);
 	ct_apply_deltas(table, deltas, ndeltas);
 	if (ct_frame_drops(frame) != NULL)
 	{

@@ -125,7 +125,7 @@ ct_note_row(const CtTable *table, CtRowChange *change)
 		if (decided != NULL)
 		{
 			old = *change->old;
-			ct_row_keep(&old, decided);
+			ct_row_copy_properties(&old, decided);
 			change->old = &old;
 		}
 	}

@@ -264,10 +264,10 @@ change_source(const CtTable *table, const CtRow *old, CtRow *row, CtTriggerArg w
 			  const Bitmapset *sets)
 {
 	if (ct_row_lacks(row, which))
-		ct_row_take_source(row, which);
+		ct_row_set_source(row, which);
 	else if (ct_row_same_column(old, row, which) &&
 			 (!is_set(table, which, sets) || ct_source_is_set(which)))
-		ct_row_take_source(row, which);
+		ct_row_set_source(row, which);
 }
 
 /*
@@ -284,7 +284,7 @@ change_row(const CtTable *table, const CtRow *old, CtRow *row, const Bitmapset *
 											 is_set(table, CT_ARG_UNTIL, sets));
 
 	if (ct_status_equal(old_status, status))
-		ct_row_keep(row, old);
+		ct_row_copy_properties(row, old);
 	else
 	{
 		change_source(table, old, row, CT_ARG_SOURCE_TYPE, sets);
@@ -323,7 +323,7 @@ ct_row_change(const CtTable *table, const CtRow *old, CtRow *row, const Bitmapse
 	{
 		/* it stays what it is (S5), put right if need be */
 		decision->dropped = true;
-		ct_row_keep(row, old);
+		ct_row_copy_properties(row, old);
 		ct_row_set_status(table, row, ct_status_on_insert(ct_row_status(table, old), false));
 	}
 	return true;
@@ -349,7 +349,7 @@ ct_row_mend(const CtTable *table, const CtRow *old, CtRow *row, bool *by_default
  * what the statement does not change of it.
  */
 static void
-take_decided(const CtTable *table, const CtRow *decided, CtRow *old, CtRow *row, const Bitmapset *sets)
+apply_decided(const CtTable *table, const CtRow *decided, CtRow *old, CtRow *row, const Bitmapset *sets)
 {
 	for (int i = CT_ARG_STATUS; i < CT_NARGS; i++)
 	{
@@ -358,7 +358,7 @@ take_decided(const CtTable *table, const CtRow *decided, CtRow *old, CtRow *row,
 		row->value[i] = decided->value[i];
 		row->isnull[i] = decided->isnull[i];
 	}
-	ct_row_keep(old, decided);
+	ct_row_copy_properties(old, decided);
 }
 
 /* The columns that a statement names, but for a flag that it leaves alone. */
@@ -409,11 +409,11 @@ update_contact(const CtTable *table, TriggerData *trigdata)
 	if (ct_second_writes_wait())
 		decided = ct_second_write_find(relid, &old.tid);
 	if (statement->decided != NULL)
-		ct_row_keep(&row, statement->decided);
+		ct_row_copy_properties(&row, statement->decided);
 	else
 	{
 		if (decided != NULL)
-			take_decided(table, decided, &old, &row, sets);
+			apply_decided(table, decided, &old, &row, sets);
 		if (!ct_row_change(table, &old, &row, sets, when_counted(trigdata)) && decided == NULL)
 			return trigdata->tg_newtuple;
 		note_dropped(table, &row);

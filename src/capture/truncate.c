@@ -165,7 +165,7 @@ at_subtransaction_end(SubXactEvent event, SubTransactionId subid, SubTransaction
 }
 
 /*
- * Hear of the ends of transactions and subtransactions.
+ * Register for the ends of transactions and subtransactions.
  */
 void
 ct_truncate_init(void)

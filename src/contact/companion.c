@@ -112,7 +112,7 @@ static const struct
 		SUBSCRIPTION_OF_ACCOUNT,
 		2, {ACCOUNT_TYPE, INT8OID}
 	},
-	/* $2: the new ceiling, NULL to freeze */
+	/* $2: the new ceiling, NULL to withdraw it */
 	[CT_QUERY_GRANT] = {
 		"UPDATE %1$s.contacts_tier_counter SET granted = $2"
 		" WHERE account %2$s $1 AND slot" EQ "0",
@@ -601,7 +601,7 @@ prepare_query(const CtTable *table, CtQuery query)
  * ours must stay.
  */
 static pg_noinline int
-run_kept(Companion *companion, const CtTable *table, CtQuery query, Datum *values, const char *nulls)
+run_saved(Companion *companion, const CtTable *table, CtQuery query, Datum *values, const char *nulls)
 {
 	int			result;
 
@@ -637,7 +637,7 @@ ct_companion_query(const CtTable *table, CtQuery query, Datum *values, const cha
 	int			result;
 
 	ct_set_safe_search_path();
-	result = run_kept(find_companion(table), table, query, values, nulls);
+	result = run_saved(find_companion(table), table, query, values, nulls);
 	if (result < 0)
 		elog(ERROR, "SPI failed on query %d: %s", query, SPI_result_code_string(result));
 	AtEOXact_GUC(false, level);

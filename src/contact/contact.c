@@ -69,7 +69,7 @@ ct_row_lacks(const CtRow *row, CtTriggerArg which)
  * Give a row the status properties of another.
  */
 void
-ct_row_keep(CtRow *row, const CtRow *from)
+ct_row_copy_properties(CtRow *row, const CtRow *from)
 {
 	for (int i = CT_ARG_STATUS; i < CT_NARGS; i++)
 	{

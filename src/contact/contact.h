@@ -197,7 +197,7 @@ ct_row_status(const CtTable *table, const CtRow *row)
 extern void ct_row_copy(const CtTable *table, const CtRow *row, CtRow *copy, MemoryContext context);
 extern bool ct_row_same_account(const CtTable *table, const CtRow *a, const CtRow *b);
 extern bool ct_row_lacks(const CtRow *row, CtTriggerArg which);
-extern void ct_row_keep(CtRow *row, const CtRow *from);
+extern void ct_row_copy_properties(CtRow *row, const CtRow *from);
 extern bool ct_row_is_legal(const CtTable *table, const CtRow *row);
 extern bool ct_row_is_complete(const CtTable *table, const CtRow *row);
 extern bool ct_row_same_column(const CtRow *a, const CtRow *b, CtTriggerArg which);
@@ -228,8 +228,8 @@ typedef struct CtSessionSource
 extern const char *ct_session_source_type(void);
 extern const char *ct_session_source_name(void);
 extern bool ct_source_is_set(CtTriggerArg which);
-extern void ct_row_take_source(CtRow *row, CtTriggerArg which);
-extern void ct_keep_session_source(CtSessionSource *source);
+extern void ct_row_set_source(CtRow *row, CtTriggerArg which);
+extern void ct_use_session_source(CtSessionSource *source);
 extern void ct_row_complete_source(CtRow *row);
 extern void ct_source_init(void);
 

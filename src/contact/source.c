@@ -44,16 +44,16 @@ ct_source_is_set(CtTriggerArg which)
 }
 
 /* Where the texts are kept for the statement at hand; NULL: nowhere */
-static CtSessionSource *kept_source = NULL;
+static CtSessionSource *used_source = NULL;
 
 /*
  * Keep the texts of the session's source here for the rows that follow, until this is
  * called with NULL.
  */
 void
-ct_keep_session_source(CtSessionSource *source)
+ct_use_session_source(CtSessionSource *source)
 {
-	kept_source = source;
+	used_source = source;
 }
 
 static Datum
@@ -66,10 +66,10 @@ session_text(CtTriggerArg which)
  * Give a row what the session says of its source type or name (S5).
  */
 void
-ct_row_take_source(CtRow *row, CtTriggerArg which)
+ct_row_set_source(CtRow *row, CtTriggerArg which)
 {
 	const char *setting = which == CT_ARG_SOURCE_TYPE ? ct_source_type : ct_source_name;
-	CtSessionSource *source = kept_source;
+	CtSessionSource *source = used_source;
 	int			i = which - CT_ARG_SOURCE_TYPE;
 
 	row->isnull[which] = false;
@@ -109,14 +109,14 @@ ct_row_complete_source(CtRow *row)
 {
 	for (int i = CT_ARG_SOURCE_TYPE; i <= CT_ARG_SOURCE_NAME; i++)
 		if (ct_row_lacks(row, i))
-			ct_row_take_source(row, i);
+			ct_row_set_source(row, i);
 }
 
 static void
 at_transaction_end(XactEvent event, void *arg)
 {
 	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
-		kept_source = NULL;		/* that of a statement that failed */
+		used_source = NULL;		/* that of a statement that failed */
 }
 
 static void
@@ -124,11 +124,11 @@ at_subtransaction_end(SubXactEvent event, SubTransactionId subid,
 					  SubTransactionId parent, void *arg)
 {
 	if (event == SUBXACT_EVENT_ABORT_SUB)
-		kept_source = NULL;
+		used_source = NULL;
 }
 
 /*
- * Hear of the ends of transactions and subtransactions.
+ * Register for the ends of transactions and subtransactions.
  */
 void
 ct_source_init(void)

@@ -125,10 +125,10 @@ ct_counter_look(const CtTable *table, Datum account, int64 *used)
 }
 
 static CtCount
-freeze(const CtTable *table, Datum account, bool close_period)
+withdraw(const CtTable *table, Datum account, bool close_period)
 {
 	CtCounters *counters = ct_counters_open(table);
-	CtCount		count = counters->way->freeze(counters, account, close_period);
+	CtCount		count = counters->way->withdraw(counters, account, close_period);
 
 	ct_counters_close(counters);
 	return count;
@@ -142,9 +142,9 @@ freeze(const CtTable *table, Datum account, bool close_period)
  * Locks: all slots of the account, until the transaction ends.
  */
 CtCount
-ct_counter_freeze(const CtTable *table, Datum account)
+ct_counter_withdraw(const CtTable *table, Datum account)
 {
-	return freeze(table, account, false);
+	return withdraw(table, account, false);
 }
 
 /*
@@ -154,5 +154,5 @@ ct_counter_freeze(const CtTable *table, Datum account)
 CtCount
 ct_counter_close_period(const CtTable *table, Datum account)
 {
-	return freeze(table, account, true);
+	return withdraw(table, account, true);
 }

@@ -56,7 +56,7 @@ extern bool ct_counter_lock(CtCounters *counters, const CtChange *change, int64 
 extern void ct_counter_settle(CtCounters *counters, const CtChange *change, int64 ceiling);
 extern bool ct_counter_look(const CtTable *table, Datum account, int64 *used);
 extern int64 ct_counter_last_room(const CtTable *table, Datum account);
-extern CtCount ct_counter_freeze(const CtTable *table, Datum account);
+extern CtCount ct_counter_withdraw(const CtTable *table, Datum account);
 extern CtCount ct_counter_close_period(const CtTable *table, Datum account);
 
 /* slot.c */
@@ -96,7 +96,7 @@ typedef struct CtSlot
 	int64		used;			/* contacts; granted - used is its room */
 	int64		pending;
 	int64		granted;
-	bool		frozen;			/* granted is null: somebody must look first */
+	bool		closed;			/* granted is null: somebody must look first */
 	int64		promoted;		/* in the running period */
 	int64		demoted;
 	int64		corrected;
@@ -109,7 +109,7 @@ typedef struct CtLockedSlots
 {
 	int			count;
 	int64		room;			/* of them, in contacts */
-	bool		frozen;			/* is one of them? */
+	bool		closed;			/* is one of them? */
 	CtSlot		slot[CT_MAX_SLOTS];
 	CtSlot		before[CT_MAX_SLOTS];	/* as they were read */
 	bool		held[CT_MAX_SLOTS]; /* by index into CtSlots.place */
@@ -134,7 +134,7 @@ typedef struct CtCounterWay
 	bool		(*claim) (CtCounters *counters, const CtChange *change);
 	bool		(*lock) (CtCounters *counters, const CtChange *change, int64 *used);
 	void		(*settle) (CtCounters *counters, const CtChange *change, int64 ceiling);
-	CtCount		(*freeze) (CtCounters *counters, Datum account, bool close_period);
+	CtCount		(*withdraw) (CtCounters *counters, Datum account, bool close_period);
 } CtCounterWay;
 
 /* The counters of the accounts of an attached table, open for changes */

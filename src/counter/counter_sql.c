@@ -101,9 +101,9 @@ settle(CtCounters *counters, const CtChange *change, int64 ceiling)
 	SPI_finish();
 }
 
-/* ct_counter_freeze() and ct_counter_close_period(), by SQL */
+/* ct_counter_withdraw() and ct_counter_close_period(), by SQL */
 static CtCount
-freeze(CtCounters *counters, Datum account, bool close_period)
+withdraw(CtCounters *counters, Datum account, bool close_period)
 {
 	const CtTable *table = counters->table;
 	Datum		values[] = {account, 0};
@@ -128,5 +128,5 @@ const CtCounterWay ct_sql_way = {
 	.claim = claim,
 	.lock = lock,
 	.settle = settle,
-	.freeze = freeze
+	.withdraw = withdraw
 };

@@ -40,7 +40,7 @@ static bool
 has_room(const CtSlot *slot, const CtChange *change)
 {
 	return change->marketing <= 0 ||
-		(!slot->frozen && slot->used + change->marketing <= slot->granted);
+		(!slot->closed && slot->used + change->marketing <= slot->granted);
 }
 
 /*
@@ -95,7 +95,7 @@ try_slot(CtCounter *counter, CtSlots *slots, int index, const CtChange *change, 
 		if (result == TM_Ok)
 		{
 			slots->home = index;
-			ct_counter_remember_room(counter->table, slots->account, slot.frozen ? 0 : slot.granted - slot.used);
+			ct_counter_remember_room(counter->table, slots->account, slot.closed ? 0 : slot.granted - slot.used);
 			return DONE;
 		}
 		if (result == TM_BeingModified)
@@ -122,7 +122,7 @@ write_locked(CtCounter *counter, CtSlots *slots, CtSlot *slot)
 
 /*
  * The slot with most room among those that nobody holds at this moment, if half of
- * it lasts for some claims; -1 if there is none, or a slot is frozen.
+ * it lasts for some claims; -1 if there is none, or a slot is closed.
  */
 static int
 richest_slot(CtCounter *counter, CtSlots *slots, const CtChange *change)
@@ -134,7 +134,7 @@ richest_slot(CtCounter *counter, CtSlots *slots, const CtChange *change)
 	{
 		CtSlot		slot;
 
-		if (!ct_slot_read(counter, slots, i, &slot) || slot.frozen)
+		if (!ct_slot_read(counter, slots, i, &slot) || slot.closed)
 			return -1;
 		if (slot.granted - slot.used <= most || ct_slot_is_held(counter, slots, i))
 			continue;
@@ -167,7 +167,7 @@ claim_and_move(CtCounter *counter, CtSlots *slots, const CtChange *change)
 	moved = (from.granted - from.used) / 2;
 	slots->home = richest;
 	ct_counter_remember_room(counter->table, slots->account, moved);
-	if (ct_slot_read(counter, slots, home, &to) && !to.frozen &&
+	if (ct_slot_read(counter, slots, home, &to) && !to.closed &&
 		ct_slot_lock_as_read(counter, slots, &to))
 	{
 		from.granted -= moved;
@@ -231,7 +231,7 @@ add_slots(CtCounter *counter, CtSlots *slots)
 	CommandCounterIncrement();
 	(void) ct_slots_list(counter, slots);
 	count = Min(slots->count, CT_MAX_SLOTS - slots->count);
-	if (count == 0 || !ct_slot_read(counter, slots, 0, &first) || first.frozen)
+	if (count == 0 || !ct_slot_read(counter, slots, 0, &first) || first.closed)
 		return;
 
 	share = Max(first.granted - first.used, 0) / (count + 1);
@@ -266,8 +266,8 @@ lock_slot(CtCounter *counter, CtSlots *slots, int index, bool wait, CtLockedSlot
 		return false;
 	locked->held[index] = true;
 	locked->before[locked->count] = *slot;
-	if (slot->frozen)
-		locked->frozen = true;
+	if (slot->closed)
+		locked->closed = true;
 	else
 		locked->room += slot->granted - slot->used;
 	locked->count++;
@@ -276,7 +276,7 @@ lock_slot(CtCounter *counter, CtSlots *slots, int index, bool wait, CtLockedSlot
 
 /*
  * Lock slots until they have room for "wanted", or all of them, as where one is
- * frozen.  Slot 0 comes first: who holds it is alone on the slow path, and no
+ * closed.  Slot 0 comes first: who holds it is alone on the slow path, and no
  * slots are added.
  */
 static void
@@ -284,7 +284,7 @@ lock_room(CtCounter *counter, CtSlots *slots, int64 wanted, CtLockedSlots *locke
 {
 	locked->count = 0;
 	locked->room = 0;
-	locked->frozen = false;
+	locked->closed = false;
 	memset(locked->held, 0, sizeof(locked->held));
 
 	if (!lock_slot(counter, slots, 0, true, locked))
@@ -293,7 +293,7 @@ lock_room(CtCounter *counter, CtSlots *slots, int64 wanted, CtLockedSlots *locke
 	(void) ct_slots_list(counter, slots);
 	for (int i = 1; i < slots->count; i++)
 		lock_slot(counter, slots, i, false, locked);
-	for (int i = 1; i < slots->count && (locked->frozen || locked->room < wanted); i++)
+	for (int i = 1; i < slots->count && (locked->closed || locked->room < wanted); i++)
 		lock_slot(counter, slots, i, true, locked);
 }
 
@@ -312,13 +312,13 @@ static bool
 is_unchanged(const CtSlot *slot, const CtSlot *before)
 {
 	return slot->used == before->used && slot->pending == before->pending &&
-		slot->frozen == before->frozen && (slot->frozen || slot->granted == before->granted) &&
+		slot->closed == before->closed && (slot->closed || slot->granted == before->granted) &&
 		slot->promoted == before->promoted && slot->demoted == before->demoted &&
 		slot->corrected == before->corrected && slot->peak == before->peak;
 }
 
 /*
- * Write all locked slots, with the room spread evenly over them, or frozen.  One that
+ * Write all locked slots, with the room spread evenly over them, or closed.  One that
  * stays as it is, as in a full account under "cap", needs no new version: the lock keeps
  * others out as long as a write would.
  */
@@ -331,7 +331,7 @@ write_slots(CtCounter *counter, CtSlots *slots, CtLockedSlots *locked, int64 roo
 		int64		share = room / (locked->count - i);
 
 		slot->granted = slot->used + share;
-		slot->frozen = locked->frozen;
+		slot->closed = locked->closed;
 		room -= share;
 		if (!is_unchanged(slot, &locked->before[i]))
 			write_locked(counter, slots, slot);
@@ -403,7 +403,7 @@ change_locked(CtCounters *counters, const CtChange *change, int64 total, int64 r
 	add_to_slot(first, change, total);
 	write_slots(&counters->direct, &counters->slots, locked, room);
 	counters->slots.home = first->index;
-	ct_counter_remember_room(counters->table, change->account, locked->frozen ? 0 : first->granted - first->used);
+	ct_counter_remember_room(counters->table, change->account, locked->closed ? 0 : first->granted - first->used);
 	end_change(&counters->direct, &counters->slots);
 	counters->locked = NULL;
 }
@@ -420,7 +420,7 @@ lock(CtCounters *counters, const CtChange *change, int64 *used)
 	counters->locked = locked;
 	lock_room(counter, slots, change->marketing, locked);
 	room = locked->room - change->marketing;
-	if (change->marketing <= 0 || (!locked->frozen && room >= 0))
+	if (change->marketing <= 0 || (!locked->closed && room >= 0))
 	{
 		change_locked(counters, change, total_before(counter, slots, &locked->slot[0], change), room);
 		return true;
@@ -440,7 +440,7 @@ settle(CtCounters *counters, const CtChange *change, int64 ceiling)
 	int64		room = ceiling - used - change->marketing;
 
 	/* above its tier, the account has no room even after a release */
-	counters->locked->frozen = room < 0;
+	counters->locked->closed = room < 0;
 	change_locked(counters, change, used, room);
 }
 
@@ -478,11 +478,11 @@ begin_period(CtLockedSlots *locked)
 }
 
 /*
- * ct_counter_freeze() and ct_counter_close_period(), by slots: what was granted is
+ * ct_counter_withdraw() and ct_counter_close_period(), by slots: what was granted is
  * taken back, so that the next promotion asks for the ceiling.
  */
 static CtCount
-freeze(CtCounters *counters, Datum account, bool close_period)
+withdraw(CtCounters *counters, Datum account, bool close_period)
 {
 	CtCounter  *counter = &counters->direct;
 	CtSlots    *slots = &counters->slots;
@@ -501,7 +501,7 @@ freeze(CtCounters *counters, Datum account, bool close_period)
 	count = sum_slots(locked);
 	if (close_period)
 		begin_period(locked);
-	locked->frozen = true;
+	locked->closed = true;
 	write_slots(counter, slots, locked, 0);
 	ct_slots_remember(counter, slots);
 	pfree(locked);
@@ -512,5 +512,5 @@ const CtCounterWay ct_slots_way = {
 	.claim = claim,
 	.lock = lock,
 	.settle = settle,
-	.freeze = freeze
+	.withdraw = withdraw
 };

@@ -119,7 +119,7 @@ ct_recount_query(List *relids)
  * counted in, whose slot 0 we hold, so that no slots are added meanwhile.
  */
 static void
-freeze_counted(const CtTable *table)
+withdraw_counted(const CtTable *table)
 {
 	uint64		count = ct_execute_latest(psprintf("SELECT DISTINCT c.account FROM %1$s." CT_COUNTER_TABLE " c"
 												   " JOIN %1$s." CT_COUNTER_TABLE " f ON f.account %2$s c.account"
@@ -135,7 +135,7 @@ freeze_counted(const CtTable *table)
 	{
 		bool		isnull;
 
-		ct_counter_freeze(table, SPI_getbinval(accounts->vals[i], accounts->tupdesc, 1, &isnull));
+		ct_counter_withdraw(table, SPI_getbinval(accounts->vals[i], accounts->tupdesc, 1, &isnull));
 	}
 }
 
@@ -160,7 +160,7 @@ ct_count_in(const CtTable *table, const char *from)
 							   " granted = NULL",
 							   quote_identifier(NameStr(table->schema)),
 							   count_query(table, from)));
-	freeze_counted(table);
+	withdraw_counted(table);
 }
 
 /*
@@ -208,7 +208,7 @@ counted_columns(const CtTable *table, TupleDesc contacts)
 
 /* The marketing contacts in this very relation as they are now, without looking at it by SQL. */
 static Tuplestorestate *
-gather_contacts(const CtTable *table, Relation rel, TupleDesc tupdesc)
+read_contacts(const CtTable *table, Relation rel, TupleDesc tupdesc)
 {
 	Tuplestorestate *contacts = tuplestore_begin_heap(false, false, work_mem);
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
@@ -250,7 +250,7 @@ ct_uncount_going(const CtTable *table, Relation rel)
 		.md.name = GOING,.md.enrtype = ENR_NAMED_TUPLESTORE,
 		.md.tupdesc = counted_columns(table, RelationGetDescr(rel))
 	};
-	Tuplestorestate *contacts = gather_contacts(table, rel, going.md.tupdesc);
+	Tuplestorestate *contacts = read_contacts(table, rel, going.md.tupdesc);
 
 	going.md.enrtuples = tuplestore_tuple_count(contacts);
 	going.reldata = contacts;

@@ -296,7 +296,7 @@ deform_slot(CtCounter *counter, CtSlots *slots, int index, CtSlot *slot)
 	slot->index = index;
 	slot->used = DatumGetInt64(slot_getattr(row, info->used, &isnull));
 	slot->pending = DatumGetInt64(slot_getattr(row, info->pending, &isnull));
-	slot->granted = DatumGetInt64(slot_getattr(row, info->granted, &slot->frozen));
+	slot->granted = DatumGetInt64(slot_getattr(row, info->granted, &slot->closed));
 	slot->promoted = DatumGetInt64(slot_getattr(row, info->promoted, &isnull));
 	slot->demoted = DatumGetInt64(slot_getattr(row, info->demoted, &isnull));
 	slot->corrected = DatumGetInt64(slot_getattr(row, info->corrected, &isnull));
@@ -539,7 +539,7 @@ ct_slot_write(CtCounter *counter, CtSlots *slots, CtSlot *slot, bool wait, Trans
 		Int64GetDatum(slot->demoted), Int64GetDatum(slot->corrected), Int64GetDatum(slot->peak),
 		Int64GetDatum(slot->granted)
 	};
-	bool		nulls[lengthof(attnos)] = {[lengthof(attnos) - 1] = slot->frozen};
+	bool		nulls[lengthof(attnos)] = {[lengthof(attnos) - 1] = slot->closed};
 	ItemPointer tid = &slots->place[slot->index].tid;
 	HeapTuple	tuple;
 	TM_FailureData failure;

@@ -123,7 +123,7 @@ at_subtransaction_end(SubXactEvent event, SubTransactionId subid,
 }
 
 /*
- * Hear of the ends of transactions and subtransactions.
+ * Register for the ends of transactions and subtransactions.
  */
 void
 ct_notify_init(void)

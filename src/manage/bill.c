@@ -4,7 +4,7 @@
  *	  Functions that tell what accounts did and what it costs: the ledger as
  *	  typed rows, and what comes next.  How they read, see report.c.
  *
- * Prices are those of the ledger and of the account row, frozen when they came
+ * Prices are those of the ledger and of the account row, as they were when they came
  * to apply; only what lies ahead is told by the prices that the plan has now.
  * Amounts are rounded half away from zero, to 2 digits.  Where a price is not
  * known, neither is a sum of which it is a part: NULL.

@@ -26,7 +26,7 @@ ct_lock_subscription(const CtManaged *managed, Datum account)
 	CtSubscribed subscribed;
 
 	(void) ct_catch_up(managed->table, account, NULL);
-	subscribed.count = ct_counter_freeze(managed->table, account).marketing;
+	subscribed.count = ct_counter_withdraw(managed->table, account).marketing;
 	if (ct_execute_now(psprintf("SELECT plan, contact_limit, coalesce(requested_limit, 0), ended_at IS NOT NULL"
 								" FROM %s." CT_ACCOUNT_TABLE " WHERE account %s $1 FOR NO KEY UPDATE",
 								managed->schema, managed->equals),

@@ -426,7 +426,7 @@ access_object(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, 
 }
 
 /*
- * Have the hook called, and hear of the ends of transactions.
+ * Have the hook called, and register for the ends of transactions.
  */
 void
 ct_ddl_init(void)

@@ -409,7 +409,7 @@ ct_apply_update_date(const CtUpdateDate *due)
 
 	for (int i = 0; i < due->ntables; i++)
 		lock_contacts(due, &due->tables[i], concerned_contacts(&due->tables[i], due->ends));
-	(void) ct_counter_freeze(table, due->account);
+	(void) ct_counter_withdraw(table, due->account);
 	if (!lock_account(due, &account))
 		return;
 	for (int i = 0; i < due->ntables; i++)

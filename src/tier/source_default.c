@@ -68,7 +68,7 @@ static CtCache *catalogue = NULL;
 static const char *const catalogue_names[] = {"source_type", "plan"};
 static Oid	catalogue_oids[lengthof(catalogue_names)];
 
-/* Note where the catalogue is; from now on we hear of changes. */
+/* Note where the catalogue is; from now on changes are noticed. */
 static void
 watch_catalogue(void)
 {
@@ -121,7 +121,7 @@ ct_source_forget(void)
 }
 
 static void
-keep_answers_for(const CtTable *table, const char *source_type)
+remember_answers_for(const CtTable *table, const char *source_type)
 {
 	MemoryContext context;
 
@@ -174,7 +174,7 @@ still_holds(const CtTable *table, DefaultEntry *entry)
 
 /* Ask, and keep the answer with the version of the account row before the question. */
 static bool
-ask_and_keep(const CtTable *table, Datum account, const char *source_type, const void *statement)
+ask_and_remember(const CtTable *table, Datum account, const char *source_type, const void *statement)
 {
 	CtAccountLook look = {0};
 	CtAccountFound found = ct_direct_access ? ct_account_look(table, account, &look, false) : CT_ACCOUNT_BY_SQL;
@@ -187,7 +187,7 @@ ask_and_keep(const CtTable *table, Datum account, const char *source_type, const
 	set_moment(statement);				/* the question is a command, too */
 	if (!catalogue_is_unchanged())
 		return marketing;
-	keep_answers_for(table, source_type);	/* the question may have run code */
+	remember_answers_for(table, source_type);	/* the question may have run code */
 	entry = defaults_insert(kept, account, &is_kept);
 	if (!is_kept)
 		entry->account = ct_account_copy(table, account, kept_context);
@@ -217,14 +217,14 @@ ct_source_default(const CtTable *table, Datum account, const char *source_type, 
 		moment.number++;
 		set_moment(statement);
 	}
-	keep_answers_for(table, source_type);
+	remember_answers_for(table, source_type);
 	entry = defaults_lookup(kept, account);
 	if (entry != NULL && (entry->moment == moment.number || still_holds(table, entry)))
 	{
 		entry->moment = moment.number;
 		return entry->marketing;
 	}
-	return ask_and_keep(table, account, source_type, statement);
+	return ask_and_remember(table, account, source_type, statement);
 }
 
 PG_FUNCTION_INFO_V1(contacts_tier_catalogue_changed);
@@ -264,7 +264,7 @@ at_subtransaction_end(SubXactEvent event, SubTransactionId subid,
 }
 
 /*
- * Hear of the ends of transactions and subtransactions.
+ * Register for the ends of transactions and subtransactions.
  */
 void
 ct_source_default_init(void)
