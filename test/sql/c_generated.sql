@@ -18,9 +18,7 @@ INSERT INTO contacts (id, given_account, marketing_contact_status) VALUES (2, 'A
 \echo :SQLSTATE
 UPDATE contacts SET given_account = 'B';
 DELETE FROM contacts;
-COPY contacts (id, given_account) FROM stdin;
-3	A
-\.
+\copy contacts (id, given_account) FROM '/dev/null'
 SELECT account, counted, actual FROM contacts_tier.verify('contacts');
 ALTER TABLE contacts DROP account;
 ALTER TABLE contacts RENAME given_account TO account;
