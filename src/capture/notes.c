@@ -119,7 +119,7 @@ struct CtFrame
 typedef struct Loan
 {
 	slist_node	node;
-	CtFrame	   *from;
+	CtFrame    *from;
 	Datum		account;		/* as the frame has it */
 	int64		amount;			/* contacts */
 	SubTransactionId subid;
@@ -145,7 +145,7 @@ make_frame(const CtTable *table)
 	MemoryContext context = AllocSetContextCreate(TopTransactionContext,
 												  "contacts_tier deltas",
 												  ALLOCSET_SMALL_SIZES);
-	CtFrame	   *frame = MemoryContextAllocZero(context, sizeof(CtFrame));
+	CtFrame    *frame = MemoryContextAllocZero(context, sizeof(CtFrame));
 
 	frame->statement = ct_statement()->key;
 	frame->subid = GetCurrentSubTransactionId();
@@ -172,7 +172,7 @@ find_frame(const CtTable *table)
 
 	slist_foreach(iter, &frames)
 	{
-		CtFrame	   *frame = slist_container(CtFrame, node, iter.cur);
+		CtFrame    *frame = slist_container(CtFrame, node, iter.cur);
 
 		if (is_present(frame) &&
 			(frame->relid == table->relid || same_companions(frame->table, table)))
@@ -335,7 +335,7 @@ add_counts(CtFrame *frame, const CtDelta *change)
 void
 ct_notes_add(const CtTable *table, const CtRowChange *change, const CtDelta *delta)
 {
-	CtFrame	   *frame = find_frame(table);
+	CtFrame    *frame = find_frame(table);
 	DeltaEntry *entry = add_counts(frame, delta);
 
 	if (change->dropped)
@@ -367,7 +367,7 @@ ct_notes_add(const CtTable *table, const CtRowChange *change, const CtDelta *del
 int
 ct_notes_mend(const CtTable *table, Oid relid, const CtRow *decided)
 {
-	CtFrame	   *frame = find_frame(table);
+	CtFrame    *frame = find_frame(table);
 
 	if (frame->mending == NULL)
 		frame->mending = ct_second_writes(frame->context);
@@ -382,7 +382,7 @@ ct_notes_mend(const CtTable *table, Oid relid, const CtRow *decided)
 void
 ct_notes_before_insert(const CtTable *table, bool by_default, uint32 image)
 {
-	CtFrame	   *frame = find_frame(table);
+	CtFrame    *frame = find_frame(table);
 	AlikeEntry *entry;
 	bool		found;
 
@@ -402,7 +402,7 @@ ct_notes_before_insert(const CtTable *table, bool by_default, uint32 image)
 bool
 ct_notes_need_image(const CtTable *table)
 {
-	CtFrame	   *frame = find_frame(table);
+	CtFrame    *frame = find_frame(table);
 
 	return frame->by_default > 0 && frame->by_default < frame->inserts;
 }
@@ -415,7 +415,7 @@ ct_notes_need_image(const CtTable *table)
 bool
 ct_notes_is_by_default(const CtTable *table, uint32 image)
 {
-	CtFrame	   *frame = find_frame(table);
+	CtFrame    *frame = find_frame(table);
 	AlikeEntry *entry;
 
 	if (frame->by_default == 0 || frame->by_default == frame->inserts)
@@ -499,7 +499,7 @@ delete_moving(CtFrame *frame)
 void
 ct_notes_move_out(const CtTable *table, const CtRow *row)
 {
-	CtFrame	   *frame = find_frame(table);
+	CtFrame    *frame = find_frame(table);
 
 	delete_moving(frame);
 	if (frame->moving_context == NULL)
@@ -518,7 +518,7 @@ ct_notes_move_out(const CtTable *table, const CtRow *row)
 Oid
 ct_notes_move_in(const CtTable *table, CtRow *row)
 {
-	CtFrame	   *frame = find_frame(table);
+	CtFrame    *frame = find_frame(table);
 	Oid			from = frame->moving_from;
 
 	frame->moving_from = InvalidOid;
@@ -541,7 +541,7 @@ can_borrow(const CtFrame *into, Datum account)
 
 	slist_foreach(iter, &frames)
 	{
-		CtFrame	   *from = slist_container(CtFrame, node, iter.cur);
+		CtFrame    *from = slist_container(CtFrame, node, iter.cur);
 		DeltaEntry *entry;
 
 		if (from != into && same_companions(from->table, into->table) &&
@@ -564,7 +564,7 @@ can_borrow(const CtFrame *into, Datum account)
 bool
 ct_notes_is_full(const CtTable *table, Datum account, bool by_default, CtCounting counting)
 {
-	CtFrame	   *frame = find_frame(table);
+	CtFrame    *frame = find_frame(table);
 	DeltaEntry *entry = find_entry(frame, account);
 	int64		wanted = entry->delta.marketing + entry->ahead + 1;
 	bool		full = false;
@@ -633,7 +633,7 @@ frame_of(const CtStatement *statement, const CtFrame *like)
 
 	slist_foreach(iter, &frames)
 	{
-		CtFrame	   *frame = slist_container(CtFrame, node, iter.cur);
+		CtFrame    *frame = slist_container(CtFrame, node, iter.cur);
 
 		if (frame->statement == statement->key && frame->subid == like->subid && frame != like &&
 			same_companions(frame->table, like->table))
@@ -670,7 +670,7 @@ borrow_for(CtFrame *into, CtDelta *delta)
 
 	slist_foreach(iter, &frames)
 	{
-		CtFrame	   *from = slist_container(CtFrame, node, iter.cur);
+		CtFrame    *from = slist_container(CtFrame, node, iter.cur);
 		DeltaEntry *entry;
 		Loan	   *loan;
 		int64		amount;
@@ -726,7 +726,7 @@ ct_frame_present(void)
 
 	slist_foreach(iter, &frames)
 	{
-		CtFrame	   *frame = slist_container(CtFrame, node, iter.cur);
+		CtFrame    *frame = slist_container(CtFrame, node, iter.cur);
 
 		if (is_present(frame))
 			return frame;
@@ -900,7 +900,7 @@ end_frames(SubXactEvent event, SubTransactionId subid, SubTransactionId parent)
 
 	slist_foreach_modify(iter, &frames)
 	{
-		CtFrame	   *frame = slist_container(CtFrame, node, iter.cur);
+		CtFrame    *frame = slist_container(CtFrame, node, iter.cur);
 
 		if (frame->subid < subid)
 			continue;

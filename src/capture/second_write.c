@@ -74,7 +74,7 @@ struct CtSecondWrites
 	MemoryContext context;
 	MemoryContextCallback forget;
 	List	   *targets;		/* of CtWriteTarget */
-	CtSecondWrite    *rows;
+	CtSecondWrite *rows;
 	int			nrows;
 	int			capacity;
 	waiting_hash *places;
@@ -173,7 +173,7 @@ find_target(CtSecondWrites *queue, Oid relid)
 	Relation	rel;
 	char	   *args[CT_NARGS];
 	CtTable    *table;
-	CtWriteTarget	   *target;
+	CtWriteTarget *target;
 	MemoryContext old;
 
 	foreach(cell, queue->targets)
@@ -205,8 +205,8 @@ find_target(CtSecondWrites *queue, Oid relid)
 static int
 add_row(CtSecondWrites *queue, int target, const ItemPointerData *place, const CtRow *decided)
 {
-	CtWriteTarget	   *into = list_nth(queue->targets, target);
-	CtSecondWrite    *row;
+	CtWriteTarget *into = list_nth(queue->targets, target);
+	CtSecondWrite *row;
 	WaitingEntry *entry;
 	bool		found;
 
@@ -287,7 +287,7 @@ unpromoted(CtSecondWrites *queue, CtWriteTarget *target, const CtPromotion *prom
 
 	if (number >= 0)
 	{
-		CtWriteTarget	   *from = list_nth(queue->targets, number);
+		CtWriteTarget *from = list_nth(queue->targets, number);
 
 		if (!table_tuple_fetch_row_version(from->rel, &before, SnapshotAny, from->slot))
 			elog(ERROR, "the version before an updated contact of \"%s\" has vanished",
@@ -308,7 +308,7 @@ static bool
 drop(CtSecondWrites *queue, Datum account, const CtPromotion *promotion, bool *flagged)
 {
 	int			number = find_target(queue, promotion->relid);
-	CtWriteTarget	   *target = number < 0 ? NULL : list_nth(queue->targets, number);
+	CtWriteTarget *target = number < 0 ? NULL : list_nth(queue->targets, number);
 	ItemPointerData place = promotion->tid;
 	CtRow		row;
 	CtStatus	status;
@@ -391,7 +391,7 @@ ct_second_writes_end(CtSecondWrites *queue)
 
 	foreach(cell, queue->targets)
 	{
-		CtWriteTarget	   *target = lfirst(cell);
+		CtWriteTarget *target = lfirst(cell);
 
 		ExecDropSingleTupleTableSlot(target->slot);
 		table_close(target->rel, NoLock);

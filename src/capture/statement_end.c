@@ -25,7 +25,7 @@
 typedef struct Writing
 {
 	CtStatement statement;		/* must be first: as it is at work */
-	CtWriteTarget	   *target;
+	CtWriteTarget *target;
 	EState	   *estate;
 	EPQState	epqstate;
 	ResultRelInfo *relinfo;
@@ -170,7 +170,7 @@ count_move(Writing *writing, const CtRow *decided, const CtRow *stored)
 static void
 write_row(Writing *writing, CtSecondWrite *waiting)
 {
-	CtWriteTarget	   *target = writing->target;
+	CtWriteTarget *target = writing->target;
 	ItemPointerData place = waiting->place;
 	CtRow		stored;
 

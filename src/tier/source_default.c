@@ -184,10 +184,10 @@ ask_and_remember(const CtTable *table, Datum account, const char *source_type, c
 
 	watch_catalogue();
 	marketing = found != CT_ACCOUNT_MISSING && ask_default(table, account, source_type);
-	set_moment(statement);				/* the question is a command, too */
+	set_moment(statement);		/* the question is a command, too */
 	if (!catalogue_is_unchanged())
 		return marketing;
-	remember_answers_for(table, source_type);	/* the question may have run code */
+	remember_answers_for(table, source_type);	/* asking may have run code */
 	entry = defaults_insert(kept, account, &is_kept);
 	if (!is_kept)
 		entry->account = ct_account_copy(table, account, kept_context);
