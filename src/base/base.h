@@ -63,6 +63,7 @@ extern void ct_set_for_now(const char *name, const char *value);
 extern bool ct_acts_as_owner(void);
 extern void ct_restore_identity(const CtIdentity *saved);
 extern char *ct_caller_name(void);
+extern void ct_connect_spi(void);
 extern SPIPlanPtr ct_prepare(const char *command, int nargs, Oid *types, int options);
 extern SPIPlanPtr ct_prepare_by_index(const char *command, int nargs, Oid *types);
 extern uint64 ct_execute(const char *command, int nargs, Oid *types, Datum *values,

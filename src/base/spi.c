@@ -127,6 +127,16 @@ ct_caller_name(void)
 }
 
 /*
+ * Connect to SPI, until SPI_finish(); an error ends it too.
+ */
+void
+ct_connect_spi(void)
+{
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+}
+
+/*
  * Run one statement in the open SPI connection and return its row count.
  */
 uint64

@@ -184,8 +184,7 @@ uncount_table(Relation rel, const CtTable *table)
 {
 	CtIdentity	identity;
 
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
+	ct_connect_spi();
 	ct_act_as_owner(table->owner, &identity);
 	identity.guc_level = NewGUCNestLevel();
 	ct_set_safe_search_path();

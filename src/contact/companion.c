@@ -689,8 +689,7 @@ is_distributed(Oid relid)
 
 	if (!OidIsValid(get_relname_relid("pg_dist_partition", PG_CATALOG_NAMESPACE)))
 		return false;
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
+	ct_connect_spi();
 	distributed = ct_executef("SELECT FROM pg_catalog.pg_dist_partition"
 							  " WHERE logicalrelid OPERATOR(pg_catalog.=) %u", relid) > 0;
 	SPI_finish();

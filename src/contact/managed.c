@@ -184,8 +184,7 @@ static void
 begin(CtManaged *managed)
 {
 	managed->table = find_table(managed->rel);
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
+	ct_connect_spi();
 	ct_manage_as_owner(managed->rel->rd_rel->relowner, &managed->identity);
 	managed->schema = quote_identifier(NameStr(managed->table->schema));
 	managed->account_type = ct_type_name(managed->table->account_type);

@@ -15,13 +15,6 @@
 
 #include "counter/counter.h"
 
-static void
-connect_spi(void)
-{
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-}
-
 static bool
 try_claim(const CtTable *table, const CtChange *change)
 {
@@ -64,7 +57,7 @@ claim(CtCounters *counters, const CtChange *change)
 {
 	bool		claimed;
 
-	connect_spi();
+	ct_connect_spi();
 	claimed = try_claim(counters->table, change);
 	SPI_finish();
 	return claimed;
@@ -77,7 +70,7 @@ lock(CtCounters *counters, const CtChange *change, int64 *used)
 	int64		granted;
 	bool		fits;
 
-	connect_spi();
+	ct_connect_spi();
 	counters->used = *used = lock_slot(counters->table, change->account, &granted);
 	/* a release: there was no slot yet.  Else somebody may have made room. */
 	fits = change->marketing <= 0 || *used + change->marketing <= granted;
@@ -95,7 +88,7 @@ settle(CtCounters *counters, const CtChange *change, int64 ceiling)
 	/* above its tier, the account has no room even after a release */
 	bool		is_above = ceiling < counters->used + change->marketing;
 
-	connect_spi();
+	ct_connect_spi();
 	ct_companion_query(counters->table, CT_QUERY_GRANT, values, is_above ? " n" : NULL);
 	claim_surely(counters->table, change);
 	SPI_finish();
@@ -110,7 +103,7 @@ withdraw(CtCounters *counters, Datum account, bool close_period)
 	CtCount		count;
 	int64		granted;
 
-	connect_spi();
+	ct_connect_spi();
 	count.marketing = lock_slot(table, account, &granted);
 	count.pending = ct_result_int64(3);
 	count.promoted = ct_result_int64(4);

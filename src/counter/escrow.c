@@ -207,8 +207,7 @@ add_first_slot(const CtTable *table, Datum account)
 {
 	Datum		values[] = {account};
 
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
+	ct_connect_spi();
 	ct_companion_query(table, CT_QUERY_ADD_SLOT, values, NULL);
 	SPI_finish();
 	CommandCounterIncrement();
@@ -245,8 +244,7 @@ add_slots(CtCounter *counter, CtSlots *slots)
 			Int64GetDatum(share)
 		};
 
-		if (SPI_connect() != SPI_OK_CONNECT)
-			elog(ERROR, "SPI_connect failed");
+		ct_connect_spi();
 		ct_companion_query(counter->table, CT_QUERY_ADD_SLOTS, values, NULL);
 		SPI_finish();
 	}

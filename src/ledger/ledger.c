@@ -336,8 +336,7 @@ insert_activity_by_sql(const CtTable *table, const CtDelta *delta)
 		delta->account, CStringGetTextDatum(ct_caller_name()), Int64GetDatum(delta->promoted), activity_details(delta)
 	};
 
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
+	ct_connect_spi();
 	ct_companion_query(table, CT_QUERY_RECORD_ACTIVITY, values, NULL);
 	SPI_finish();
 }

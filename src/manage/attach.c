@@ -378,8 +378,7 @@ contacts_tier_attach(PG_FUNCTION_ARGS)
 	name = ct_qualified_name(rel);
 	relation_close(rel, NoLock);
 
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
+	ct_connect_spi();
 	ct_manage_as_owner(owner, &identity);
 	attach_table(PG_GETARG_OID(0), name, args);
 	ct_restore_identity(&identity);

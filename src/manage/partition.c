@@ -298,8 +298,7 @@ manage_tree(Oid relid, char **args, Oid owner, void (*work) (Oid relid, char **a
 	List	   *relids = find_all_inheritors(relid, AccessExclusiveLock, NULL);
 	ListCell   *cell;
 
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
+	ct_connect_spi();
 	ct_manage_as_owner(owner, &identity);
 	foreach(cell, relids)
 		work(lfirst_oid(cell), args, owner);
@@ -435,8 +434,7 @@ bring_in_empty(Relation rel, char **args)
 	const char *name = ct_qualified_name(rel);
 	CtIdentity	identity;
 
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
+	ct_connect_spi();
 	ct_manage_as_owner(rel->rd_rel->relowner, &identity);
 	if (!may_have_contacts(rel) ||
 		ct_execute_latest(psprintf("SELECT FROM ONLY %s LIMIT 1", name)) == 0)
@@ -473,8 +471,7 @@ take_out_dropped(Relation rel, char **args)
 {
 	CtIdentity	identity;
 
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
+	ct_connect_spi();
 	ct_manage_as_owner(rel->rd_rel->relowner, &identity);
 	take_out(rel, args);
 	ct_restore_identity(&identity);

@@ -237,8 +237,7 @@ ct_is_overdue(const CtTable *table, Datum account, bool direct)
 
 	if (found != CT_ACCOUNT_BY_SQL)
 		return found == CT_ACCOUNT_FOUND && look.next_update_at <= ct_now();
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
+	ct_connect_spi();
 	overdue = ct_companion_query(table, CT_QUERY_IS_OVERDUE, values, NULL) > 0;
 	SPI_finish();
 	return overdue;

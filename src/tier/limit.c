@@ -333,13 +333,6 @@ try_upgrade(CtClaim *claim)
 		upgrade(claim, subscription);
 }
 
-static void
-connect_spi(void)
-{
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-}
-
 /*
  * Look at a claim beyond the ceiling, and move the account to a larger tier where its
  * policy says so.  Returns how many contacts still do not fit: the caller is to take as
@@ -355,7 +348,7 @@ ct_limit_excess(CtClaim *claim, bool *only_defaults)
 	CtSubscription *subscription;
 	int64		result = PG_INT64_MAX;	/* without access none fits */
 
-	connect_spi();
+	ct_connect_spi();
 	*only_defaults = true;
 	subscription = claim->subscription = read_subscription(claim, CT_QUERY_LOCK_ACCOUNT);
 	if (subscription != NULL && subscription->has_access)
@@ -413,7 +406,7 @@ ct_limit_conclude(CtClaim *claim)
 {
 	int64		result;
 
-	connect_spi();
+	ct_connect_spi();
 	result = conclude(claim);
 	SPI_finish();
 	return result;
@@ -427,7 +420,7 @@ ct_limit_conclude(CtClaim *claim)
 void
 ct_limit_tell_dropped(CtClaim *claim)
 {
-	connect_spi();
+	ct_connect_spi();
 	claim->subscription = read_subscription(claim, CT_QUERY_READ_ACCOUNT);
 	if (claim->subscription != NULL)
 	{

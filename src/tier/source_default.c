@@ -146,8 +146,7 @@ ask_default(const CtTable *table, Datum account, const char *source_type)
 	CtIdentity	identity;
 	bool		marketing = false;
 
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
+	ct_connect_spi();
 	ct_act_as_owner(table->owner, &identity);
 	if (ct_companion_query(table, CT_QUERY_SOURCE_DEFAULT, values, NULL) > 0)
 		marketing = ct_result_bool(1);
