@@ -18,7 +18,7 @@ INSERT INTO contacts (id, given_account, marketing_contact_status) VALUES (2, 'A
 \echo :SQLSTATE
 UPDATE contacts SET given_account = 'B';
 DELETE FROM contacts;
-\copy contacts (id, given_account) FROM PROGRAM 'echo 3,A' (FORMAT csv)
+COPY contacts (id, given_account) FROM PROGRAM 'echo 3,A' (FORMAT csv);
 SELECT account, counted, actual FROM contacts_tier.verify('contacts');
 ALTER TABLE contacts DROP account;
 ALTER TABLE contacts RENAME given_account TO account;
