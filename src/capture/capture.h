@@ -197,7 +197,7 @@ typedef struct CtSecondWrite
 extern CtSecondWrites *ct_second_writes(MemoryContext parent);
 extern Bitmapset *ct_status_columns(const CtTable *table);
 extern List *ct_second_write_targets(const CtSecondWrites *queue);
-extern CtSecondWrite *ct_second_write_rows(CtSecondWrites *queue, int *nrows);
+extern CtSecondWrite *ct_second_write_row(CtSecondWrites *queue, int number);
 extern bool ct_second_writes_wait(void);
 extern const CtRow *ct_second_write_find(Oid relid, const ItemPointerData *place);
 extern int	ct_second_write_add(CtSecondWrites *queue, Oid relid, const CtRow *decided);

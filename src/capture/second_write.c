@@ -372,13 +372,13 @@ ct_second_write_targets(const CtSecondWrites *queue)
 }
 
 /*
- * The rows of a queue, in the order in which they were queued.
+ * A row of a queue by its number, in the order in which they were queued; NULL where
+ * there are no more.  It moves when another one is queued.
  */
 CtSecondWrite *
-ct_second_write_rows(CtSecondWrites *queue, int *nrows)
+ct_second_write_row(CtSecondWrites *queue, int number)
 {
-	*nrows = queue->nrows;
-	return queue->rows;
+	return number < queue->nrows ? &queue->rows[number] : NULL;
 }
 
 /*

@@ -193,17 +193,16 @@ static void
 write_target(CtSecondWrites *queue, int number)
 {
 	Writing		writing = {.statement.key = &writing};
-	int			nrows;
-	CtSecondWrite *rows = ct_second_write_rows(queue, &nrows);
+	CtSecondWrite *row;
 
 	ct_truncate_look();
 	ct_begin_statement(&writing.statement);
 	PG_TRY();
 	{
 		begin_writing(&writing, list_nth(ct_second_write_targets(queue), number));
-		for (int i = 0; i < nrows; i++)
-			if (rows[i].target == number)
-				write_row(&writing, &rows[i]);
+		for (int i = 0; (row = ct_second_write_row(queue, i)) != NULL; i++)
+			if (row->target == number)
+				write_row(&writing, row);
 		writing.statement.decided = NULL;
 		end_writing(&writing);
 		ct_notes_hand_over(writing.statement.outer);
@@ -219,11 +218,10 @@ write_target(CtSecondWrites *queue, int number)
 static bool
 has_rows(CtSecondWrites *queue, int number)
 {
-	int			nrows;
-	CtSecondWrite *rows = ct_second_write_rows(queue, &nrows);
+	CtSecondWrite *row;
 
-	for (int i = 0; i < nrows; i++)
-		if (rows[i].target == number)
+	for (int i = 0; (row = ct_second_write_row(queue, i)) != NULL; i++)
+		if (row->target == number)
 			return true;
 	return false;
 }
