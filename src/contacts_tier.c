@@ -25,6 +25,7 @@ _PG_init(void)
 	ct_settings_init();
 	ct_cache_init();
 	ct_table_init();
+	ct_query_init();
 	ct_source_init();
 	ct_source_default_init();
 	ct_slot_init();

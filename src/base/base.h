@@ -85,6 +85,15 @@ extern int64 ct_result_int64(int column);
 extern char *ct_enum_label(Oid value);
 extern char *ct_result_text(int column);
 
+/* plan.c */
+
+typedef struct CtPlanCache CtPlanCache;
+
+extern CtPlanCache *ct_plan_cache_create(const char *name, Size keysize, int limit);
+extern uint64 ct_plan_execute(CtPlanCache *cache, const void *key,
+							  SPIPlanPtr (*prepare) (const void *key, const void *arg), const void *arg,
+							  Datum *values, const char *nulls);
+
 /* owner_path.c */
 
 extern char *ct_owner_search_path(Oid owner, Oid relid);
@@ -94,6 +103,7 @@ extern char *ct_owner_search_path(Oid owner, Oid relid);
 extern char *ct_type_name(Oid type);
 pg_noreturn extern void ct_no_relation_error(Oid relid);
 extern char *ct_qualified_name(Relation rel);
+extern const char *ct_quoted_operator(Oid operator);
 
 /* update_row.c */
 

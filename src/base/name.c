@@ -1,14 +1,17 @@
 /*-------------------------------------------------------------------------
  *
  * name.c
- *	  Names of relations and types, for statements and messages.
+ *	  Names of relations, types and operators, for statements and messages.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
+#include "catalog/pg_operator.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/syscache.h"
 
 #include "base/base.h"
 
@@ -44,4 +47,30 @@ ct_qualified_name(Relation rel)
 	if (schema == NULL)
 		ct_no_relation_error(RelationGetRelid(rel));
 	return quote_qualified_identifier(schema, RelationGetRelationName(rel));
+}
+
+/*
+ * An operator as it can be written in a statement under any search_path.
+ */
+const char *
+ct_quoted_operator(Oid operator)
+{
+	HeapTuple	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(operator));
+	Form_pg_operator form;
+	char	   *result;
+	char	   *schema;
+
+	if (!HeapTupleIsValid(tuple))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("operator with OID %u does not exist", operator)));
+	form = (Form_pg_operator) GETSTRUCT(tuple);
+	schema = get_namespace_name(form->oprnamespace);
+	if (schema == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_SCHEMA),
+				 errmsg("schema with OID %u does not exist", form->oprnamespace)));
+	result = psprintf("OPERATOR(%s.%s)", quote_identifier(schema), NameStr(form->oprname));
+	ReleaseSysCache(tuple);
+	return result;
 }

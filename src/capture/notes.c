@@ -136,7 +136,7 @@ same_companions(const CtTable *a, const CtTable *b)
 	return a->account_type == b->account_type &&
 		a->account_collation == b->account_collation &&
 		a->owner == b->owner &&
-		strcmp(NameStr(a->schema), NameStr(b->schema)) == 0;
+		ct_names_equal(&a->names, &b->names);
 }
 
 static CtFrame *

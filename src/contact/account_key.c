@@ -53,6 +53,19 @@ ct_account_compare(const CtTable *table, Datum a, Datum b)
 }
 
 /*
+ * An account that is given as text.  Errors: those of its type's input function.
+ */
+Datum
+ct_account_input(const CtTable *table, const char *text)
+{
+	Oid			input;
+	Oid			param;
+
+	getTypeInputInfo(table->account_type, &input, &param);
+	return OidInputFunctionCall(input, unconstify(char *, text), param, -1);
+}
+
+/*
  * An account as users write it.
  */
 char *

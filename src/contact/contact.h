@@ -13,10 +13,44 @@
 
 #include "base/base.h"
 
-/* Companion tables, in the schema that the trigger arguments name */
-#define CT_ACCOUNT_TABLE	"contacts_tier_account"
-#define CT_COUNTER_TABLE	"contacts_tier_counter"
-#define CT_LEDGER_TABLE		"contacts_tier_ledger"
+/* names.c */
+
+/* The companion tables */
+typedef enum CtCompanion
+{
+	CT_ACCOUNT,
+	CT_COUNTER,
+	CT_LEDGER,
+	CT_NCOMPANIONS
+} CtCompanion;
+
+/* The tables of the catalogue that statements on companion tables read */
+typedef enum CtCatalogue
+{
+	CT_PLAN,
+	CT_TIER,
+	CT_SOURCE_TYPE,
+	CT_NCATALOGUE
+} CtCatalogue;
+
+/* How the tables are called that belong to an attached relation */
+typedef struct CtNames
+{
+	NameData	schema;			/* of the companion tables */
+	NameData	companions[CT_NCOMPANIONS];
+	NameData	catalogue_schema;
+	NameData	catalogue[CT_NCATALOGUE];
+} CtNames;
+
+typedef struct CtTable CtTable;
+
+extern void ct_names_resolve(CtNames *names, const char *companion_schema);
+extern bool ct_names_equal(const CtNames *a, const CtNames *b);
+extern Oid	ct_companion_relid(const CtNames *names, CtCompanion which);
+extern char *ct_companion_name(const CtNames *names, CtCompanion which);
+extern char *ct_sql(const CtTable *table, const char *text);
+extern char *ct_sqlf(const CtTable *table, const char *format,...) pg_attribute_printf(2, 3);
+extern char *ct_names_sqlf(const CtNames *names, const char *format,...) pg_attribute_printf(2, 3);
 
 /* The account of a table that has no account column */
 #define CT_DEFAULT_ACCOUNT	"default"
@@ -76,11 +110,11 @@ extern bool ct_trigger_args(Relation rel, CtFunction kind, char *args[CT_NARGS])
  * arguments for the very relation that fires, which may be a partition with
  * another column order.
  */
-typedef struct CtTable
+struct CtTable
 {
 	Oid			relid;
 	Oid			owner;			/* triggers act as this role */
-	NameData	schema;			/* of the companion tables */
+	CtNames		names;			/* of companion tables and catalogue */
 	AttrNumber	attno[CT_NARGS];	/* by CtTriggerArg; of CT_ARG_ACCOUNT,
 									 * invalid if the whole table is one
 									 * account */
@@ -95,7 +129,7 @@ typedef struct CtTable
 	Oid			account_eq;		/* its default equality operator */
 	FmgrInfo	account_cmp;	/* btree comparison */
 	FmgrInfo	account_hash;
-} CtTable;
+};
 
 extern void ct_table_init(void);
 
@@ -112,7 +146,6 @@ extern Datum ct_account_copy(const CtTable *table, Datum account, MemoryContext 
 extern uint32 ct_account_hash(const CtTable *table, Datum account);
 extern int	ct_account_compare(const CtTable *table, Datum a, Datum b);
 extern char *ct_account_text(const CtTable *table, Datum account);
-extern const char *ct_quoted_operator(Oid operator);
 
 /* registry.c */
 
@@ -130,10 +163,7 @@ typedef struct CtManaged
 	Relation	rel;
 	CtTable    *table;
 	CtIdentity	identity;		/* of the caller */
-	/* for putting statements together */
-	const char *schema;			/* of the companion tables, quoted */
-	const char *account_type;	/* of the account column, qualified */
-	const char *equals;			/* its equality operator, qualified */
+	const char *account_type;	/* of the account column, as in a statement */
 } CtManaged;
 
 extern void ct_check_not_null(FunctionCallInfo fcinfo, int argument, const char *name);
@@ -145,6 +175,7 @@ extern List *ct_primary_key(Relation rel);
 extern Relation ct_open_owned(Oid relid, LOCKMODE lockmode);
 extern void ct_manage_begin(CtManaged *managed, Oid relid, LOCKMODE lockmode);
 extern Datum ct_managed_account(const CtManaged *managed, const char *account);
+extern Datum ct_manage_begin_account(CtManaged *managed, FunctionCallInfo fcinfo);
 extern void ct_read_open(CtManaged *managed, Oid relid);
 extern void ct_read_begin(CtManaged *managed);
 extern void ct_manage_close_table(CtManaged *managed);
@@ -254,39 +285,40 @@ extern void ct_remove_triggers(ResultRelInfo *relinfo, CtFunction kind, int16 ev
 extern void ct_triggers_for_second_write(ResultRelInfo *relinfo);
 extern void ct_fire_at_once(EState *estate);
 
-/* companion.c */
+/* query.c */
 
-/* Statements on the companion tables that triggers run */
-typedef enum CtQuery
+/* Stands for the type of the account column among the types of parameters */
+#define CT_ACCOUNT_TYPE	InvalidOid
+
+#define CT_MAX_PARAMS	6
+
+/*
+ * A statement on companion tables, whose plan a backend saves.  Its text has
+ * placeholders for names (names.c); parameter 1 is always the account.
+ */
+typedef struct CtQuery
 {
-	CT_QUERY_CLAIM,
-	CT_QUERY_ADD_SLOT,
-	CT_QUERY_ADD_SLOTS,
-	CT_QUERY_LOCK_SLOT,
-	CT_QUERY_LOCK_ACCOUNT,
-	CT_QUERY_READ_ACCOUNT,
-	CT_QUERY_GRANT,
-	CT_QUERY_CLOSE_PERIOD,
-	CT_QUERY_SET_TIER,
-	CT_QUERY_IS_OVERDUE,
-	CT_QUERY_SET_ANNOUNCED,
-	CT_QUERY_RECORD,
-	CT_QUERY_RECORD_ACTIVITY,
-	CT_QUERY_REQUEST_UPGRADE,
-	CT_QUERY_SOURCE_DEFAULT,
-	CT_NQUERIES
+	const char *text;
+	int			nparams;
+	Oid			types[CT_MAX_PARAMS];
 } CtQuery;
 
-/* The companion tables */
-typedef enum CtCompanion
-{
-	CT_ACCOUNT,
-	CT_COUNTER,
-	CT_LEDGER,
-	CT_NCOMPANIONS
-} CtCompanion;
+/* Operators in such texts, for the types of PostgreSQL; accounts are compared by {=} */
+#define CT_EQ	" OPERATOR(pg_catalog.=) "
+#define CT_GT	" OPERATOR(pg_catalog.>) "
+#define CT_GE	" OPERATOR(pg_catalog.>=) "
+#define CT_LT	" OPERATOR(pg_catalog.<) "
+#define CT_LE	" OPERATOR(pg_catalog.<=) "
+#define CT_ADD	" OPERATOR(pg_catalog.+) "
+#define CT_SUB	" OPERATOR(pg_catalog.-) "
+#define CT_MUL	" OPERATOR(pg_catalog.*) "
+#define CT_DIV	" OPERATOR(pg_catalog./) "
 
-extern const char *const ct_companion_names[CT_NCOMPANIONS];
+extern void ct_query_init(void);
+extern uint64 ct_companion_query(const CtTable *table, const CtQuery *query,
+								 Datum *values, const char *nulls);
+
+/* companion_shape.c */
 
 /* What is wrong with companion tables, for a message */
 typedef struct CtFault
@@ -299,7 +331,7 @@ typedef struct CtFault
 /* Whose companion tables, and in which shape */
 typedef struct CtCompanionOf
 {
-	const char *schema;			/* of the companion tables */
+	CtNames		names;
 	const char *contacts;		/* the table, for messages */
 	Oid			owner;
 	Oid			account_type;
@@ -309,9 +341,10 @@ typedef struct CtCompanionOf
 extern Oid	ct_companion_owner(Oid relid);
 extern bool ct_find_companion_fault(const CtCompanionOf *of, CtFault *fault);
 extern void ct_check_companions(const CtTable *table);
+
+/* companion.c */
+
 extern Relation ct_open_companion(const CtTable *table, CtCompanion which, LOCKMODE lockmode);
-extern uint64 ct_companion_query(const CtTable *table, CtQuery query,
-								 Datum *values, const char *nulls);
 
 /* Companion tables of each kind that a backend knows in any case */
 #define CT_MAX_KNOWN	32
@@ -335,6 +368,7 @@ extern bool ct_is_ordinary(Relation rel, const CtTable *table, const AttrNumber 
 /* account_key.c */
 
 extern bool ct_account_fits(const CtTable *table, Datum account);
+extern Datum ct_account_input(const CtTable *table, const char *text);
 extern void ct_check_account_fits(const CtTable *table, Datum account);
 
 #endif							/* CONTACTS_TIER_CONTACT_H */

@@ -186,9 +186,7 @@ begin(CtManaged *managed)
 	managed->table = find_table(managed->rel);
 	ct_connect_spi();
 	ct_manage_as_owner(managed->rel->rd_rel->relowner, &managed->identity);
-	managed->schema = quote_identifier(NameStr(managed->table->schema));
 	managed->account_type = ct_type_name(managed->table->account_type);
-	managed->equals = ct_quoted_operator(managed->table->account_eq);
 }
 
 /*
@@ -229,9 +227,6 @@ ct_read_begin(CtManaged *managed)
 Datum
 ct_managed_account(const CtManaged *managed, const char *account)
 {
-	Oid			input;
-	Oid			param;
-
 	if (!AttributeNumberIsValid(managed->table->attno[CT_ARG_ACCOUNT]) &&
 		strcmp(account, CT_DEFAULT_ACCOUNT) != 0)
 		ereport(ERROR,
@@ -241,8 +236,21 @@ ct_managed_account(const CtManaged *managed, const char *account)
 				 errdetail("It was attached without an account column: the whole table is the account \"%s\".",
 						   CT_DEFAULT_ACCOUNT),
 				 errtable(managed->rel)));
-	getTypeInputInfo(managed->table->account_type, &input, &param);
-	return OidInputFunctionCall(input, unconstify(char *, account), param, -1);
+	return ct_account_input(managed->table, account);
+}
+
+/*
+ * Begin to manage one account, for a function whose first two arguments are the table
+ * and the account.  Errors: 22004 where one of them is null, those of ct_manage_begin()
+ * and ct_managed_account().
+ */
+Datum
+ct_manage_begin_account(CtManaged *managed, FunctionCallInfo fcinfo)
+{
+	ct_check_not_null(fcinfo, 0, "contacts");
+	ct_check_not_null(fcinfo, 1, "account");
+	ct_manage_begin(managed, PG_GETARG_OID(0), RowExclusiveLock);
+	return ct_managed_account(managed, text_to_cstring(PG_GETARG_TEXT_PP(1)));
 }
 
 /*

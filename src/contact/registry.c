@@ -156,8 +156,10 @@ find_fault(Oid relid, char *const args[CT_NARGS], CtFault *fault)
 {
 	char	   *name = get_rel_name(relid);
 	CtCompanionOf of = {
-		.schema = args[CT_ARG_SCHEMA],.contacts = name != NULL ? name : "?",.owner = ct_companion_owner(relid)
+		.contacts = name != NULL ? name : "?",.owner = ct_companion_owner(relid)
 	};
+
+	ct_names_resolve(&of.names, args[CT_ARG_SCHEMA]);
 
 	if (get_rel_relispartition(relid))
 	{
@@ -223,9 +225,11 @@ warn_of_fault(Oid relid, const CtFault *fault)
 static bool
 owns_companions(Oid relid, const char *schema)
 {
-	Oid			namespace = get_namespace_oid(schema, true);
-	Oid			owner = ct_companion_owner(get_relname_relid(CT_ACCOUNT_TABLE, namespace));
+	CtNames		names;
+	Oid			owner;
 
+	ct_names_resolve(&names, schema);
+	owner = ct_companion_owner(ct_companion_relid(&names, CT_ACCOUNT));
 	return OidIsValid(owner) && owner == ct_companion_owner(relid);
 }
 

@@ -175,7 +175,7 @@ fill_table(CtTable *table, Relation rel, char **args, MemoryContext context)
 {
 	table->relid = RelationGetRelid(rel);
 	table->owner = rel->rd_rel->relowner;
-	namestrcpy(&table->schema, args[CT_ARG_SCHEMA]);
+	ct_names_resolve(&table->names, args[CT_ARG_SCHEMA]);
 	table->attno[CT_ARG_ACCOUNT] = args[CT_ARG_ACCOUNT][0] == '\0' ? InvalidAttrNumber :
 		resolve_column(rel, args[CT_ARG_ACCOUNT], InvalidOid);
 	for (int i = CT_ARG_STATUS; i < CT_NARGS; i++)
@@ -286,31 +286,4 @@ ct_table_copy(CtTable *copy, const CtTable *table, MemoryContext context)
 	*copy = *table;
 	fmgr_info_copy(&copy->account_cmp, unconstify(FmgrInfo *, &table->account_cmp), context);
 	fmgr_info_copy(&copy->account_hash, unconstify(FmgrInfo *, &table->account_hash), context);
-}
-
-/*
- * An operator as it can be written in a statement under any search_path.
- */
-const char *
-ct_quoted_operator(Oid operator)
-{
-	HeapTuple	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(operator));
-	Form_pg_operator form;
-	char	   *result;
-
-	char	   *schema;
-
-	if (!HeapTupleIsValid(tuple))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_FUNCTION),
-				 errmsg("operator with OID %u does not exist", operator)));
-	form = (Form_pg_operator) GETSTRUCT(tuple);
-	schema = get_namespace_name(form->oprnamespace);
-	if (schema == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_SCHEMA),
-				 errmsg("schema with OID %u does not exist", form->oprnamespace)));
-	result = psprintf("OPERATOR(%s.%s)", quote_identifier(schema), NameStr(form->oprname));
-	ReleaseSysCache(tuple);
-	return result;
 }

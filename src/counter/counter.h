@@ -59,6 +59,10 @@ extern int64 ct_counter_last_room(const CtTable *table, Datum account);
 extern CtCount ct_counter_withdraw(const CtTable *table, Datum account);
 extern CtCount ct_counter_close_period(const CtTable *table, Datum account);
 
+/* counter_sql.c */
+
+extern const CtQuery ct_add_slot_query;
+
 /* slot.c */
 
 extern void ct_slot_init(void);

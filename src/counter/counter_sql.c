@@ -15,6 +15,46 @@
 
 #include "counter/counter.h"
 
+/*
+ * $2, $3: change of marketing and pending contacts, $4, $5: promoted and
+ * demoted; no row: no room
+ */
+static const CtQuery claim_query = {
+	"UPDATE {counter}"
+	" SET used = used" CT_ADD "$2, pending = pending" CT_ADD "$3,"
+	" promoted = promoted" CT_ADD "$4, demoted = demoted" CT_ADD "$5,"
+	" peak = CASE WHEN $2" CT_LT "0 THEN greatest(peak, used) ELSE peak END"
+	" WHERE account {=} $1 AND slot" CT_EQ "0"
+	" AND ($2" CT_LE "0 OR used" CT_ADD "$2" CT_LE "granted)",
+	5, {CT_ACCOUNT_TYPE, INT8OID, INT8OID, INT8OID, INT8OID}
+};
+
+/* Used by both ways: the first slot of an account, unless there is one */
+const CtQuery ct_add_slot_query = {
+	"INSERT INTO {counter} (account, slot) VALUES ($1, 0)"
+	" ON CONFLICT (account, slot) DO NOTHING",
+	1, {CT_ACCOUNT_TYPE}
+};
+
+static const CtQuery lock_slot_query = {
+	"SELECT used, coalesce(granted, used" CT_SUB "1), pending, promoted, demoted, corrected, peak FROM {counter}"
+	" WHERE account {=} $1 AND slot" CT_EQ "0 FOR NO KEY UPDATE",
+	1, {CT_ACCOUNT_TYPE}
+};
+
+/* $2: the new ceiling, NULL to withdraw it */
+static const CtQuery grant_query = {
+	"UPDATE {counter} SET granted = $2"
+	" WHERE account {=} $1 AND slot" CT_EQ "0",
+	2, {CT_ACCOUNT_TYPE, INT8OID}
+};
+
+static const CtQuery close_period_query = {
+	"UPDATE {counter} SET promoted = 0, demoted = 0, corrected = 0, peak = 0"
+	" WHERE account {=} $1 AND slot" CT_EQ "0",
+	1, {CT_ACCOUNT_TYPE}
+};
+
 static bool
 try_claim(const CtTable *table, const CtChange *change)
 {
@@ -26,7 +66,7 @@ try_claim(const CtTable *table, const CtChange *change)
 		Int64GetDatum(change->demoted)
 	};
 
-	return ct_companion_query(table, CT_QUERY_CLAIM, values, NULL) > 0;
+	return ct_companion_query(table, &claim_query, values, NULL) > 0;
 }
 
 static void
@@ -45,8 +85,8 @@ lock_slot(const CtTable *table, Datum account, int64 *granted)
 {
 	Datum		values[] = {account};
 
-	ct_companion_query(table, CT_QUERY_ADD_SLOT, values, NULL);
-	ct_companion_query(table, CT_QUERY_LOCK_SLOT, values, NULL);
+	ct_companion_query(table, &ct_add_slot_query, values, NULL);
+	ct_companion_query(table, &lock_slot_query, values, NULL);
 	*granted = ct_result_int64(2);
 	return ct_result_int64(1);
 }
@@ -89,7 +129,7 @@ settle(CtCounters *counters, const CtChange *change, int64 ceiling)
 	bool		is_above = ceiling < counters->used + change->marketing;
 
 	ct_connect_spi();
-	ct_companion_query(counters->table, CT_QUERY_GRANT, values, is_above ? " n" : NULL);
+	ct_companion_query(counters->table, &grant_query, values, is_above ? " n" : NULL);
 	claim_surely(counters->table, change);
 	SPI_finish();
 }
@@ -110,9 +150,9 @@ withdraw(CtCounters *counters, Datum account, bool close_period)
 	count.demoted = ct_result_int64(5);
 	count.corrected = ct_result_int64(6);
 	count.peak = Max(ct_result_int64(7), count.marketing);
-	ct_companion_query(table, CT_QUERY_GRANT, values, " n");
+	ct_companion_query(table, &grant_query, values, " n");
 	if (close_period)
-		ct_companion_query(table, CT_QUERY_CLOSE_PERIOD, values, NULL);
+		ct_companion_query(table, &close_period_query, values, NULL);
 	SPI_finish();
 	return count;
 }

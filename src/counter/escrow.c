@@ -208,10 +208,17 @@ add_first_slot(const CtTable *table, Datum account)
 	Datum		values[] = {account};
 
 	ct_connect_spi();
-	ct_companion_query(table, CT_QUERY_ADD_SLOT, values, NULL);
+	ct_companion_query(table, &ct_add_slot_query, values, NULL);
 	SPI_finish();
 	CommandCounterIncrement();
 }
+
+/* $2, $3: first and last of the new slots, $4: granted to each */
+static const CtQuery add_slots_query = {
+	"INSERT INTO {counter} (account, slot, granted)"
+	" SELECT $1, slot, $4 FROM pg_catalog.generate_series($2, $3) slot",
+	4, {CT_ACCOUNT_TYPE, INT4OID, INT4OID, INT8OID}
+};
 
 /*
  * Double the slots of a contended account, if we hold slot 0, and share its
@@ -245,7 +252,7 @@ add_slots(CtCounter *counter, CtSlots *slots)
 		};
 
 		ct_connect_spi();
-		ct_companion_query(counter->table, CT_QUERY_ADD_SLOTS, values, NULL);
+		ct_companion_query(counter->table, &add_slots_query, values, NULL);
 		SPI_finish();
 	}
 	slots->count = 0;			/* list them when they are needed next */

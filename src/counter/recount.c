@@ -121,13 +121,11 @@ ct_recount_query(List *relids)
 static void
 withdraw_counted(const CtTable *table)
 {
-	uint64		count = ct_execute_latest(psprintf("SELECT DISTINCT c.account FROM %1$s." CT_COUNTER_TABLE " c"
-												   " JOIN %1$s." CT_COUNTER_TABLE " f ON f.account %2$s c.account"
+	uint64		count = ct_execute_latest(ct_sqlf(table, "SELECT DISTINCT c.account FROM {counter} c"
+												   " JOIN {counter} f ON f.account {=} c.account"
 												   " AND f.slot OPERATOR(pg_catalog.=) 0 AND f.granted IS NULL"
 												   " WHERE c.slot OPERATOR(pg_catalog.>) 0"
-												   " AND c.granted IS NOT NULL ORDER BY c.account",
-												   quote_identifier(NameStr(table->schema)),
-												   ct_quoted_operator(table->account_eq)));
+												   " AND c.granted IS NOT NULL ORDER BY c.account"));
 	SPITupleTable *accounts = SPI_tuptable;
 
 	ct_check_result_type(accounts->tupdesc, 1, table->account_type);
@@ -149,16 +147,15 @@ withdraw_counted(const CtTable *table)
 void
 ct_count_in(const CtTable *table, const char *from)
 {
-	ct_execute_latest(psprintf("INSERT INTO %1$s." CT_COUNTER_TABLE " AS c"
+	ct_execute_latest(ct_sqlf(table, "INSERT INTO {counter} AS c"
 							   " (account, slot, used, pending, granted, corrected)"
 							   " SELECT t.account, 0, t.marketing, t.pending, NULL, t.marketing"
-							   " FROM (%2$s ORDER BY 1) t WHERE t.account IS NOT NULL"
+							   " FROM (%1$s ORDER BY 1) t WHERE t.account IS NOT NULL"
 							   " ON CONFLICT (account, slot) DO UPDATE"
 							   " SET used = c.used OPERATOR(pg_catalog.+) excluded.used,"
 							   " pending = c.pending OPERATOR(pg_catalog.+) excluded.pending,"
 							   " corrected = c.corrected OPERATOR(pg_catalog.+) excluded.corrected,"
 							   " granted = NULL",
-							   quote_identifier(NameStr(table->schema)),
 							   count_query(table, from)));
 	withdraw_counted(table);
 }
@@ -172,19 +169,18 @@ ct_count_in(const CtTable *table, const char *from)
 void
 ct_uncount(const CtTable *table, const char *from, bool demotes)
 {
-	ct_execute_latest(psprintf("INSERT INTO %1$s." CT_COUNTER_TABLE " AS c"
-							   " (account, slot, used, pending, granted, %4$s)"
+	ct_execute_latest(ct_sqlf(table, "INSERT INTO {counter} AS c"
+							   " (account, slot, used, pending, granted, %2$s)"
 							   " SELECT t.account, 0, OPERATOR(pg_catalog.-) t.marketing,"
-							   " OPERATOR(pg_catalog.-) t.pending, NULL, %5$s t.marketing"
-							   " FROM (%2$s ORDER BY 1) t WHERE t.account IS NOT NULL"
+							   " OPERATOR(pg_catalog.-) t.pending, NULL, %3$s t.marketing"
+							   " FROM (%1$s ORDER BY 1) t WHERE t.account IS NOT NULL"
 							   " ON CONFLICT (account, slot) DO UPDATE"
 							   " SET used = c.used OPERATOR(pg_catalog.+) excluded.used,"
 							   " pending = c.pending OPERATOR(pg_catalog.+) excluded.pending,"
-							   " %4$s = c.%4$s OPERATOR(pg_catalog.+) excluded.%4$s,"
+							   " %2$s = c.%2$s OPERATOR(pg_catalog.+) excluded.%2$s,"
 							   " peak = greatest(c.peak, (SELECT pg_catalog.sum(s.used)::pg_catalog.int8"
-							   "  FROM %1$s." CT_COUNTER_TABLE " s WHERE s.account %3$s c.account))",
-							   quote_identifier(NameStr(table->schema)),
-							   count_query(table, from), ct_quoted_operator(table->account_eq),
+							   "  FROM {counter} s WHERE s.account {=} c.account))",
+							   count_query(table, from),
 							   demotes ? "demoted" : "corrected",
 							   demotes ? "" : "OPERATOR(pg_catalog.-)"));
 }

@@ -328,6 +328,15 @@ activity_details(const CtDelta *delta)
 	return JsonbPGetDatum(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
 }
 
+/* $2: role, $3: promoted contacts, $4: details */
+static const CtQuery record_activity_query = {
+	"INSERT INTO {ledger} (account, recorded_at, event, role, contacts, details)"
+	" SELECT $1, contacts_tier.clock(), 'activity', $2, $3, $4"
+	" WHERE NOT EXISTS (SELECT FROM {account} a"
+	"  WHERE a.account {=} $1 AND NOT a.record_activity)",
+	4, {CT_ACCOUNT_TYPE, TEXTOID, INT8OID, JSONBOID}
+};
+
 /* Insert an entry by SQL, which also asks whether the account wants it. */
 static void
 insert_activity_by_sql(const CtTable *table, const CtDelta *delta)
@@ -337,7 +346,7 @@ insert_activity_by_sql(const CtTable *table, const CtDelta *delta)
 	};
 
 	ct_connect_spi();
-	ct_companion_query(table, CT_QUERY_RECORD_ACTIVITY, values, NULL);
+	ct_companion_query(table, &record_activity_query, values, NULL);
 	SPI_finish();
 }
 
@@ -410,6 +419,13 @@ ct_ledger_record_activity(const CtTable *table, const CtDelta *deltas, int ndelt
 		insert_activities_by_sql(table, deltas, ndeltas);
 }
 
+/* $2: event, $3: contacts, $4: details, $5: role */
+static const CtQuery record_query = {
+	"INSERT INTO {ledger} (account, recorded_at, event, role, contacts, details)"
+	" VALUES ($1, contacts_tier.clock(), $2, $5, $3, $4::pg_catalog.jsonb)",
+	5, {CT_ACCOUNT_TYPE, TEXTOID, INT8OID, TEXTOID, TEXTOID}
+};
+
 /*
  * Append an entry to the ledger: what happened to how many contacts of an
  * account, and on behalf of which role.  "details" is a JSON object.
@@ -426,5 +442,5 @@ ct_ledger_record(const CtTable *table, Datum account, const char *event,
 		CStringGetTextDatum(ct_caller_name())
 	};
 
-	ct_companion_query(table, CT_QUERY_RECORD, values, NULL);
+	ct_companion_query(table, &record_query, values, NULL);
 }

@@ -61,7 +61,7 @@ ct_announce(const CtTable *table, Datum account, const char *event,
 
 	initStringInfo(&payload);
 	appendStringInfoString(&payload, "{\"schema\": ");
-	escape_json(&payload, NameStr(table->schema));
+	escape_json(&payload, NameStr(table->names.schema));
 	appendStringInfoString(&payload, ", \"account\": ");
 	escape_json(&payload, ct_account_text(table, account));
 	appendStringInfo(&payload, ", \"event\": \"%s\", ", event);

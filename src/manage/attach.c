@@ -64,6 +64,7 @@ static void
 check_kind(Relation rel)
 {
 	Form_pg_class form = rel->rd_rel;
+	CtNames		names;
 
 	if (form->relkind != RELKIND_RELATION && form->relkind != RELKIND_PARTITIONED_TABLE)
 		refuse_kind(rel, ERRCODE_WRONG_OBJECT_TYPE, "It is not a table.",
@@ -83,8 +84,9 @@ check_kind(Relation rel)
 					"Use a partitioned table.");
 	if (OidIsValid(getExtensionOfObject(RelationRelationId, RelationGetRelid(rel))))
 		refuse_kind(rel, ERRCODE_WRONG_OBJECT_TYPE, "It belongs to an extension.", NULL);
+	ct_names_resolve(&names, get_namespace_name(RelationGetNamespace(rel)));
 	for (int i = 0; i < CT_NCOMPANIONS; i++)
-		if (strcmp(RelationGetRelationName(rel), ct_companion_names[i]) == 0)
+		if (strcmp(RelationGetRelationName(rel), NameStr(names.companions[i])) == 0)
 			refuse_kind(rel, ERRCODE_WRONG_OBJECT_TYPE, "It is a companion table.", NULL);
 	if (ct_find_trigger(rel, CT_TRIGGER_STATUS) != NULL)
 		ereport(ERROR,
@@ -270,7 +272,7 @@ make_companions(Relation rel, const CtTable *table)
 	bool		exists = false;
 
 	for (int i = 0; i < CT_NCOMPANIONS; i++)
-		exists |= OidIsValid(get_relname_relid(ct_companion_names[i], RelationGetNamespace(rel)));
+		exists |= OidIsValid(ct_companion_relid(&table->names, i));
 	if (exists)
 	{
 		ct_check_companions(table);
@@ -282,7 +284,7 @@ make_companions(Relation rel, const CtTable *table)
 	if (OidIsValid(table->account_collation))
 		appendStringInfo(&type, " COLLATE %s", generate_collation_name(table->account_collation));
 	ct_executef("SELECT contacts_tier.create_companions(%s, %s)",
-				quote_literal_cstr(quote_identifier(NameStr(table->schema))),
+				quote_literal_cstr(quote_identifier(NameStr(table->names.schema))),
 				quote_literal_cstr(type.data));
 }
 
@@ -452,7 +454,7 @@ contacts_tier_detach(PG_FUNCTION_ARGS)
 	(void) find_all_inheritors(relid, AccessExclusiveLock, NULL);
 	ct_detach_pending(relid);
 	command = alter_columns(&managed, PG_GETARG_BOOL(1));
-	if (OidIsValid(get_relname_relid(CT_COUNTER_TABLE, get_namespace_oid(NameStr(managed.table->schema), true))))
+	if (OidIsValid(ct_companion_relid(&managed.table->names, CT_COUNTER)))
 		ct_uncount(managed.table, ct_qualified_name(managed.rel), false);
 	ct_manage_close_table(&managed);
 

@@ -18,9 +18,8 @@
 #include "manage/manage.h"
 
 /*
- * In the texts, %1$u is the table, %2$s the quoted schema of the companion tables,
- * %3$s AND with a condition that chooses the account, or nothing, and %4$s the
- * equality operator of the account's type.
+ * In the texts, %1$u is the table, and %2$s AND with a condition that chooses the
+ * account, or nothing; for placeholders see names.c.
  */
 
 /* The counters, added up */
@@ -28,7 +27,7 @@
 	"(SELECT account, sum(used)::bigint AS used, sum(pending)::bigint AS pending," \
 	"  sum(promoted)::bigint AS promoted, sum(demoted)::bigint AS demoted," \
 	"  sum(corrected)::bigint AS corrected, max(peak) AS peak" \
-	"  FROM %2$s." CT_COUNTER_TABLE " WHERE true%3$s GROUP BY account)"
+	"  FROM {counter} WHERE true%2$s GROUP BY account)"
 
 /*
  * The charges for the tier changes of the period of a row "b", whose account,
@@ -37,14 +36,14 @@
 #define CHARGES \
 	"LATERAL (SELECT CASE WHEN count(*) = count(l.details->>'charge')" \
 	"   THEN coalesce(sum((l.details->>'charge')::numeric), 0) END AS charges" \
-	"  FROM %2$s." CT_LEDGER_TABLE " l WHERE l.account %4$s b.account AND l.event = 'tier_change'" \
+	"  FROM {ledger} l WHERE l.account {=} b.account AND l.event = 'tier_change'" \
 	"  AND l.recorded_at >= b.period_start AND l.recorded_at < b.period_end)"
 
 static char *
 bill_query(const CtReport *report, const char *text)
 {
-	return psprintf(text, report->table->table->relid, report->table->schema,
-					ct_report_account(report, "AND", "account"), report->table->equals);
+	return ct_sqlf(report->table->table, text, report->table->table->relid,
+				   ct_report_account(report, "AND", "account"));
 }
 
 static char *
@@ -56,7 +55,7 @@ tier_changes_query(const CtReport *report)
 					  " (details->>'period_fraction')::numeric, (details->>'month_share')::numeric,"
 					  " (details->>'charge')::numeric,"
 					  " details->>'currency', role"
-					  " FROM %2$s." CT_LEDGER_TABLE " WHERE event = 'tier_change'%3$s"
+					  " FROM {ledger} WHERE event = 'tier_change'%2$s"
 					  " ORDER BY account, recorded_at, entry");
 }
 
@@ -98,7 +97,7 @@ billing_periods_query(const CtReport *report)
 					  "   (details->>'upgrades')::integer AS upgrades,"
 					  "   (details->>'monthly_price')::numeric AS monthly_price,"
 					  "   (details->>'month_share')::numeric AS month_share, details->>'currency' AS currency"
-					  "  FROM %2$s." CT_LEDGER_TABLE " WHERE event = 'billing_period'%3$s"
+					  "  FROM {ledger} WHERE event = 'billing_period'%2$s"
 					  " UNION ALL SELECT a.account, NULL, NULL, false, a.period_started_at, a.next_update_at,"
 					  "   a.plan, a.period_limit, a.period_opening,"
 					  "   greatest(coalesce(c.used, 0), c.peak, a.period_opening), coalesce(c.used, 0),"
@@ -106,9 +105,9 @@ billing_periods_query(const CtReport *report)
 					  "   a.period_upgrades, a.period_price,"
 					  "   contacts_tier.month_share(a.billing_cycle, a.time_zone, a.period_started_at, a.next_update_at),"
 					  "   p.currency"
-					  "  FROM (SELECT * FROM %2$s." CT_ACCOUNT_TABLE " WHERE ended_at IS NULL%3$s) a"
-					  "  LEFT JOIN " COUNTERS " c ON c.account %4$s a.account"
-					  "  LEFT JOIN contacts_tier.plan p ON p.name = a.plan) b, " CHARGES " t"
+					  "  FROM (SELECT * FROM {account} WHERE ended_at IS NULL%2$s) a"
+					  "  LEFT JOIN " COUNTERS " c ON c.account {=} a.account"
+					  "  LEFT JOIN {plan} p ON p.name = a.plan) b, " CHARGES " t"
 					  " ORDER BY b.account, b.closed DESC, b.recorded_at, b.entry");
 }
 
@@ -140,8 +139,8 @@ notifications_query(const CtReport *report)
 					  " CASE event WHEN 'capped' THEN (details->>'marketing_contacts')::bigint ELSE contacts END,"
 					  " (details->>CASE event WHEN 'upgrade_request' THEN 'from' ELSE 'contact_limit' END)::bigint,"
 					  " details, role"
-					  " FROM %2$s." CT_LEDGER_TABLE
-					  " WHERE event IN ('threshold', 'exceeded', 'capped', 'grace', 'downgrade_kept', 'upgrade_request')%3$s"
+					  " FROM {ledger}"
+					  " WHERE event IN ('threshold', 'exceeded', 'capped', 'grace', 'downgrade_kept', 'upgrade_request')%2$s"
 					  " ORDER BY account, recorded_at, entry");
 }
 
@@ -169,7 +168,7 @@ activity_query(const CtReport *report)
 					  " contacts, coalesce((details->>'flagged')::bigint, 0),"
 					  " coalesce((details->>'unflagged')::bigint, 0), coalesce((details->>'demoted')::bigint, 0),"
 					  " coalesce((details->>'dropped')::bigint, 0)"
-					  " FROM %2$s." CT_LEDGER_TABLE " WHERE event = 'activity'%3$s"
+					  " FROM {ledger} WHERE event = 'activity'%2$s"
 					  " ORDER BY account, recorded_at, entry");
 }
 
@@ -198,21 +197,21 @@ forecast_query(const CtReport *report)
 	return bill_query(report,
 					  "SELECT %1$u::regclass, b.account::text, b.used, b.pending, b.period_end, b.at_update,"
 					  " b.renews_at, b.at_renewal,"
-					  " (SELECT min(t.contact_limit) FROM contacts_tier.tier t"
+					  " (SELECT min(t.contact_limit) FROM {tier} t"
 					  "   WHERE NOT b.ends AND t.plan = b.plan AND t.contact_limit >= b.at_update),"
-					  " (SELECT min(t.contact_limit) FROM contacts_tier.tier t"
+					  " (SELECT min(t.contact_limit) FROM {tier} t"
 					  "   WHERE NOT b.cancelled AND t.plan = b.plan AND t.contact_limit >= b.at_renewal),"
 					  " n.contact_limit, round(n.monthly_price - p.monthly_price, 2), round(c.charges, 2), b.currency"
 					  " FROM (SELECT a.*, c.*, a.period_started_at AS period_start, a.next_update_at AS period_end, p.currency,"
 					  "   CASE WHEN c.ends THEN 0 ELSE c.used - c.pending END AS at_update,"
 					  "   CASE WHEN a.cancelled THEN 0 ELSE c.used - c.pending END AS at_renewal"
-					  "  FROM (SELECT * FROM %2$s." CT_ACCOUNT_TABLE " WHERE ended_at IS NULL%3$s) a"
-					  "  LEFT JOIN " COUNTERS " s ON s.account %4$s a.account"
+					  "  FROM (SELECT * FROM {account} WHERE ended_at IS NULL%2$s) a"
+					  "  LEFT JOIN " COUNTERS " s ON s.account {=} a.account"
 					  "  CROSS JOIN LATERAL (SELECT coalesce(s.used, 0) AS used, coalesce(s.pending, 0) AS pending,"
 					  "   a.cancelled AND a.renews_at <= a.next_update_at AS ends) c"
-					  "  LEFT JOIN contacts_tier.plan p ON p.name = a.plan) b"
-					  " LEFT JOIN contacts_tier.tier p ON p.plan = b.plan AND p.contact_limit = b.contact_limit"
-					  " LEFT JOIN LATERAL (SELECT t.contact_limit, t.monthly_price FROM contacts_tier.tier t"
+					  "  LEFT JOIN {plan} p ON p.name = a.plan) b"
+					  " LEFT JOIN {tier} p ON p.plan = b.plan AND p.contact_limit = b.contact_limit"
+					  " LEFT JOIN LATERAL (SELECT t.contact_limit, t.monthly_price FROM {tier} t"
 					  "  WHERE t.plan = b.plan AND t.contact_limit > b.contact_limit"
 					  "  ORDER BY t.contact_limit LIMIT 1) n ON true, " CHARGES " c"
 					  " ORDER BY b.account");
@@ -243,7 +242,7 @@ preview_query(const CtReport *report)
 {
 	FunctionCallInfo fcinfo = report->fcinfo;
 
-	return psprintf("SELECT r.outcome = 'fits', r.used, r.contact_limit, r.would_be, n.contact_limit,"
+	return ct_sqlf(report->table->table, "SELECT r.outcome = 'fits', r.used, r.contact_limit, r.would_be, n.contact_limit,"
 					" round(n.monthly_price - p.monthly_price, 2), r.currency,"
 					" CASE WHEN r.outcome = 'upgrade' AND n.contact_limit IS NULL THEN 'block' ELSE r.outcome END"
 					" FROM (SELECT c.used, c.would_be, a.plan, a.contact_limit, p.currency,"
@@ -252,15 +251,15 @@ preview_query(const CtReport *report)
 					"    ELSE a.on_exceed::text END AS outcome"
 					"  FROM (SELECT coalesce(sum(used), 0)::bigint AS used,"
 					"    (coalesce(sum(used), 0) + %1$lld)::bigint AS would_be"
-					"   FROM %2$s." CT_COUNTER_TABLE "%3$s) c"
-					"  LEFT JOIN (SELECT * FROM %2$s." CT_ACCOUNT_TABLE "%3$s) a ON true"
-					"  LEFT JOIN contacts_tier.plan p ON p.name = a.plan) r"
-					" LEFT JOIN contacts_tier.tier p ON p.plan = r.plan AND p.contact_limit = r.contact_limit"
-					" LEFT JOIN LATERAL (SELECT t.contact_limit, t.monthly_price FROM contacts_tier.tier t"
+					"   FROM {counter}%2$s) c"
+					"  LEFT JOIN (SELECT * FROM {account}%2$s) a ON true"
+					"  LEFT JOIN {plan} p ON p.name = a.plan) r"
+					" LEFT JOIN {tier} p ON p.plan = r.plan AND p.contact_limit = r.contact_limit"
+					" LEFT JOIN LATERAL (SELECT t.contact_limit, t.monthly_price FROM {tier} t"
 					"  WHERE r.outcome <> 'no_access' AND r.would_be > r.contact_limit"
 					"  AND t.plan = r.plan AND t.contact_limit >= r.would_be"
 					"  ORDER BY t.contact_limit LIMIT 1) n ON true",
-					(long long) PG_GETARG_INT64(2), report->table->schema,
+					(long long) PG_GETARG_INT64(2),
 					ct_report_account(report, "WHERE", "account"));
 }
 

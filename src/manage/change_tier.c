@@ -15,21 +15,23 @@
 #include "manage/manage.h"
 
 /*
- * Lock the subscription of an account for whoever manages it: overdue update
- * dates are applied first, then the slots and the account row are locked.
- * Errors: 22023 where there is none, or it has ended.
+ * Begin to manage the subscription of an account, for a function whose first two
+ * arguments are the table and the account: overdue update dates are applied first,
+ * then the slots and the account row are locked.
+ * Errors: those of ct_manage_begin_account(), 22023 where there is no subscription, or
+ * it has ended.
  */
 CtSubscribed
-ct_lock_subscription(const CtManaged *managed, Datum account)
+ct_manage_subscription(CtManaged *managed, FunctionCallInfo fcinfo)
 {
+	Datum		account = ct_manage_begin_account(managed, fcinfo);
 	Oid			types[] = {managed->table->account_type};
-	CtSubscribed subscribed;
+	CtSubscribed subscribed = {.account = account};
 
 	(void) ct_catch_up(managed->table, account, NULL);
 	subscribed.count = ct_counter_withdraw(managed->table, account).marketing;
-	if (ct_execute_now(psprintf("SELECT plan, contact_limit, coalesce(requested_limit, 0), ended_at IS NOT NULL"
-								" FROM %s." CT_ACCOUNT_TABLE " WHERE account %s $1 FOR NO KEY UPDATE",
-								managed->schema, managed->equals),
+	if (ct_execute_now(ct_sqlf(managed->table, "SELECT plan, contact_limit, coalesce(requested_limit, 0), ended_at IS NOT NULL"
+								" FROM {account} WHERE account {=} $1 FOR NO KEY UPDATE"),
 					   lengthof(types), types, &account) == 0 ||
 		ct_result_bool(4))
 		ereport(ERROR,
@@ -48,14 +50,14 @@ ct_lock_subscription(const CtManaged *managed, Datum account)
  * connected to SPI.
  */
 void
-ct_check_tier(const char *plan, int64 contact_limit)
+ct_check_tier(const CtTable *table, const char *plan, int64 contact_limit)
 {
 	Oid			types[] = {TEXTOID, INT8OID};
 	Datum		values[] = {CStringGetTextDatum(plan), Int64GetDatum(contact_limit)};
 
-	ct_execute("SELECT coalesce(bool_or(t.contact_limit = $2), false),"
-			   " string_agg(t.contact_limit::text, ', ' ORDER BY t.contact_limit)"
-			   " FROM contacts_tier.tier t WHERE t.plan = $1", lengthof(types), types, values, NULL);
+	ct_execute(ct_sql(table, "SELECT coalesce(bool_or(t.contact_limit = $2), false),"
+					  " string_agg(t.contact_limit::text, ', ' ORDER BY t.contact_limit)"
+					  " FROM {tier} t WHERE t.plan = $1"), lengthof(types), types, values, NULL);
 	if (!ct_result_bool(1))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -70,8 +72,8 @@ ask_for_renewal(const CtManaged *managed, Datum account, int64 contact_limit)
 	Oid			types[] = {managed->table->account_type, INT8OID};
 	Datum		values[] = {account, Int64GetDatum(contact_limit)};
 
-	ct_execute_now(psprintf("UPDATE %s." CT_ACCOUNT_TABLE " SET renewal_limit = nullif($2, 0)"
-							" WHERE account %s $1", managed->schema, managed->equals),
+	ct_execute_now(ct_sqlf(managed->table, "UPDATE {account} SET renewal_limit = nullif($2, 0)"
+							" WHERE account {=} $1"),
 				   lengthof(types), types, values);
 }
 
@@ -94,32 +96,27 @@ contacts_tier_change_tier(PG_FUNCTION_ARGS)
 {
 	CtManaged	managed;
 	CtSubscribed subscribed;
-	Datum		account;
 	int64		wanted;
 	bool		at_renewal;
 
-	ct_check_not_null(fcinfo, 0, "contacts");
-	ct_check_not_null(fcinfo, 1, "account");
 	ct_check_not_null(fcinfo, 2, "contact_limit");
 	wanted = PG_GETARG_INT64(2);
-	ct_manage_begin(&managed, PG_GETARG_OID(0), RowExclusiveLock);
-	account = ct_managed_account(&managed, text_to_cstring(PG_GETARG_TEXT_PP(1)));
-	subscribed = ct_lock_subscription(&managed, account);
-	ct_check_tier(subscribed.plan, wanted);
+	subscribed = ct_manage_subscription(&managed, fcinfo);
+	ct_check_tier(managed.table, subscribed.plan, wanted);
 	at_renewal = PG_ARGISNULL(3) ? wanted < subscribed.contact_limit : PG_GETARG_BOOL(3);
 	if (wanted < subscribed.contact_limit && !at_renewal)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("a smaller contact tier is taken only at the renewal date"),
 				 errdetail("Account \"%s\" has a tier of %lld contacts.",
-						   ct_account_text(managed.table, account), (long long) subscribed.contact_limit),
+						   ct_account_text(managed.table, subscribed.account), (long long) subscribed.contact_limit),
 				 errhint("Ask for it with at_renewal => true, or leave this out.")));
 	if (wanted > subscribed.contact_limit && !at_renewal)
-		ct_tier_move(managed.table, account, wanted, subscribed.count, "requested", ct_now());
+		ct_tier_move(managed.table, subscribed.account, wanted, subscribed.count, "requested", ct_now());
 	else
-		ct_ledger_record(managed.table, account, "tier_asked", subscribed.count,
+		ct_ledger_record(managed.table, subscribed.account, "tier_asked", subscribed.count,
 						 psprintf("{\"contact_limit\": %lld}", (long long) wanted));
-	ask_for_renewal(&managed, account, at_renewal && wanted != subscribed.contact_limit ? wanted : 0);
+	ask_for_renewal(&managed, subscribed.account, at_renewal && wanted != subscribed.contact_limit ? wanted : 0);
 	ct_manage_end(&managed);
 	PG_RETURN_VOID();
 }
@@ -140,21 +137,16 @@ contacts_tier_approve_upgrade(PG_FUNCTION_ARGS)
 {
 	CtManaged	managed;
 	CtSubscribed subscribed;
-	Datum		account;
 
-	ct_check_not_null(fcinfo, 0, "contacts");
-	ct_check_not_null(fcinfo, 1, "account");
-	ct_manage_begin(&managed, PG_GETARG_OID(0), RowExclusiveLock);
-	account = ct_managed_account(&managed, text_to_cstring(PG_GETARG_TEXT_PP(1)));
-	subscribed = ct_lock_subscription(&managed, account);
+	subscribed = ct_manage_subscription(&managed, fcinfo);
 	if (subscribed.requested_limit <= subscribed.contact_limit)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("account \"%s\" has not asked for a larger contact tier",
-						ct_account_text(managed.table, account)),
+						ct_account_text(managed.table, subscribed.account)),
 				 errhint("Contacts that do not fit under the policy \"cap\" ask for one; contacts_tier.change_tier() takes any.")));
-	ct_check_tier(subscribed.plan, subscribed.requested_limit);
-	ct_tier_move(managed.table, account, subscribed.requested_limit, subscribed.count, "approved", ct_now());
+	ct_check_tier(managed.table, subscribed.plan, subscribed.requested_limit);
+	ct_tier_move(managed.table, subscribed.account, subscribed.requested_limit, subscribed.count, "approved", ct_now());
 	ct_manage_end(&managed);
 	PG_RETURN_INT64(subscribed.requested_limit);
 }

@@ -18,14 +18,15 @@
 /* The subscription of an account that is being managed, locked */
 typedef struct CtSubscribed
 {
+	Datum		account;
 	char	   *plan;
 	int64		contact_limit;
 	int64		requested_limit;	/* by contacts that were capped; 0: none */
 	int64		count;			/* marketing contacts */
 } CtSubscribed;
 
-extern void ct_check_tier(const char *plan, int64 contact_limit);
-extern CtSubscribed ct_lock_subscription(const CtManaged *managed, Datum account);
+extern void ct_check_tier(const CtTable *table, const char *plan, int64 contact_limit);
+extern CtSubscribed ct_manage_subscription(CtManaged *managed, FunctionCallInfo fcinfo);
 
 /* policy.c */
 

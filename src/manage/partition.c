@@ -330,9 +330,11 @@ ct_partition_came(Oid relid, Oid parent)
 static bool
 has_counters(Relation rel, char **args)
 {
-	Oid			counter = get_relname_relid(CT_COUNTER_TABLE,
-											get_namespace_oid(args[CT_ARG_SCHEMA], true));
+	CtNames		names;
+	Oid			counter;
 
+	ct_names_resolve(&names, args[CT_ARG_SCHEMA]);
+	counter = ct_companion_relid(&names, CT_COUNTER);
 	return ct_companion_owner(counter) == rel->rd_rel->relowner &&
 		get_attnum(counter, "account") > 0 && get_attnum(counter, "used") > 0 &&
 		OidIsValid(ct_function_oid(CT_DEFAULT_STATUS));

@@ -69,7 +69,7 @@ check_thresholds(ArrayType *thresholds)
  * a status.
  */
 static void
-check_source_defaults(Datum source_defaults)
+check_source_defaults(const CtTable *table, Datum source_defaults)
 {
 	Oid			types[] = {JSONBOID};
 
@@ -77,10 +77,10 @@ check_source_defaults(Datum source_defaults)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("argument \"source_defaults\" must be a JSON object")));
-	if (ct_execute("SELECT d.key, d.value FROM jsonb_each_text($1) d"
-				   " LEFT JOIN contacts_tier.source_type s ON s.name = d.key AND s.changeable"
-				   " WHERE s.name IS NULL OR d.value IS NULL OR d.value NOT IN ('marketing', 'non_marketing')"
-				   " ORDER BY 1 LIMIT 1", 1, types, &source_defaults, NULL) > 0)
+	if (ct_execute(ct_sql(table, "SELECT d.key, d.value FROM jsonb_each_text($1) d"
+						  " LEFT JOIN {source_type} s ON s.name = d.key AND s.changeable"
+						  " WHERE s.name IS NULL OR d.value IS NULL OR d.value NOT IN ('marketing', 'non_marketing')"
+						  " ORDER BY 1 LIMIT 1"), 1, types, &source_defaults, NULL) > 0)
 	{
 		const char *value = ct_result_text(2);
 
@@ -121,7 +121,7 @@ update_policy(const CtManaged *managed, FunctionCallInfo fcinfo, Datum account)
 	char		nulls[lengthof(types) + 1] = "         ";
 
 	policy_values(fcinfo, values + 1, nulls + 1);
-	ct_execute_now_nulls(psprintf("UPDATE %s." CT_ACCOUNT_TABLE " a SET"
+	ct_execute_now_nulls(ct_sqlf(managed->table, "UPDATE {account} a SET"
 								  " on_exceed = coalesce($2::contacts_tier.exceed_policy, on_exceed),"
 								  " grace = coalesce($3, grace),"
 								  " thresholds = coalesce($4, thresholds),"
@@ -130,7 +130,7 @@ update_policy(const CtManaged *managed, FunctionCallInfo fcinfo, Datum account)
 								  " auto_downgrade = coalesce($7, auto_downgrade),"
 								  " renewal_cycle = nullif(coalesce($8::contacts_tier.billing_cycle, renewal_cycle), billing_cycle),"
 								  " record_activity = coalesce($9, record_activity)"
-								  " WHERE account %s $1", managed->schema, managed->equals),
+								  " WHERE account {=} $1"),
 						 lengthof(types), types, values, nulls);
 }
 
@@ -144,21 +144,20 @@ move_dates(const CtManaged *managed, Datum account, Datum time_zone)
 	Oid			types[] = {managed->table->account_type, TEXTOID};
 	Datum		values[] = {account, time_zone};
 
-	ct_execute_now(psprintf("WITH RECURSIVE dates AS ("
+	ct_execute_now(ct_sqlf(managed->table, "WITH RECURSIVE dates AS ("
 							" SELECT a.billing_cycle, a.anchor, a.period_started_at,"
 							"  contacts_tier.local_midnight(a.next_update_at AT TIME ZONE a.time_zone, $2) AS next_update_at,"
 							"  contacts_tier.local_midnight(a.renews_at AT TIME ZONE a.time_zone, $2) AS renews_at"
-							" FROM %1$s." CT_ACCOUNT_TABLE " a WHERE a.account %2$s $1"
+							" FROM {account} a WHERE a.account {=} $1"
 							" UNION ALL"
 							" SELECT d.billing_cycle, d.anchor, d.period_started_at,"
 							"  contacts_tier.following_update_date(d.billing_cycle, $2, r.renews_at, d.next_update_at), r.renews_at"
 							" FROM dates d, LATERAL (SELECT CASE WHEN d.renews_at > d.next_update_at THEN d.renews_at ELSE"
 							"  contacts_tier.following_renewal_date(d.anchor, d.billing_cycle, $2, d.renews_at) END) r (renews_at)"
 							" WHERE d.next_update_at <= d.period_started_at)"
-							" UPDATE %1$s." CT_ACCOUNT_TABLE " a"
+							" UPDATE {account} a"
 							" SET next_update_at = d.next_update_at, renews_at = d.renews_at"
-							" FROM dates d WHERE a.account %2$s $1 AND d.next_update_at > d.period_started_at",
-							managed->schema, managed->equals),
+							" FROM dates d WHERE a.account {=} $1 AND d.next_update_at > d.period_started_at"),
 				   lengthof(types), types, values);
 }
 
@@ -193,18 +192,14 @@ contacts_tier_set_policy(PG_FUNCTION_ARGS)
 	CtManaged	managed;
 	Datum		account;
 
-	ct_check_not_null(fcinfo, POL_CONTACTS, "contacts");
-	ct_check_not_null(fcinfo, POL_ACCOUNT, "account");
 	if (!PG_ARGISNULL(POL_GRACE))
 		ct_check_grace(PG_GETARG_INT64(POL_GRACE));
 	if (!PG_ARGISNULL(POL_THRESHOLDS))
 		check_thresholds(PG_GETARG_ARRAYTYPE_P(POL_THRESHOLDS));
 
-	ct_manage_begin(&managed, PG_GETARG_OID(POL_CONTACTS), RowExclusiveLock);
+	account = ct_manage_subscription(&managed, fcinfo).account;
 	if (!PG_ARGISNULL(POL_SOURCE_DEFAULTS))
-		check_source_defaults(PG_GETARG_DATUM(POL_SOURCE_DEFAULTS));
-	account = ct_managed_account(&managed, text_to_cstring(PG_GETARG_TEXT_PP(POL_ACCOUNT)));
-	(void) ct_lock_subscription(&managed, account);
+		check_source_defaults(managed.table, PG_GETARG_DATUM(POL_SOURCE_DEFAULTS));
 	if (!PG_ARGISNULL(POL_TIME_ZONE))
 		move_dates(&managed, account, PG_GETARG_DATUM(POL_TIME_ZONE));
 	update_policy(&managed, fcinfo, account);

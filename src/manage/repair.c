@@ -41,7 +41,7 @@ typedef struct CompanionGroup
 static uint64
 report_drift(const CtManaged *managed, CompanionGroup *group)
 {
-	uint64		count = ct_execute_latest(psprintf("SELECT * FROM contacts_tier.verify(%u::regclass)"
+	uint64		count = ct_execute_latest(ct_sqlf(managed->table, "SELECT * FROM contacts_tier.verify(%u::regclass)"
 												   " WHERE drift <> 0 OR pending_counted <> pending_actual",
 												   RelationGetRelid(managed->rel)));
 	MemoryContext old = MemoryContextSwitchTo(group->context);
@@ -58,21 +58,21 @@ report_drift(const CtManaged *managed, CompanionGroup *group)
 static void
 repair_counters(const CtManaged *managed)
 {
-	ct_execute_latest(psprintf("WITH drift AS (SELECT v.account::%3$s AS account, v.actual, v.drift, v.pending_actual"
-							   "   FROM contacts_tier.verify(%4$u::regclass) v"
+	ct_execute_latest(ct_sqlf(managed->table, "WITH drift AS (SELECT v.account::%1$s AS account, v.actual, v.drift, v.pending_actual"
+							   "   FROM contacts_tier.verify(%2$u::regclass) v"
 							   "   WHERE v.account IS NOT NULL AND (v.drift <> 0 OR v.pending_counted <> v.pending_actual)),"
-							   " emptied AS (UPDATE %1$s." CT_COUNTER_TABLE " c SET used = 0, pending = 0, granted = NULL"
-							   "   FROM drift WHERE c.account %5$s drift.account AND c.slot <> 0),"
-							   " mended AS (INSERT INTO %1$s." CT_COUNTER_TABLE " AS c (account, slot, used, pending, corrected)"
+							   " emptied AS (UPDATE {counter} c SET used = 0, pending = 0, granted = NULL"
+							   "   FROM drift WHERE c.account {=} drift.account AND c.slot <> 0),"
+							   " mended AS (INSERT INTO {counter} AS c (account, slot, used, pending, corrected)"
 							   "   SELECT account, 0, actual, pending_actual, - drift FROM drift"
 							   "   ON CONFLICT (account, slot) DO UPDATE"
 							   "   SET used = excluded.used, pending = excluded.pending, granted = NULL,"
 							   "   corrected = c.corrected + excluded.corrected)"
-							   " INSERT INTO %1$s." CT_LEDGER_TABLE " (account, recorded_at, event, role, contacts, details)"
-							   " SELECT account, contacts_tier.clock(), 'repair', %2$s, actual, jsonb_build_object('drift', drift)"
+							   " INSERT INTO {ledger} (account, recorded_at, event, role, contacts, details)"
+							   " SELECT account, contacts_tier.clock(), 'repair', %3$s, actual, jsonb_build_object('drift', drift)"
 							   " FROM drift",
-							   managed->schema, quote_literal_cstr(ct_caller_name()), managed->account_type,
-							   RelationGetRelid(managed->rel), managed->equals));
+							   managed->account_type, RelationGetRelid(managed->rel),
+							   quote_literal_cstr(ct_caller_name())));
 }
 
 static void

@@ -61,31 +61,37 @@ may_read(Oid relid, bool missing_ok)
  * OID of a companion table: 42P01 if it is missing, where that is an error.
  */
 static Oid
-companion(const char *schema, const char *name, bool missing_ok)
+companion(const CtNames *names, CtCompanion which, bool missing_ok)
 {
-	Oid			namespace = get_namespace_oid(schema, true);
-	Oid			relid = OidIsValid(namespace) ? get_relname_relid(name, namespace) : InvalidOid;
+	Oid			relid = ct_companion_relid(names, which);
 
 	if (!OidIsValid(relid) && !missing_ok)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("companion table \"%s.%s\" does not exist", schema, name),
+				 errmsg("companion table \"%s.%s\" does not exist",
+						NameStr(names->schema), NameStr(names->companions[which])),
 				 errhint("Detach the table and attach it again.")));
 	return relid;
 }
 
+/* Does a report read this companion table?  The ledger only where it says so. */
+static bool
+reads(const CtReportKind *kind, CtCompanion which)
+{
+	return which != CT_LEDGER || kind->reads_ledger;
+}
+
 /*
- * May the caller read the account and the counter table, a third one, and the
- * contacts themselves?
+ * May the caller read the companion tables that a report reads, and the contacts
+ * themselves?
  */
 static bool
-may_report(const char *schema, const char *third, List *relids, bool missing_ok)
+may_report(const CtNames *names, const CtReportKind *kind, List *relids, bool missing_ok)
 {
-	const char *names[] = {CT_ACCOUNT_TABLE, CT_COUNTER_TABLE, third};
 	ListCell   *cell;
 
-	for (size_t i = 0; i < lengthof(names); i++)
-		if (names[i] != NULL && !may_read(companion(schema, names[i], missing_ok), missing_ok))
+	for (int i = 0; i < CT_NCOMPANIONS; i++)
+		if (reads(kind, i) && !may_read(companion(names, i, missing_ok), missing_ok))
 			return false;
 	foreach(cell, relids)
 	{
@@ -110,15 +116,9 @@ typedef struct CompanionGroup
 	CtReport   *report;
 	const CtReportKind *kind;
 	Oid			relid;			/* of one of its tables */
-	const char *schema;			/* of the companion tables */
+	CtNames		names;			/* of the companion tables */
 	bool		at_once;		/* is it one of many, not to be waited for? */
 } CompanionGroup;
-
-static const char *
-third_table(const CtReportKind *kind)
-{
-	return kind->reads_ledger ? CT_LEDGER_TABLE : NULL;
-}
 
 /*
  * Lock what the report reads, without waiting.  One table that is not sound would make
@@ -127,16 +127,15 @@ third_table(const CtReportKind *kind)
 static void
 lock_group_at_once(const CompanionGroup *group)
 {
-	const char *names[] = {CT_ACCOUNT_TABLE, CT_COUNTER_TABLE, third_table(group->kind)};
 	ListCell   *cell;
 
 	ct_lock_at_once(group->relid, AccessShareLock);
-	for (size_t i = 0; i < lengthof(names); i++)
-		if (names[i] != NULL)
-			ct_lock_at_once(companion(group->schema, names[i], false), AccessShareLock);
+	for (int i = 0; i < CT_NCOMPANIONS; i++)
+		if (reads(group->kind, i))
+			ct_lock_at_once(companion(&group->names, i, false), AccessShareLock);
 	foreach(cell, group->report->relids)
 	{
-		if (!ct_is_sound(lfirst_oid(cell), group->schema))
+		if (!ct_is_sound(lfirst_oid(cell), NameStr(group->names.schema)))
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("a table that shares its companion tables is not as contacts_tier.attach() makes it"),
@@ -159,15 +158,15 @@ report_group(void *arg)
 	uint64		count;
 
 	/* it reads all triggers of the database: only where it must */
-	report->relids = group->kind->reads_contacts ? ct_attached_tables(group->schema) : NIL;
-	if (!may_report(group->schema, third_table(group->kind), report->relids, group->at_once))
+	report->relids = group->kind->reads_contacts ? ct_attached_tables(NameStr(group->names.schema)) : NIL;
+	if (!may_report(&group->names, group->kind, report->relids, group->at_once))
 		return;
 	if (group->at_once)
 		lock_group_at_once(group);
 	ct_read_open(&managed, group->relid);
-	if (strcmp(NameStr(managed.table->schema), group->schema) != 0)
+	if (!ct_names_equal(&managed.table->names, &group->names))
 		ct_no_relation_error(group->relid);
-	(void) may_report(group->schema, third_table(group->kind), report->relids, false);
+	(void) may_report(&group->names, group->kind, report->relids, false);
 	ct_check_companions(managed.table);
 	ct_read_begin(&managed);
 	if (group->at_once)
@@ -228,15 +227,16 @@ report_all(CtReport *report, const CtReportKind *kind)
 	{
 		const Attached *attached = lfirst(cell);
 		CompanionGroup group = {
-			.report = report,.kind = kind,.relid = attached->relid,.schema = attached->companion_schema,.at_once = true
+			.report = report,.kind = kind,.relid = attached->relid,.at_once = true
 		};
 
 		if (list_member(done, makeString(attached->companion_schema)))
 			continue;
 		done = lappend(done, makeString(attached->companion_schema));
+		ct_names_resolve(&group.names, attached->companion_schema);
 		/* who may not read it is not told that it is there */
-		if (may_report(group.schema, third_table(kind), NIL, true))
-			(void) ct_attempt(report_group, &group, psprintf("schema \"%s\"", group.schema));
+		if (may_report(&group.names, kind, NIL, true))
+			(void) ct_attempt(report_group, &group, psprintf("schema \"%s\"", attached->companion_schema));
 	}
 }
 
@@ -260,10 +260,10 @@ ct_report(FunctionCallInfo fcinfo, const CtReportKind *kind)
 	else
 	{
 		CompanionGroup group = {
-			.report = &report,.kind = kind,.relid = PG_GETARG_OID(0),
-			.schema = ct_companion_schema(PG_GETARG_OID(0)),.at_once = false
+			.report = &report,.kind = kind,.relid = PG_GETARG_OID(0),.at_once = false
 		};
 
+		ct_names_resolve(&group.names, ct_companion_schema(group.relid));
 		report_group(&group);
 	}
 }
@@ -275,13 +275,9 @@ ct_report(FunctionCallInfo fcinfo, const CtReportKind *kind)
 static char *
 is_account(const CtManaged *managed, const char *column, const char *account)
 {
-	Oid			input;
-	Oid			param;
-	Datum		value;
+	Datum		value = ct_account_input(managed->table, account);
 
-	getTypeInputInfo(managed->table->account_type, &input, &param);
-	value = OidInputFunctionCall(input, unconstify(char *, account), param, -1);
-	return psprintf("%s %s %s::%s", column, managed->equals,
+	return ct_sqlf(managed->table, "%s {=} %s::%s", column,
 					quote_literal_cstr(ct_account_text(managed->table, value)),
 					managed->account_type);
 }
@@ -299,7 +295,7 @@ ct_report_account(const CtReport *report, const char *keyword, const char *colum
 static char *
 usage_query(const CtReport *report)
 {
-	return psprintf("SELECT %1$u::regclass, coalesce(a.account, c.account)::text, a.plan, a.contact_limit,"
+	return ct_sqlf(report->table->table, "SELECT %1$u::regclass, coalesce(a.account, c.account)::text, a.plan, a.contact_limit,"
 					" coalesce(c.used, 0), coalesce(c.pending, 0), coalesce(c.used - c.pending, 0),"
 					" greatest(a.contact_limit - coalesce(c.used, 0), 0),"
 					" round(100.0 * coalesce(c.used, 0) / nullif(a.contact_limit, 0), 1),"
@@ -307,11 +303,11 @@ usage_query(const CtReport *report)
 					"  WHEN c.used >= a.contact_limit * 0.98 THEN 'banner'"
 					"  WHEN c.used >= a.contact_limit * a.thresholds[1] / 100.0 THEN 'notice' END,"
 					" nullif(a.next_update_at, 'infinity'), CASE WHEN a.ended_at IS NULL THEN a.renews_at END"
-					" FROM (SELECT * FROM %2$s." CT_ACCOUNT_TABLE "%4$s) a"
+					" FROM (SELECT * FROM {account}%2$s) a"
 					" FULL JOIN (SELECT account, sum(used)::bigint AS used, sum(pending)::bigint AS pending"
-					"  FROM %2$s." CT_COUNTER_TABLE "%4$s GROUP BY account) c ON a.account %3$s c.account"
+					"  FROM {counter}%2$s GROUP BY account) c ON a.account {=} c.account"
 					" ORDER BY coalesce(a.account, c.account)",
-					report->table->table->relid, report->table->schema, report->table->equals,
+					report->table->table->relid,
 					ct_report_account(report, "WHERE", "account"));
 }
 
@@ -334,14 +330,14 @@ contacts_tier_usage(PG_FUNCTION_ARGS)
 static char *
 verify_query(const CtReport *report)
 {
-	return psprintf("SELECT %1$u::regclass, coalesce(c.account, t.account)::text,"
+	return ct_sqlf(report->table->table, "SELECT %1$u::regclass, coalesce(c.account, t.account)::text,"
 					" coalesce(c.used, 0), coalesce(t.marketing, 0), coalesce(c.used, 0) - coalesce(t.marketing, 0),"
 					" coalesce(c.pending, 0), coalesce(t.pending, 0)"
 					" FROM (SELECT account, sum(used)::bigint AS used, sum(pending)::bigint AS pending"
-					"  FROM %2$s." CT_COUNTER_TABLE " GROUP BY account) c"
-					" FULL JOIN (%4$s) t ON c.account %3$s t.account"
+					"  FROM {counter} GROUP BY account) c"
+					" FULL JOIN (%2$s) t ON c.account {=} t.account"
 					" ORDER BY coalesce(c.account, t.account)",
-					report->table->table->relid, report->table->schema, report->table->equals,
+					report->table->table->relid,
 					ct_recount_query(report->relids));
 }
 
@@ -364,21 +360,21 @@ contacts_tier_verify(PG_FUNCTION_ARGS)
 static char *
 progress_query(const CtReport *report)
 {
-	return psprintf("SELECT %1$u::regclass, run, t.run IS NOT NULL, least(d.started_at, t.started_at),"
+	return ct_sqlf(report->table->table, "SELECT %1$u::regclass, run, t.run IS NOT NULL, least(d.started_at, t.started_at),"
 					" CASE WHEN t.run IS NULL THEN d.finished_at END,"
 					" coalesce(d.accounts, 0), coalesce(t.accounts, 0),"
 					" coalesce(d.contacts, 0) + coalesce(t.contacts_done, 0), coalesce(t.contacts, 0)"
 					" FROM (SELECT (details->>'run')::uuid AS run, min((details->>'started_at')::timestamptz) AS started_at,"
 					"   max(recorded_at) AS finished_at, count(DISTINCT account) AS accounts,"
 					"   sum(contacts)::bigint AS contacts"
-					"  FROM %2$s." CT_LEDGER_TABLE " WHERE event = 'rollover' GROUP BY 1) d"
+					"  FROM {ledger} WHERE event = 'rollover' GROUP BY 1) d"
 					" FULL JOIN (SELECT a.rollover_run AS run, min(a.rollover_started_at) AS started_at,"
 					"   count(*) AS accounts, sum(a.rollover_contacts)::bigint AS contacts_done,"
-					"   sum((SELECT sum(c.pending) FROM %2$s." CT_COUNTER_TABLE " c"
-					"        WHERE c.account %3$s a.account))::bigint AS contacts"
-					"  FROM %2$s." CT_ACCOUNT_TABLE " a WHERE a.rollover_run IS NOT NULL GROUP BY 1) t USING (run)"
+					"   sum((SELECT sum(c.pending) FROM {counter} c"
+					"        WHERE c.account {=} a.account))::bigint AS contacts"
+					"  FROM {account} a WHERE a.rollover_run IS NOT NULL GROUP BY 1) t USING (run)"
 					" ORDER BY 4, run",
-					report->table->table->relid, report->table->schema, report->table->equals);
+					report->table->table->relid);
 }
 
 PG_FUNCTION_INFO_V1(contacts_tier_rollover_progress);
@@ -406,23 +402,24 @@ PG_FUNCTION_INFO_V1(contacts_tier_has_access);
 Datum
 contacts_tier_has_access(PG_FUNCTION_ARGS)
 {
+	static const CtReportKind kind = {.reads_ledger = false};
 	CtManaged	managed;
 	Oid			relid;
-	char	   *schema;
+	CtNames		names;
 	bool		access;
 
 	ct_check_not_null(fcinfo, 0, "contacts");
 	if (PG_ARGISNULL(1))
 		PG_RETURN_BOOL(false);
 	relid = PG_GETARG_OID(0);
-	schema = ct_companion_schema(relid);
-	(void) may_report(schema, NULL, NIL, false);
+	ct_names_resolve(&names, ct_companion_schema(relid));
+	(void) may_report(&names, &kind, NIL, false);
 	ct_read_open(&managed, relid);
-	(void) may_report(NameStr(managed.table->schema), NULL, NIL, false);
+	(void) may_report(&managed.table->names, &kind, NIL, false);
 	ct_check_companions(managed.table);
 	ct_read_begin(&managed);
-	access = ct_query(psprintf("SELECT FROM %s." CT_ACCOUNT_TABLE " a JOIN contacts_tier.plan p ON p.name = a.plan"
-							   " WHERE %s AND p.marketing_contacts AND a.ended_at IS NULL", managed.schema,
+	access = ct_query(ct_sqlf(managed.table, "SELECT FROM {account} a JOIN {plan} p ON p.name = a.plan"
+							   " WHERE %s AND p.marketing_contacts AND a.ended_at IS NULL",
 							   is_account(&managed, "a.account",
 										  text_to_cstring(PG_GETARG_TEXT_PP(1))))) > 0;
 	ct_manage_end(&managed);

@@ -339,25 +339,23 @@ mark_due_accounts(Work *work)
 	if (ntables == 0)
 		return;
 	if (run->only_account != NULL)
-		only = psprintf(" AND account %s %s::%s", tables[0].equals,
-						quote_literal_cstr(run->only_account), tables[0].account_type);
+		only = ct_sqlf(tables[0].table, " AND account {=} %s::%s",
+					   quote_literal_cstr(run->only_account), tables[0].account_type);
 	values[0] = DirectFunctionCall1(uuid_in, CStringGetDatum(run->id));
 	values[1] = TimestampTzGetDatum(run->now);
-	ct_execute(psprintf("WITH due AS (SELECT account FROM %1$s." CT_ACCOUNT_TABLE
-						"  WHERE next_update_at <= $2%3$s ORDER BY account FOR NO KEY UPDATE SKIP LOCKED)"
-						" UPDATE %1$s." CT_ACCOUNT_TABLE " a"
+	ct_execute(ct_sqlf(tables[0].table, "WITH due AS (SELECT account FROM {account}"
+						"  WHERE next_update_at <= $2%s ORDER BY account FOR NO KEY UPDATE SKIP LOCKED)"
+						" UPDATE {account} a"
 						" SET rollover_run = $1, rollover_started_at = $2"
-						" FROM due WHERE a.account %2$s due.account",
-						tables[0].schema, tables[0].equals, only),
+						" FROM due WHERE a.account {=} due.account", only),
 			   2, types, values, NULL);
 
 	/*
 	 * by the output function of the type, as what is written is read by its
 	 * input function
 	 */
-	count = ct_execute(psprintf("SELECT account FROM %s." CT_ACCOUNT_TABLE
-								" WHERE next_update_at <= $2%s ORDER BY next_update_at, account",
-								tables[0].schema, only),
+	count = ct_execute(ct_sqlf(tables[0].table, "SELECT account FROM {account}"
+								" WHERE next_update_at <= $2%s ORDER BY next_update_at, account", only),
 					   2, types, values, NULL);
 	for (uint64 i = 0; i < count; i++)
 	{
@@ -392,13 +390,13 @@ add_partition_triggers(Work *work)
 static bool
 lock_account(const Work *work)
 {
-	Oid			companion = get_relname_relid(CT_ACCOUNT_TABLE,
-											  get_namespace_oid(work->group->schema, false));
+	CtNames		names;
 	uint32		key = DatumGetUInt32(hash_any((const unsigned char *) work->account,
 											  strlen(work->account)));
 	LOCKTAG		tag;
 
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, companion, key, ROLLOVER_LOCK);
+	ct_names_resolve(&names, work->group->schema);
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, ct_companion_relid(&names, CT_ACCOUNT), key, ROLLOVER_LOCK);
 	return LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
 }
 
@@ -449,7 +447,7 @@ end_of_batch(const Step *step, const CtManaged *managed, const char *columns, co
 	Oid			types[] = {managed->table->account_type};
 	Datum		values[] = {step->due.account};
 	const char *account = !AttributeNumberIsValid(managed->table->attno[CT_ARG_ACCOUNT]) ? "" :
-		psprintf(" AND %s %s $1", ct_table_column(managed->table, CT_ARG_ACCOUNT), managed->equals);
+		ct_sqlf(managed->table, " AND %s {=} $1", ct_table_column(managed->table, CT_ARG_ACCOUNT));
 	const char *behind = work->position == NULL ? "" :
 		psprintf(" AND ROW(%s) OPERATOR(pg_catalog.>) ROW(%s)", columns, work->position);
 	int			level = NewGUCNestLevel();
@@ -495,9 +493,9 @@ demote_batch(Step *step)
 															  ct_flagged_contacts(managed), behind, columns, end)));
 		/* that it was locked when accounts were marked does not matter now */
 		values[2] = DirectFunctionCall1(uuid_in, CStringGetDatum(work->run->id));
-		ct_execute_now(psprintf("UPDATE %s." CT_ACCOUNT_TABLE " SET rollover_contacts = rollover_contacts + $2,"
+		ct_execute_now(ct_sqlf(managed->table, "UPDATE {account} SET rollover_contacts = rollover_contacts + $2,"
 								" rollover_run = $3, rollover_started_at = $4"
-								" WHERE account %s $1", managed->schema, managed->equals),
+								" WHERE account {=} $1"),
 					   lengthof(types), types, values);
 		work->position = MemoryContextStrdup(work->run->context, end);
 		work->run->may_be_lost = true;

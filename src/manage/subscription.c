@@ -47,21 +47,22 @@ subscribe_details(const char *plan, int64 contact_limit)
 typedef struct ChosenPlan
 {
 	char	   *name;
+	const CtTable *table;
 	bool		has_access;		/* does it include marketing contacts? */
 	char	   *limits;			/* of its tiers, for messages */
 } ChosenPlan;
 
 static ChosenPlan
-read_plan(char *name)
+read_plan(const CtTable *table, char *name)
 {
 	Datum		values[] = {CStringGetTextDatum(name)};
 	Oid			types[] = {TEXTOID};
-	ChosenPlan	plan = {.name = name};
+	ChosenPlan	plan = {.table = table,.name = name};
 
-	if (ct_execute("SELECT p.marketing_contacts,"
-				   " coalesce(string_agg(t.contact_limit::text, ', ' ORDER BY t.contact_limit), 'none')"
-				   " FROM contacts_tier.plan p LEFT JOIN contacts_tier.tier t ON t.plan = p.name"
-				   " WHERE p.name = $1 GROUP BY p.name", 1, types, values, NULL) == 0)
+	if (ct_execute(ct_sql(table, "SELECT p.marketing_contacts,"
+						  " coalesce(string_agg(t.contact_limit::text, ', ' ORDER BY t.contact_limit), 'none')"
+						  " FROM {plan} p LEFT JOIN {tier} t ON t.plan = p.name"
+						  " WHERE p.name = $1 GROUP BY p.name"), 1, types, values, NULL) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("plan \"%s\" does not exist", name),
@@ -80,8 +81,8 @@ smallest_tier(const ChosenPlan *plan, int64 size)
 	Datum		values[] = {CStringGetTextDatum(plan->name), Int64GetDatum(size)};
 	Oid			types[] = {TEXTOID, INT8OID};
 
-	ct_execute("SELECT coalesce(min(t.contact_limit), 0) FROM contacts_tier.tier t"
-			   " WHERE t.plan = $1 AND t.contact_limit >= $2", 2, types, values, NULL);
+	ct_execute(ct_sql(plan->table, "SELECT coalesce(min(t.contact_limit), 0) FROM {tier} t"
+					  " WHERE t.plan = $1 AND t.contact_limit >= $2"), 2, types, values, NULL);
 	return ct_result_int64(1);
 }
 
@@ -92,7 +93,7 @@ smallest_tier(const ChosenPlan *plan, int64 size)
 static int64
 asked_tier(const ChosenPlan *plan, const char *account, int64 asked, int64 used)
 {
-	ct_check_tier(plan->name, asked);
+	ct_check_tier(plan->table, plan->name, asked);
 	if (asked < used)
 		ereport(ERROR,
 				(errcode(ERRCODE_CT_TIER_EXCEEDED),
@@ -188,8 +189,8 @@ insert_subscription(const CtManaged *managed, FunctionCallInfo fcinfo, Datum acc
 	};
 
 	check_start(DatumGetTimestampTz(started_at), now);
-	ct_execute_now(psprintf("WITH given AS (SELECT ($5 AT TIME ZONE $6)::date AS anchor, $4::contacts_tier.billing_cycle AS cycle)"
-							" INSERT INTO %1$s." CT_ACCOUNT_TABLE " AS a"
+	ct_execute_now(ct_sqlf(managed->table, "WITH given AS (SELECT ($5 AT TIME ZONE $6)::date AS anchor, $4::contacts_tier.billing_cycle AS cycle)"
+							" INSERT INTO {account} AS a"
 							" (account, plan, contact_limit, billing_cycle, on_exceed, grace, time_zone,"
 							"  started_at, anchor, period_started_at, next_update_at, renews_at,"
 							"  period_limit, period_price, period_opening)"
@@ -197,7 +198,7 @@ insert_subscription(const CtManaged *managed, FunctionCallInfo fcinfo, Datum acc
 							"  greatest($5, contacts_tier.last_update_date(anchor, cycle, $6, $9)),"
 							"  contacts_tier.next_update_date(anchor, cycle, $6, $9),"
 							"  contacts_tier.next_renewal_date(anchor, cycle, $6, $9),"
-							"  $3, (SELECT t.monthly_price FROM contacts_tier.tier t WHERE t.plan = $2 AND t.contact_limit = $3), $10"
+							"  $3, (SELECT t.monthly_price FROM {tier} t WHERE t.plan = $2 AND t.contact_limit = $3), $10"
 							" FROM given ON CONFLICT (account) DO UPDATE SET"
 							"  plan = excluded.plan, contact_limit = excluded.contact_limit, billing_cycle = excluded.billing_cycle,"
 							"  on_exceed = excluded.on_exceed, grace = excluded.grace, time_zone = excluded.time_zone,"
@@ -206,15 +207,13 @@ insert_subscription(const CtManaged *managed, FunctionCallInfo fcinfo, Datum acc
 							"  next_update_at = excluded.next_update_at,"
 							"  renews_at = excluded.renews_at, period_limit = excluded.period_limit,"
 							"  period_price = excluded.period_price, period_opening = excluded.period_opening,"
-							"  period_upgrades = 0, announced = 0, ended_at = NULL, cancelled = false", managed->schema),
+							"  period_upgrades = 0, announced = 0, ended_at = NULL, cancelled = false"),
 				   lengthof(types), types, values);
 }
 
 static void
 check_subscribe_arguments(FunctionCallInfo fcinfo)
 {
-	ct_check_not_null(fcinfo, SUB_CONTACTS, "contacts");
-	ct_check_not_null(fcinfo, SUB_ACCOUNT, "account");
 	ct_check_not_null(fcinfo, SUB_PLAN, "plan");
 	ct_check_not_null(fcinfo, SUB_CYCLE, "billing_cycle");
 	ct_check_not_null(fcinfo, SUB_TIME_ZONE, "time_zone");
@@ -229,9 +228,8 @@ check_not_subscribed(const CtManaged *managed, Datum account)
 {
 	Oid			types[] = {managed->table->account_type};
 
-	if (ct_execute_now(psprintf("SELECT FROM %s." CT_ACCOUNT_TABLE
-								" WHERE account %s $1 AND ended_at IS NULL FOR NO KEY UPDATE",
-								managed->schema, managed->equals),
+	if (ct_execute_now(ct_sqlf(managed->table, "SELECT FROM {account}"
+								" WHERE account {=} $1 AND ended_at IS NULL FOR NO KEY UPDATE"),
 					   lengthof(types), types, &account) > 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
@@ -260,11 +258,10 @@ contacts_tier_subscribe(PG_FUNCTION_ARGS)
 	int64		contact_limit;
 
 	check_subscribe_arguments(fcinfo);
-	ct_manage_begin(&managed, PG_GETARG_OID(SUB_CONTACTS), RowExclusiveLock);
-	account = ct_managed_account(&managed, text_to_cstring(PG_GETARG_TEXT_PP(SUB_ACCOUNT)));
+	account = ct_manage_begin_account(&managed, fcinfo);
 	check_account_length(managed.table, account);
 	name = ct_account_text(managed.table, account);
-	plan = read_plan(text_to_cstring(PG_GETARG_TEXT_PP(SUB_PLAN)));
+	plan = read_plan(managed.table, text_to_cstring(PG_GETARG_TEXT_PP(SUB_PLAN)));
 	(void) ct_catch_up(managed.table, account, NULL);
 	used = ct_counter_close_period(managed.table, account).marketing;
 	check_not_subscribed(&managed, account);
@@ -290,25 +287,21 @@ Datum
 contacts_tier_cancel(PG_FUNCTION_ARGS)
 {
 	CtManaged	managed;
-	Datum		account;
+	CtSubscribed subscribed;
 	bool		withdraw;
 
-	ct_check_not_null(fcinfo, 0, "contacts");
-	ct_check_not_null(fcinfo, 1, "account");
 	ct_check_not_null(fcinfo, 2, "withdraw");
 	withdraw = PG_GETARG_BOOL(2);
-	ct_manage_begin(&managed, PG_GETARG_OID(0), RowExclusiveLock);
-	account = ct_managed_account(&managed, text_to_cstring(PG_GETARG_TEXT_PP(1)));
-	(void) ct_lock_subscription(&managed, account);
+	subscribed = ct_manage_subscription(&managed, fcinfo);
 	{
 		Oid			types[] = {managed.table->account_type, BOOLOID};
-		Datum		values[] = {account, BoolGetDatum(!withdraw)};
+		Datum		values[] = {subscribed.account, BoolGetDatum(!withdraw)};
 
 		/* said twice, it is recorded once */
-		if (ct_execute_now(psprintf("UPDATE %s." CT_ACCOUNT_TABLE " SET cancelled = $2"
-									" WHERE account %s $1 AND cancelled <> $2", managed.schema, managed.equals),
+		if (ct_execute_now(ct_sqlf(managed.table, "UPDATE {account} SET cancelled = $2"
+									" WHERE account {=} $1 AND cancelled <> $2"),
 						   lengthof(types), types, values) > 0)
-			ct_ledger_record(managed.table, account, withdraw ? "cancel_withdrawn" : "cancel", 0, "{}");
+			ct_ledger_record(managed.table, subscribed.account, withdraw ? "cancel_withdrawn" : "cancel", 0, "{}");
 	}
 	ct_manage_end(&managed);
 	PG_RETURN_VOID();

@@ -86,17 +86,17 @@ argument_list(char **args)
 void
 ct_make_statement_triggers(const char *name, char **args)
 {
-	const char *schema = quote_identifier(args[CT_ARG_SCHEMA]);
+	CtNames		names;
 
+	ct_names_resolve(&names, args[CT_ARG_SCHEMA]);
 	ct_executef("CREATE OR REPLACE TRIGGER " APPLY_TRIGGER
 				" AFTER INSERT OR UPDATE OR DELETE ON %s FOR EACH STATEMENT"
 				" EXECUTE FUNCTION contacts_tier.apply_counts()", name);
-	ct_executef("CREATE OR REPLACE TRIGGER " TRUNCATE_TRIGGER
-				" BEFORE TRUNCATE ON %1$s FOR EACH STATEMENT"
-				" WHEN (NULL::%2$s." CT_ACCOUNT_TABLE " IS NULL"
-				" AND NULL::%2$s." CT_COUNTER_TABLE " IS NULL"
-				" AND NULL::%2$s." CT_LEDGER_TABLE " IS NULL)"
-				" EXECUTE FUNCTION contacts_tier.count_truncate(%3$s)", name, schema, argument_list(args));
+	ct_execute(ct_names_sqlf(&names, "CREATE OR REPLACE TRIGGER " TRUNCATE_TRIGGER
+							 " BEFORE TRUNCATE ON %s FOR EACH STATEMENT"
+							 " WHEN (NULL::{account} IS NULL AND NULL::{counter} IS NULL AND NULL::{ledger} IS NULL)"
+							 " EXECUTE FUNCTION contacts_tier.count_truncate(%s)", name, argument_list(args)),
+			   0, NULL, NULL, NULL);
 }
 
 /*

@@ -224,6 +224,13 @@ ct_account_look(const CtTable *table, Datum account, CtAccountLook *look, bool w
 	return found;
 }
 
+/* $2: now; a row: an update date has passed */
+static const CtQuery is_overdue_query = {
+	"SELECT FROM {account}"
+	" WHERE account {=} $1 AND next_update_at" CT_LE "$2",
+	2, {CT_ACCOUNT_TYPE, TIMESTAMPTZOID}
+};
+
 /*
  * Has an update date of the account passed?  "direct" as in counter.c.
  */
@@ -238,7 +245,7 @@ ct_is_overdue(const CtTable *table, Datum account, bool direct)
 	if (found != CT_ACCOUNT_BY_SQL)
 		return found == CT_ACCOUNT_FOUND && look.next_update_at <= ct_now();
 	ct_connect_spi();
-	overdue = ct_companion_query(table, CT_QUERY_IS_OVERDUE, values, NULL) > 0;
+	overdue = ct_companion_query(table, &is_overdue_query, values, NULL) > 0;
 	SPI_finish();
 	return overdue;
 }

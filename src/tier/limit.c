@@ -42,6 +42,55 @@ struct CtSubscription
 /* Announced instead of a threshold: the count is above the limit */
 #define EXCEEDED	101
 
+/* What a decision needs to know of an account */
+#define SUBSCRIPTION_OF_ACCOUNT \
+	"SELECT coalesce(a.plan::pg_catalog.text, ''), a.contact_limit, coalesce(a.on_exceed::pg_catalog.text, 'block'), a.grace," \
+	" coalesce(p.marketing_contacts AND a.ended_at IS NULL, false)," \
+	" coalesce(a.thresholds, '{}'::pg_catalog.int4[]), coalesce(a.announced, 0)," \
+	" (SELECT t.contact_limit FROM {tier} t" \
+	"  WHERE t.plan" CT_EQ "a.plan AND t.contact_limit" CT_GE "$2" \
+	"  ORDER BY t.contact_limit LIMIT 1)," \
+	" a.ended_at IS NOT NULL" \
+	" FROM {account} a" \
+	" LEFT JOIN {plan} p ON p.name" CT_EQ "a.plan" \
+	" WHERE a.account {=} $1"
+
+/* $2: contacts that a larger tier would have to hold */
+static const CtQuery lock_account_query = {
+	SUBSCRIPTION_OF_ACCOUNT " FOR NO KEY UPDATE OF a",
+	2, {CT_ACCOUNT_TYPE, INT8OID}
+};
+
+static const CtQuery read_account_query = {
+	SUBSCRIPTION_OF_ACCOUNT,
+	2, {CT_ACCOUNT_TYPE, INT8OID}
+};
+
+/* $2: the highest threshold announced, in percent */
+static const CtQuery set_announced_query = {
+	"UPDATE {account} SET announced = $2 WHERE account {=} $1",
+	2, {CT_ACCOUNT_TYPE, INT4OID}
+};
+
+/*
+ * $2: limit of the tier that is needed, $3: contacts that need it, $4:
+ * role; no row: as much is asked for already
+ */
+static const CtQuery request_upgrade_query = {
+	"WITH asked AS (UPDATE {account} a SET requested_limit = $2"
+	"  WHERE a.account {=} $1 AND $2" CT_GT "coalesce(a.requested_limit, 0)"
+	"  RETURNING a.plan, a.contact_limit)"
+	" INSERT INTO {ledger} (account, recorded_at, event, role, contacts, details)"
+	" SELECT $1, contacts_tier.clock(), 'upgrade_request', $4, $3, pg_catalog.jsonb_build_object("
+	"  'contact_limit', $2, 'from', a.contact_limit,"
+	"  'extra_price', (SELECT t.monthly_price FROM {tier} t"
+	"    WHERE t.plan" CT_EQ "a.plan AND t.contact_limit" CT_EQ "$2)"
+	"   " CT_SUB "(SELECT t.monthly_price FROM {tier} t"
+	"    WHERE t.plan" CT_EQ "a.plan AND t.contact_limit" CT_EQ "a.contact_limit))"
+	" FROM asked a",
+	4, {CT_ACCOUNT_TYPE, INT8OID, INT8OID, TEXTOID}
+};
+
 /*
  * The attached table to name in an error: the root of a partition, for which
  * the statement may have been meant.
@@ -154,10 +203,10 @@ read_thresholds(CtSubscription *subscription, ArrayType *array)
 }
 
 /*
- * Read the account row, and lock it by CT_QUERY_LOCK_ACCOUNT; NULL if there is none.
+ * Read the account row, and lock it by lock_account_query; NULL if there is none.
  */
 static CtSubscription *
-read_subscription(const CtClaim *claim, CtQuery query)
+read_subscription(const CtClaim *claim, const CtQuery *query)
 {
 	int64		wanted = claim->used + claim->marketing + claim->dropped;
 	Datum		values[] = {claim->account, Int64GetDatum(wanted)};
@@ -302,7 +351,7 @@ request_upgrade(const CtClaim *claim, const CtSubscription *subscription)
 	};
 
 	if (strcmp(subscription->on_exceed, "cap") == 0 && subscription->larger_tier > 0)
-		ct_companion_query(claim->table, CT_QUERY_REQUEST_UPGRADE, values, NULL);
+		ct_companion_query(claim->table, &request_upgrade_query, values, NULL);
 }
 
 /* Announce how many contacts were stored as non-marketing contacts, if any. */
@@ -350,7 +399,7 @@ ct_limit_excess(CtClaim *claim, bool *only_defaults)
 
 	ct_connect_spi();
 	*only_defaults = true;
-	subscription = claim->subscription = read_subscription(claim, CT_QUERY_LOCK_ACCOUNT);
+	subscription = claim->subscription = read_subscription(claim, &lock_account_query);
 	if (subscription != NULL && subscription->has_access)
 	{
 		rearm(subscription, claim->used);
@@ -369,7 +418,7 @@ store_announced(const CtClaim *claim)
 	Datum		values[] = {claim->account, Int32GetDatum(claim->subscription->announced)};
 
 	if (claim->subscription->announced != claim->subscription->stored)
-		ct_companion_query(claim->table, CT_QUERY_SET_ANNOUNCED, values, NULL);
+		ct_companion_query(claim->table, &set_announced_query, values, NULL);
 }
 
 static int64
@@ -421,7 +470,7 @@ void
 ct_limit_tell_dropped(CtClaim *claim)
 {
 	ct_connect_spi();
-	claim->subscription = read_subscription(claim, CT_QUERY_READ_ACCOUNT);
+	claim->subscription = read_subscription(claim, &read_account_query);
 	if (claim->subscription != NULL)
 	{
 		request_upgrade(claim, claim->subscription);

@@ -64,10 +64,9 @@ ct_find_update_date(CtUpdateDate *due)
 	Datum		values[] = {due->account, TimestampTzGetDatum(due->now)};
 	bool		isnull;
 
-	if (ct_execute_now(psprintf("SELECT next_update_at, cancelled AND renews_at <= next_update_at"
-								" FROM %s." CT_ACCOUNT_TABLE
-								" WHERE account %s $1 AND next_update_at <= $2",
-								first->schema, first->equals),
+	if (ct_execute_now(ct_sqlf(first->table, "SELECT next_update_at, cancelled AND renews_at <= next_update_at"
+								" FROM {account}"
+								" WHERE account {=} $1 AND next_update_at <= $2"),
 					   lengthof(types), types, values) == 0)
 		return false;
 	due->date = DatumGetTimestampTz(ct_result(1, TIMESTAMPTZOID, &isnull));
@@ -90,7 +89,7 @@ ct_flagged_contacts(const CtManaged *managed)
 	appendStringInfo(&buf, "%s AND (%s OPERATOR(pg_catalog.<) $2 OR %s IS NULL)",
 					 ct_table_column(table, CT_ARG_UNTIL), updated_at, updated_at);
 	if (AttributeNumberIsValid(table->attno[CT_ARG_ACCOUNT]))
-		appendStringInfo(&buf, " AND %s %s $1", ct_table_column(table, CT_ARG_ACCOUNT), managed->equals);
+		appendStringInfo(&buf, " AND %s %s $1", ct_table_column(table, CT_ARG_ACCOUNT), ct_quoted_operator(table->account_eq));
 	return buf.data;
 }
 
@@ -107,7 +106,7 @@ concerned_contacts(const CtManaged *managed, bool ends)
 	appendStringInfo(&buf, "%s OPERATOR(pg_catalog.=) 'marketing'::contacts_tier.marketing_status"
 					 " AND $2 IS NOT NULL", ct_table_column(table, CT_ARG_STATUS));
 	if (AttributeNumberIsValid(table->attno[CT_ARG_ACCOUNT]))
-		appendStringInfo(&buf, " AND %s %s $1", ct_table_column(table, CT_ARG_ACCOUNT), managed->equals);
+		appendStringInfo(&buf, " AND %s %s $1", ct_table_column(table, CT_ARG_ACCOUNT), ct_quoted_operator(table->account_eq));
 	return buf.data;
 }
 
@@ -215,11 +214,10 @@ lock_account(const CtUpdateDate *due, Account *account)
 	Oid			types[] = {first->table->account_type, TIMESTAMPTZOID};
 	Datum		values[] = {due->account, TimestampTzGetDatum(due->date)};
 
-	if (ct_execute_now(psprintf("SELECT contact_limit, coalesce(renewal_limit, 0), renews_at <= $2,"
+	if (ct_execute_now(ct_sqlf(first->table, "SELECT contact_limit, coalesce(renewal_limit, 0), renews_at <= $2,"
 								" renews_at <= $2 AND cancelled, auto_downgrade, on_exceed = 'upgrade'"
-								" FROM %s." CT_ACCOUNT_TABLE
-								" WHERE account %s $1 AND next_update_at = $2 FOR NO KEY UPDATE",
-								first->schema, first->equals),
+								" FROM {account}"
+								" WHERE account {=} $1 AND next_update_at = $2 FOR NO KEY UPDATE"),
 					   lengthof(types), types, values) == 0)
 		return false;
 	account->contact_limit = ct_result_int64(1);
@@ -239,10 +237,9 @@ smallest_tier(const CtUpdateDate *due, int64 count)
 	Oid			types[] = {first->table->account_type, INT8OID};
 	Datum		values[] = {due->account, Int64GetDatum(count)};
 
-	ct_execute_now(psprintf("SELECT coalesce(min(t.contact_limit), 0) FROM contacts_tier.tier t"
-							" JOIN %s." CT_ACCOUNT_TABLE " a ON a.plan = t.plan"
-							" WHERE a.account %s $1 AND t.contact_limit >= $2",
-							first->schema, first->equals),
+	ct_execute_now(ct_sqlf(first->table, "SELECT coalesce(min(t.contact_limit), 0) FROM {tier} t"
+							" JOIN {account} a ON a.plan = t.plan"
+							" WHERE a.account {=} $1 AND t.contact_limit >= $2"),
 				   lengthof(types), types, values);
 	return ct_result_int64(1);
 }
@@ -273,11 +270,11 @@ close_period(const CtUpdateDate *due, const CtCount *closing, int64 demoted)
 	};
 	const char *nulls = due->run == NULL ? "    n      " : NULL;
 
-	ct_execute_now_nulls(psprintf("INSERT INTO %1$s." CT_LEDGER_TABLE
+	ct_execute_now_nulls(ct_sqlf(first->table, "INSERT INTO {ledger}"
 								  " (account, recorded_at, event, role, contacts, details)"
 								  " SELECT $1, $3, e.event, $4, e.contacts, e.details"
-								  " FROM %1$s." CT_ACCOUNT_TABLE " a"
-								  " LEFT JOIN contacts_tier.plan p ON p.name = a.plan,"
+								  " FROM {account} a"
+								  " LEFT JOIN {plan} p ON p.name = a.plan,"
 								  " LATERAL (VALUES ('rollover', a.rollover_contacts + $10, jsonb_build_object("
 								  "  'run', $5, 'update_date', $2, 'period_started_at', a.period_started_at,"
 								  "  'contact_limit', a.contact_limit, 'started_at', $3)),"
@@ -289,7 +286,7 @@ close_period(const CtUpdateDate *due, const CtCount *closing, int64 demoted)
 								  "  'opening', a.period_opening, 'peak', greatest($7, a.period_opening), 'closing', $6,"
 								  "  'promoted', $8, 'demoted', $9, 'corrected', $11, 'upgrades', a.period_upgrades))"
 								  ") AS e (event, contacts, details)"
-								  " WHERE a.account %2$s $1", first->schema, first->equals),
+								  " WHERE a.account {=} $1"),
 						 lengthof(types), types, values, nulls);
 }
 
@@ -304,22 +301,22 @@ open_period(const CtUpdateDate *due, int64 opening)
 	Oid			types[] = {first->table->account_type, TIMESTAMPTZOID, INT8OID};
 	Datum		values[] = {due->account, TimestampTzGetDatum(due->date), Int64GetDatum(opening)};
 
-	ct_execute_now(psprintf("UPDATE %1$s." CT_ACCOUNT_TABLE " a SET"
+	ct_execute_now(ct_sqlf(first->table, "UPDATE {account} a SET"
 							" period_started_at = $2, renews_at = n.renews_at,"
 							" next_update_at = contacts_tier.following_update_date(n.cycle, a.time_zone, n.renews_at, $2),"
 							" billing_cycle = n.cycle,"
 							" renewal_cycle = CASE WHEN a.renews_at > $2 THEN a.renewal_cycle END,"
 							" renewal_limit = CASE WHEN a.renews_at > $2 THEN a.renewal_limit END,"
 							" announced = 0, period_opening = $3, period_upgrades = 0, period_limit = a.contact_limit,"
-							" period_price = (SELECT t.monthly_price FROM contacts_tier.tier t"
+							" period_price = (SELECT t.monthly_price FROM {tier} t"
 							"  WHERE t.plan = a.plan AND t.contact_limit = a.contact_limit),"
 							" rollover_run = NULL, rollover_started_at = NULL, rollover_contacts = 0"
 							" FROM (SELECT b.account, c.cycle, CASE WHEN b.renews_at > $2 THEN b.renews_at"
 							"   ELSE contacts_tier.following_renewal_date(b.anchor, c.cycle, b.time_zone, $2) END AS renews_at"
-							"  FROM %1$s." CT_ACCOUNT_TABLE " b, LATERAL (SELECT CASE WHEN b.renews_at > $2"
+							"  FROM {account} b, LATERAL (SELECT CASE WHEN b.renews_at > $2"
 							"   THEN b.billing_cycle ELSE coalesce(b.renewal_cycle, b.billing_cycle) END) AS c (cycle)"
-							"  WHERE b.account %2$s $1) n"
-							" WHERE a.account %2$s $1", first->schema, first->equals),
+							"  WHERE b.account {=} $1) n"
+							" WHERE a.account {=} $1"),
 				   lengthof(types), types, values);
 }
 
@@ -333,12 +330,12 @@ end_subscription(const CtUpdateDate *due)
 	Oid			types[] = {first->table->account_type, TIMESTAMPTZOID};
 	Datum		values[] = {due->account, TimestampTzGetDatum(due->date)};
 
-	ct_execute_now(psprintf("UPDATE %s." CT_ACCOUNT_TABLE " SET ended_at = $2, cancelled = false,"
+	ct_execute_now(ct_sqlf(first->table, "UPDATE {account} SET ended_at = $2, cancelled = false,"
 							" period_started_at = $2, next_update_at = 'infinity',"
 							" renewal_limit = NULL, renewal_cycle = NULL, requested_limit = NULL,"
 							" announced = 0, period_opening = 0, period_upgrades = 0,"
 							" rollover_run = NULL, rollover_started_at = NULL, rollover_contacts = 0"
-							" WHERE account %s $1", first->schema, first->equals),
+							" WHERE account {=} $1"),
 				   lengthof(types), types, values);
 	ct_ledger_record(first->table, due->account, "ended", 0, "{}");
 	ct_source_forget();
@@ -469,14 +466,14 @@ lock_tables(List *relids)
 static List *
 lock_sharing_tables(const CtTable *table)
 {
-	List	   *relids = ct_attached_tables(NameStr(table->schema));
+	List	   *relids = ct_attached_tables(NameStr(table->names.schema));
 
 	for (;;)
 	{
 		List	   *locked = relids;
 
 		lock_tables(locked);
-		relids = ct_attached_tables(NameStr(table->schema));
+		relids = ct_attached_tables(NameStr(table->names.schema));
 		if (equal(relids, locked))
 			return relids;
 	}

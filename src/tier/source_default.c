@@ -139,6 +139,17 @@ remember_answers_for(const CtTable *table, const char *source_type)
 	kept_context = context;
 }
 
+/* $2: source type; no row: the account has no marketing contacts */
+static const CtQuery source_default_query = {
+	"SELECT coalesce(CASE WHEN s.changeable THEN a.source_defaults OPERATOR(pg_catalog.->>) s.name END,"
+	"  s.default_status::pg_catalog.text)" CT_EQ "'marketing'"
+	" FROM {account} a"
+	" JOIN {plan} p ON p.name" CT_EQ "a.plan AND p.marketing_contacts"
+	" LEFT JOIN {source_type} s ON s.name" CT_EQ "$2"
+	" WHERE a.account {=} $1 AND a.ended_at IS NULL",
+	2, {CT_ACCOUNT_TYPE, TEXTOID}
+};
+
 static bool
 ask_default(const CtTable *table, Datum account, const char *source_type)
 {
@@ -148,7 +159,7 @@ ask_default(const CtTable *table, Datum account, const char *source_type)
 
 	ct_connect_spi();
 	ct_act_as_owner(table->owner, &identity);
-	if (ct_companion_query(table, CT_QUERY_SOURCE_DEFAULT, values, NULL) > 0)
+	if (ct_companion_query(table, &source_default_query, values, NULL) > 0)
 		marketing = ct_result_bool(1);
 	ct_restore_identity(&identity);
 	SPI_finish();

@@ -15,6 +15,36 @@
 #include "tier/tier.h"
 
 /*
+ * $2: limit of the new tier, $3: contacts that need it, $4: when, $5:
+ * role, $6: reason.  When grace is settled a whole period is left; at a
+ * renewal the new period begins with the new tier.
+ */
+static const CtQuery set_tier_query = {
+	"WITH before AS (SELECT a.plan, a.contact_limit, p.currency,"
+	"   (SELECT t.monthly_price FROM {tier} t"
+	"     WHERE t.plan" CT_EQ "a.plan AND t.contact_limit" CT_EQ "a.contact_limit) AS from_price,"
+	"   (SELECT t.monthly_price FROM {tier} t"
+	"     WHERE t.plan" CT_EQ "a.plan AND t.contact_limit" CT_EQ "$2) AS to_price,"
+	"   pg_catalog.round(CASE WHEN $6" CT_EQ "'grace' THEN 1 WHEN $6" CT_EQ "'renewal' THEN 0 ELSE greatest(0, least(1,"
+	"    (extract(epoch FROM a.next_update_at)" CT_SUB "extract(epoch FROM $4))"
+	"    " CT_DIV "(extract(epoch FROM a.next_update_at)" CT_SUB "extract(epoch FROM a.period_started_at)))) END, 6) AS fraction,"
+	"   contacts_tier.month_share(a.billing_cycle, a.time_zone, a.period_started_at, a.next_update_at) AS share"
+	"  FROM {account} a LEFT JOIN {plan} p ON p.name" CT_EQ "a.plan"
+	"  WHERE a.account {=} $1),"
+	" changed AS (UPDATE {account} SET contact_limit = $2, announced = 0,"
+	"   period_upgrades = period_upgrades" CT_ADD "CASE WHEN contact_limit" CT_LT "$2 THEN 1 ELSE 0 END,"
+	"   requested_limit = CASE WHEN requested_limit" CT_GT "$2 THEN requested_limit END"
+	"  WHERE account {=} $1)"
+	" INSERT INTO {ledger} (account, recorded_at, event, role, contacts, details)"
+	" SELECT $1, $4, 'tier_change', $5, $3, pg_catalog.jsonb_build_object("
+	"  'plan', plan, 'currency', currency, 'from', contact_limit, 'to', $2,"
+	"  'from_price', from_price, 'to_price', to_price, 'reason', $6, 'period_fraction', fraction,"
+	"  'month_share', share,"
+	"  'charge', pg_catalog.round(fraction" CT_MUL "share" CT_MUL "(to_price" CT_SUB "from_price), 2)) FROM before",
+	6, {CT_ACCOUNT_TYPE, INT8OID, INT8OID, TIMESTAMPTZOID, TEXTOID, TEXTOID}
+};
+
+/*
  * Move an account to the tier of "to" contacts, because it has or wants "count",
  * and record it with the share of the running period that is left, from the
  * instant "at" on, and the charge for it: prices stay in the ledger as they are
@@ -36,5 +66,5 @@ ct_tier_move(const CtTable *table, Datum account, int64 to, int64 count,
 		CStringGetTextDatum(reason)
 	};
 
-	ct_companion_query(table, CT_QUERY_SET_TIER, values, NULL);
+	ct_companion_query(table, &set_tier_query, values, NULL);
 }

@@ -1,0 +1,138 @@
+/*-------------------------------------------------------------------------
+ *
+ * plan.c
+ *	  Plans that a backend saves, so that it parses and plans a statement once.
+ *
+ * Whoever runs statements again and again has one cache, and tells by a key of
+ * his own which statement it is: the text is put together only where there is no
+ * plan yet.  PostgreSQL replans a saved plan when something that it depends on
+ * has changed (RevalidateCachedQuery()).
+ *
+ * Memory is bounded by the number of plans.  A plan that is running is never
+ * dropped: what it fires may ask for others.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "utils/catcache.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "base/base.h"
+
+/* What the plan of one statement has; its key follows */
+typedef struct SavedPlan
+{
+	SPIPlanPtr	plan;
+	uint64		used;			/* when it was used last: see "uses" */
+	int			running;		/* executions that have not ended */
+} SavedPlan;
+
+struct CtPlanCache
+{
+	HTAB	   *plans;			/* the key, and a SavedPlan after it */
+	Size		keysize;		/* rounded up, as the entry begins with it */
+	int			limit;			/* plans that are saved at most */
+	uint64		uses;			/* executions so far */
+};
+
+#define SAVED_PLAN(cache, entry)	((SavedPlan *) ((char *) (entry) + (cache)->keysize))
+
+/*
+ * Make a cache.  Keys of "keysize" bytes are compared byte by byte: they must have no
+ * padding that is not set.  Above "limit" plans, the one that was not used for longest
+ * makes room.
+ */
+CtPlanCache *
+ct_plan_cache_create(const char *name, Size keysize, int limit)
+{
+	HASHCTL		ctl = {.keysize = keysize,.entrysize = MAXALIGN(keysize) + sizeof(SavedPlan)};
+	CtPlanCache *cache;
+
+	/* the postmaster, which may load the library for all, has none */
+	CreateCacheMemoryContext();
+	ctl.hcxt = CacheMemoryContext;
+	cache = MemoryContextAlloc(CacheMemoryContext, sizeof(CtPlanCache));
+	cache->plans = hash_create(name, 16, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	cache->keysize = MAXALIGN(keysize);
+	cache->limit = limit;
+	cache->uses = 0;
+	return cache;
+}
+
+/* Drop the plan that was not used for longest, and does not run. */
+static void
+drop_oldest_plan(CtPlanCache *cache)
+{
+	HASH_SEQ_STATUS status;
+	void	   *entry;
+	void	   *oldest = NULL;
+
+	hash_seq_init(&status, cache->plans);
+	while ((entry = hash_seq_search(&status)) != NULL)
+		if (SAVED_PLAN(cache, entry)->running == 0 &&
+			(oldest == NULL || SAVED_PLAN(cache, entry)->used < SAVED_PLAN(cache, oldest)->used))
+			oldest = entry;
+	if (oldest == NULL)
+		return;
+	if (SAVED_PLAN(cache, oldest)->plan != NULL)
+		SPI_freeplan(SAVED_PLAN(cache, oldest)->plan);
+	(void) hash_search(cache->plans, oldest, HASH_REMOVE, NULL);
+}
+
+static SavedPlan *
+find_plan(CtPlanCache *cache, const void *key)
+{
+	void	   *entry = hash_search(cache->plans, key, HASH_FIND, NULL);
+
+	if (entry == NULL)
+	{
+		if (hash_get_num_entries(cache->plans) >= cache->limit)
+			drop_oldest_plan(cache);
+		entry = hash_search(cache->plans, key, HASH_ENTER, NULL);
+		memset(SAVED_PLAN(cache, entry), 0, sizeof(SavedPlan));
+	}
+	SAVED_PLAN(cache, entry)->used = ++cache->uses;
+	return SAVED_PLAN(cache, entry);
+}
+
+/*
+ * Run the statement that a key stands for, in the open SPI connection and as the
+ * identity in force; "prepare" plans it where no plan is saved.  It sees what is
+ * committed now, whatever snapshot the transaction has: the statements of triggers
+ * work on rows that they lock (src/README on isolation levels).  Returns the count of rows; a
+ * result is read by ct_result().
+ *
+ * Errors: those of "prepare" and of the statement.
+ */
+uint64
+ct_plan_execute(CtPlanCache *cache, const void *key, SPIPlanPtr (*prepare) (const void *key, const void *arg),
+				const void *arg, Datum *values, const char *nulls)
+{
+	SavedPlan  *saved = find_plan(cache, key);
+	int			result;
+
+	/* entries of a hash table stay where they are, and ours is not dropped */
+	saved->running++;
+	PG_TRY();
+	{
+		if (saved->plan == NULL)
+		{
+			SPIPlanPtr	plan = prepare(key, arg);
+
+			SPI_keepplan(plan);
+			saved->plan = plan;
+		}
+		result = SPI_execute_snapshot(saved->plan, values, nulls, GetLatestSnapshot(),
+									  InvalidSnapshot, false, true, 0);
+	}
+	PG_FINALLY();
+	{
+		saved->running--;
+	}
+	PG_END_TRY();
+	if (result < 0)
+		elog(ERROR, "SPI failed on a saved plan: %s", SPI_result_code_string(result));
+	return SPI_processed;
+}

@@ -1,0 +1,250 @@
+/*-------------------------------------------------------------------------
+ *
+ * companion_shape.c
+ *	  Are companion tables what attach() makes?
+ *
+ * They are ordinary tables of the owner of the contacts, and anybody can make tables
+ * of these names.  So before a statement on them is planned, or one is accessed
+ * without SQL, this is checked: whose they are, of which kind, which columns of
+ * which types and collation they have, and their primary keys.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/sysattr.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_constraint.h"
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+
+#include "contact/contact.h"
+
+/*
+ * Owner of a companion table; invalid if there is no such table.
+ */
+Oid
+ct_companion_owner(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Form_pg_class form;
+	Oid			owner = InvalidOid;
+
+	if (!HeapTupleIsValid(tuple))
+		return InvalidOid;
+	form = (Form_pg_class) GETSTRUCT(tuple);
+	if ((form->relkind == RELKIND_RELATION || form->relkind == RELKIND_PARTITIONED_TABLE) &&
+		form->relpersistence != RELPERSISTENCE_TEMP)
+		owner = form->relowner;
+	ReleaseSysCache(tuple);
+	return owner;
+}
+
+/* Types that are not built in */
+#define BILLING_CYCLE	"billing_cycle"
+#define EXCEED_POLICY	"exceed_policy"
+
+/*
+ * The columns that the extension needs, as create_companions() makes them; there may
+ * be more.
+ */
+static const struct
+{
+	CtCompanion which;
+	const char *name;
+	Oid			type;			/* invalid: see own_type */
+	const char *own_type;		/* of the extension; NULL: the account's */
+}			companion_columns[] = {
+	{CT_ACCOUNT, "account", InvalidOid, NULL},
+	{CT_ACCOUNT, "plan", TEXTOID, NULL},
+	{CT_ACCOUNT, "contact_limit", INT8OID, NULL},
+	{CT_ACCOUNT, "billing_cycle", InvalidOid, BILLING_CYCLE},
+	{CT_ACCOUNT, "on_exceed", InvalidOid, EXCEED_POLICY},
+	{CT_ACCOUNT, "grace", INT8OID, NULL},
+	{CT_ACCOUNT, "thresholds", INT4ARRAYOID, NULL},
+	{CT_ACCOUNT, "announced", INT4OID, NULL},
+	{CT_ACCOUNT, "source_defaults", JSONBOID, NULL},
+	{CT_ACCOUNT, "time_zone", TEXTOID, NULL},
+	{CT_ACCOUNT, "started_at", TIMESTAMPTZOID, NULL},
+	{CT_ACCOUNT, "anchor", DATEOID, NULL},
+	{CT_ACCOUNT, "period_started_at", TIMESTAMPTZOID, NULL},
+	{CT_ACCOUNT, "next_update_at", TIMESTAMPTZOID, NULL},
+	{CT_ACCOUNT, "renews_at", TIMESTAMPTZOID, NULL},
+	{CT_ACCOUNT, "renewal_limit", INT8OID, NULL},
+	{CT_ACCOUNT, "renewal_cycle", InvalidOid, BILLING_CYCLE},
+	{CT_ACCOUNT, "auto_downgrade", BOOLOID, NULL},
+	{CT_ACCOUNT, "cancelled", BOOLOID, NULL},
+	{CT_ACCOUNT, "ended_at", TIMESTAMPTZOID, NULL},
+	{CT_ACCOUNT, "period_limit", INT8OID, NULL},
+	{CT_ACCOUNT, "period_price", NUMERICOID, NULL},
+	{CT_ACCOUNT, "period_opening", INT8OID, NULL},
+	{CT_ACCOUNT, "period_upgrades", INT4OID, NULL},
+	{CT_ACCOUNT, "requested_limit", INT8OID, NULL},
+	{CT_ACCOUNT, "record_activity", BOOLOID, NULL},
+	{CT_ACCOUNT, "rollover_run", UUIDOID, NULL},
+	{CT_ACCOUNT, "rollover_started_at", TIMESTAMPTZOID, NULL},
+	{CT_ACCOUNT, "rollover_contacts", INT8OID, NULL},
+	{CT_COUNTER, "account", InvalidOid, NULL},
+	{CT_COUNTER, "slot", INT4OID, NULL},
+	{CT_COUNTER, "used", INT8OID, NULL},
+	{CT_COUNTER, "pending", INT8OID, NULL},
+	{CT_COUNTER, "granted", INT8OID, NULL},
+	{CT_COUNTER, "promoted", INT8OID, NULL},
+	{CT_COUNTER, "demoted", INT8OID, NULL},
+	{CT_COUNTER, "peak", INT8OID, NULL},
+	{CT_LEDGER, "account", InvalidOid, NULL},
+	{CT_LEDGER, "entry", UUIDOID, NULL},
+	{CT_LEDGER, "recorded_at", TIMESTAMPTZOID, NULL},
+	{CT_LEDGER, "event", TEXTOID, NULL},
+	{CT_LEDGER, "role", TEXTOID, NULL},
+	{CT_LEDGER, "contacts", INT8OID, NULL},
+	{CT_LEDGER, "details", JSONBOID, NULL}
+};
+
+/* The columns of the primary keys; the second may be missing */
+static const char *const companion_keys[CT_NCOMPANIONS][2] = {
+	[CT_ACCOUNT] = {"account", NULL},
+	[CT_COUNTER] = {"account", "slot"},
+	[CT_LEDGER] = {"account", "entry"}
+};
+
+static bool
+fault_is(CtFault *fault, int code, char *message, const char *hint)
+{
+	fault->code = code;
+	fault->message = message;
+	fault->hint = hint;
+	return true;
+}
+
+static bool
+find_owner_fault(const CtCompanionOf *of, const char *name, Oid relid, CtFault *fault)
+{
+	Oid			owner = ct_companion_owner(relid);
+
+	if (!OidIsValid(owner))
+		return fault_is(fault, ERRCODE_UNDEFINED_TABLE,
+						psprintf("companion table \"%s.%s\" of attached table \"%s\" does not exist",
+								 NameStr(of->names.schema), name, of->contacts),
+						"If the schema was renamed, rename it back; if the companion tables were dropped, detach the table and attach it again.");
+	if (owner != of->owner)
+		return fault_is(fault, ERRCODE_INSUFFICIENT_PRIVILEGE,
+						psprintf("companion table \"%s.%s\" does not belong to the owner of \"%s\"",
+								 NameStr(of->names.schema), name, of->contacts),
+						"Attached tables and their companion tables must have one owner: use ALTER TABLE ... OWNER TO.");
+	return false;
+}
+
+/* The account must be of the same type, and compared in the same way. */
+static bool
+find_account_fault(const CtCompanionOf *of, const char *name, Oid relid, AttrNumber attno, CtFault *fault)
+{
+	Oid			type;
+	int32		typmod;
+	Oid			collation;
+
+	get_atttypetypmodcoll(relid, attno, &type, &typmod, &collation);
+	if (type == of->account_type && collation == of->account_collation)
+		return false;
+	return fault_is(fault, ERRCODE_DATATYPE_MISMATCH,
+					psprintf("accounts of \"%s\" are of type %s, but those of companion table \"%s\" are of type %s%s",
+							 of->contacts, format_type_be(of->account_type), name, format_type_be(type),
+							 type == of->account_type ? " with another collation" : ""),
+					"Attached tables of one schema share their companion tables; move the table to another schema.");
+}
+
+static bool
+find_column_fault(const CtCompanionOf *of, int column, Oid relid, CtFault *fault)
+{
+	static const char *const hint =
+		"Add the column, or drop the companion tables, with which all history goes; then attach the table again.";
+	const char *name = NameStr(of->names.companions[companion_columns[column].which]);
+	const char *own_type = companion_columns[column].own_type;
+	Oid			type = own_type != NULL ? ct_own_type(own_type) : companion_columns[column].type;
+	AttrNumber	attno = get_attnum(relid, companion_columns[column].name);
+
+	if (attno <= 0)
+		return fault_is(fault, ERRCODE_UNDEFINED_COLUMN,
+						psprintf("companion table \"%s.%s\" has no column \"%s\"",
+								 NameStr(of->names.schema), name, companion_columns[column].name), hint);
+	if (!OidIsValid(type))
+		return find_account_fault(of, name, relid, attno, fault);
+	if (get_atttype(relid, attno) != type)
+		return fault_is(fault, ERRCODE_DATATYPE_MISMATCH,
+						psprintf("column \"%s\" of companion table \"%s.%s\" must be of type %s, not %s",
+								 companion_columns[column].name, NameStr(of->names.schema), name, format_type_be(type),
+								 format_type_be(get_atttype(relid, attno))), hint);
+	return false;
+}
+
+/* That of a partitioned table needs the columns that divide it, too. */
+static bool
+find_key_fault(const CtCompanionOf *of, CtCompanion which, Oid relid, CtFault *fault)
+{
+	Oid			constraint;
+	Bitmapset  *key = get_primary_key_attnos(relid, false, &constraint);
+	int			nkeys = 0;
+	bool		missing = false;
+
+	for (int i = 0; i < 2 && companion_keys[which][i] != NULL; i++)
+	{
+		nkeys++;
+		missing |= !bms_is_member(get_attnum(relid, companion_keys[which][i]) - FirstLowInvalidHeapAttributeNumber, key);
+	}
+	if (!missing && (bms_num_members(key) == nkeys || get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE))
+		return false;
+	return fault_is(fault, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+					psprintf("companion table \"%s.%s\" has no primary key (%s%s%s)",
+							 NameStr(of->names.schema), NameStr(of->names.companions[which]),
+							 companion_keys[which][0], nkeys > 1 ? ", " : "", nkeys > 1 ? companion_keys[which][1] : ""),
+					"Add it by ALTER TABLE ... ADD PRIMARY KEY.");
+}
+
+/*
+ * Are the companion tables in a schema not what attach() makes for these contacts?
+ * The first thing that is wrong is told.  Looks at the catalogues only: no lock on the
+ * tables is taken, so what is found may change at once.
+ */
+bool
+ct_find_companion_fault(const CtCompanionOf *of, CtFault *fault)
+{
+	Oid			relids[CT_NCOMPANIONS];
+
+	for (int i = 0; i < CT_NCOMPANIONS; i++)
+	{
+		relids[i] = ct_companion_relid(&of->names, i);
+		if (find_owner_fault(of, NameStr(of->names.companions[i]), relids[i], fault))
+			return true;
+	}
+	for (size_t i = 0; i < lengthof(companion_columns); i++)
+		if (find_column_fault(of, i, relids[companion_columns[i].which], fault))
+			return true;
+	for (int i = 0; i < CT_NCOMPANIONS; i++)
+		if (find_key_fault(of, i, relids[i], fault))
+			return true;
+	return false;
+}
+
+/*
+ * The companion tables are ordinary tables of the contacts table's owner: say
+ * clearly what to do when they are not where, whose, or as the triggers expect.
+ */
+void
+ct_check_companions(const CtTable *table)
+{
+	char	   *name = get_rel_name(table->relid);
+	CtCompanionOf of = {
+		.names = table->names,.contacts = name != NULL ? name : "?",.owner = table->owner,
+		.account_type = table->account_type,.account_collation = table->account_collation
+	};
+	CtFault		fault;
+
+	if (ct_find_companion_fault(&of, &fault))
+		ereport(ERROR,
+				(errcode(fault.code),
+				 errmsg_internal("%s", fault.message),
+				 fault.hint != NULL ? errhint("%s", fault.hint) : 0));
+}
