@@ -18,7 +18,7 @@
 #include "contact/contact.h"
 
 /* Plans that a backend saves: of all statements, and for some sets of companion tables */
-#define MAX_PLANS	64
+#define MAX_PLANS	48
 
 /* What a plan depends on, besides what PostgreSQL looks after */
 typedef struct QueryKey

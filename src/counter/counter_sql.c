@@ -125,6 +125,7 @@ static void
 settle(CtCounters *counters, const CtChange *change, int64 ceiling)
 {
 	Datum		values[] = {change->account, Int64GetDatum(ceiling)};
+
 	/* above its tier, the account has no room even after a release */
 	bool		is_above = ceiling < counters->used + change->marketing;
 

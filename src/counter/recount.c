@@ -122,10 +122,10 @@ static void
 withdraw_counted(const CtTable *table)
 {
 	uint64		count = ct_execute_latest(ct_sqlf(table, "SELECT DISTINCT c.account FROM {counter} c"
-												   " JOIN {counter} f ON f.account {=} c.account"
-												   " AND f.slot OPERATOR(pg_catalog.=) 0 AND f.granted IS NULL"
-												   " WHERE c.slot OPERATOR(pg_catalog.>) 0"
-												   " AND c.granted IS NOT NULL ORDER BY c.account"));
+												  " JOIN {counter} f ON f.account {=} c.account"
+												  " AND f.slot OPERATOR(pg_catalog.=) 0 AND f.granted IS NULL"
+												  " WHERE c.slot OPERATOR(pg_catalog.>) 0"
+												  " AND c.granted IS NOT NULL ORDER BY c.account"));
 	SPITupleTable *accounts = SPI_tuptable;
 
 	ct_check_result_type(accounts->tupdesc, 1, table->account_type);
@@ -148,15 +148,15 @@ void
 ct_count_in(const CtTable *table, const char *from)
 {
 	ct_execute_latest(ct_sqlf(table, "INSERT INTO {counter} AS c"
-							   " (account, slot, used, pending, granted, corrected)"
-							   " SELECT t.account, 0, t.marketing, t.pending, NULL, t.marketing"
-							   " FROM (%1$s ORDER BY 1) t WHERE t.account IS NOT NULL"
-							   " ON CONFLICT (account, slot) DO UPDATE"
-							   " SET used = c.used OPERATOR(pg_catalog.+) excluded.used,"
-							   " pending = c.pending OPERATOR(pg_catalog.+) excluded.pending,"
-							   " corrected = c.corrected OPERATOR(pg_catalog.+) excluded.corrected,"
-							   " granted = NULL",
-							   count_query(table, from)));
+							  " (account, slot, used, pending, granted, corrected)"
+							  " SELECT t.account, 0, t.marketing, t.pending, NULL, t.marketing"
+							  " FROM (%1$s ORDER BY 1) t WHERE t.account IS NOT NULL"
+							  " ON CONFLICT (account, slot) DO UPDATE"
+							  " SET used = c.used OPERATOR(pg_catalog.+) excluded.used,"
+							  " pending = c.pending OPERATOR(pg_catalog.+) excluded.pending,"
+							  " corrected = c.corrected OPERATOR(pg_catalog.+) excluded.corrected,"
+							  " granted = NULL",
+							  count_query(table, from)));
 	withdraw_counted(table);
 }
 
@@ -170,19 +170,19 @@ void
 ct_uncount(const CtTable *table, const char *from, bool demotes)
 {
 	ct_execute_latest(ct_sqlf(table, "INSERT INTO {counter} AS c"
-							   " (account, slot, used, pending, granted, %2$s)"
-							   " SELECT t.account, 0, OPERATOR(pg_catalog.-) t.marketing,"
-							   " OPERATOR(pg_catalog.-) t.pending, NULL, %3$s t.marketing"
-							   " FROM (%1$s ORDER BY 1) t WHERE t.account IS NOT NULL"
-							   " ON CONFLICT (account, slot) DO UPDATE"
-							   " SET used = c.used OPERATOR(pg_catalog.+) excluded.used,"
-							   " pending = c.pending OPERATOR(pg_catalog.+) excluded.pending,"
-							   " %2$s = c.%2$s OPERATOR(pg_catalog.+) excluded.%2$s,"
-							   " peak = greatest(c.peak, (SELECT pg_catalog.sum(s.used)::pg_catalog.int8"
-							   "  FROM {counter} s WHERE s.account {=} c.account))",
-							   count_query(table, from),
-							   demotes ? "demoted" : "corrected",
-							   demotes ? "" : "OPERATOR(pg_catalog.-)"));
+							  " (account, slot, used, pending, granted, %2$s)"
+							  " SELECT t.account, 0, OPERATOR(pg_catalog.-) t.marketing,"
+							  " OPERATOR(pg_catalog.-) t.pending, NULL, %3$s t.marketing"
+							  " FROM (%1$s ORDER BY 1) t WHERE t.account IS NOT NULL"
+							  " ON CONFLICT (account, slot) DO UPDATE"
+							  " SET used = c.used OPERATOR(pg_catalog.+) excluded.used,"
+							  " pending = c.pending OPERATOR(pg_catalog.+) excluded.pending,"
+							  " %2$s = c.%2$s OPERATOR(pg_catalog.+) excluded.%2$s,"
+							  " peak = greatest(c.peak, (SELECT pg_catalog.sum(s.used)::pg_catalog.int8"
+							  "  FROM {counter} s WHERE s.account {=} c.account))",
+							  count_query(table, from),
+							  demotes ? "demoted" : "corrected",
+							  demotes ? "" : "OPERATOR(pg_catalog.-)"));
 }
 
 /* What stands in the FROM clause for the contacts of a relation that is about to go */

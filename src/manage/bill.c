@@ -243,24 +243,24 @@ preview_query(const CtReport *report)
 	FunctionCallInfo fcinfo = report->fcinfo;
 
 	return ct_sqlf(report->table->table, "SELECT r.outcome = 'fits', r.used, r.contact_limit, r.would_be, n.contact_limit,"
-					" round(n.monthly_price - p.monthly_price, 2), r.currency,"
-					" CASE WHEN r.outcome = 'upgrade' AND n.contact_limit IS NULL THEN 'block' ELSE r.outcome END"
-					" FROM (SELECT c.used, c.would_be, a.plan, a.contact_limit, p.currency,"
-					"   CASE WHEN p.marketing_contacts IS NOT TRUE OR a.ended_at IS NOT NULL THEN 'no_access'"
-					"    WHEN c.would_be = c.used OR c.would_be <= a.contact_limit::numeric + a.grace THEN 'fits'"
-					"    ELSE a.on_exceed::text END AS outcome"
-					"  FROM (SELECT coalesce(sum(used), 0)::bigint AS used,"
-					"    (coalesce(sum(used), 0) + %1$lld)::bigint AS would_be"
-					"   FROM {counter}%2$s) c"
-					"  LEFT JOIN (SELECT * FROM {account}%2$s) a ON true"
-					"  LEFT JOIN {plan} p ON p.name = a.plan) r"
-					" LEFT JOIN {tier} p ON p.plan = r.plan AND p.contact_limit = r.contact_limit"
-					" LEFT JOIN LATERAL (SELECT t.contact_limit, t.monthly_price FROM {tier} t"
-					"  WHERE r.outcome <> 'no_access' AND r.would_be > r.contact_limit"
-					"  AND t.plan = r.plan AND t.contact_limit >= r.would_be"
-					"  ORDER BY t.contact_limit LIMIT 1) n ON true",
-					(long long) PG_GETARG_INT64(2),
-					ct_report_account(report, "WHERE", "account"));
+				   " round(n.monthly_price - p.monthly_price, 2), r.currency,"
+				   " CASE WHEN r.outcome = 'upgrade' AND n.contact_limit IS NULL THEN 'block' ELSE r.outcome END"
+				   " FROM (SELECT c.used, c.would_be, a.plan, a.contact_limit, p.currency,"
+				   "   CASE WHEN p.marketing_contacts IS NOT TRUE OR a.ended_at IS NOT NULL THEN 'no_access'"
+				   "    WHEN c.would_be = c.used OR c.would_be <= a.contact_limit::numeric + a.grace THEN 'fits'"
+				   "    ELSE a.on_exceed::text END AS outcome"
+				   "  FROM (SELECT coalesce(sum(used), 0)::bigint AS used,"
+				   "    (coalesce(sum(used), 0) + %1$lld)::bigint AS would_be"
+				   "   FROM {counter}%2$s) c"
+				   "  LEFT JOIN (SELECT * FROM {account}%2$s) a ON true"
+				   "  LEFT JOIN {plan} p ON p.name = a.plan) r"
+				   " LEFT JOIN {tier} p ON p.plan = r.plan AND p.contact_limit = r.contact_limit"
+				   " LEFT JOIN LATERAL (SELECT t.contact_limit, t.monthly_price FROM {tier} t"
+				   "  WHERE r.outcome <> 'no_access' AND r.would_be > r.contact_limit"
+				   "  AND t.plan = r.plan AND t.contact_limit >= r.would_be"
+				   "  ORDER BY t.contact_limit LIMIT 1) n ON true",
+				   (long long) PG_GETARG_INT64(2),
+				   ct_report_account(report, "WHERE", "account"));
 }
 
 PG_FUNCTION_INFO_V1(contacts_tier_preview);

@@ -31,7 +31,7 @@ ct_manage_subscription(CtManaged *managed, FunctionCallInfo fcinfo)
 	(void) ct_catch_up(managed->table, account, NULL);
 	subscribed.count = ct_counter_withdraw(managed->table, account).marketing;
 	if (ct_execute_now(ct_sqlf(managed->table, "SELECT plan, contact_limit, coalesce(requested_limit, 0), ended_at IS NOT NULL"
-								" FROM {account} WHERE account {=} $1 FOR NO KEY UPDATE"),
+							   " FROM {account} WHERE account {=} $1 FOR NO KEY UPDATE"),
 					   lengthof(types), types, &account) == 0 ||
 		ct_result_bool(4))
 		ereport(ERROR,
@@ -73,7 +73,7 @@ ask_for_renewal(const CtManaged *managed, Datum account, int64 contact_limit)
 	Datum		values[] = {account, Int64GetDatum(contact_limit)};
 
 	ct_execute_now(ct_sqlf(managed->table, "UPDATE {account} SET renewal_limit = nullif($2, 0)"
-							" WHERE account {=} $1"),
+						   " WHERE account {=} $1"),
 				   lengthof(types), types, values);
 }
 

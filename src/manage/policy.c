@@ -122,15 +122,15 @@ update_policy(const CtManaged *managed, FunctionCallInfo fcinfo, Datum account)
 
 	policy_values(fcinfo, values + 1, nulls + 1);
 	ct_execute_now_nulls(ct_sqlf(managed->table, "UPDATE {account} a SET"
-								  " on_exceed = coalesce($2::contacts_tier.exceed_policy, on_exceed),"
-								  " grace = coalesce($3, grace),"
-								  " thresholds = coalesce($4, thresholds),"
-								  " source_defaults = coalesce($5, source_defaults),"
-								  " time_zone = coalesce($6, time_zone),"
-								  " auto_downgrade = coalesce($7, auto_downgrade),"
-								  " renewal_cycle = nullif(coalesce($8::contacts_tier.billing_cycle, renewal_cycle), billing_cycle),"
-								  " record_activity = coalesce($9, record_activity)"
-								  " WHERE account {=} $1"),
+								 " on_exceed = coalesce($2::contacts_tier.exceed_policy, on_exceed),"
+								 " grace = coalesce($3, grace),"
+								 " thresholds = coalesce($4, thresholds),"
+								 " source_defaults = coalesce($5, source_defaults),"
+								 " time_zone = coalesce($6, time_zone),"
+								 " auto_downgrade = coalesce($7, auto_downgrade),"
+								 " renewal_cycle = nullif(coalesce($8::contacts_tier.billing_cycle, renewal_cycle), billing_cycle),"
+								 " record_activity = coalesce($9, record_activity)"
+								 " WHERE account {=} $1"),
 						 lengthof(types), types, values, nulls);
 }
 
@@ -145,19 +145,19 @@ move_dates(const CtManaged *managed, Datum account, Datum time_zone)
 	Datum		values[] = {account, time_zone};
 
 	ct_execute_now(ct_sqlf(managed->table, "WITH RECURSIVE dates AS ("
-							" SELECT a.billing_cycle, a.anchor, a.period_started_at,"
-							"  contacts_tier.local_midnight(a.next_update_at AT TIME ZONE a.time_zone, $2) AS next_update_at,"
-							"  contacts_tier.local_midnight(a.renews_at AT TIME ZONE a.time_zone, $2) AS renews_at"
-							" FROM {account} a WHERE a.account {=} $1"
-							" UNION ALL"
-							" SELECT d.billing_cycle, d.anchor, d.period_started_at,"
-							"  contacts_tier.following_update_date(d.billing_cycle, $2, r.renews_at, d.next_update_at), r.renews_at"
-							" FROM dates d, LATERAL (SELECT CASE WHEN d.renews_at > d.next_update_at THEN d.renews_at ELSE"
-							"  contacts_tier.following_renewal_date(d.anchor, d.billing_cycle, $2, d.renews_at) END) r (renews_at)"
-							" WHERE d.next_update_at <= d.period_started_at)"
-							" UPDATE {account} a"
-							" SET next_update_at = d.next_update_at, renews_at = d.renews_at"
-							" FROM dates d WHERE a.account {=} $1 AND d.next_update_at > d.period_started_at"),
+						   " SELECT a.billing_cycle, a.anchor, a.period_started_at,"
+						   "  contacts_tier.local_midnight(a.next_update_at AT TIME ZONE a.time_zone, $2) AS next_update_at,"
+						   "  contacts_tier.local_midnight(a.renews_at AT TIME ZONE a.time_zone, $2) AS renews_at"
+						   " FROM {account} a WHERE a.account {=} $1"
+						   " UNION ALL"
+						   " SELECT d.billing_cycle, d.anchor, d.period_started_at,"
+						   "  contacts_tier.following_update_date(d.billing_cycle, $2, r.renews_at, d.next_update_at), r.renews_at"
+						   " FROM dates d, LATERAL (SELECT CASE WHEN d.renews_at > d.next_update_at THEN d.renews_at ELSE"
+						   "  contacts_tier.following_renewal_date(d.anchor, d.billing_cycle, $2, d.renews_at) END) r (renews_at)"
+						   " WHERE d.next_update_at <= d.period_started_at)"
+						   " UPDATE {account} a"
+						   " SET next_update_at = d.next_update_at, renews_at = d.renews_at"
+						   " FROM dates d WHERE a.account {=} $1 AND d.next_update_at > d.period_started_at"),
 				   lengthof(types), types, values);
 }
 

@@ -42,8 +42,8 @@ static uint64
 report_drift(const CtManaged *managed, CompanionGroup *group)
 {
 	uint64		count = ct_execute_latest(ct_sqlf(managed->table, "SELECT * FROM contacts_tier.verify(%u::regclass)"
-												   " WHERE drift <> 0 OR pending_counted <> pending_actual",
-												   RelationGetRelid(managed->rel)));
+												  " WHERE drift <> 0 OR pending_counted <> pending_actual",
+												  RelationGetRelid(managed->rel)));
 	MemoryContext old = MemoryContextSwitchTo(group->context);
 
 	for (uint64 i = 0; i < count; i++)
@@ -59,20 +59,20 @@ static void
 repair_counters(const CtManaged *managed)
 {
 	ct_execute_latest(ct_sqlf(managed->table, "WITH drift AS (SELECT v.account::%1$s AS account, v.actual, v.drift, v.pending_actual"
-							   "   FROM contacts_tier.verify(%2$u::regclass) v"
-							   "   WHERE v.account IS NOT NULL AND (v.drift <> 0 OR v.pending_counted <> v.pending_actual)),"
-							   " emptied AS (UPDATE {counter} c SET used = 0, pending = 0, granted = NULL"
-							   "   FROM drift WHERE c.account {=} drift.account AND c.slot <> 0),"
-							   " mended AS (INSERT INTO {counter} AS c (account, slot, used, pending, corrected)"
-							   "   SELECT account, 0, actual, pending_actual, - drift FROM drift"
-							   "   ON CONFLICT (account, slot) DO UPDATE"
-							   "   SET used = excluded.used, pending = excluded.pending, granted = NULL,"
-							   "   corrected = c.corrected + excluded.corrected)"
-							   " INSERT INTO {ledger} (account, recorded_at, event, role, contacts, details)"
-							   " SELECT account, contacts_tier.clock(), 'repair', %3$s, actual, jsonb_build_object('drift', drift)"
-							   " FROM drift",
-							   managed->account_type, RelationGetRelid(managed->rel),
-							   quote_literal_cstr(ct_caller_name())));
+							  "   FROM contacts_tier.verify(%2$u::regclass) v"
+							  "   WHERE v.account IS NOT NULL AND (v.drift <> 0 OR v.pending_counted <> v.pending_actual)),"
+							  " emptied AS (UPDATE {counter} c SET used = 0, pending = 0, granted = NULL"
+							  "   FROM drift WHERE c.account {=} drift.account AND c.slot <> 0),"
+							  " mended AS (INSERT INTO {counter} AS c (account, slot, used, pending, corrected)"
+							  "   SELECT account, 0, actual, pending_actual, - drift FROM drift"
+							  "   ON CONFLICT (account, slot) DO UPDATE"
+							  "   SET used = excluded.used, pending = excluded.pending, granted = NULL,"
+							  "   corrected = c.corrected + excluded.corrected)"
+							  " INSERT INTO {ledger} (account, recorded_at, event, role, contacts, details)"
+							  " SELECT account, contacts_tier.clock(), 'repair', %3$s, actual, jsonb_build_object('drift', drift)"
+							  " FROM drift",
+							  managed->account_type, RelationGetRelid(managed->rel),
+							  quote_literal_cstr(ct_caller_name())));
 }
 
 static void

@@ -278,8 +278,8 @@ is_account(const CtManaged *managed, const char *column, const char *account)
 	Datum		value = ct_account_input(managed->table, account);
 
 	return ct_sqlf(managed->table, "%s {=} %s::%s", column,
-					quote_literal_cstr(ct_account_text(managed->table, value)),
-					managed->account_type);
+				   quote_literal_cstr(ct_account_text(managed->table, value)),
+				   managed->account_type);
 }
 
 /*
@@ -296,19 +296,19 @@ static char *
 usage_query(const CtReport *report)
 {
 	return ct_sqlf(report->table->table, "SELECT %1$u::regclass, coalesce(a.account, c.account)::text, a.plan, a.contact_limit,"
-					" coalesce(c.used, 0), coalesce(c.pending, 0), coalesce(c.used - c.pending, 0),"
-					" greatest(a.contact_limit - coalesce(c.used, 0), 0),"
-					" round(100.0 * coalesce(c.used, 0) / nullif(a.contact_limit, 0), 1),"
-					" CASE WHEN a.contact_limit = 0 THEN NULL"
-					"  WHEN c.used >= a.contact_limit * 0.98 THEN 'banner'"
-					"  WHEN c.used >= a.contact_limit * a.thresholds[1] / 100.0 THEN 'notice' END,"
-					" nullif(a.next_update_at, 'infinity'), CASE WHEN a.ended_at IS NULL THEN a.renews_at END"
-					" FROM (SELECT * FROM {account}%2$s) a"
-					" FULL JOIN (SELECT account, sum(used)::bigint AS used, sum(pending)::bigint AS pending"
-					"  FROM {counter}%2$s GROUP BY account) c ON a.account {=} c.account"
-					" ORDER BY coalesce(a.account, c.account)",
-					report->table->table->relid,
-					ct_report_account(report, "WHERE", "account"));
+				   " coalesce(c.used, 0), coalesce(c.pending, 0), coalesce(c.used - c.pending, 0),"
+				   " greatest(a.contact_limit - coalesce(c.used, 0), 0),"
+				   " round(100.0 * coalesce(c.used, 0) / nullif(a.contact_limit, 0), 1),"
+				   " CASE WHEN a.contact_limit = 0 THEN NULL"
+				   "  WHEN c.used >= a.contact_limit * 0.98 THEN 'banner'"
+				   "  WHEN c.used >= a.contact_limit * a.thresholds[1] / 100.0 THEN 'notice' END,"
+				   " nullif(a.next_update_at, 'infinity'), CASE WHEN a.ended_at IS NULL THEN a.renews_at END"
+				   " FROM (SELECT * FROM {account}%2$s) a"
+				   " FULL JOIN (SELECT account, sum(used)::bigint AS used, sum(pending)::bigint AS pending"
+				   "  FROM {counter}%2$s GROUP BY account) c ON a.account {=} c.account"
+				   " ORDER BY coalesce(a.account, c.account)",
+				   report->table->table->relid,
+				   ct_report_account(report, "WHERE", "account"));
 }
 
 PG_FUNCTION_INFO_V1(contacts_tier_usage);
@@ -331,14 +331,14 @@ static char *
 verify_query(const CtReport *report)
 {
 	return ct_sqlf(report->table->table, "SELECT %1$u::regclass, coalesce(c.account, t.account)::text,"
-					" coalesce(c.used, 0), coalesce(t.marketing, 0), coalesce(c.used, 0) - coalesce(t.marketing, 0),"
-					" coalesce(c.pending, 0), coalesce(t.pending, 0)"
-					" FROM (SELECT account, sum(used)::bigint AS used, sum(pending)::bigint AS pending"
-					"  FROM {counter} GROUP BY account) c"
-					" FULL JOIN (%2$s) t ON c.account {=} t.account"
-					" ORDER BY coalesce(c.account, t.account)",
-					report->table->table->relid,
-					ct_recount_query(report->relids));
+				   " coalesce(c.used, 0), coalesce(t.marketing, 0), coalesce(c.used, 0) - coalesce(t.marketing, 0),"
+				   " coalesce(c.pending, 0), coalesce(t.pending, 0)"
+				   " FROM (SELECT account, sum(used)::bigint AS used, sum(pending)::bigint AS pending"
+				   "  FROM {counter} GROUP BY account) c"
+				   " FULL JOIN (%2$s) t ON c.account {=} t.account"
+				   " ORDER BY coalesce(c.account, t.account)",
+				   report->table->table->relid,
+				   ct_recount_query(report->relids));
 }
 
 PG_FUNCTION_INFO_V1(contacts_tier_verify);
@@ -361,20 +361,20 @@ static char *
 progress_query(const CtReport *report)
 {
 	return ct_sqlf(report->table->table, "SELECT %1$u::regclass, run, t.run IS NOT NULL, least(d.started_at, t.started_at),"
-					" CASE WHEN t.run IS NULL THEN d.finished_at END,"
-					" coalesce(d.accounts, 0), coalesce(t.accounts, 0),"
-					" coalesce(d.contacts, 0) + coalesce(t.contacts_done, 0), coalesce(t.contacts, 0)"
-					" FROM (SELECT (details->>'run')::uuid AS run, min((details->>'started_at')::timestamptz) AS started_at,"
-					"   max(recorded_at) AS finished_at, count(DISTINCT account) AS accounts,"
-					"   sum(contacts)::bigint AS contacts"
-					"  FROM {ledger} WHERE event = 'rollover' GROUP BY 1) d"
-					" FULL JOIN (SELECT a.rollover_run AS run, min(a.rollover_started_at) AS started_at,"
-					"   count(*) AS accounts, sum(a.rollover_contacts)::bigint AS contacts_done,"
-					"   sum((SELECT sum(c.pending) FROM {counter} c"
-					"        WHERE c.account {=} a.account))::bigint AS contacts"
-					"  FROM {account} a WHERE a.rollover_run IS NOT NULL GROUP BY 1) t USING (run)"
-					" ORDER BY 4, run",
-					report->table->table->relid);
+				   " CASE WHEN t.run IS NULL THEN d.finished_at END,"
+				   " coalesce(d.accounts, 0), coalesce(t.accounts, 0),"
+				   " coalesce(d.contacts, 0) + coalesce(t.contacts_done, 0), coalesce(t.contacts, 0)"
+				   " FROM (SELECT (details->>'run')::uuid AS run, min((details->>'started_at')::timestamptz) AS started_at,"
+				   "   max(recorded_at) AS finished_at, count(DISTINCT account) AS accounts,"
+				   "   sum(contacts)::bigint AS contacts"
+				   "  FROM {ledger} WHERE event = 'rollover' GROUP BY 1) d"
+				   " FULL JOIN (SELECT a.rollover_run AS run, min(a.rollover_started_at) AS started_at,"
+				   "   count(*) AS accounts, sum(a.rollover_contacts)::bigint AS contacts_done,"
+				   "   sum((SELECT sum(c.pending) FROM {counter} c"
+				   "        WHERE c.account {=} a.account))::bigint AS contacts"
+				   "  FROM {account} a WHERE a.rollover_run IS NOT NULL GROUP BY 1) t USING (run)"
+				   " ORDER BY 4, run",
+				   report->table->table->relid);
 }
 
 PG_FUNCTION_INFO_V1(contacts_tier_rollover_progress);
@@ -419,9 +419,9 @@ contacts_tier_has_access(PG_FUNCTION_ARGS)
 	ct_check_companions(managed.table);
 	ct_read_begin(&managed);
 	access = ct_query(ct_sqlf(managed.table, "SELECT FROM {account} a JOIN {plan} p ON p.name = a.plan"
-							   " WHERE %s AND p.marketing_contacts AND a.ended_at IS NULL",
-							   is_account(&managed, "a.account",
-										  text_to_cstring(PG_GETARG_TEXT_PP(1))))) > 0;
+							  " WHERE %s AND p.marketing_contacts AND a.ended_at IS NULL",
+							  is_account(&managed, "a.account",
+										 text_to_cstring(PG_GETARG_TEXT_PP(1))))) > 0;
 	ct_manage_end(&managed);
 	PG_RETURN_BOOL(access);
 }

@@ -344,10 +344,10 @@ mark_due_accounts(Work *work)
 	values[0] = DirectFunctionCall1(uuid_in, CStringGetDatum(run->id));
 	values[1] = TimestampTzGetDatum(run->now);
 	ct_execute(ct_sqlf(tables[0].table, "WITH due AS (SELECT account FROM {account}"
-						"  WHERE next_update_at <= $2%s ORDER BY account FOR NO KEY UPDATE SKIP LOCKED)"
-						" UPDATE {account} a"
-						" SET rollover_run = $1, rollover_started_at = $2"
-						" FROM due WHERE a.account {=} due.account", only),
+					   "  WHERE next_update_at <= $2%s ORDER BY account FOR NO KEY UPDATE SKIP LOCKED)"
+					   " UPDATE {account} a"
+					   " SET rollover_run = $1, rollover_started_at = $2"
+					   " FROM due WHERE a.account {=} due.account", only),
 			   2, types, values, NULL);
 
 	/*
@@ -355,7 +355,7 @@ mark_due_accounts(Work *work)
 	 * input function
 	 */
 	count = ct_execute(ct_sqlf(tables[0].table, "SELECT account FROM {account}"
-								" WHERE next_update_at <= $2%s ORDER BY next_update_at, account", only),
+							   " WHERE next_update_at <= $2%s ORDER BY next_update_at, account", only),
 					   2, types, values, NULL);
 	for (uint64 i = 0; i < count; i++)
 	{
@@ -494,8 +494,8 @@ demote_batch(Step *step)
 		/* that it was locked when accounts were marked does not matter now */
 		values[2] = DirectFunctionCall1(uuid_in, CStringGetDatum(work->run->id));
 		ct_execute_now(ct_sqlf(managed->table, "UPDATE {account} SET rollover_contacts = rollover_contacts + $2,"
-								" rollover_run = $3, rollover_started_at = $4"
-								" WHERE account {=} $1"),
+							   " rollover_run = $3, rollover_started_at = $4"
+							   " WHERE account {=} $1"),
 					   lengthof(types), types, values);
 		work->position = MemoryContextStrdup(work->run->context, end);
 		work->run->may_be_lost = true;

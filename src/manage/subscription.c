@@ -190,24 +190,24 @@ insert_subscription(const CtManaged *managed, FunctionCallInfo fcinfo, Datum acc
 
 	check_start(DatumGetTimestampTz(started_at), now);
 	ct_execute_now(ct_sqlf(managed->table, "WITH given AS (SELECT ($5 AT TIME ZONE $6)::date AS anchor, $4::contacts_tier.billing_cycle AS cycle)"
-							" INSERT INTO {account} AS a"
-							" (account, plan, contact_limit, billing_cycle, on_exceed, grace, time_zone,"
-							"  started_at, anchor, period_started_at, next_update_at, renews_at,"
-							"  period_limit, period_price, period_opening)"
-							" SELECT $1, $2, $3, cycle, $7::contacts_tier.exceed_policy, $8, $6, $5, anchor,"
-							"  greatest($5, contacts_tier.last_update_date(anchor, cycle, $6, $9)),"
-							"  contacts_tier.next_update_date(anchor, cycle, $6, $9),"
-							"  contacts_tier.next_renewal_date(anchor, cycle, $6, $9),"
-							"  $3, (SELECT t.monthly_price FROM {tier} t WHERE t.plan = $2 AND t.contact_limit = $3), $10"
-							" FROM given ON CONFLICT (account) DO UPDATE SET"
-							"  plan = excluded.plan, contact_limit = excluded.contact_limit, billing_cycle = excluded.billing_cycle,"
-							"  on_exceed = excluded.on_exceed, grace = excluded.grace, time_zone = excluded.time_zone,"
-							"  started_at = excluded.started_at, anchor = excluded.anchor,"
-							"  period_started_at = greatest(excluded.period_started_at, a.ended_at),"
-							"  next_update_at = excluded.next_update_at,"
-							"  renews_at = excluded.renews_at, period_limit = excluded.period_limit,"
-							"  period_price = excluded.period_price, period_opening = excluded.period_opening,"
-							"  period_upgrades = 0, announced = 0, ended_at = NULL, cancelled = false"),
+						   " INSERT INTO {account} AS a"
+						   " (account, plan, contact_limit, billing_cycle, on_exceed, grace, time_zone,"
+						   "  started_at, anchor, period_started_at, next_update_at, renews_at,"
+						   "  period_limit, period_price, period_opening)"
+						   " SELECT $1, $2, $3, cycle, $7::contacts_tier.exceed_policy, $8, $6, $5, anchor,"
+						   "  greatest($5, contacts_tier.last_update_date(anchor, cycle, $6, $9)),"
+						   "  contacts_tier.next_update_date(anchor, cycle, $6, $9),"
+						   "  contacts_tier.next_renewal_date(anchor, cycle, $6, $9),"
+						   "  $3, (SELECT t.monthly_price FROM {tier} t WHERE t.plan = $2 AND t.contact_limit = $3), $10"
+						   " FROM given ON CONFLICT (account) DO UPDATE SET"
+						   "  plan = excluded.plan, contact_limit = excluded.contact_limit, billing_cycle = excluded.billing_cycle,"
+						   "  on_exceed = excluded.on_exceed, grace = excluded.grace, time_zone = excluded.time_zone,"
+						   "  started_at = excluded.started_at, anchor = excluded.anchor,"
+						   "  period_started_at = greatest(excluded.period_started_at, a.ended_at),"
+						   "  next_update_at = excluded.next_update_at,"
+						   "  renews_at = excluded.renews_at, period_limit = excluded.period_limit,"
+						   "  period_price = excluded.period_price, period_opening = excluded.period_opening,"
+						   "  period_upgrades = 0, announced = 0, ended_at = NULL, cancelled = false"),
 				   lengthof(types), types, values);
 }
 
@@ -229,7 +229,7 @@ check_not_subscribed(const CtManaged *managed, Datum account)
 	Oid			types[] = {managed->table->account_type};
 
 	if (ct_execute_now(ct_sqlf(managed->table, "SELECT FROM {account}"
-								" WHERE account {=} $1 AND ended_at IS NULL FOR NO KEY UPDATE"),
+							   " WHERE account {=} $1 AND ended_at IS NULL FOR NO KEY UPDATE"),
 					   lengthof(types), types, &account) > 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
@@ -299,7 +299,7 @@ contacts_tier_cancel(PG_FUNCTION_ARGS)
 
 		/* said twice, it is recorded once */
 		if (ct_execute_now(ct_sqlf(managed.table, "UPDATE {account} SET cancelled = $2"
-									" WHERE account {=} $1 AND cancelled <> $2"),
+								   " WHERE account {=} $1 AND cancelled <> $2"),
 						   lengthof(types), types, values) > 0)
 			ct_ledger_record(managed.table, subscribed.account, withdraw ? "cancel_withdrawn" : "cancel", 0, "{}");
 	}

@@ -65,8 +65,8 @@ ct_find_update_date(CtUpdateDate *due)
 	bool		isnull;
 
 	if (ct_execute_now(ct_sqlf(first->table, "SELECT next_update_at, cancelled AND renews_at <= next_update_at"
-								" FROM {account}"
-								" WHERE account {=} $1 AND next_update_at <= $2"),
+							   " FROM {account}"
+							   " WHERE account {=} $1 AND next_update_at <= $2"),
 					   lengthof(types), types, values) == 0)
 		return false;
 	due->date = DatumGetTimestampTz(ct_result(1, TIMESTAMPTZOID, &isnull));
@@ -215,9 +215,9 @@ lock_account(const CtUpdateDate *due, Account *account)
 	Datum		values[] = {due->account, TimestampTzGetDatum(due->date)};
 
 	if (ct_execute_now(ct_sqlf(first->table, "SELECT contact_limit, coalesce(renewal_limit, 0), renews_at <= $2,"
-								" renews_at <= $2 AND cancelled, auto_downgrade, on_exceed = 'upgrade'"
-								" FROM {account}"
-								" WHERE account {=} $1 AND next_update_at = $2 FOR NO KEY UPDATE"),
+							   " renews_at <= $2 AND cancelled, auto_downgrade, on_exceed = 'upgrade'"
+							   " FROM {account}"
+							   " WHERE account {=} $1 AND next_update_at = $2 FOR NO KEY UPDATE"),
 					   lengthof(types), types, values) == 0)
 		return false;
 	account->contact_limit = ct_result_int64(1);
@@ -238,8 +238,8 @@ smallest_tier(const CtUpdateDate *due, int64 count)
 	Datum		values[] = {due->account, Int64GetDatum(count)};
 
 	ct_execute_now(ct_sqlf(first->table, "SELECT coalesce(min(t.contact_limit), 0) FROM {tier} t"
-							" JOIN {account} a ON a.plan = t.plan"
-							" WHERE a.account {=} $1 AND t.contact_limit >= $2"),
+						   " JOIN {account} a ON a.plan = t.plan"
+						   " WHERE a.account {=} $1 AND t.contact_limit >= $2"),
 				   lengthof(types), types, values);
 	return ct_result_int64(1);
 }
@@ -271,22 +271,22 @@ close_period(const CtUpdateDate *due, const CtCount *closing, int64 demoted)
 	const char *nulls = due->run == NULL ? "    n      " : NULL;
 
 	ct_execute_now_nulls(ct_sqlf(first->table, "INSERT INTO {ledger}"
-								  " (account, recorded_at, event, role, contacts, details)"
-								  " SELECT $1, $3, e.event, $4, e.contacts, e.details"
-								  " FROM {account} a"
-								  " LEFT JOIN {plan} p ON p.name = a.plan,"
-								  " LATERAL (VALUES ('rollover', a.rollover_contacts + $10, jsonb_build_object("
-								  "  'run', $5, 'update_date', $2, 'period_started_at', a.period_started_at,"
-								  "  'contact_limit', a.contact_limit, 'started_at', $3)),"
-								  " ('billing_period', $6, jsonb_build_object("
-								  "  'started_at', a.period_started_at, 'ended_at', $2, 'plan', a.plan,"
-								  "  'currency', p.currency, 'billing_cycle', a.billing_cycle,"
-								  "  'contact_limit', a.period_limit, 'monthly_price', a.period_price,"
-								  "  'month_share', contacts_tier.month_share(a.billing_cycle, a.time_zone, a.period_started_at, $2),"
-								  "  'opening', a.period_opening, 'peak', greatest($7, a.period_opening), 'closing', $6,"
-								  "  'promoted', $8, 'demoted', $9, 'corrected', $11, 'upgrades', a.period_upgrades))"
-								  ") AS e (event, contacts, details)"
-								  " WHERE a.account {=} $1"),
+								 " (account, recorded_at, event, role, contacts, details)"
+								 " SELECT $1, $3, e.event, $4, e.contacts, e.details"
+								 " FROM {account} a"
+								 " LEFT JOIN {plan} p ON p.name = a.plan,"
+								 " LATERAL (VALUES ('rollover', a.rollover_contacts + $10, jsonb_build_object("
+								 "  'run', $5, 'update_date', $2, 'period_started_at', a.period_started_at,"
+								 "  'contact_limit', a.contact_limit, 'started_at', $3)),"
+								 " ('billing_period', $6, jsonb_build_object("
+								 "  'started_at', a.period_started_at, 'ended_at', $2, 'plan', a.plan,"
+								 "  'currency', p.currency, 'billing_cycle', a.billing_cycle,"
+								 "  'contact_limit', a.period_limit, 'monthly_price', a.period_price,"
+								 "  'month_share', contacts_tier.month_share(a.billing_cycle, a.time_zone, a.period_started_at, $2),"
+								 "  'opening', a.period_opening, 'peak', greatest($7, a.period_opening), 'closing', $6,"
+								 "  'promoted', $8, 'demoted', $9, 'corrected', $11, 'upgrades', a.period_upgrades))"
+								 ") AS e (event, contacts, details)"
+								 " WHERE a.account {=} $1"),
 						 lengthof(types), types, values, nulls);
 }
 
@@ -302,21 +302,21 @@ open_period(const CtUpdateDate *due, int64 opening)
 	Datum		values[] = {due->account, TimestampTzGetDatum(due->date), Int64GetDatum(opening)};
 
 	ct_execute_now(ct_sqlf(first->table, "UPDATE {account} a SET"
-							" period_started_at = $2, renews_at = n.renews_at,"
-							" next_update_at = contacts_tier.following_update_date(n.cycle, a.time_zone, n.renews_at, $2),"
-							" billing_cycle = n.cycle,"
-							" renewal_cycle = CASE WHEN a.renews_at > $2 THEN a.renewal_cycle END,"
-							" renewal_limit = CASE WHEN a.renews_at > $2 THEN a.renewal_limit END,"
-							" announced = 0, period_opening = $3, period_upgrades = 0, period_limit = a.contact_limit,"
-							" period_price = (SELECT t.monthly_price FROM {tier} t"
-							"  WHERE t.plan = a.plan AND t.contact_limit = a.contact_limit),"
-							" rollover_run = NULL, rollover_started_at = NULL, rollover_contacts = 0"
-							" FROM (SELECT b.account, c.cycle, CASE WHEN b.renews_at > $2 THEN b.renews_at"
-							"   ELSE contacts_tier.following_renewal_date(b.anchor, c.cycle, b.time_zone, $2) END AS renews_at"
-							"  FROM {account} b, LATERAL (SELECT CASE WHEN b.renews_at > $2"
-							"   THEN b.billing_cycle ELSE coalesce(b.renewal_cycle, b.billing_cycle) END) AS c (cycle)"
-							"  WHERE b.account {=} $1) n"
-							" WHERE a.account {=} $1"),
+						   " period_started_at = $2, renews_at = n.renews_at,"
+						   " next_update_at = contacts_tier.following_update_date(n.cycle, a.time_zone, n.renews_at, $2),"
+						   " billing_cycle = n.cycle,"
+						   " renewal_cycle = CASE WHEN a.renews_at > $2 THEN a.renewal_cycle END,"
+						   " renewal_limit = CASE WHEN a.renews_at > $2 THEN a.renewal_limit END,"
+						   " announced = 0, period_opening = $3, period_upgrades = 0, period_limit = a.contact_limit,"
+						   " period_price = (SELECT t.monthly_price FROM {tier} t"
+						   "  WHERE t.plan = a.plan AND t.contact_limit = a.contact_limit),"
+						   " rollover_run = NULL, rollover_started_at = NULL, rollover_contacts = 0"
+						   " FROM (SELECT b.account, c.cycle, CASE WHEN b.renews_at > $2 THEN b.renews_at"
+						   "   ELSE contacts_tier.following_renewal_date(b.anchor, c.cycle, b.time_zone, $2) END AS renews_at"
+						   "  FROM {account} b, LATERAL (SELECT CASE WHEN b.renews_at > $2"
+						   "   THEN b.billing_cycle ELSE coalesce(b.renewal_cycle, b.billing_cycle) END) AS c (cycle)"
+						   "  WHERE b.account {=} $1) n"
+						   " WHERE a.account {=} $1"),
 				   lengthof(types), types, values);
 }
 
@@ -331,11 +331,11 @@ end_subscription(const CtUpdateDate *due)
 	Datum		values[] = {due->account, TimestampTzGetDatum(due->date)};
 
 	ct_execute_now(ct_sqlf(first->table, "UPDATE {account} SET ended_at = $2, cancelled = false,"
-							" period_started_at = $2, next_update_at = 'infinity',"
-							" renewal_limit = NULL, renewal_cycle = NULL, requested_limit = NULL,"
-							" announced = 0, period_opening = 0, period_upgrades = 0,"
-							" rollover_run = NULL, rollover_started_at = NULL, rollover_contacts = 0"
-							" WHERE account {=} $1"),
+						   " period_started_at = $2, next_update_at = 'infinity',"
+						   " renewal_limit = NULL, renewal_cycle = NULL, requested_limit = NULL,"
+						   " announced = 0, period_opening = 0, period_upgrades = 0,"
+						   " rollover_run = NULL, rollover_started_at = NULL, rollover_contacts = 0"
+						   " WHERE account {=} $1"),
 				   lengthof(types), types, values);
 	ct_ledger_record(first->table, due->account, "ended", 0, "{}");
 	ct_source_forget();
