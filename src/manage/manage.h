@@ -57,6 +57,72 @@ typedef struct CtReportKind
 extern void ct_report(FunctionCallInfo fcinfo, const CtReportKind *kind);
 extern char *ct_report_account(const CtReport *report, const char *keyword, const char *column);
 
+/* Of the files of rollover() */
+
+/* One call of rollover() */
+typedef struct CtRun
+{
+	MemoryContext context;		/* outlives the transactions of the run */
+	bool		commits;		/* may it commit between steps? */
+	int			batch_size;		/* contacts */
+	TimestampTz now;
+	char	   *id;				/* a uuid, as text */
+	char	   *only_account;	/* as text; NULL for all */
+	int			failures;		/* accounts, or whole schemas, that failed */
+	bool		may_be_lost;	/* could the step at hand be done again after
+								 * a crash? */
+	int			patience;		/* with locks, in milliseconds */
+	TimestampTz deadline;		/* of trying again; 0 before that */
+	List	   *aside;			/* works that met a lock */
+} CtRun;
+
+/* The attached tables that share one set of companion tables */
+typedef struct CtTableGroup
+{
+	CtRun		   *run;
+	char	   *schema;
+	int			ntables;
+	Oid		   *relids;
+	List	   *accounts;		/* due, as text */
+} CtTableGroup;
+
+/* Something to be done in steps, for instance an account, and how far it is */
+typedef struct CtWork
+{
+	CtRun		   *run;
+	CtTableGroup *group;
+	void		(*step) (struct CtWork *work);
+	char	   *what;			/* for messages */
+	char	   *lock;			/* what it could not lock, for a message */
+	bool		finished;		/* nothing (more) is to be done */
+	/* of an account */
+	const char *account;		/* as text */
+	TimestampTz due;			/* the update date that is applied */
+	int			table;			/* the table that full batches are taken from */
+	char	   *position;		/* key of the last contact done in it, as a
+								 * list of literals, NULL at its start */
+} CtWork;
+
+/* How a step ended; what was not done is undone */
+typedef enum CtStepResult
+{
+	CT_STEP_DONE,
+	CT_STEP_LOCKED,				/* others hold a lock that it needs */
+	CT_STEP_FAILED
+} CtStepResult;
+
+/* rollover_step.c */
+
+extern CtManaged *ct_rollover_open_group(const CtTableGroup *group, int *ntables);
+extern void ct_rollover_close_group(const CtTableGroup *group, CtManaged *tables, int ntables);
+extern CtStepResult ct_rollover_take_steps(CtWork *work);
+
+/* rollover_account.c */
+
+extern void ct_rollover_mark_due(CtWork *work);
+extern void ct_rollover_partitions(CtWork *work);
+extern void ct_rollover_account(CtWork *work);
+
 /* trigger_ddl.c */
 
 extern void ct_make_statement_triggers(const char *name, char **args);
@@ -64,9 +130,13 @@ extern void ct_make_row_triggers(const char *name, char **args);
 extern void ct_drop_triggers(Oid root);
 extern void ct_normalise_contacts(const char *name, const CtTable *table);
 
+/* partition_check.c */
+
+extern void ct_check_countable(Relation rel, char **args);
+extern void ct_check_partitions(Oid root, char **args);
+
 /* partition.c */
 
-extern void ct_check_partitions(Oid root, char **args);
 extern void ct_add_partition_triggers(Oid root);
 extern void ct_drop_former_triggers(const char *schema);
 extern void ct_partition_came(Oid relid, Oid parent);

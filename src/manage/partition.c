@@ -35,21 +35,6 @@
 
 #include "manage/manage.h"
 
-/*
- * What the triggers of an attached table, or a partition of one, know; false if it
- * is neither.  A copy: the triggers may go with the next look-up.
- */
-static bool
-read_args(Relation rel, char *args[CT_NARGS])
-{
-	Trigger    *trigger = ct_find_trigger(rel, CT_TRIGGER_STATUS);
-
-	if (trigger == NULL || !ct_right_args(trigger->tgnargs))
-		return false;
-	ct_complete_args(trigger->tgnargs, trigger->tgargs, args);
-	return true;
-}
-
 /* Has the partition been counted in? */
 static bool
 is_counted(Relation rel)
@@ -62,75 +47,6 @@ static bool
 may_have_contacts(Relation rel)
 {
 	return rel->rd_rel->relkind == RELKIND_RELATION && RelationGetNumberOfBlocks(rel) > 0;
-}
-
-static void
-refuse_partition(Relation rel, const char *why, const char *hint)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("the contacts of \"%s\" cannot be counted", RelationGetRelationName(rel)),
-			 errdetail_internal("%s", why),
-			 errhint("%s", hint),
-			 errtable(rel)));
-}
-
-/*
- * Contacts that become marketing contacts, or cease to be, stay where they are:
- * where a row is written once more to mend it, it must fit its partition.
- */
-static bool
-is_partitioned_by_status(Relation rel, char **args)
-{
-	Bitmapset  *columns = NULL;
-	bool		in_expression;
-
-	if (rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
-		return false;
-	for (int i = CT_ARG_STATUS; i < CT_NARGS; i++)
-	{
-		AttrNumber	attno = get_attnum(RelationGetRelid(rel), args[i]);
-
-		if (attno != InvalidAttrNumber)
-			columns = bms_add_member(columns, attno - FirstLowInvalidHeapAttributeNumber);
-	}
-	return has_partition_attrs(rel, columns, &in_expression);
-}
-
-/*
- * Can the contacts of a table, or of a partition, be counted?  Errors: 0A000.
- */
-static void
-check_countable(Relation rel, char **args)
-{
-	if (rel->rd_rel->relkind == RELKIND_FOREIGN_TABLE)
-		refuse_partition(rel, "It is a foreign table: its contacts can change where no trigger fires.",
-						 "Keep contacts in tables of this database.");
-	if (rel->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT)
-		refuse_partition(rel, "It is temporary or unlogged: its contacts can vanish, its counters would stay.",
-						 "Use ALTER TABLE ... SET LOGGED first.");
-	if (is_partitioned_by_status(rel, args))
-		refuse_partition(rel, "It is partitioned by a status column, so contacts would have to move when their status changes.",
-						 "Partition by another column, and use an index on the status.");
-}
-
-/*
- * The same for a table that is going to be attached and all of its partitions,
- * which the caller has locked.
- */
-void
-ct_check_partitions(Oid root, char **args)
-{
-	List	   *relids = find_all_inheritors(root, NoLock, NULL);
-	ListCell   *cell;
-
-	foreach(cell, relids)
-	{
-		Relation	rel = table_open(lfirst_oid(cell), NoLock);
-
-		check_countable(rel, args);
-		table_close(rel, NoLock);
-	}
 }
 
 /*
@@ -166,7 +82,7 @@ ct_add_partition_triggers(Oid root_relid)
 	List	   *relids;
 	ListCell   *cell;
 
-	if (read_args(root, args))
+	if (ct_trigger_args(root, CT_TRIGGER_STATUS, args))
 	{
 		relids = find_all_inheritors(root_relid, AccessShareLock, NULL);
 		foreach(cell, relids)
@@ -274,7 +190,7 @@ bring_in(Oid relid, char **args, Oid owner)
 	Relation	rel = table_open(relid, NoLock);
 	const char *name = ct_qualified_name(rel);
 
-	check_countable(rel, args);
+	ct_check_countable(rel, args);
 	if (!is_counted(rel) && belongs_to(rel, owner))
 	{
 		if (may_have_contacts(rel))
@@ -316,7 +232,7 @@ ct_partition_came(Oid relid, Oid parent)
 	Relation	rel = table_open(relid, NoLock);
 	Oid			owner = ct_companion_owner(parent);
 	char	   *args[CT_NARGS];
-	bool		is_ours = OidIsValid(owner) && read_args(rel, args);
+	bool		is_ours = OidIsValid(owner) && ct_trigger_args(rel, CT_TRIGGER_STATUS, args);
 
 	table_close(rel, NoLock);
 	if (is_ours)
@@ -400,7 +316,7 @@ ct_partition_went(Oid relid, Oid parent)
 {
 	Relation	rel = try_relation_open(parent, AccessShareLock);
 	char	   *args[CT_NARGS];
-	bool		was_ours = rel != NULL && read_args(rel, args);
+	bool		was_ours = rel != NULL && ct_trigger_args(rel, CT_TRIGGER_STATUS, args);
 	Oid			owner = rel == NULL ? InvalidOid : rel->rd_rel->relowner;
 
 	if (rel != NULL)
@@ -457,9 +373,9 @@ ct_partition_altered(Oid relid)
 
 	if (rel == NULL)
 		return;
-	if (read_args(rel, args))
+	if (ct_trigger_args(rel, CT_TRIGGER_STATUS, args))
 	{
-		check_countable(rel, args);
+		ct_check_countable(rel, args);
 		if (rel->rd_rel->relispartition && !is_counted(rel) &&
 			ct_companion_owner(get_partition_parent(relid, true)) == rel->rd_rel->relowner)
 			bring_in_empty(rel, args);

@@ -33,9 +33,6 @@
 
 #include "tier/tier.h"
 
-/* How long a statement waits for tables that it writes only because of a date, in ms */
-#define TABLE_LOCK_TIMEOUT	1000
-
 /* What the account row says at an update date */
 typedef struct Account
 {
@@ -48,9 +45,6 @@ typedef struct Account
 	int64		smallest_tier;	/* of the plan that holds the count, 0 for
 								 * none */
 } Account;
-
-/* Are update dates being applied?  What they make others do does not apply any. */
-static bool applying = false;
 
 /*
  * Find the update date of the account that is to be applied; false if there is
@@ -74,25 +68,6 @@ ct_find_update_date(CtUpdateDate *due)
 	return true;
 }
 
-/*
- * The contacts of the account that the date concerns, as a WHERE clause over the
- * account, $1, and the date, $2: those that were flagged before it.
- */
-char *
-ct_flagged_contacts(const CtManaged *managed)
-{
-	const CtTable *table = managed->table;
-	const char *updated_at = ct_table_column(table, CT_ARG_UPDATED_AT);
-	StringInfoData buf;
-
-	initStringInfo(&buf);
-	appendStringInfo(&buf, "%s AND (%s OPERATOR(pg_catalog.<) $2 OR %s IS NULL)",
-					 ct_table_column(table, CT_ARG_UNTIL), updated_at, updated_at);
-	if (AttributeNumberIsValid(table->attno[CT_ARG_ACCOUNT]))
-		appendStringInfo(&buf, " AND %s %s $1", ct_table_column(table, CT_ARG_ACCOUNT), ct_quoted_operator(table->account_eq));
-	return buf.data;
-}
-
 /* The same; if the account loses access, all its marketing contacts. */
 static char *
 concerned_contacts(const CtManaged *managed, bool ends)
@@ -108,84 +83,6 @@ concerned_contacts(const CtManaged *managed, bool ends)
 	if (AttributeNumberIsValid(table->attno[CT_ARG_ACCOUNT]))
 		appendStringInfo(&buf, " AND %s %s $1", ct_table_column(table, CT_ARG_ACCOUNT), ct_quoted_operator(table->account_eq));
 	return buf.data;
-}
-
-/*
- * The rows that the running statement has promoted, as arrays of the relations
- * and places: they are written, but not counted yet, and no earlier date
- * concerns them.
- */
-static void
-promoted_rows(const CtUpdateDate *due, Datum *relids, Datum *tids)
-{
-	int64		count = due->statement == NULL ? 0 : due->statement->npromotions;
-	Datum	   *relid = palloc(sizeof(Datum) * Max(count, 1));
-	Datum	   *tid = palloc(sizeof(Datum) * Max(count, 1));
-
-	for (int64 i = 0; i < count; i++)
-	{
-		relid[i] = ObjectIdGetDatum(due->statement->promotions[i].relid);
-		tid[i] = PointerGetDatum(&due->statement->promotions[i].tid);
-	}
-	*relids = PointerGetDatum(construct_array(relid, count, OIDOID, sizeof(Oid), true, TYPALIGN_INT));
-	*tids = PointerGetDatum(construct_array(tid, count, TIDOID, sizeof(ItemPointerData), false, TYPALIGN_SHORT));
-}
-
-static char *
-demoting_statement(const CtUpdateDate *due, const CtManaged *managed, const char *condition)
-{
-	const CtTable *table = managed->table;
-	const char *spare = due->statement == NULL ? "" :
-		" AND NOT EXISTS (SELECT FROM ROWS FROM (pg_catalog.unnest($5), pg_catalog.unnest($6)) AS p (relid, place)"
-		" WHERE p.relid OPERATOR(pg_catalog.=) t.tableoid AND p.place OPERATOR(pg_catalog.=) t.ctid)";
-
-	return psprintf("UPDATE %s AS t SET %s = 'non_marketing', %s = NULL, %s = 'ROLLOVER', %s = $4, %s = $3"
-					" WHERE %s%s",
-					ct_qualified_name(managed->rel),
-					ct_table_column(table, CT_ARG_STATUS),
-					ct_table_column(table, CT_ARG_UNTIL),
-					ct_table_column(table, CT_ARG_SOURCE_TYPE),
-					ct_table_column(table, CT_ARG_SOURCE_NAME),
-					ct_table_column(table, CT_ARG_UPDATED_AT),
-					condition, spare);
-}
-
-/*
- * Make the contacts of one of the tables that a condition over $1 and $2 selects
- * non-marketing, but not those that the running statement has promoted.  Returns
- * how many.
- */
-int64
-ct_demote_contacts(const CtUpdateDate *due, const CtManaged *managed, const char *condition)
-{
-	Oid			types[] = {
-		managed->table->account_type, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, OIDARRAYOID, TIDARRAYOID
-	};
-	Datum		values[] = {
-		due->account,
-		TimestampTzGetDatum(due->date),
-		TimestampTzGetDatum(due->now),
-		CStringGetTextDatum(timestamptz_to_str(due->date)),
-		0,
-		0
-	};
-	bool		outer = applying;
-	volatile int64 count = 0;
-
-	promoted_rows(due, &values[4], &values[5]);
-	applying = true;
-	PG_TRY();
-	{
-		count = (int64) ct_execute_as_application(managed->table->owner, managed->table->relid,
-												  demoting_statement(due, managed, condition),
-												  lengthof(types), types, values, true);
-	}
-	PG_FINALLY();
-	{
-		applying = outer;
-	}
-	PG_END_TRY();
-	return count;
 }
 
 /*
@@ -422,104 +319,4 @@ ct_apply_update_date(const CtUpdateDate *due)
 		renew(due, &account, closing.marketing);
 	open_period(due, closing.marketing);
 	settle_grace(due, &account, closing.marketing);
-}
-
-static void
-tell_table(void *name)
-{
-	errcontext("while locking table \"%s\" to apply an update date that has passed", (char *) name);
-}
-
-/*
- * Lock tables and their partitions as the date will write them.  The statement that we
- * are part of need not write them itself, so it must not wait long for who alters one
- * of them (R5): 55P03 then, for to go on without them would cost the account money (T6).
- */
-static void
-lock_tables(List *relids)
-{
-	int			level = NewGUCNestLevel();
-	ListCell   *cell;
-
-	if (LockTimeout == 0 || LockTimeout > TABLE_LOCK_TIMEOUT)
-		ct_set_for_now("lock_timeout", psprintf("%d", TABLE_LOCK_TIMEOUT));
-	foreach(cell, relids)
-	{
-		char	   *name = get_rel_name(lfirst_oid(cell));
-		ErrorContextCallback context = {.callback = tell_table,.arg = name,.previous = error_context_stack};
-
-		if (name == NULL)
-			continue;
-		error_context_stack = &context;
-		LockRelationOid(lfirst_oid(cell), RowExclusiveLock);
-		if (SearchSysCacheExists1(RELOID, ObjectIdGetDatum(lfirst_oid(cell))))
-			(void) find_all_inheritors(lfirst_oid(cell), RowExclusiveLock, NULL);
-		error_context_stack = context.previous;
-	}
-	AtEOXact_GUC(false, level);
-}
-
-/*
- * All attached tables that share the companion tables of one, locked.  While we waited
- * for a lock some may have been attached, detached or dropped: look once more.
- */
-static List *
-lock_sharing_tables(const CtTable *table)
-{
-	List	   *relids = ct_attached_tables(NameStr(table->names.schema));
-
-	for (;;)
-	{
-		List	   *locked = relids;
-
-		lock_tables(locked);
-		relids = ct_attached_tables(NameStr(table->names.schema));
-		if (equal(relids, locked))
-			return relids;
-	}
-}
-
-/* Open all attached tables that share the companion tables of one. */
-static void
-open_tables(const CtTable *table, CtUpdateDate *due)
-{
-	List	   *relids = lock_sharing_tables(table);
-
-	due->ntables = list_length(relids);
-	due->tables = palloc(sizeof(CtManaged) * due->ntables);
-	for (int i = 0; i < due->ntables; i++)
-		ct_manage_begin(&due->tables[i], list_nth_oid(relids, i), RowExclusiveLock);
-}
-
-static bool
-apply_overdue(const CtTable *table, Datum account, const CtDelta *statement)
-{
-	CtUpdateDate due = {.account = account,.now = ct_now(),.run = NULL,.statement = statement};
-	bool		applied = false;
-
-	open_tables(table, &due);
-	while (due.ntables > 0 && ct_find_update_date(&due))
-	{
-		CHECK_FOR_INTERRUPTS();
-		ct_apply_update_date(&due);
-		applied = true;
-	}
-	for (int i = due.ntables - 1; i >= 0; i--)
-		ct_manage_end(&due.tables[i]);
-	return applied;
-}
-
-/*
- * T6: apply the update dates of an account that have passed, in the running
- * statement, whose promotions come after them: what it changes in the account is
- * in "statement", NULL for nothing.  Returns whether there were any.  The caller
- * is the owner of the contacts table and holds no slot of the account.
- *
- * Locks: as ct_apply_update_date().
- */
-bool
-ct_catch_up(const CtTable *table, Datum account, const CtDelta *statement)
-{
-	return !applying && ct_is_overdue(table, account, ct_slots_are_direct(table)) &&
-		apply_overdue(table, account, statement);
 }

@@ -55,7 +55,22 @@ extern bool ct_is_overdue(const CtTable *table, Datum account, bool direct);
 
 /* limit.c */
 
-typedef struct CtSubscription CtSubscription;
+/* The subscription of an account, as a decision needs it */
+typedef struct CtSubscription
+{
+	char	   *plan;
+	char	   *on_exceed;		/* label of contacts_tier.exceed_policy */
+	int64		contact_limit;
+	int64		grace;			/* contacts let through above the limit */
+	int64		larger_tier;	/* smallest tier that would do, 0 for none */
+	bool		has_access;		/* does the plan include marketing contacts? */
+	bool		ended;			/* was it cancelled, and is over? */
+	int			nthresholds;
+	Datum	   *thresholds;		/* int4, percent of the limit, ascending */
+	int			announced;		/* highest that was announced, or EXCEEDED */
+	int			stored;			/* the same, as the account row has it */
+	int64		wanted;			/* contacts that the tier would have to hold */
+} CtSubscription;
 
 /* A change that the counter has no room for, or contacts that were dropped for that */
 typedef struct CtClaim
@@ -78,14 +93,17 @@ extern int64 ct_limit_conclude(CtClaim *claim);
 extern void ct_limit_tell_dropped(CtClaim *claim);
 extern void ct_limit_warn_dropped(const CtClaim *claim);
 extern bool ct_limit_is_announced(const CtAccountLook *look, int64 count);
+
+/* refuse.c */
+
 pg_noreturn extern void ct_null_account_error(const CtTable *table);
+pg_noreturn extern void ct_no_access_error(const CtClaim *claim, const CtSubscription *subscription);
+pg_noreturn extern void ct_exceeded_error(const CtClaim *claim, const CtSubscription *subscription);
 
 /* tier.c */
 
 extern void ct_tier_move(const CtTable *table, Datum account, int64 to, int64 count,
 						 const char *reason, TimestampTz at);
-
-/* period.c */
 
 /* An update date that is to be applied to an account */
 typedef struct CtUpdateDate
@@ -101,10 +119,19 @@ typedef struct CtUpdateDate
 	const CtDelta *statement;	/* what it changes in the account, or NULL */
 } CtUpdateDate;
 
+/* period.c */
+
 extern bool ct_find_update_date(CtUpdateDate *due);
+extern void ct_apply_update_date(const CtUpdateDate *due);
+
+/* demote.c */
+
 extern char *ct_flagged_contacts(const CtManaged *managed);
 extern int64 ct_demote_contacts(const CtUpdateDate *due, const CtManaged *managed, const char *condition);
-extern void ct_apply_update_date(const CtUpdateDate *due);
+extern bool ct_is_demoting(void);
+
+/* catch_up.c */
+
 extern bool ct_catch_up(const CtTable *table, Datum account, const CtDelta *statement);
 
 #endif							/* CONTACTS_TIER_TIER_H */

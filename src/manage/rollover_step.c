@@ -1,0 +1,249 @@
+/*-------------------------------------------------------------------------
+ *
+ * rollover_step.c
+ *	  Running one step of a rollover.
+ *
+ * A step is a subtransaction, so that an error, or a lock that others hold, undoes only
+ * the step, and a transaction, if the caller has none open.  It runs as the owner of the
+ * contacts table.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "storage/proc.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+#include "utils/timestamp.h"
+
+#include "manage/manage.h"
+
+/*
+ * How long a step waits at most for a lock when it is tried again, in milliseconds:
+ * longer than the deadlock_timeout
+ */
+#define LAST_PATIENCE	2000
+#define LEAST_PATIENCE	10
+
+static void
+tell_table(void *name)
+{
+	errcontext("while locking table \"%s\"", (char *) name);
+}
+
+/*
+ * Lock a table of a group, and say whether it is still attached: it may have been
+ * dropped or detached since the run began.
+ */
+static bool
+lock_attached(Oid relid)
+{
+	char	   *name = get_rel_name(relid);
+	ErrorContextCallback context = {.callback = tell_table,.arg = name,.previous = error_context_stack};
+	Relation	rel;
+	bool		attached;
+
+	if (name == NULL)
+		return false;
+	ct_check_owner(relid);		/* before anybody has to wait for us */
+	error_context_stack = &context;
+	rel = try_relation_open(relid, RowExclusiveLock);
+	error_context_stack = context.previous;
+	if (rel == NULL)
+		return false;
+	attached = ct_find_trigger(rel, CT_TRIGGER_STATUS) != NULL;
+	relation_close(rel, NoLock);
+	return attached;
+}
+
+/*
+ * Become the owner of the tables of a group and open them; their number is 0 if
+ * none is attached any more.
+ */
+CtManaged *
+ct_rollover_open_group(const CtTableGroup *group, int *ntables)
+{
+	CtManaged  *tables = palloc(sizeof(CtManaged) * group->ntables);
+
+	*ntables = 0;
+	for (int i = 0; i < group->ntables; i++)
+		if (lock_attached(group->relids[i]))
+			ct_manage_begin(&tables[(*ntables)++], group->relids[i], RowExclusiveLock);
+	/* what would be deferred to the commit would run as the caller there */
+	if (group->run->commits && *ntables > 0)
+		ct_executef("SET CONSTRAINTS ALL IMMEDIATE");
+	return tables;
+}
+
+void
+ct_rollover_close_group(const CtTableGroup *group, CtManaged *tables, int ntables)
+{
+	/* nor is anything left that a trigger deferred */
+	if (group->run->commits && ntables > 0)
+		ct_executef("SET CONSTRAINTS ALL IMMEDIATE");
+	for (int i = ntables - 1; i >= 0; i--)
+		ct_manage_end(&tables[i]);
+	pfree(tables);
+}
+
+/*
+ * For how long the next step may wait for a lock, in milliseconds.
+ */
+static int
+patience(const CtRun *run)
+{
+	long		left;
+
+	if (run->deadline == 0)
+		return run->patience;
+	left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), run->deadline);
+	return (int) Max(Min(left, LAST_PATIENCE), LEAST_PATIENCE);
+}
+
+/*
+ * Do a step, with bounded waits: those of the user, if he has set smaller ones.
+ */
+static void
+do_step(CtWork *work)
+{
+	int			level = NewGUCNestLevel();
+	int			bound = patience(work->run);
+
+	if (LockTimeout == 0 || LockTimeout > bound)
+		ct_set_for_now("lock_timeout", psprintf("%d", bound));
+	work->step(work);
+	AtEOXact_GUC(false, level);
+}
+
+/*
+ * Does the user, or who administers the server, want the run to end?  Then it is
+ * ProcessInterrupts() that says so; anybody's function can raise the same codes.
+ */
+static bool
+is_interrupt(const ErrorData *error)
+{
+	return ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION &&
+		error->funcname != NULL && strcmp(error->funcname, "ProcessInterrupts") == 0;
+}
+
+/*
+ * Keep what a step was doing when it met a lock, as the innermost line of the context
+ * tells.
+ */
+static void
+note_lock(CtWork *work, const ErrorData *error)
+{
+	const char *text = error->context != NULL ? error->context : error->message;
+	MemoryContext old = MemoryContextSwitchTo(work->run->context);
+
+	if (work->lock != NULL)
+		pfree(work->lock);
+	work->lock = pnstrdup(text, strcspn(text, "\n"));
+	MemoryContextSwitchTo(old);
+}
+
+/*
+ * What becomes of the run after a step that was undone because of an error?
+ */
+static CtStepResult
+judge_error(CtWork *work, ErrorData *error)
+{
+	if (is_interrupt(error))
+		ReThrowError(error);
+	if (error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ||
+		error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED)
+	{
+		note_lock(work, error);
+		return CT_STEP_LOCKED;
+	}
+	if (!work->run->commits)
+		ReThrowError(error);
+	ereport(WARNING,
+			(errcode(error->sqlerrcode),
+			 errmsg("rollover of %s failed: %s", work->what, error->message),
+			 error->detail != NULL ? errdetail_internal("%s", error->detail) : 0,
+			 error->hint != NULL ? errhint("%s", error->hint) : 0));
+	work->run->failures++;
+	return CT_STEP_FAILED;
+}
+
+/*
+ * CtRun one step in a subtransaction, so that an error, or a lock that is not to be had,
+ * undoes only the step.  Where the run commits, it does so after the step, and an
+ * error becomes a warning; else it is the caller's.
+ */
+static CtStepResult
+run_step(CtWork *work)
+{
+	CtRun		   *run = work->run;
+	CtWork		before = *work;
+	MemoryContext context = CurrentMemoryContext;
+	MemoryContext step_context = AllocSetContextCreate(run->context, "contacts_tier rollover step",
+													   ALLOCSET_DEFAULT_SIZES);
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile CtStepResult result = CT_STEP_DONE;
+
+	run->may_be_lost = false;
+	/* its own transaction, which nobody chose a level for, and which waits */
+	if (run->commits)
+		XactIsoLevel = XACT_READ_COMMITTED;
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(step_context);
+	PG_TRY();
+	{
+		do_step(work);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		*work = before;
+		result = judge_error(work, error);
+		FreeErrorData(error);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	MemoryContextDelete(step_context);
+	CurrentResourceOwner = owner;
+	if (!run->commits)
+		return result;
+	/* then nobody needs to wait until it is on disk */
+	if (run->may_be_lost && result == CT_STEP_DONE)
+		(void) set_config_option("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_LOCAL, true, 0, false);
+	SPI_commit();
+	return result;
+}
+
+/*
+ * Take the steps of a work: of an account, all its due update dates, one after the
+ * other.
+ */
+CtStepResult
+ct_rollover_take_steps(CtWork *work)
+{
+	CtStepResult	result = CT_STEP_DONE;
+
+	while (!work->finished && result == CT_STEP_DONE)
+	{
+		char	   *position = work->position;
+
+		CHECK_FOR_INTERRUPTS();
+		result = run_step(work);
+		if (position != NULL && work->position != position)
+			pfree(position);
+	}
+	return result;
+}
