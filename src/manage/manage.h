@@ -79,7 +79,7 @@ typedef struct CtRun
 /* The attached tables that share one set of companion tables */
 typedef struct CtTableGroup
 {
-	CtRun		   *run;
+	CtRun	   *run;
 	char	   *schema;
 	int			ntables;
 	Oid		   *relids;
@@ -89,7 +89,7 @@ typedef struct CtTableGroup
 /* Something to be done in steps, for instance an account, and how far it is */
 typedef struct CtWork
 {
-	CtRun		   *run;
+	CtRun	   *run;
 	CtTableGroup *group;
 	void		(*step) (struct CtWork *work);
 	char	   *what;			/* for messages */

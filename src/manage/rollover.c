@@ -28,23 +28,15 @@
  */
 #include "postgres.h"
 
-#include "access/relation.h"
-#include "access/xact.h"
 #include "access/xlog.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
-#include "common/hashfn.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "storage/lmgr.h"
-#include "storage/lock.h"
-#include "storage/proc.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/portal.h"
-#include "utils/resowner.h"
 #include "utils/timestamp.h"
 
 #include "manage/manage.h"
@@ -89,7 +81,7 @@ free_work(CtWork *work)
 static void
 do_work(CtWork *work)
 {
-	CtRun		   *run = work->run;
+	CtRun	   *run = work->run;
 	MemoryContext old;
 
 	if (ct_rollover_take_steps(work) != CT_STEP_LOCKED)
@@ -286,7 +278,7 @@ PG_FUNCTION_INFO_V1(contacts_tier_rollover);
 Datum
 contacts_tier_rollover(PG_FUNCTION_ARGS)
 {
-	CtRun			run = {0};
+	CtRun		run = {0};
 	List	   *groups;
 	ListCell   *cell;
 

@@ -39,7 +39,7 @@ void
 ct_rollover_mark_due(CtWork *work)
 {
 	CtTableGroup *group = work->group;
-	CtRun		   *run = work->run;
+	CtRun	   *run = work->run;
 	int			ntables;
 	CtManaged  *tables = ct_rollover_open_group(group, &ntables);
 	Oid			types[] = {UUIDOID, TIMESTAMPTZOID};

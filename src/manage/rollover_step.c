@@ -182,7 +182,7 @@ judge_error(CtWork *work, ErrorData *error)
 static CtStepResult
 run_step(CtWork *work)
 {
-	CtRun		   *run = work->run;
+	CtRun	   *run = work->run;
 	CtWork		before = *work;
 	MemoryContext context = CurrentMemoryContext;
 	MemoryContext step_context = AllocSetContextCreate(run->context, "contacts_tier rollover step",
@@ -234,7 +234,7 @@ run_step(CtWork *work)
 CtStepResult
 ct_rollover_take_steps(CtWork *work)
 {
-	CtStepResult	result = CT_STEP_DONE;
+	CtStepResult result = CT_STEP_DONE;
 
 	while (!work->finished && result == CT_STEP_DONE)
 	{
