@@ -26,7 +26,7 @@ COMMENT ON COLUMN contacts_tier.tier.contact_limit IS 'number of marketing conta
 COMMENT ON COLUMN contacts_tier.tier.monthly_price IS 'price of a month, in the currency of the plan; NULL where no prices are kept';
 SELECT pg_catalog.pg_extension_config_dump('contacts_tier.tier', '');
 
-CREATE FUNCTION contacts_tier.keep_tiers() RETURNS trigger
+CREATE FUNCTION contacts_tier_internal.cascade_to_tiers() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -43,12 +43,12 @@ BEGIN
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION contacts_tier.keep_tiers() IS
+COMMENT ON FUNCTION contacts_tier_internal.cascade_to_tiers() IS
 'trigger: the tiers of a plan go with it, and keep it from being renamed';
-CREATE TRIGGER keep_tiers AFTER UPDATE OF name OR DELETE ON contacts_tier.plan
-    FOR EACH ROW EXECUTE FUNCTION contacts_tier.keep_tiers();
-CREATE TRIGGER keep_tiers_truncate AFTER TRUNCATE ON contacts_tier.plan
-    FOR EACH STATEMENT EXECUTE FUNCTION contacts_tier.keep_tiers();
+CREATE TRIGGER cascade_to_tiers AFTER UPDATE OF name OR DELETE ON contacts_tier.plan
+    FOR EACH ROW EXECUTE FUNCTION contacts_tier_internal.cascade_to_tiers();
+CREATE TRIGGER cascade_to_tiers_truncate AFTER TRUNCATE ON contacts_tier.plan
+    FOR EACH STATEMENT EXECUTE FUNCTION contacts_tier_internal.cascade_to_tiers();
 
 CREATE TABLE contacts_tier.source_type (
     name           text PRIMARY KEY,
@@ -163,13 +163,13 @@ COMMENT ON FUNCTION contacts_tier.create_plan(text, bigint[], numeric[], text, b
 
 -- Triggers remember what they read of the catalogue: they must hear of changes, also of
 -- those that a replication applies.
-CREATE FUNCTION contacts_tier.catalogue_changed() RETURNS trigger
+CREATE FUNCTION contacts_tier_internal.catalogue_changed() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'contacts_tier_catalogue_changed';
-COMMENT ON FUNCTION contacts_tier.catalogue_changed() IS
+COMMENT ON FUNCTION contacts_tier_internal.catalogue_changed() IS
 'trigger: tells all sessions that a table of the catalogue has changed';
 CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON contacts_tier.plan
-    FOR EACH STATEMENT EXECUTE FUNCTION contacts_tier.catalogue_changed();
+    FOR EACH STATEMENT EXECUTE FUNCTION contacts_tier_internal.catalogue_changed();
 ALTER TABLE contacts_tier.plan ENABLE ALWAYS TRIGGER changed;
 CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON contacts_tier.source_type
-    FOR EACH STATEMENT EXECUTE FUNCTION contacts_tier.catalogue_changed();
+    FOR EACH STATEMENT EXECUTE FUNCTION contacts_tier_internal.catalogue_changed();
 ALTER TABLE contacts_tier.source_type ENABLE ALWAYS TRIGGER changed;

@@ -2,12 +2,12 @@
 -- Attaching tables
 ------------------------------------------------------------------------------
 
-CREATE FUNCTION contacts_tier.ledger_entry() RETURNS uuid
+CREATE FUNCTION contacts_tier_internal.ledger_entry() RETURNS uuid
 LANGUAGE c VOLATILE PARALLEL SAFE AS 'MODULE_PATHNAME', 'contacts_tier_ledger_entry';
-COMMENT ON FUNCTION contacts_tier.ledger_entry() IS
+COMMENT ON FUNCTION contacts_tier_internal.ledger_entry() IS
 'key of a new ledger entry: a UUID of version 7, so that entries of an account lie in the order in which they were made';
 
-CREATE FUNCTION contacts_tier.create_companions(schema text, account_type text) RETURNS void
+CREATE FUNCTION contacts_tier_internal.create_companions(schema text, account_type text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -109,7 +109,7 @@ BEGIN
     EXECUTE format($sql$
         CREATE TABLE %1$s.contacts_tier_ledger (
             account     %2$s NOT NULL,
-            entry       uuid NOT NULL DEFAULT contacts_tier.ledger_entry(),
+            entry       uuid NOT NULL DEFAULT contacts_tier_internal.ledger_entry(),
             recorded_at timestamptz NOT NULL,
             event       text NOT NULL,
             role        text NOT NULL,
@@ -141,7 +141,7 @@ BEGIN
     EXECUTE format('REVOKE UPDATE, DELETE, TRUNCATE ON %s.contacts_tier_ledger FROM %I', schema, current_user);
 END
 $$;
-COMMENT ON FUNCTION contacts_tier.create_companions(text, text) IS
+COMMENT ON FUNCTION contacts_tier_internal.create_companions(text, text) IS
 'makes the companion tables in a schema, as attach() needs them; given quoted schema and type';
 
 CREATE FUNCTION contacts_tier.attach(contacts regclass, account_column name DEFAULT NULL, columns jsonb DEFAULT NULL)

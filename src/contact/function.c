@@ -51,7 +51,7 @@ static void
 look_up_functions(void)
 {
 	uint64		changes = ct_name_changes();
-	Oid			namespace = get_namespace_oid("contacts_tier", true);
+	Oid			namespace = get_namespace_oid("contacts_tier_internal", true);
 	Oid			arguments[] = {INT4OID, BOOLOID};
 
 	for (int i = CT_TRIGGER_STATUS; i < NKINDS; i++)

@@ -17,8 +17,8 @@ $node->safe_psql('postgres', <<'SQL');
 	SET contacts_tier.now = '2024-01-15 12:00Z';
 	CREATE ROLE "Owner of ""contacts""";
 	GRANT ALL ON DATABASE postgres TO "Owner of ""contacts""";
-	GRANT EXECUTE ON FUNCTION contacts_tier.maintain_status, contacts_tier.count_contact, contacts_tier.apply_counts,
-		contacts_tier.count_truncate, contacts_tier.create_companions TO "Owner of ""contacts""";
+	GRANT EXECUTE ON FUNCTION contacts_tier_internal.maintain_status, contacts_tier_internal.count_contact, contacts_tier_internal.apply_counts,
+		contacts_tier_internal.count_truncate, contacts_tier_internal.create_companions TO "Owner of ""contacts""";
 	SELECT contacts_tier.create_plan('It''s a "plan"', ARRAY[2, 5, 10], ARRAY[1.5, 2.5, 3], 'EUR');
 	SELECT contacts_tier.create_plan('legacy', NULL, marketing_contacts => false);
 	INSERT INTO contacts_tier.source_type VALUES ('WEBINAR', 'marketing', true), ('O''Hara "x"', 'non_marketing', false);
