@@ -1,7 +1,7 @@
 ------------------------------------------------------------------------------
--- Dates.  An account has two clocks: the monthly update date and the renewal
--- date of its contract.  Both start from its anchor, the local day on which the
--- subscription began, so that day 31 comes back after a shorter month.
+-- Dates.  An account has a monthly update date, and the renewal date of its contract.
+-- Both follow from its anchor, the local day on which the subscription began, so that
+-- day 31 returns after a shorter month.
 ------------------------------------------------------------------------------
 
 CREATE FUNCTION contacts_tier_internal.local_midnight(day timestamp, time_zone text) RETURNS timestamptz
@@ -11,15 +11,14 @@ RETURN (
     FROM (SELECT date_trunc('day', day), date_trunc('day', day) AT TIME ZONE time_zone) AS m (midnight, t)
 );
 COMMENT ON FUNCTION contacts_tier_internal.local_midnight(timestamp, text) IS
-'00:00 of a day in a time zone; where a change of clocks skips 00:00, the first instant after it, and where it makes 00:00 come twice, the first';
+'00:00 of a day in a time zone; if a change of clocks skips 00:00, the first instant after it; if 00:00 occurs twice, the first';
 
 CREATE FUNCTION contacts_tier.clock() RETURNS timestamptz
 LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'contacts_tier_clock';
 COMMENT ON FUNCTION contacts_tier.clock() IS
-'the present instant as contacts_tier sees it: the start of the statement, or the setting contacts_tier.now';
+'current time of contacts_tier: the start of the statement, or the setting contacts_tier.now';
 
--- Months from the anchor to an instant, counted by calendar month.  There is no year 0:
--- 1 BC is the year before 1.
+-- There is no year 0: 1 BC is the year before 1.
 CREATE FUNCTION contacts_tier_internal.months_since(anchor date, instant timestamptz, time_zone text) RETURNS integer
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN (
@@ -41,7 +40,7 @@ BEGIN ATOMIC
          generate_series(-1, 1) AS n;
 END;
 COMMENT ON FUNCTION contacts_tier_internal.renewal_dates(date, contacts_tier.billing_cycle, text, timestamptz) IS
-'the renewal dates next to an instant, at least one before and one after it: every month or every year on the anchor day, clamped in short months';
+'the renewal dates next to an instant, at least one before and one after it: the anchor day of each month or year, or the last day of a shorter month';
 
 CREATE FUNCTION contacts_tier_internal.update_dates(anchor date, cycle contacts_tier.billing_cycle,
                                                     time_zone text, around timestamptz)
@@ -56,7 +55,7 @@ BEGIN ATOMIC
     WHERE cycle = 'annual';
 END;
 COMMENT ON FUNCTION contacts_tier_internal.update_dates(date, contacts_tier.billing_cycle, text, timestamptz) IS
-'the update dates next to an instant, at least one before and one after it: monthly, the anchor day; annual, the 1st of each month and the renewal date';
+'the update dates next to an instant, at least one before and one after it: monthly, the anchor day of each month; annual, the 1st of each month and the renewal date';
 
 CREATE FUNCTION contacts_tier_internal.following_renewal_date(anchor date, cycle contacts_tier.billing_cycle,
                                                               time_zone text, renewal timestamptz) RETURNS timestamptz
@@ -65,7 +64,7 @@ RETURN contacts_tier_internal.local_midnight(
     anchor + make_interval(months => contacts_tier_internal.months_since(anchor, renewal, time_zone)
                                      + CASE cycle WHEN 'annual' THEN 12 ELSE 1 END), time_zone);
 COMMENT ON FUNCTION contacts_tier_internal.following_renewal_date(date, contacts_tier.billing_cycle, text, timestamptz) IS
-'the renewal date after one: a month or a year later, on the anchor day, clamped in short months';
+'the renewal date after another: the anchor day a month or a year later, or the last day of a shorter month';
 
 CREATE FUNCTION contacts_tier_internal.following_update_date(cycle contacts_tier.billing_cycle, time_zone text,
                                                              renewal timestamptz, after timestamptz) RETURNS timestamptz
@@ -88,7 +87,7 @@ RETURN CASE cycle
         FROM (SELECT date_trunc('month', (period_end - interval '1 microsecond') AT TIME ZONE time_zone)) AS m (month))
     ELSE 1 END;
 COMMENT ON FUNCTION contacts_tier_internal.month_share(contacts_tier.billing_cycle, text, timestamptz, timestamptz) IS
-'for how much of a month a billing period is paid: monthly, for one; annual, for its part of the calendar month, which the renewal date divides';
+'share of a monthly price that is due for a billing period: monthly, 1; annual, its part of the calendar month, which the renewal date divides';
 
 CREATE FUNCTION contacts_tier.next_update_date(anchor date, cycle contacts_tier.billing_cycle,
                                                time_zone text, after timestamptz) RETURNS timestamptz

@@ -62,7 +62,7 @@ SELECT p.proname FROM pg_proc p WHERE pronamespace = 'contacts_tier_internal'::r
 -- nobody but the extension's owner creates anything in the second
 SELECT has_schema_privilege('public', 'contacts_tier_internal', 'USAGE') AS usage, has_schema_privilege('public', 'contacts_tier_internal', 'CREATE') AS "create";
 
--- The companion tables, their indexes' tables and columns are explained as well
+-- The companion tables and their columns are explained as well
 CREATE SCHEMA comments;
 CREATE TABLE comments.contacts (id integer, account text, marketing_contact_status_source_name text) PARTITION BY LIST (account);
 COMMENT ON COLUMN comments.contacts.marketing_contact_status_source_name IS 'of our own';
@@ -70,6 +70,9 @@ CREATE TABLE comments.contacts_a PARTITION OF comments.contacts FOR VALUES IN ('
 SELECT contacts_tier.attach('comments.contacts', 'account');
 SELECT c.relname FROM pg_class c
  WHERE relnamespace = 'comments'::regnamespace AND relname LIKE 'contacts\_tier%' AND relkind = 'r' AND obj_description(oid, 'pg_class') IS NULL;
+SELECT attrelid::regclass AS table_name, attname FROM pg_attribute JOIN pg_class c ON c.oid = attrelid
+ WHERE relnamespace = 'comments'::regnamespace AND relname LIKE 'contacts\_tier%' AND relkind = 'r' AND attnum > 0 AND NOT attisdropped
+   AND col_description(attrelid, attnum) IS NULL ORDER BY 1::text, attnum;
 -- and so is what attach() adds to the table: columns, unless they were there, the index ...
 SELECT attname, col_description(attrelid, attnum) FROM pg_attribute WHERE attrelid = 'comments.contacts'::regclass AND attnum > 0 ORDER BY attnum;
 SELECT relname, obj_description(oid, 'pg_class') FROM pg_class WHERE relname LIKE '%contacts_tier_pending' AND relkind = 'I' AND relnamespace = 'comments'::regnamespace;

@@ -86,6 +86,11 @@ my $state_query = q{
 	TABLE contacts_tier.tool ORDER BY 1;
 	SELECT tgrelid::regclass, tgname, tgenabled FROM pg_trigger
 	WHERE tgname LIKE '%contacts_tier%' ORDER BY tgrelid::regclass::text, tgname;
+	-- pg_dump has no comments on clones of triggers
+	SELECT tgrelid::regclass, tgname, obj_description(oid, 'pg_trigger') FROM pg_trigger
+	WHERE tgname LIKE '%contacts_tier%' AND tgparentid = 0 ORDER BY tgrelid::regclass::text, tgname;
+	SELECT classoid::regclass, objoid::regclass, objsubid, description FROM pg_description
+	WHERE description LIKE '%contacts_tier.attach()' AND classoid = 'pg_class'::regclass ORDER BY objoid::regclass::text, 3;
 	SELECT string_agg(l::text, E'\n' ORDER BY l::text)
 	FROM (TABLE public.contacts_tier_ledger) l;
 	SELECT string_agg(a::text, E'\n' ORDER BY a::text) FROM "My ""own"" schema".contacts_tier_account a;
