@@ -26,6 +26,10 @@ const char *const ct_default_columns[CT_NARGS] = {
 	[CT_ARG_UPDATED_AT] = "marketing_contact_status_updated_at"
 };
 
+/*
+ * They are in a schema of their own, which CREATE EXTENSION refuses to share: nobody
+ * else's function passes for one of them.
+ */
 static const char *const functions[] = {
 	[CT_TRIGGER_STATUS] = "maintain_status",
 	[CT_TRIGGER_COUNT] = "count_contact",
