@@ -133,10 +133,10 @@ BEGIN
         COMMENT ON COLUMN %1$s.contacts_tier_ledger.account IS 'account that the entry is about';
         COMMENT ON COLUMN %1$s.contacts_tier_ledger.entry IS 'key of the entry, in the order of creation';
         COMMENT ON COLUMN %1$s.contacts_tier_ledger.recorded_at IS 'when it happened';
-        COMMENT ON COLUMN %1$s.contacts_tier_ledger.event IS 'kind of event; the README lists all';
+        COMMENT ON COLUMN %1$s.contacts_tier_ledger.event IS 'kind of event, as listed in the README';
         COMMENT ON COLUMN %1$s.contacts_tier_ledger.role IS 'role that caused it';
         COMMENT ON COLUMN %1$s.contacts_tier_ledger.contacts IS 'number of contacts that the event is about';
-        COMMENT ON COLUMN %1$s.contacts_tier_ledger.details IS 'further properties of the event; the README lists them'
+        COMMENT ON COLUMN %1$s.contacts_tier_ledger.details IS 'further properties of the event, as listed in the README'
         $sql$, schema);
 
     -- Whatever ALTER DEFAULT PRIVILEGES says, only the owner has privileges; entries of the
@@ -166,5 +166,5 @@ CREATE FUNCTION contacts_tier.detach(contacts regclass, drop_columns boolean DEF
 RETURNS void
 LANGUAGE c AS 'MODULE_PATHNAME', 'contacts_tier_detach';
 COMMENT ON FUNCTION contacts_tier.detach(regclass, boolean) IS
-'detaches a table: drops its triggers and index of attach(), and subtracts its contacts from the counters; the companion tables remain, as history';
+'detaches a table: drops the triggers and the index that attach() created, and subtracts its contacts from the counters; the companion tables remain, as history';
 
