@@ -12,5 +12,5 @@ COMMENT ON TYPE contacts_tier.billing_cycle IS
 
 CREATE TYPE contacts_tier.exceed_policy AS ENUM ('upgrade', 'block', 'cap');
 COMMENT ON TYPE contacts_tier.exceed_policy IS
-'what happens when an account exceeds its contact tier: move to a larger tier, refuse the statement, or keep the contacts that do not fit non-marketing';
+'what happens when an account exceeds its contact tier: upgrade it to a larger tier, block the statement, or cap it: store the contacts that do not fit as non-marketing contacts';
 

@@ -1,5 +1,5 @@
 ------------------------------------------------------------------------------
--- Catalogue: plans, tiers, source types and tools.  Triggers only read it.
+-- Catalogue: plans, tiers, source types and tools.  Triggers on contacts only read it.
 ------------------------------------------------------------------------------
 
 CREATE TABLE contacts_tier.plan (
@@ -9,24 +9,25 @@ CREATE TABLE contacts_tier.plan (
 );
 COMMENT ON TABLE contacts_tier.plan IS 'plans that an account can subscribe to';
 COMMENT ON COLUMN contacts_tier.plan.name IS 'name of the plan';
-COMMENT ON COLUMN contacts_tier.plan.currency IS 'currency of the prices of its tiers, as an ISO 4217 code';
-COMMENT ON COLUMN contacts_tier.plan.marketing_contacts IS 'whether the plan includes marketing contacts; false is a legacy plan without access';
+COMMENT ON COLUMN contacts_tier.plan.currency IS 'currency of the prices of its tiers, an ISO 4217 code';
+COMMENT ON COLUMN contacts_tier.plan.marketing_contacts IS 'true if the plan includes marketing contacts; false for a legacy plan without access';
 SELECT pg_catalog.pg_extension_config_dump('contacts_tier.plan', '');
 
--- The plan is no foreign key: a restore with several jobs loads both tables at once.
+-- No foreign key references the plan: a restore with several jobs loads both tables at the
+-- same time.
 CREATE TABLE contacts_tier.tier (
     plan          text NOT NULL,
     contact_limit bigint NOT NULL CONSTRAINT tier_contact_limit_positive CHECK (contact_limit > 0),
     monthly_price numeric CONSTRAINT tier_monthly_price_valid CHECK (monthly_price >= 0 AND monthly_price < 'infinity'),
     PRIMARY KEY (plan, contact_limit)
 );
-COMMENT ON TABLE contacts_tier.tier IS 'tiers of a plan: how many marketing contacts they hold, and their price';
+COMMENT ON TABLE contacts_tier.tier IS 'tiers of each plan: their contact limits and prices';
 COMMENT ON COLUMN contacts_tier.tier.plan IS 'plan that the tier belongs to';
 COMMENT ON COLUMN contacts_tier.tier.contact_limit IS 'number of marketing contacts that the tier holds';
-COMMENT ON COLUMN contacts_tier.tier.monthly_price IS 'price of a month, in the currency of the plan; NULL where no prices are kept';
+COMMENT ON COLUMN contacts_tier.tier.monthly_price IS 'price of a month, in the currency of the plan; null if the plan has no prices';
 SELECT pg_catalog.pg_extension_config_dump('contacts_tier.tier', '');
 
-CREATE FUNCTION contacts_tier.keep_tiers() RETURNS trigger
+CREATE FUNCTION contacts_tier_internal.cascade_to_tiers() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -38,17 +39,17 @@ BEGIN
         RAISE EXCEPTION USING
             ERRCODE = 'foreign_key_violation',
             MESSAGE = format('plan "%s" has tiers, so it cannot be renamed', OLD.name),
-            HINT = 'Make another plan by contacts_tier.create_plan().';
+            HINT = 'Create another plan with contacts_tier.create_plan().';
     END IF;
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION contacts_tier.keep_tiers() IS
-'trigger: the tiers of a plan go with it, and keep it from being renamed';
-CREATE TRIGGER keep_tiers AFTER UPDATE OF name OR DELETE ON contacts_tier.plan
-    FOR EACH ROW EXECUTE FUNCTION contacts_tier.keep_tiers();
-CREATE TRIGGER keep_tiers_truncate AFTER TRUNCATE ON contacts_tier.plan
-    FOR EACH STATEMENT EXECUTE FUNCTION contacts_tier.keep_tiers();
+COMMENT ON FUNCTION contacts_tier_internal.cascade_to_tiers() IS
+'trigger: deletes the tiers of a deleted plan, and prevents the renaming of a plan that has tiers';
+CREATE TRIGGER cascade_to_tiers AFTER UPDATE OF name OR DELETE ON contacts_tier.plan
+    FOR EACH ROW EXECUTE FUNCTION contacts_tier_internal.cascade_to_tiers();
+CREATE TRIGGER cascade_to_tiers_truncate AFTER TRUNCATE ON contacts_tier.plan
+    FOR EACH STATEMENT EXECUTE FUNCTION contacts_tier_internal.cascade_to_tiers();
 
 CREATE TABLE contacts_tier.source_type (
     name           text PRIMARY KEY,
@@ -56,11 +57,11 @@ CREATE TABLE contacts_tier.source_type (
     changeable     boolean NOT NULL,
     seeded         boolean NOT NULL DEFAULT false
 );
-COMMENT ON TABLE contacts_tier.source_type IS 'tools that create contacts or set their status, and the status that their new contacts get';
+COMMENT ON TABLE contacts_tier.source_type IS 'tools that create contacts or set their status, and the default status of new contacts';
 COMMENT ON COLUMN contacts_tier.source_type.name IS 'name of the source type';
 COMMENT ON COLUMN contacts_tier.source_type.default_status IS 'status of a new contact that is inserted without one';
-COMMENT ON COLUMN contacts_tier.source_type.changeable IS 'whether an account may choose another default (set_policy, source_defaults)';
-COMMENT ON COLUMN contacts_tier.source_type.seeded IS 'true for the rows that come with the extension, which a dump leaves out';
+COMMENT ON COLUMN contacts_tier.source_type.changeable IS 'true if set_policy() can set another default for an account';
+COMMENT ON COLUMN contacts_tier.source_type.seeded IS 'true for the rows that CREATE EXTENSION inserts, which pg_dump omits';
 INSERT INTO contacts_tier.source_type (name, default_status, changeable, seeded) VALUES
     ('FORM',                'marketing',     true,  true),
     ('EXTERNAL_FORM',       'marketing',     true,  true),
@@ -88,10 +89,10 @@ CREATE TABLE contacts_tier.tool (
     needs_marketing_contact boolean NOT NULL,
     seeded                  boolean NOT NULL DEFAULT false
 );
-COMMENT ON TABLE contacts_tier.tool IS 'tools that reach contacts, and whether they need a marketing contact';
+COMMENT ON TABLE contacts_tier.tool IS 'tools that address contacts, and whether they need a marketing contact';
 COMMENT ON COLUMN contacts_tier.tool.name IS 'name of the tool';
-COMMENT ON COLUMN contacts_tier.tool.needs_marketing_contact IS 'true: only marketing contacts may be reached with it; false: open to all contacts';
-COMMENT ON COLUMN contacts_tier.tool.seeded IS 'true for the rows that come with the extension, which a dump leaves out';
+COMMENT ON COLUMN contacts_tier.tool.needs_marketing_contact IS 'true if the tool can be used for marketing contacts only';
+COMMENT ON COLUMN contacts_tier.tool.seeded IS 'true for the rows that CREATE EXTENSION inserts, which pg_dump omits';
 INSERT INTO contacts_tier.tool (name, needs_marketing_contact, seeded) VALUES
     ('marketing_email',       true,  true),
     ('automated_email',       true,  true),
@@ -129,8 +130,8 @@ BEGIN
     END IF;
     IF create_plan.marketing_contacts AND cardinality(limits) = 0 THEN
         RAISE invalid_parameter_value
-            USING MESSAGE = format('plan "%s" has no tiers', create_plan.plan),
-                  HINT = 'Give its contact limits, or marketing_contacts => false for a plan without marketing contacts.';
+            USING MESSAGE = format('plan "%s" needs at least one contact limit', create_plan.plan),
+                  HINT = 'Use marketing_contacts => false for a plan without marketing contacts.';
     END IF;
     IF array_ndims(limits) > 1 OR array_ndims(create_plan.monthly_prices) > 1 THEN
         RAISE invalid_parameter_value USING MESSAGE = 'contact limits and monthly prices must be one-dimensional arrays';
@@ -139,14 +140,17 @@ BEGIN
                             FROM unnest(limits) WITH ORDINALITY AS l (contact_limit, i)) AS l
                WHERE (l.contact_limit > l.smaller) IS NOT TRUE) THEN
         RAISE invalid_parameter_value
-            USING MESSAGE = 'contact limits must be positive and grow from tier to tier',
+            USING MESSAGE = 'contact limits must be positive and in ascending order',
                   DETAIL = format('The limits are %s.', array_to_string(limits, ', ', 'null'));
     END IF;
     IF cardinality(create_plan.monthly_prices) <> cardinality(limits) THEN
         RAISE invalid_parameter_value
-            USING MESSAGE = 'a plan needs as many monthly prices as contact limits',
-                  DETAIL = format('There are %s limits and %s prices.',
-                                  cardinality(limits), cardinality(create_plan.monthly_prices));
+            USING MESSAGE = 'number of monthly prices must match number of contact limits',
+                  DETAIL = format('There are %s and %s.',
+                                  format(CASE cardinality(limits) WHEN 1 THEN '%s limit' ELSE '%s limits' END,
+                                         cardinality(limits)),
+                                  format(CASE cardinality(create_plan.monthly_prices) WHEN 1 THEN '%s price' ELSE '%s prices' END,
+                                         cardinality(create_plan.monthly_prices)));
     END IF;
     IF EXISTS (SELECT FROM unnest(create_plan.monthly_prices) AS p (price) WHERE (p.price >= 0 AND p.price < 'infinity') IS NOT TRUE) THEN
         RAISE invalid_parameter_value USING MESSAGE = 'monthly prices must be finite and not negative';
@@ -159,17 +163,17 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION contacts_tier.create_plan(text, bigint[], numeric[], text, boolean) IS
-'makes a plan and its tiers, one for each contact limit';
+'creates a plan and its tiers, one for each contact limit';
 
--- Triggers remember what they read of the catalogue: they must hear of changes, also of
--- those that a replication applies.
-CREATE FUNCTION contacts_tier.catalogue_changed() RETURNS trigger
+-- Sessions cache what their triggers read from the catalogue.  A change must invalidate
+-- these caches, also if logical replication applies it.
+CREATE FUNCTION contacts_tier_internal.catalogue_changed() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'contacts_tier_catalogue_changed';
-COMMENT ON FUNCTION contacts_tier.catalogue_changed() IS
-'trigger: tells all sessions that a table of the catalogue has changed';
+COMMENT ON FUNCTION contacts_tier_internal.catalogue_changed() IS
+'trigger: invalidates what sessions have cached of the catalogue';
 CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON contacts_tier.plan
-    FOR EACH STATEMENT EXECUTE FUNCTION contacts_tier.catalogue_changed();
+    FOR EACH STATEMENT EXECUTE FUNCTION contacts_tier_internal.catalogue_changed();
 ALTER TABLE contacts_tier.plan ENABLE ALWAYS TRIGGER changed;
 CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON contacts_tier.source_type
-    FOR EACH STATEMENT EXECUTE FUNCTION contacts_tier.catalogue_changed();
+    FOR EACH STATEMENT EXECUTE FUNCTION contacts_tier_internal.catalogue_changed();
 ALTER TABLE contacts_tier.source_type ENABLE ALWAYS TRIGGER changed;

@@ -1,73 +1,73 @@
 ------------------------------------------------------------------------------
--- Trigger functions.  Every trigger of an attached table carries the same
--- arguments: the schema of the companion tables, the account column ('' where
--- the whole table is one account), and the five status columns.
+-- Trigger functions.  The triggers of an attached table have the same arguments: the
+-- schema of the companion tables, the account column ('' if the whole table is one
+-- account), and the five status columns.
 ------------------------------------------------------------------------------
 
-CREATE FUNCTION contacts_tier.maintain_status() RETURNS trigger
+CREATE FUNCTION contacts_tier_internal.maintain_status() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'contacts_tier_maintain_status';
-COMMENT ON FUNCTION contacts_tier.maintain_status() IS
-'BEFORE INSERT OR UPDATE row trigger: keeps the status properties of a contact';
+COMMENT ON FUNCTION contacts_tier_internal.maintain_status() IS
+'BEFORE INSERT OR UPDATE row trigger: decides the status properties of a contact';
 
-CREATE FUNCTION contacts_tier.count_contact() RETURNS trigger
+CREATE FUNCTION contacts_tier_internal.count_contact() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'contacts_tier_count_contact';
-COMMENT ON FUNCTION contacts_tier.count_contact() IS
+COMMENT ON FUNCTION contacts_tier_internal.count_contact() IS
 'AFTER row trigger: notes what a changed row means for the counters of its account';
 
-CREATE FUNCTION contacts_tier.apply_counts() RETURNS trigger
+CREATE FUNCTION contacts_tier_internal.apply_counts() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'contacts_tier_apply_counts';
-COMMENT ON FUNCTION contacts_tier.apply_counts() IS
+COMMENT ON FUNCTION contacts_tier_internal.apply_counts() IS
 'AFTER statement trigger: applies the noted changes to the counters and enforces the contact tier';
 
-CREATE FUNCTION contacts_tier.count_truncate() RETURNS trigger
+CREATE FUNCTION contacts_tier_internal.count_truncate() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'contacts_tier_count_truncate';
-COMMENT ON FUNCTION contacts_tier.count_truncate() IS
-'BEFORE TRUNCATE trigger: takes the contacts that go off the counters';
+COMMENT ON FUNCTION contacts_tier_internal.count_truncate() IS
+'BEFORE TRUNCATE statement trigger: subtracts the contacts of the table from the counters';
 
 ------------------------------------------------------------------------------
--- What statements evaluate.  attach() makes the first ones defaults of the status columns
--- where there are none.
+-- Functions that statements evaluate.  attach() makes those called default_... the defaults
+-- of the status columns that have none.
 ------------------------------------------------------------------------------
 
-CREATE FUNCTION contacts_tier.default_status() RETURNS contacts_tier.marketing_status
+CREATE FUNCTION contacts_tier_internal.default_status() RETURNS contacts_tier.marketing_status
 LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'contacts_tier_not_given';
-COMMENT ON FUNCTION contacts_tier.default_status() IS
-'default of the status: NULL, which leaves it to maintain_status(); the planner loads the library to find that out';
+COMMENT ON FUNCTION contacts_tier_internal.default_status() IS
+'default of the status column: NULL, so that maintain_status() decides; the planner loads the library to evaluate it';
 
-CREATE FUNCTION contacts_tier.default_until_next_update() RETURNS boolean
+CREATE FUNCTION contacts_tier_internal.default_until_next_update() RETURNS boolean
 LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'contacts_tier_not_given';
-COMMENT ON FUNCTION contacts_tier.default_until_next_update() IS
-'default of the flag: NULL, which leaves it to maintain_status(); the planner loads the library to find that out';
+COMMENT ON FUNCTION contacts_tier_internal.default_until_next_update() IS
+'default of the column of the flag: NULL, so that maintain_status() decides; the planner loads the library to evaluate it';
 
-CREATE FUNCTION contacts_tier.default_source_type() RETURNS text
+CREATE FUNCTION contacts_tier_internal.default_source_type() RETURNS text
 LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'contacts_tier_not_given';
-COMMENT ON FUNCTION contacts_tier.default_source_type() IS
-'default of the source type: NULL, which leaves it to maintain_status(); the planner loads the library to find that out';
+COMMENT ON FUNCTION contacts_tier_internal.default_source_type() IS
+'default of the source type column: NULL, so that maintain_status() decides; the planner loads the library to evaluate it';
 
-CREATE FUNCTION contacts_tier.default_source_name() RETURNS text
+CREATE FUNCTION contacts_tier_internal.default_source_name() RETURNS text
 LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'contacts_tier_not_given';
-COMMENT ON FUNCTION contacts_tier.default_source_name() IS
-'default of the source name: NULL, which leaves it to maintain_status(); the planner loads the library to find that out';
+COMMENT ON FUNCTION contacts_tier_internal.default_source_name() IS
+'default of the source name column: NULL, so that maintain_status() decides; the planner loads the library to evaluate it';
 
-CREATE FUNCTION contacts_tier.default_updated_at() RETURNS timestamptz
+CREATE FUNCTION contacts_tier_internal.default_updated_at() RETURNS timestamptz
 LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'contacts_tier_not_given';
-COMMENT ON FUNCTION contacts_tier.default_updated_at() IS
-'default of the time: NULL, which leaves it to maintain_status(); the planner loads the library to find that out';
+COMMENT ON FUNCTION contacts_tier_internal.default_updated_at() IS
+'default of the time column: NULL, so that maintain_status() decides; the planner loads the library to evaluate it';
 
-CREATE FUNCTION contacts_tier.is_given(property integer, is_set boolean) RETURNS boolean
+CREATE FUNCTION contacts_tier_internal.is_given(property integer, is_set boolean) RETURNS boolean
 LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'contacts_tier_is_given';
-COMMENT ON FUNCTION contacts_tier.is_given(integer, boolean) IS
-'whether the row that an INSERT ... ON CONFLICT has proposed was given a status property: what was not is NULL in EXCLUDED';
+COMMENT ON FUNCTION contacts_tier_internal.is_given(integer, boolean) IS
+'true if INSERT ... ON CONFLICT gave the proposed row this status property; EXCLUDED has NULL for a property that was not given';
 
-CREATE FUNCTION contacts_tier.given_flag() RETURNS boolean
+CREATE FUNCTION contacts_tier_internal.given_flag() RETURNS boolean
 LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'contacts_tier_given_flag';
-COMMENT ON FUNCTION contacts_tier.given_flag() IS
-'the flag that this row was given, whatever it would be as a new contact';
+COMMENT ON FUNCTION contacts_tier_internal.given_flag() IS
+'the flag that INSERT ... ON CONFLICT gave the proposed row, before the rules for new contacts';
 
-CREATE FUNCTION contacts_tier.library_loaded() RETURNS boolean
+CREATE FUNCTION contacts_tier_internal.library_loaded() RETURNS boolean
 LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'contacts_tier_library_loaded';
-COMMENT ON FUNCTION contacts_tier.library_loaded() IS
-'always true: as part of an index predicate it has the library loaded when a statement on the table is planned';
+COMMENT ON FUNCTION contacts_tier_internal.library_loaded() IS
+'always true; in an index predicate it loads the library when a statement on the table is planned';
 
 CREATE FUNCTION contacts_tier.attached(OUT contacts regclass,
                                        OUT companion_schema name,
@@ -80,5 +80,5 @@ CREATE FUNCTION contacts_tier.attached(OUT contacts regclass,
 RETURNS SETOF record
 LANGUAGE c STABLE ROWS 10 AS 'MODULE_PATHNAME', 'contacts_tier_attached';
 COMMENT ON FUNCTION contacts_tier.attached() IS
-'the attached tables, where their companion tables are and what their columns are called, read from the arguments of their triggers';
+'attached tables, the schemas of their companion tables, and the names of their columns, as the arguments of their triggers say';
 

@@ -2,12 +2,12 @@
 -- Attaching tables
 ------------------------------------------------------------------------------
 
-CREATE FUNCTION contacts_tier.ledger_entry() RETURNS uuid
+CREATE FUNCTION contacts_tier_internal.ledger_entry() RETURNS uuid
 LANGUAGE c VOLATILE PARALLEL SAFE AS 'MODULE_PATHNAME', 'contacts_tier_ledger_entry';
-COMMENT ON FUNCTION contacts_tier.ledger_entry() IS
-'key of a new ledger entry: a UUID of version 7, so that entries of an account lie in the order in which they were made';
+COMMENT ON FUNCTION contacts_tier_internal.ledger_entry() IS
+'key of a new ledger entry: a UUID of version 7, so that entries sort in the order in which they were created';
 
-CREATE FUNCTION contacts_tier.create_companions(schema text, account_type text) RETURNS void
+CREATE FUNCTION contacts_tier_internal.create_companions(schema text, account_type text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -54,32 +54,39 @@ BEGIN
                    ' ON %s.contacts_tier_account (rollover_run) WHERE rollover_run IS NOT NULL', schema);
     EXECUTE format($sql$
         COMMENT ON TABLE %1$s.contacts_tier_account IS 'contacts_tier: subscription, policy and dates of each account';
-        COMMENT ON COLUMN %1$s.contacts_tier_account.contact_limit IS 'contact limit of the tier, in contacts';
-        COMMENT ON COLUMN %1$s.contacts_tier_account.grace IS 'contacts let through above the limit';
-        COMMENT ON COLUMN %1$s.contacts_tier_account.thresholds IS 'percentages of the limit that are announced';
-        COMMENT ON COLUMN %1$s.contacts_tier_account.announced IS 'highest of them that was announced in this period; 101 if it was that the limit is exceeded';
-        COMMENT ON COLUMN %1$s.contacts_tier_account.source_defaults IS 'from source types to the status of their new contacts, where it differs from the catalogue';
-        COMMENT ON COLUMN %1$s.contacts_tier_account.anchor IS 'local day on which the subscription began; its day of the month comes back on every update date';
-        COMMENT ON COLUMN %1$s.contacts_tier_account.period_started_at IS 'last update date that was applied, or the start';
-        COMMENT ON COLUMN %1$s.contacts_tier_account.next_update_at IS 'next update date; rollover is due when it has passed';
+        COMMENT ON COLUMN %1$s.contacts_tier_account.account IS 'account: a value of the account column, or default if the table is one account';
+        COMMENT ON COLUMN %1$s.contacts_tier_account.plan IS 'plan that the account is subscribed to';
+        COMMENT ON COLUMN %1$s.contacts_tier_account.contact_limit IS 'contact limit of the current tier';
+        COMMENT ON COLUMN %1$s.contacts_tier_account.billing_cycle IS 'whether the contract renews each month or each year';
+        COMMENT ON COLUMN %1$s.contacts_tier_account.on_exceed IS 'what happens when the account exceeds its contact tier';
+        COMMENT ON COLUMN %1$s.contacts_tier_account.grace IS 'number of contacts that are allowed above the limit';
+        COMMENT ON COLUMN %1$s.contacts_tier_account.thresholds IS 'percentages of the limit at which a notification is sent';
+        COMMENT ON COLUMN %1$s.contacts_tier_account.announced IS 'highest threshold that was announced in the current period; 101 if the account exceeded its limit';
+        COMMENT ON COLUMN %1$s.contacts_tier_account.source_defaults IS 'object that maps source types to the default status of new contacts, unless the default of the catalogue applies';
+        COMMENT ON COLUMN %1$s.contacts_tier_account.time_zone IS 'time zone of the dates of the account';
+        COMMENT ON COLUMN %1$s.contacts_tier_account.started_at IS 'when the subscription began';
+        COMMENT ON COLUMN %1$s.contacts_tier_account.anchor IS 'local day on which the subscription began; update and renewal dates follow from it';
+        COMMENT ON COLUMN %1$s.contacts_tier_account.period_started_at IS 'last update date that was applied, or the start of the subscription';
+        COMMENT ON COLUMN %1$s.contacts_tier_account.next_update_at IS 'next update date; rollover applies it when it has passed';
         COMMENT ON COLUMN %1$s.contacts_tier_account.renews_at IS 'renewal date of the contract';
-        COMMENT ON COLUMN %1$s.contacts_tier_account.renewal_limit IS 'tier that was asked for from the renewal date on; null: the same';
-        COMMENT ON COLUMN %1$s.contacts_tier_account.renewal_cycle IS 'billing cycle that was asked for from the renewal date on; null: the same';
-        COMMENT ON COLUMN %1$s.contacts_tier_account.auto_downgrade IS 'whether the renewal takes the smallest tier that fits';
-        COMMENT ON COLUMN %1$s.contacts_tier_account.cancelled IS 'whether the subscription ends at the renewal date';
-        COMMENT ON COLUMN %1$s.contacts_tier_account.ended_at IS 'when a cancelled subscription ended; from then on the account has no marketing contacts';
-        COMMENT ON COLUMN %1$s.contacts_tier_account.period_limit IS 'contact limit at the start of the running period';
-        COMMENT ON COLUMN %1$s.contacts_tier_account.period_price IS 'monthly price of that tier then; null where no prices are kept';
-        COMMENT ON COLUMN %1$s.contacts_tier_account.period_opening IS 'marketing contacts at the start of the running period';
-        COMMENT ON COLUMN %1$s.contacts_tier_account.period_upgrades IS 'moves to a larger tier in the running period';
-        COMMENT ON COLUMN %1$s.contacts_tier_account.requested_limit IS 'tier that contacts which were capped would have needed; see approve_upgrade()';
-        COMMENT ON COLUMN %1$s.contacts_tier_account.record_activity IS 'whether the ledger notes each statement that changes contacts';
-        COMMENT ON COLUMN %1$s.contacts_tier_account.rollover_run IS 'the rollover that works, or is going to work, on the account';
-        COMMENT ON COLUMN %1$s.contacts_tier_account.rollover_contacts IS 'contacts that it has made non-marketing so far'
+        COMMENT ON COLUMN %1$s.contacts_tier_account.renewal_limit IS 'contact limit of the tier requested for the renewal date; null if there is no request';
+        COMMENT ON COLUMN %1$s.contacts_tier_account.renewal_cycle IS 'billing cycle requested for the renewal date; null if there is no request';
+        COMMENT ON COLUMN %1$s.contacts_tier_account.auto_downgrade IS 'true if the account moves to the smallest tier that fits at the renewal date';
+        COMMENT ON COLUMN %1$s.contacts_tier_account.cancelled IS 'true if the subscription ends at the renewal date';
+        COMMENT ON COLUMN %1$s.contacts_tier_account.ended_at IS 'when a cancelled subscription ended; the account has had no marketing contacts since';
+        COMMENT ON COLUMN %1$s.contacts_tier_account.period_limit IS 'contact limit at the start of the current period';
+        COMMENT ON COLUMN %1$s.contacts_tier_account.period_price IS 'monthly price of the tier at the start of the current period; null if it had none';
+        COMMENT ON COLUMN %1$s.contacts_tier_account.period_opening IS 'number of marketing contacts at the start of the current period';
+        COMMENT ON COLUMN %1$s.contacts_tier_account.period_upgrades IS 'number of moves to a larger tier in the current period';
+        COMMENT ON COLUMN %1$s.contacts_tier_account.requested_limit IS 'contact limit of the requested tier, which would have held the contacts that were capped; approve_upgrade() grants it';
+        COMMENT ON COLUMN %1$s.contacts_tier_account.record_activity IS 'true if the ledger records each statement that changes contacts';
+        COMMENT ON COLUMN %1$s.contacts_tier_account.rollover_run IS 'run of rollover that processes the account, or will';
+        COMMENT ON COLUMN %1$s.contacts_tier_account.rollover_started_at IS 'when that run started';
+        COMMENT ON COLUMN %1$s.contacts_tier_account.rollover_contacts IS 'number of contacts that the run has made non-marketing so far'
         $sql$, schema);
 
-    -- Counters change all the time and their rows are few: room on the page for
-    -- HOT updates, and a vacuum that comes early.
+    -- Counters have few rows, which change all the time: their pages have room for HOT
+    -- updates, and autovacuum starts early.
     EXECUTE format($sql$
         CREATE TABLE %1$s.contacts_tier_counter (
             account   %2$s NOT NULL,
@@ -95,21 +102,22 @@ BEGIN
         ) WITH (fillfactor = 30, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0.0,
                 autovacuum_vacuum_cost_delay = 0)$sql$, schema, account_type);
     EXECUTE format($sql$
-        COMMENT ON TABLE %1$s.contacts_tier_counter IS 'contacts_tier: how many marketing contacts each account has; see contacts_tier.usage()';
-        COMMENT ON COLUMN %1$s.contacts_tier_counter.used IS 'marketing contacts';
-        COMMENT ON COLUMN %1$s.contacts_tier_counter.pending IS 'of these, flagged to become non-marketing on the update date';
-        COMMENT ON COLUMN %1$s.contacts_tier_counter.slot IS 'an account has as many as its concurrent writers need; their sum is the counter';
-        COMMENT ON COLUMN %1$s.contacts_tier_counter.granted IS 'number up to which the slot can be used before somebody must look at the tier; null: at once';
-        COMMENT ON COLUMN %1$s.contacts_tier_counter.promoted IS 'contacts that became marketing contacts of the account in the running period';
-        COMMENT ON COLUMN %1$s.contacts_tier_counter.demoted IS 'contacts that ceased to be marketing contacts of the account in the running period';
-        COMMENT ON COLUMN %1$s.contacts_tier_counter.corrected IS 'marketing contacts that partitions, attach() or repair() brought in, less those that they took out, in the running period';
-        COMMENT ON COLUMN %1$s.contacts_tier_counter.peak IS 'highest count of the account that was noted before a release in the running period'
+        COMMENT ON TABLE %1$s.contacts_tier_counter IS 'contacts_tier: number of marketing contacts of each account; see contacts_tier.usage()';
+        COMMENT ON COLUMN %1$s.contacts_tier_counter.account IS 'account that the contacts belong to';
+        COMMENT ON COLUMN %1$s.contacts_tier_counter.used IS 'number of marketing contacts';
+        COMMENT ON COLUMN %1$s.contacts_tier_counter.pending IS 'how many of these become non-marketing on the next update date';
+        COMMENT ON COLUMN %1$s.contacts_tier_counter.slot IS 'number of the slot; an account has as many slots as its concurrent writers need, and their sum is its counter';
+        COMMENT ON COLUMN %1$s.contacts_tier_counter.granted IS 'number up to which statements can use the slot without reading the tier; null if the next one must compute a new ceiling';
+        COMMENT ON COLUMN %1$s.contacts_tier_counter.promoted IS 'number of contacts that became marketing contacts of the account in the current period';
+        COMMENT ON COLUMN %1$s.contacts_tier_counter.demoted IS 'number of contacts that ceased to be marketing contacts of the account in the current period';
+        COMMENT ON COLUMN %1$s.contacts_tier_counter.corrected IS 'number of marketing contacts that partitions, attach() and repair() added in the current period, minus those that they removed';
+        COMMENT ON COLUMN %1$s.contacts_tier_counter.peak IS 'highest count of the account in the current period, as recorded before contacts were subtracted'
         $sql$, schema);
 
     EXECUTE format($sql$
         CREATE TABLE %1$s.contacts_tier_ledger (
             account     %2$s NOT NULL,
-            entry       uuid NOT NULL DEFAULT contacts_tier.ledger_entry(),
+            entry       uuid NOT NULL DEFAULT contacts_tier_internal.ledger_entry(),
             recorded_at timestamptz NOT NULL,
             event       text NOT NULL,
             role        text NOT NULL,
@@ -117,18 +125,22 @@ BEGIN
             details     jsonb NOT NULL,
             PRIMARY KEY (account, entry)
         )$sql$, schema, account_type);
-    -- Activity is by far the most frequent event, so it pays for one index only.
+    -- Activity is by far the most frequent event, so only the primary key indexes it.
     EXECUTE format('CREATE INDEX contacts_tier_ledger_recorded_at_idx'
                    ' ON %s.contacts_tier_ledger (account, recorded_at) WHERE event <> ''activity''', schema);
     EXECUTE format($sql$
-        COMMENT ON TABLE %1$s.contacts_tier_ledger IS 'contacts_tier: what happened to each account; entries are only added';
-        COMMENT ON COLUMN %1$s.contacts_tier_ledger.event IS 'what happened: see the reference';
-        COMMENT ON COLUMN %1$s.contacts_tier_ledger.role IS 'role on whose behalf it happened';
-        COMMENT ON COLUMN %1$s.contacts_tier_ledger.contacts IS 'number of contacts that the event is about'
+        COMMENT ON TABLE %1$s.contacts_tier_ledger IS 'contacts_tier: history of each account; entries are only inserted';
+        COMMENT ON COLUMN %1$s.contacts_tier_ledger.account IS 'account that the entry is about';
+        COMMENT ON COLUMN %1$s.contacts_tier_ledger.entry IS 'key of the entry, in the order of creation';
+        COMMENT ON COLUMN %1$s.contacts_tier_ledger.recorded_at IS 'when it happened';
+        COMMENT ON COLUMN %1$s.contacts_tier_ledger.event IS 'kind of event, as listed in the README';
+        COMMENT ON COLUMN %1$s.contacts_tier_ledger.role IS 'role that caused it';
+        COMMENT ON COLUMN %1$s.contacts_tier_ledger.contacts IS 'number of contacts that the event is about';
+        COMMENT ON COLUMN %1$s.contacts_tier_ledger.details IS 'further properties of the event, as listed in the README'
         $sql$, schema);
 
-    -- Whatever ALTER DEFAULT PRIVILEGES says: they are the owner's alone, and entries of
-    -- the ledger are only added.
+    -- Whatever ALTER DEFAULT PRIVILEGES says, only the owner has privileges; entries of the
+    -- ledger are only inserted.
     FOREACH companion IN ARRAY '{contacts_tier_account, contacts_tier_counter, contacts_tier_ledger}'::text[] LOOP
         EXECUTE format('GRANT ALL ON %1$s.%2$s TO %3$I; REVOKE ALL ON %1$s.%2$s FROM PUBLIC', schema, companion, current_user);
         FOR granted IN
@@ -141,18 +153,18 @@ BEGIN
     EXECUTE format('REVOKE UPDATE, DELETE, TRUNCATE ON %s.contacts_tier_ledger FROM %I', schema, current_user);
 END
 $$;
-COMMENT ON FUNCTION contacts_tier.create_companions(text, text) IS
-'makes the companion tables in a schema, as attach() needs them; given quoted schema and type';
+COMMENT ON FUNCTION contacts_tier_internal.create_companions(text, text) IS
+'creates the companion tables of a schema for attach(); both arguments must be quoted already';
 
 CREATE FUNCTION contacts_tier.attach(contacts regclass, account_column name DEFAULT NULL, columns jsonb DEFAULT NULL)
 RETURNS void
 LANGUAGE c AS 'MODULE_PATHNAME', 'contacts_tier_attach';
 COMMENT ON FUNCTION contacts_tier.attach(regclass, name, jsonb) IS
-'puts a table of contacts under management: adds missing status columns, companion tables, triggers and an index';
+'attaches a table of contacts: adds status columns unless the table has them, companion tables, triggers and an index';
 
 CREATE FUNCTION contacts_tier.detach(contacts regclass, drop_columns boolean DEFAULT false)
 RETURNS void
 LANGUAGE c AS 'MODULE_PATHNAME', 'contacts_tier_detach';
 COMMENT ON FUNCTION contacts_tier.detach(regclass, boolean) IS
-'takes a table off management and its contacts off the counters; the companion tables stay, as history';
+'detaches a table: drops the triggers and the index that attach() created, and subtracts its contacts from the counters; the companion tables remain, as history';
 

@@ -14,7 +14,7 @@ CREATE FUNCTION contacts_tier.subscribe(contacts regclass,
 RETURNS void
 LANGUAGE c AS 'MODULE_PATHNAME', 'contacts_tier_subscribe';
 COMMENT ON FUNCTION contacts_tier.subscribe(regclass, text, text, bigint, contacts_tier.billing_cycle, timestamptz, text, contacts_tier.exceed_policy, bigint) IS
-'opens the subscription of an account; without a limit, to the smallest tier of the plan that holds its marketing contacts';
+'creates the subscription of an account; if no limit is given, to the smallest tier of the plan that holds its marketing contacts';
 
 CREATE FUNCTION contacts_tier.change_tier(contacts regclass,
                                           account text,
@@ -23,17 +23,17 @@ CREATE FUNCTION contacts_tier.change_tier(contacts regclass,
 RETURNS void
 LANGUAGE c AS 'MODULE_PATHNAME', 'contacts_tier_change_tier';
 COMMENT ON FUNCTION contacts_tier.change_tier(regclass, text, bigint, boolean) IS
-'moves an account to a larger tier of its plan at once, or asks for a tier from the renewal date on; the present one takes back what was asked for';
+'moves an account to a larger tier of its plan at once, or requests a tier for the renewal date; the current tier withdraws that request';
 
 CREATE FUNCTION contacts_tier.approve_upgrade(contacts regclass, account text) RETURNS bigint
 LANGUAGE c AS 'MODULE_PATHNAME', 'contacts_tier_approve_upgrade';
 COMMENT ON FUNCTION contacts_tier.approve_upgrade(regclass, text) IS
-'moves an account to the tier that contacts which were capped would have needed; returns its limit';
+'moves an account to its requested tier, which would have held the contacts that were capped; returns its contact limit';
 
 CREATE FUNCTION contacts_tier.cancel(contacts regclass, account text, withdraw boolean DEFAULT false) RETURNS void
 LANGUAGE c AS 'MODULE_PATHNAME', 'contacts_tier_cancel';
 COMMENT ON FUNCTION contacts_tier.cancel(regclass, text, boolean) IS
-'ends the subscription of an account at its renewal date, when its contacts become non-marketing; or withdraws that';
+'cancels the subscription of an account with effect from its renewal date, when its contacts become non-marketing, or withdraws the cancellation';
 
 CREATE FUNCTION contacts_tier.set_policy(contacts regclass,
                                          account text,
@@ -48,10 +48,10 @@ CREATE FUNCTION contacts_tier.set_policy(contacts regclass,
 RETURNS void
 LANGUAGE c AS 'MODULE_PATHNAME', 'contacts_tier_set_policy';
 COMMENT ON FUNCTION contacts_tier.set_policy(regclass, text, contacts_tier.exceed_policy, bigint, integer[], jsonb, text, boolean, contacts_tier.billing_cycle, boolean) IS
-'changes the policy of an account; what is NULL stays as it is';
+'changes the policy of an account; arguments that are null change nothing';
 
 CREATE FUNCTION contacts_tier.has_access(contacts regclass, account text) RETURNS boolean
 LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'contacts_tier_has_access';
 COMMENT ON FUNCTION contacts_tier.has_access(regclass, text) IS
-'whether the subscription of an account includes marketing contacts; false without a subscription';
+'true if the account has a subscription that includes marketing contacts';
 

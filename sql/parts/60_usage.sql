@@ -1,5 +1,5 @@
 ------------------------------------------------------------------------------
--- Seeing: who may SELECT from the companion tables may ask
+-- Usage, for roles that have SELECT on the companion tables
 ------------------------------------------------------------------------------
 
 CREATE FUNCTION contacts_tier.usage(INOUT contacts regclass DEFAULT NULL,
@@ -17,5 +17,5 @@ CREATE FUNCTION contacts_tier.usage(INOUT contacts regclass DEFAULT NULL,
 RETURNS SETOF record
 LANGUAGE c STABLE ROWS 100 AS 'MODULE_PATHNAME', 'contacts_tier_usage';
 COMMENT ON FUNCTION contacts_tier.usage(regclass, text) IS
-'marketing contacts of each account against its contact tier, from the counters alone; tables of one schema that share them make one row';
+'marketing contacts and contact tier of each account, read from the counters alone; tables that share their counters make one row';
 

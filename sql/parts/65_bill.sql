@@ -1,6 +1,6 @@
 ------------------------------------------------------------------------------
--- The bill: the ledger told as typed rows, and what comes next.  Who may SELECT
--- from the companion tables may ask.
+-- The bill: the ledger as typed rows, and a forecast, for roles that have SELECT on the
+-- companion tables
 ------------------------------------------------------------------------------
 
 CREATE FUNCTION contacts_tier.tier_changes(INOUT contacts regclass DEFAULT NULL,
@@ -19,7 +19,7 @@ CREATE FUNCTION contacts_tier.tier_changes(INOUT contacts regclass DEFAULT NULL,
 RETURNS SETOF record
 LANGUAGE c STABLE ROWS 100 AS 'MODULE_PATHNAME', 'contacts_tier_tier_changes';
 COMMENT ON FUNCTION contacts_tier.tier_changes(regclass, text) IS
-'moves of each account to another tier: why, for how many marketing contacts, and the charge for the part of the period that was left';
+'changes of the tier of each account: the reason, the number of marketing contacts, and the charge for the rest of the period';
 
 CREATE FUNCTION contacts_tier.billing_periods(INOUT contacts regclass DEFAULT NULL,
                                               INOUT account text DEFAULT NULL,
@@ -43,7 +43,7 @@ CREATE FUNCTION contacts_tier.billing_periods(INOUT contacts regclass DEFAULT NU
 RETURNS SETOF record
 LANGUAGE c STABLE ROWS 100 AS 'MODULE_PATHNAME', 'contacts_tier_billing_periods';
 COMMENT ON FUNCTION contacts_tier.billing_periods(regclass, text) IS
-'billing periods of each account, the running one last: tier and price at the start, counts, charges for tier changes, and their total';
+'billing periods of each account, the current one last: tier and price at its start, counts, charges for tier changes, and total';
 
 CREATE FUNCTION contacts_tier.notifications(INOUT contacts regclass DEFAULT NULL,
                                             INOUT account text DEFAULT NULL,
@@ -57,7 +57,7 @@ CREATE FUNCTION contacts_tier.notifications(INOUT contacts regclass DEFAULT NULL
 RETURNS SETOF record
 LANGUAGE c STABLE ROWS 100 AS 'MODULE_PATHNAME', 'contacts_tier_notifications';
 COMMENT ON FUNCTION contacts_tier.notifications(regclass, text) IS
-'what each account was told: thresholds, an exceeded limit, contacts that were capped, requests for a larger tier, a smaller tier that was not taken';
+'notifications of each account: thresholds, an exceeded limit, capped contacts, requested tiers, and a smaller tier that did not take effect at renewal';
 
 CREATE FUNCTION contacts_tier.activity(INOUT contacts regclass DEFAULT NULL,
                                        INOUT account text DEFAULT NULL,
@@ -75,7 +75,7 @@ CREATE FUNCTION contacts_tier.activity(INOUT contacts regclass DEFAULT NULL,
 RETURNS SETOF record
 LANGUAGE c STABLE ROWS 1000 AS 'MODULE_PATHNAME', 'contacts_tier_activity';
 COMMENT ON FUNCTION contacts_tier.activity(regclass, text) IS
-'who changed how many contacts of each account, and by which source, where the account records it';
+'statements that changed contacts of each account: role, source and numbers of contacts; accounts without record_activity have none';
 
 CREATE FUNCTION contacts_tier.forecast(INOUT contacts regclass DEFAULT NULL,
                                        INOUT account text DEFAULT NULL,
@@ -94,7 +94,7 @@ CREATE FUNCTION contacts_tier.forecast(INOUT contacts regclass DEFAULT NULL,
 RETURNS SETOF record
 LANGUAGE c STABLE ROWS 100 AS 'MODULE_PATHNAME', 'contacts_tier_forecast';
 COMMENT ON FUNCTION contacts_tier.forecast(regclass, text) IS
-'what the next dates bring each account, as things stand: counts, the tiers that would hold them, and the price of the next tier';
+'forecast of each account: its count on the next update date and at renewal, the tiers that would hold it, and the price of the next tier';
 
 CREATE FUNCTION contacts_tier.preview(contacts regclass,
                                       account text,
@@ -110,4 +110,4 @@ CREATE FUNCTION contacts_tier.preview(contacts regclass,
 RETURNS SETOF record
 LANGUAGE c STABLE ROWS 1 AS 'MODULE_PATHNAME', 'contacts_tier_preview';
 COMMENT ON FUNCTION contacts_tier.preview(regclass, text, bigint) IS
-'what would happen if so many contacts of an account became marketing contacts now; nothing does';
+'what would happen if that many contacts of an account became marketing contacts now; changes nothing';

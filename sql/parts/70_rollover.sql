@@ -7,7 +7,7 @@ CREATE PROCEDURE contacts_tier.rollover(contacts regclass DEFAULT NULL,
                                         batch_size integer DEFAULT 10000)
 LANGUAGE c AS 'MODULE_PATHNAME', 'contacts_tier_rollover';
 COMMENT ON PROCEDURE contacts_tier.rollover(regclass, text, integer) IS
-'applies the update dates that have come due, in batches with commits; in a transaction block, without';
+'applies the update dates that have passed, in batches that it commits; in a transaction block it does not commit';
 
 CREATE FUNCTION contacts_tier.rollover_progress(OUT contacts regclass,
                                                 OUT run uuid,
@@ -21,7 +21,7 @@ CREATE FUNCTION contacts_tier.rollover_progress(OUT contacts regclass,
 RETURNS SETOF record
 LANGUAGE c STABLE ROWS 100 AS 'MODULE_PATHNAME', 'contacts_tier_rollover_progress';
 COMMENT ON FUNCTION contacts_tier.rollover_progress() IS
-'runs of rollover, in progress and past: accounts and contacts done and to do; what a broken-off run left to do goes to the next one';
+'runs of rollover: accounts and contacts that are done and to do; the next run continues an interrupted one';
 
 CREATE FUNCTION contacts_tier.schedule_rollover(schedule text DEFAULT '*/5 * * * *') RETURNS bigint
 LANGUAGE plpgsql
@@ -31,13 +31,15 @@ BEGIN
     IF NOT EXISTS (SELECT FROM pg_extension e WHERE e.extname = 'pg_cron') THEN
         RAISE undefined_object
             USING MESSAGE = 'extension "pg_cron" is not installed in this database',
-                  HINT = 'Install it by CREATE EXTENSION pg_cron, or have another scheduler run CALL contacts_tier.rollover().';
+                  HINT = format('Create it with CREATE EXTENSION pg_cron, or in the database of pg_cron run'
+                                ' SELECT cron.schedule_in_database(''contacts_tier rollover'', %s, ''CALL contacts_tier.rollover()'', %s).',
+                                quote_nullable(schedule_rollover.schedule), quote_literal(current_database()));
     END IF;
     RETURN cron.schedule('contacts_tier rollover', schedule_rollover.schedule, 'CALL contacts_tier.rollover()');
 END
 $$;
 COMMENT ON FUNCTION contacts_tier.schedule_rollover(text) IS
-'has pg_cron call rollover() on a schedule, as the current role; made twice it is made once; returns the number of the job';
+'creates a job of pg_cron that calls rollover() as the current role, or changes the schedule of that job; returns its number';
 
 CREATE FUNCTION contacts_tier.unschedule_rollover() RETURNS boolean
 LANGUAGE plpgsql
@@ -55,5 +57,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION contacts_tier.unschedule_rollover() IS
-'takes back schedule_rollover(); false if there is nothing to take back';
+'removes the job that schedule_rollover() created for the current role; returns false if there is none';
 

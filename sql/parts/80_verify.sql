@@ -1,5 +1,5 @@
 ------------------------------------------------------------------------------
--- Verifying: counters against a count over the attached tables
+-- Verification of the counters, by a count over the attached tables
 ------------------------------------------------------------------------------
 
 CREATE FUNCTION contacts_tier.verify(INOUT contacts regclass DEFAULT NULL,
@@ -12,7 +12,7 @@ CREATE FUNCTION contacts_tier.verify(INOUT contacts regclass DEFAULT NULL,
 RETURNS SETOF record
 LANGUAGE c STABLE ROWS 100 AS 'MODULE_PATHNAME', 'contacts_tier_verify';
 COMMENT ON FUNCTION contacts_tier.verify(regclass) IS
-'counters of each account against a count over its contacts, in one snapshot; drift is counted less actual and should be 0 everywhere';
+'counters of each account and a count of its contacts, in one snapshot; drift is counted minus actual, and should be 0';
 
 CREATE FUNCTION contacts_tier.repair(INOUT contacts regclass DEFAULT NULL,
                                      OUT account text,
@@ -24,5 +24,5 @@ CREATE FUNCTION contacts_tier.repair(INOUT contacts regclass DEFAULT NULL,
 RETURNS SETOF record
 LANGUAGE c ROWS 10 AS 'MODULE_PATHNAME', 'contacts_tier_repair';
 COMMENT ON FUNCTION contacts_tier.repair(regclass) IS
-'mends what verify() finds, and rows and partitions that came in behind the triggers; returns the accounts that were mended';
+'corrects what verify() finds, and rows and partitions that bypassed the triggers; returns the accounts that it corrected';
 

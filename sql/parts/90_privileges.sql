@@ -1,10 +1,10 @@
 
 ------------------------------------------------------------------------------
 -- Privileges.  All are stated here, whatever ALTER DEFAULT PRIVILEGES says: what is not
--- granted below is for the extension's owner alone.  Everybody may read the catalogue,
--- which triggers do on behalf of the tables' owners.  Functions that change something
--- are for the extension's owner to hand on; besides, each looks whether its caller owns
--- the table.
+-- granted below belongs to the extension's owner alone.  PUBLIC can read the catalogue,
+-- which triggers do on behalf of the owners of the tables.  The extension's owner can grant
+-- the functions that change something; each of them also checks that its caller owns the
+-- table.
 ------------------------------------------------------------------------------
 
 DO $$
@@ -13,18 +13,22 @@ DECLARE
     g record;
 BEGIN
     FOR o IN
-        SELECT CASE d.classid WHEN 'pg_proc'::regclass THEN 'ROUTINE' WHEN 'pg_type'::regclass THEN 'TYPE' ELSE 'TABLE' END AS kind,
+        SELECT CASE d.classid WHEN 'pg_proc'::regclass THEN 'ROUTINE' WHEN 'pg_type'::regclass THEN 'TYPE'
+                              WHEN 'pg_namespace'::regclass THEN 'SCHEMA' ELSE 'TABLE' END AS kind,
                CASE d.classid WHEN 'pg_proc'::regclass THEN d.objid::regprocedure::text
-                              WHEN 'pg_type'::regclass THEN d.objid::regtype::text ELSE d.objid::regclass::text END AS name,
-               coalesce(p.proowner, t.typowner, c.relowner) AS owner,
-               coalesce(p.proacl, t.typacl, c.relacl) AS acl
+                              WHEN 'pg_type'::regclass THEN d.objid::regtype::text
+                              WHEN 'pg_namespace'::regclass THEN d.objid::regnamespace::text
+                              ELSE d.objid::regclass::text END AS name,
+               coalesce(p.proowner, t.typowner, n.nspowner, c.relowner) AS owner,
+               coalesce(p.proacl, t.typacl, n.nspacl, c.relacl) AS acl
         FROM pg_catalog.pg_depend d
         LEFT JOIN pg_catalog.pg_proc p ON d.classid = 'pg_proc'::regclass AND p.oid = d.objid
         LEFT JOIN pg_catalog.pg_type t ON d.classid = 'pg_type'::regclass AND t.oid = d.objid
+        LEFT JOIN pg_catalog.pg_namespace n ON d.classid = 'pg_namespace'::regclass AND n.oid = d.objid
         LEFT JOIN pg_catalog.pg_class c ON d.classid = 'pg_class'::regclass AND c.oid = d.objid
         WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
           AND d.refobjid = (SELECT e.oid FROM pg_catalog.pg_extension e WHERE e.extname = 'contacts_tier')
-          AND (p.oid IS NOT NULL OR c.oid IS NOT NULL
+          AND (p.oid IS NOT NULL OR n.oid IS NOT NULL OR c.oid IS NOT NULL
                OR (t.typtype IN ('b', 'd', 'e', 'r') AND t.typelem = 0)
                OR (t.typtype = 'c' AND (SELECT r.relkind = 'c' FROM pg_catalog.pg_class r WHERE r.oid = t.typrelid)))
     LOOP
@@ -37,36 +41,41 @@ BEGIN
 END
 $$;
 
--- What ordinary statements evaluate, as whoever writes or reads contacts: types, defaults
--- of columns, the predicate of the index
+-- Schemas: any statement can name what it is granted below.
+GRANT USAGE ON SCHEMA contacts_tier, contacts_tier_internal TO PUBLIC;
+
+-- Ordinary statements evaluate types, column defaults and the predicate of the index, as
+-- the role that reads or writes contacts.
 GRANT USAGE ON TYPE contacts_tier.marketing_status, contacts_tier.billing_cycle, contacts_tier.exceed_policy TO PUBLIC;
 GRANT EXECUTE ON FUNCTION
-    contacts_tier.default_status(),
-    contacts_tier.default_until_next_update(),
-    contacts_tier.default_source_type(),
-    contacts_tier.default_source_name(),
-    contacts_tier.default_updated_at(),
-    contacts_tier.is_given(integer, boolean),
-    contacts_tier.given_flag()
+    contacts_tier_internal.default_status(),
+    contacts_tier_internal.default_until_next_update(),
+    contacts_tier_internal.default_source_type(),
+    contacts_tier_internal.default_source_name(),
+    contacts_tier_internal.default_updated_at(),
+    contacts_tier_internal.is_given(integer, boolean),
+    contacts_tier_internal.given_flag(),
+    contacts_tier_internal.library_loaded()
     TO PUBLIC;
-GRANT EXECUTE ON FUNCTION contacts_tier.library_loaded() TO PUBLIC;
-GRANT EXECUTE ON FUNCTION contacts_tier.clock() TO PUBLIC;
--- ... and as the owner of the contacts
-GRANT EXECUTE ON FUNCTION contacts_tier.ledger_entry() TO PUBLIC;
+
+-- The extension evaluates the default of the ledger's key, the clock and the calendar, as
+-- the owner of the contacts or as the caller of a report.
 GRANT EXECUTE ON FUNCTION
-    contacts_tier.local_midnight(timestamp, text),
-    contacts_tier.months_since(date, timestamptz, text),
-    contacts_tier.renewal_dates(date, contacts_tier.billing_cycle, text, timestamptz),
-    contacts_tier.update_dates(date, contacts_tier.billing_cycle, text, timestamptz),
-    contacts_tier.following_renewal_date(date, contacts_tier.billing_cycle, text, timestamptz),
-    contacts_tier.following_update_date(contacts_tier.billing_cycle, text, timestamptz, timestamptz),
-    contacts_tier.month_share(contacts_tier.billing_cycle, text, timestamptz, timestamptz),
+    contacts_tier_internal.ledger_entry(),
+    contacts_tier_internal.local_midnight(timestamp, text),
+    contacts_tier_internal.months_since(date, timestamptz, text),
+    contacts_tier_internal.renewal_dates(date, contacts_tier.billing_cycle, text, timestamptz),
+    contacts_tier_internal.update_dates(date, contacts_tier.billing_cycle, text, timestamptz),
+    contacts_tier_internal.following_renewal_date(date, contacts_tier.billing_cycle, text, timestamptz),
+    contacts_tier_internal.following_update_date(contacts_tier.billing_cycle, text, timestamptz, timestamptz),
+    contacts_tier_internal.month_share(contacts_tier.billing_cycle, text, timestamptz, timestamptz),
+    contacts_tier.clock(),
     contacts_tier.next_update_date(date, contacts_tier.billing_cycle, text, timestamptz),
     contacts_tier.last_update_date(date, contacts_tier.billing_cycle, text, timestamptz),
     contacts_tier.next_renewal_date(date, contacts_tier.billing_cycle, text, timestamptz)
     TO PUBLIC;
 
--- What only reads looks itself at what the caller may read
+-- Reports check themselves what their caller can read.
 GRANT EXECUTE ON FUNCTION
     contacts_tier.attached(),
     contacts_tier.usage(regclass, text),
@@ -81,18 +90,21 @@ GRANT EXECUTE ON FUNCTION
     contacts_tier.preview(regclass, text, bigint)
     TO PUBLIC;
 
-GRANT USAGE ON SCHEMA contacts_tier TO PUBLIC;
 GRANT SELECT ON contacts_tier.plan, contacts_tier.tier, contacts_tier.source_type, contacts_tier.tool TO PUBLIC;
 GRANT SELECT, INSERT, UPDATE, DELETE
     ON contacts_tier.plan, contacts_tier.tier, contacts_tier.source_type, contacts_tier.tool TO @extowner@ WITH GRANT OPTION;
 
--- Who attaches needs the trigger functions and create_companions(), too
+-- The owner of a table that is attached needs the trigger functions, and create_companions().
 GRANT EXECUTE ON FUNCTION
-    contacts_tier.maintain_status(),
-    contacts_tier.count_contact(),
-    contacts_tier.apply_counts(),
-    contacts_tier.count_truncate(),
-    contacts_tier.create_companions(text, text),
+    contacts_tier_internal.maintain_status(),
+    contacts_tier_internal.count_contact(),
+    contacts_tier_internal.apply_counts(),
+    contacts_tier_internal.count_truncate(),
+    contacts_tier_internal.create_companions(text, text)
+    TO @extowner@ WITH GRANT OPTION;
+
+-- Functions that change something
+GRANT EXECUTE ON FUNCTION
     contacts_tier.create_plan(text, bigint[], numeric[], text, boolean),
     contacts_tier.attach(regclass, name, jsonb),
     contacts_tier.detach(regclass, boolean),

@@ -26,6 +26,10 @@ const char *const ct_default_columns[CT_NARGS] = {
 	[CT_ARG_UPDATED_AT] = "marketing_contact_status_updated_at"
 };
 
+/*
+ * They are in a schema of their own, which CREATE EXTENSION refuses to share: nobody
+ * else's function passes for one of them.
+ */
 static const char *const functions[] = {
 	[CT_TRIGGER_STATUS] = "maintain_status",
 	[CT_TRIGGER_COUNT] = "count_contact",
@@ -51,7 +55,7 @@ static void
 look_up_functions(void)
 {
 	uint64		changes = ct_name_changes();
-	Oid			namespace = get_namespace_oid("contacts_tier", true);
+	Oid			namespace = get_namespace_oid("contacts_tier_internal", true);
 	Oid			arguments[] = {INT4OID, BOOLOID};
 
 	for (int i = CT_TRIGGER_STATUS; i < NKINDS; i++)

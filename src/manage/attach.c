@@ -37,12 +37,18 @@ static const struct
 	const char *key;			/* in the "columns" argument */
 	const char *type;
 	const char *expression;		/* its default, or NULL */
+	const char *comment;		/* its comment, where attach() adds it */
 }			status_columns[CT_NCOLUMNS] = {
-	{"status", "contacts_tier.marketing_status", "contacts_tier.default_status()"},
-	{"until_next_update", "pg_catalog.bool", "contacts_tier.default_until_next_update()"},
-	{"source_type", "pg_catalog.text", "contacts_tier.default_source_type()"},
-	{"source_name", "pg_catalog.text", "contacts_tier.default_source_name()"},
-	{"updated_at", "pg_catalog.timestamptz", "contacts_tier.default_updated_at()"}
+	{"status", "contacts_tier.marketing_status", "contacts_tier_internal.default_status()",
+	"whether the contact is a marketing contact, which counts against the contact tier"},
+	{"until_next_update", "pg_catalog.bool", "contacts_tier_internal.default_until_next_update()",
+	"true if the marketing contact becomes non-marketing on the next update date, else null"},
+	{"source_type", "pg_catalog.text", "contacts_tier_internal.default_source_type()",
+	"type of the source that last changed the marketing status of the contact"},
+	{"source_name", "pg_catalog.text", "contacts_tier_internal.default_source_name()",
+	"name of the source that last changed the marketing status of the contact"},
+	{"updated_at", "pg_catalog.timestamptz", "contacts_tier_internal.default_updated_at()",
+	"time at which the marketing status of the contact last changed"}
 };
 
 static void
@@ -213,6 +219,8 @@ add_columns(Oid relid, const char *name, char **args)
 		ct_executef("ALTER TABLE %s ADD COLUMN %s %s%s", name,
 					quote_identifier(column), status_columns[i].type,
 					i == 0 ? " DEFAULT 'non_marketing'" : "");
+		ct_executef("COMMENT ON COLUMN %s.%s IS '%s; added by contacts_tier.attach()'",
+					name, quote_identifier(column), status_columns[i].comment);
 		/* the default was for the contacts that are there, not for new ones */
 		if (i == 0)
 			ct_executef("ALTER TABLE %s ALTER COLUMN %s DROP DEFAULT",
@@ -257,9 +265,9 @@ check_may_attach(Oid owner)
 			ereport(ERROR,
 					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 					 errmsg("permission denied for function %s", format_procedure(ct_function_oid(functions[i]))),
-					 errdetail("Role \"%s\" owns the table, so it needs EXECUTE on the trigger functions of contacts_tier.",
+					 errdetail("Role \"%s\" owns the table, so it needs EXECUTE on the functions that attach() uses.",
 							   GetUserNameFromId(owner, false)),
-					 errhint("Grant it EXECUTE on maintain_status, count_contact, apply_counts, count_truncate and create_companions.")));
+					 errhint("Grant it EXECUTE on maintain_status, count_contact, apply_counts, count_truncate and create_companions, all in schema contacts_tier_internal.")));
 }
 
 /*
@@ -283,14 +291,14 @@ make_companions(Relation rel, const CtTable *table)
 	appendStringInfoString(&type, ct_type_name(table->account_type));
 	if (OidIsValid(table->account_collation))
 		appendStringInfo(&type, " COLLATE %s", generate_collation_name(table->account_collation));
-	ct_executef("SELECT contacts_tier.create_companions(%s, %s)",
+	ct_executef("SELECT contacts_tier_internal.create_companions(%s, %s)",
 				quote_literal_cstr(quote_identifier(NameStr(table->names.schema))),
 				quote_literal_cstr(type.data));
 }
 
 /*
- * The statement that makes the index by which rollover finds flagged contacts:
- * on the account, and the primary key, by whose ranges it works.
+ * The statements that create the index by which rollover finds flagged contacts,
+ * on the account, and the primary key, by whose ranges it works; and its comment.
  */
 static char *
 index_statement(Relation rel, const CtTable *table)
@@ -310,9 +318,11 @@ index_statement(Relation rel, const CtTable *table)
 	foreach(cell, columns)
 		appendStringInfo(&buf, "%s%s", buf.len > 0 ? ", " : "",
 						 quote_identifier(get_attname(table->relid, lfirst_int(cell), false)));
-	return psprintf("CREATE INDEX %s ON %s (%s) WHERE %s AND contacts_tier.library_loaded()",
-					quote_identifier(name), ct_qualified_name(rel), buf.data,
-					ct_table_column(table, CT_ARG_UNTIL));
+	return psprintf("CREATE INDEX %1$s ON %2$s (%3$s) WHERE %4$s AND contacts_tier_internal.library_loaded();"
+					" COMMENT ON INDEX %5$s.%1$s IS"
+					" 'finds contacts that become non-marketing on the next update date; created by contacts_tier.attach()'",
+					quote_identifier(name), ct_qualified_name(rel), buf.data, ct_table_column(table, CT_ARG_UNTIL),
+					quote_identifier(get_namespace_name(RelationGetNamespace(rel))));
 }
 
 /*
@@ -398,7 +408,7 @@ drop_index(Oid relid)
 				" FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_index i ON i.indexrelid = d.objid"
 				" WHERE i.indrelid = %u AND d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass"
 				" AND d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass"
-				" AND d.refobjid = 'contacts_tier.library_loaded()'::pg_catalog.regprocedure",
+				" AND d.refobjid = 'contacts_tier_internal.library_loaded()'::pg_catalog.regprocedure",
 				relid);
 	indexes = ct_result_text(1);
 	if (indexes != NULL)

@@ -103,7 +103,7 @@ billing_periods_query(const CtReport *report)
 					  "   greatest(coalesce(c.used, 0), c.peak, a.period_opening), coalesce(c.used, 0),"
 					  "   coalesce(c.promoted, 0), coalesce(c.demoted, 0), coalesce(c.corrected, 0),"
 					  "   a.period_upgrades, a.period_price,"
-					  "   contacts_tier.month_share(a.billing_cycle, a.time_zone, a.period_started_at, a.next_update_at),"
+					  "   contacts_tier_internal.month_share(a.billing_cycle, a.time_zone, a.period_started_at, a.next_update_at),"
 					  "   p.currency"
 					  "  FROM (SELECT * FROM {account} WHERE ended_at IS NULL%2$s) a"
 					  "  LEFT JOIN " COUNTERS " c ON c.account {=} a.account"

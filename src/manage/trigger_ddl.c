@@ -27,11 +27,17 @@ static const struct
 {
 	const char *name;
 	bool		for_each_row;
+	CtFunction	function;
+	const char *comment;
 }			triggers[] = {
-	{STATUS_TRIGGER, true},
-	{COUNT_TRIGGER, true},
-	{APPLY_TRIGGER, false},
-	{TRUNCATE_TRIGGER, false}
+	{STATUS_TRIGGER, true, CT_TRIGGER_STATUS,
+	"decides the marketing status of each contact before it is written"},
+	{COUNT_TRIGGER, true, CT_TRIGGER_COUNT,
+	"notes what each changed contact means for the counters of its account"},
+	{APPLY_TRIGGER, false, CT_TRIGGER_APPLY,
+	"applies the noted changes to the counters and enforces the contact tier at the end of each statement"},
+	{TRUNCATE_TRIGGER, false, CT_TRIGGER_TRUNCATE,
+	"subtracts truncated contacts from the counters, and makes the table depend on its companion tables"}
 };
 
 /*
@@ -76,12 +82,49 @@ argument_list(char **args)
 	return buf.data;
 }
 
+/* What a trigger of ours is for, or NULL if the function is none of theirs. */
+static const char *
+comment_of(CtFunction function)
+{
+	for (size_t i = 0; i < lengthof(triggers); i++)
+		if (triggers[i].function == function)
+			return triggers[i].comment;
+	return NULL;
+}
+
+/*
+ * Say what our triggers of a relation are for.  PostgreSQL does not copy comments to
+ * the clones of row triggers, and whoever owns the table may have renamed the trigger
+ * that they come from: so the triggers are found by their functions.
+ */
+static void
+comment_on_triggers(const char *name)
+{
+	uint64		count = ct_executef("SELECT t.tgname::pg_catalog.text, t.tgfoid FROM pg_catalog.pg_trigger t"
+									" WHERE t.tgrelid = %s::pg_catalog.regclass AND t.tgfoid IN (%u, %u, %u, %u)",
+									quote_literal_cstr(name),
+									ct_function_oid(CT_TRIGGER_STATUS), ct_function_oid(CT_TRIGGER_COUNT),
+									ct_function_oid(CT_TRIGGER_APPLY), ct_function_oid(CT_TRIGGER_TRUNCATE));
+	SPITupleTable *found = SPI_tuptable;
+
+	for (uint64 i = 0; i < count; i++)
+	{
+		bool		isnull;
+		Datum		function = SPI_getbinval(found->vals[i], found->tupdesc, 2, &isnull);
+
+		ct_executef("COMMENT ON TRIGGER %s ON %s IS '%s; created by contacts_tier.attach()'",
+					quote_identifier(SPI_getvalue(found->vals[i], found->tupdesc, 1)), name,
+					comment_of(ct_function(DatumGetObjectId(function))));
+	}
+}
+
 /*
  * Statement triggers, which partitions do not inherit.  The WHEN clause of the
  * rarest of them is always true; it is there for the dependencies that it
  * brings: the companion tables cannot be dropped under an attached table, nor
  * after a dump and restore.  A former partition may have such triggers already.
- * Of a partition, they also tell that its contacts are counted (partition.c).
+ * Of a partition, they also tell that its contacts are counted (partition.c).  The
+ * row triggers must be there: all of them get their comments.
  */
 void
 ct_make_statement_triggers(const char *name, char **args)
@@ -91,12 +134,13 @@ ct_make_statement_triggers(const char *name, char **args)
 	ct_names_resolve(&names, args[CT_ARG_SCHEMA]);
 	ct_executef("CREATE OR REPLACE TRIGGER " APPLY_TRIGGER
 				" AFTER INSERT OR UPDATE OR DELETE ON %s FOR EACH STATEMENT"
-				" EXECUTE FUNCTION contacts_tier.apply_counts()", name);
+				" EXECUTE FUNCTION contacts_tier_internal.apply_counts()", name);
 	ct_execute(ct_names_sqlf(&names, "CREATE OR REPLACE TRIGGER " TRUNCATE_TRIGGER
 							 " BEFORE TRUNCATE ON %s FOR EACH STATEMENT"
 							 " WHEN (NULL::{account} IS NULL AND NULL::{counter} IS NULL AND NULL::{ledger} IS NULL)"
-							 " EXECUTE FUNCTION contacts_tier.count_truncate(%s)", name, argument_list(args)),
+							 " EXECUTE FUNCTION contacts_tier_internal.count_truncate(%s)", name, argument_list(args)),
 			   0, NULL, NULL, NULL);
+	comment_on_triggers(name);
 }
 
 /*
@@ -109,10 +153,10 @@ ct_make_row_triggers(const char *name, char **args)
 
 	ct_executef("CREATE TRIGGER " STATUS_TRIGGER
 				" BEFORE INSERT OR UPDATE ON %s FOR EACH ROW"
-				" EXECUTE FUNCTION contacts_tier.maintain_status(%s)", name, arguments);
+				" EXECUTE FUNCTION contacts_tier_internal.maintain_status(%s)", name, arguments);
 	ct_executef("CREATE TRIGGER " COUNT_TRIGGER
 				" AFTER INSERT OR UPDATE OR DELETE ON %s FOR EACH ROW"
-				" EXECUTE FUNCTION contacts_tier.count_contact(%s)", name, arguments);
+				" EXECUTE FUNCTION contacts_tier_internal.count_contact(%s)", name, arguments);
 }
 
 /*

@@ -28,7 +28,7 @@ static const CtQuery set_tier_query = {
 	"   pg_catalog.round(CASE WHEN $6" CT_EQ "'grace' THEN 1 WHEN $6" CT_EQ "'renewal' THEN 0 ELSE greatest(0, least(1,"
 	"    (extract(epoch FROM a.next_update_at)" CT_SUB "extract(epoch FROM $4))"
 	"    " CT_DIV "(extract(epoch FROM a.next_update_at)" CT_SUB "extract(epoch FROM a.period_started_at)))) END, 6) AS fraction,"
-	"   contacts_tier.month_share(a.billing_cycle, a.time_zone, a.period_started_at, a.next_update_at) AS share"
+	"   contacts_tier_internal.month_share(a.billing_cycle, a.time_zone, a.period_started_at, a.next_update_at) AS share"
 	"  FROM {account} a LEFT JOIN {plan} p ON p.name" CT_EQ "a.plan"
 	"  WHERE a.account {=} $1),"
 	" changed AS (UPDATE {account} SET contact_limit = $2, announced = 0,"

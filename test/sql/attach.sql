@@ -287,8 +287,8 @@ GRANT ALL ON SCHEMA attach TO regress_attach_owner;
 ALTER TABLE contacts OWNER TO regress_attach_owner;
 SELECT contacts_tier.attach('contacts', 'account');
 \echo :SQLSTATE
-GRANT EXECUTE ON FUNCTION contacts_tier.maintain_status(), contacts_tier.count_contact(),
-    contacts_tier.apply_counts(), contacts_tier.count_truncate(), contacts_tier.create_companions(text, text) TO regress_attach_owner;
+GRANT EXECUTE ON FUNCTION contacts_tier_internal.maintain_status(), contacts_tier_internal.count_contact(),
+    contacts_tier_internal.apply_counts(), contacts_tier_internal.count_truncate(), contacts_tier_internal.create_companions(text, text) TO regress_attach_owner;
 SELECT contacts_tier.attach('contacts', 'account');
 \echo :SQLSTATE
 ALTER TABLE contacts OWNER TO CURRENT_USER;
@@ -366,6 +366,6 @@ CALL attach_after('ALTER TABLE contacts_tier_account ADD remark text');
 
 SET client_min_messages = error;
 DROP SCHEMA moved, attach CASCADE;
-REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA contacts_tier FROM regress_attach_owner;
+REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA contacts_tier, contacts_tier_internal FROM regress_attach_owner;
 DROP ROLE regress_attach_owner;
 DELETE FROM contacts_tier.plan WHERE name = 'attach';

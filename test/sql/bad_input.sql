@@ -103,8 +103,8 @@ SET ROLE regress_bad_input_other;
 SELECT contacts_tier.attach('contacts', 'account');
 \echo :SQLSTATE
 RESET ROLE;
-GRANT EXECUTE ON FUNCTION contacts_tier.attach(regclass, name, jsonb), contacts_tier.maintain_status(), contacts_tier.count_contact(),
-    contacts_tier.apply_counts(), contacts_tier.count_truncate(), contacts_tier.create_companions(text, text) TO regress_bad_input_other;
+GRANT EXECUTE ON FUNCTION contacts_tier.attach(regclass, name, jsonb), contacts_tier_internal.maintain_status(), contacts_tier_internal.count_contact(),
+    contacts_tier_internal.apply_counts(), contacts_tier_internal.count_truncate(), contacts_tier_internal.create_companions(text, text) TO regress_bad_input_other;
 SET ROLE regress_bad_input_other;
 BEGIN;
 SELECT contacts_tier.attach('contacts', 'account');
@@ -432,22 +432,22 @@ SHOW contacts_tier.now;
 
 
 -- trigger functions called by hand, or by triggers that attach did not make
-SELECT contacts_tier.maintain_status();
+SELECT contacts_tier_internal.maintain_status();
 \echo :SQLSTATE
 CREATE TABLE plain (id integer, account integer);
-CREATE TRIGGER wrong BEFORE INSERT ON plain FOR EACH ROW EXECUTE FUNCTION contacts_tier.maintain_status();
+CREATE TRIGGER wrong BEFORE INSERT ON plain FOR EACH ROW EXECUTE FUNCTION contacts_tier_internal.maintain_status();
 INSERT INTO plain VALUES (1, 1);
 \echo :SQLSTATE
 DROP TRIGGER wrong ON plain;
-CREATE TRIGGER wrong BEFORE INSERT ON plain FOR EACH ROW EXECUTE FUNCTION contacts_tier.maintain_status('bad_input', 'account');
+CREATE TRIGGER wrong BEFORE INSERT ON plain FOR EACH ROW EXECUTE FUNCTION contacts_tier_internal.maintain_status('bad_input', 'account');
 INSERT INTO plain VALUES (1, 1);
 \echo :SQLSTATE
 DROP TRIGGER wrong ON plain;
-CREATE TRIGGER wrong AFTER INSERT ON contacts FOR EACH ROW EXECUTE FUNCTION contacts_tier.maintain_status('bad_input', 'account');
+CREATE TRIGGER wrong AFTER INSERT ON contacts FOR EACH ROW EXECUTE FUNCTION contacts_tier_internal.maintain_status('bad_input', 'account');
 INSERT INTO contacts (id, account) VALUES (9, 1);
 \echo :SQLSTATE
 DROP TRIGGER wrong ON contacts;
-CREATE TRIGGER wrong BEFORE INSERT ON contacts FOR EACH ROW EXECUTE FUNCTION contacts_tier.count_contact('bad_input', 'account');
+CREATE TRIGGER wrong BEFORE INSERT ON contacts FOR EACH ROW EXECUTE FUNCTION contacts_tier_internal.count_contact('bad_input', 'account');
 INSERT INTO contacts (id, account) VALUES (9, 1);
 \echo :SQLSTATE
 DROP TRIGGER wrong ON contacts;
@@ -502,6 +502,6 @@ INSERT INTO owned.contacts VALUES (1, 1, 'marketing');
 SELECT * FROM contacts_tier.verify('owned.contacts') WHERE drift <> 0 OR pending_counted <> pending_actual;
 
 DROP SCHEMA bad_input, owned CASCADE;
-REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA contacts_tier FROM regress_bad_input_other;
+REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA contacts_tier, contacts_tier_internal FROM regress_bad_input_other;
 DROP ROLE regress_bad_input_other;
 DELETE FROM contacts_tier.plan WHERE name LIKE 'bad\_input%';

@@ -24,7 +24,7 @@ SELECT id, account, marketing_contact_status AS status, marketing_contact_until_
 FROM contacts ORDER BY id;
 CREATE VIEW calls AS
 SELECT funcname AS function, calls FROM pg_stat_xact_user_functions
-WHERE schemaname = 'contacts_tier' AND funcname IN ('maintain_status', 'count_contact')
+WHERE schemaname = 'contacts_tier_internal' AND funcname IN ('maintain_status', 'count_contact')
 ORDER BY 1;
 CREATE VIEW drift AS
 SELECT account, counted, actual FROM contacts_tier.verify('contacts') WHERE drift <> 0 OR pending_counted <> pending_actual;
@@ -221,7 +221,7 @@ COPY contacts_2 (id, account, region, marketing_contact_status) FROM stdin;
 4	a	2	marketing
 \.
 SELECT funcname AS function, calls FROM pg_stat_xact_user_functions
-WHERE schemaname = 'contacts_tier' AND funcname IN ('maintain_status', 'count_contact') ORDER BY 1;
+WHERE schemaname = 'contacts_tier_internal' AND funcname IN ('maintain_status', 'count_contact') ORDER BY 1;
 COMMIT;
 TABLE drift;
 INSERT INTO contacts (id, account, region, marketing_contact_status) SELECT i, 'a', 1 + i % 2, 'marketing' FROM generate_series(11, 60) i;

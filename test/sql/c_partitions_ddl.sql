@@ -30,7 +30,7 @@ CREATE VIEW bill AS
 -- tables with our statement triggers, which are those that are counted
 CREATE VIEW counted AS
     SELECT tgrelid::regclass::text AS relation, count(*) FROM pg_trigger
-     WHERE tgfoid IN ('contacts_tier.apply_counts'::regproc, 'contacts_tier.count_truncate'::regproc)
+     WHERE tgfoid IN ('contacts_tier_internal.apply_counts'::regproc, 'contacts_tier_internal.count_truncate'::regproc)
        AND tgrelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'c_ddl'::regnamespace)
      GROUP BY 1 ORDER BY 1;
 -- contacts of all kinds, also of such as the rules do not allow
@@ -478,9 +478,9 @@ UPDATE contacts_tier_account SET account = 'long' WHERE account = :'long';
 
 
 -- The functions are called by event triggers only
-SELECT contacts_tier.command_starts();
+SELECT contacts_tier_internal.command_starts();
 \echo :SQLSTATE
-SELECT contacts_tier.command_ends();
+SELECT contacts_tier_internal.command_ends();
 \echo :SQLSTATE
 
 

@@ -10,9 +10,9 @@ CREATE ROLE regress_c_owner;
 CREATE ROLE regress_c_other;
 CREATE ROLE regress_c_writer;
 GRANT EXECUTE ON FUNCTION contacts_tier.attach, contacts_tier.subscribe, contacts_tier.repair,
-    contacts_tier.create_companions, contacts_tier.maintain_status, contacts_tier.count_contact,
-    contacts_tier.apply_counts, contacts_tier.count_truncate TO regress_c_owner;
-GRANT EXECUTE ON FUNCTION contacts_tier.maintain_status TO regress_c_other;
+    contacts_tier_internal.create_companions, contacts_tier_internal.maintain_status, contacts_tier_internal.count_contact,
+    contacts_tier_internal.apply_counts, contacts_tier_internal.count_truncate TO regress_c_owner;
+GRANT EXECUTE ON FUNCTION contacts_tier_internal.maintain_status TO regress_c_other;
 CREATE SCHEMA c_owner AUTHORIZATION regress_c_owner;
 GRANT USAGE ON SCHEMA c_owner TO regress_c_other, regress_c_writer;
 SELECT contacts_tier.create_plan('c_owner', '{1000}');
@@ -109,16 +109,16 @@ SET ROLE regress_c_other;
 CREATE TABLE c_crafted.t (id int, account text, marketing_contact_status contacts_tier.marketing_status,
     marketing_contact_until_next_update boolean, marketing_contact_status_source_type text,
     marketing_contact_status_source_name text, marketing_contact_status_updated_at timestamptz) PARTITION BY LIST (id);
-CREATE TRIGGER s BEFORE INSERT ON c_crafted.t FOR EACH ROW EXECUTE FUNCTION contacts_tier.maintain_status('c_owner', 'account');
+CREATE TRIGGER s BEFORE INSERT ON c_crafted.t FOR EACH ROW EXECUTE FUNCTION contacts_tier_internal.maintain_status('c_owner', 'account');
 CREATE TABLE c_crafted.t1 (LIKE c_crafted.t);
 INSERT INTO c_crafted.t1 VALUES (1, 'a', 'marketing');
 ALTER TABLE c_crafted.t ATTACH PARTITION c_crafted.t1 FOR VALUES IN (1);
 CREATE TABLE c_crafted.t2 (LIKE c_crafted.t);
-CREATE TRIGGER s BEFORE INSERT ON c_crafted.t2 FOR EACH ROW EXECUTE FUNCTION contacts_tier.maintain_status('c_owner', 'nothing');
+CREATE TRIGGER s BEFORE INSERT ON c_crafted.t2 FOR EACH ROW EXECUTE FUNCTION contacts_tier_internal.maintain_status('c_owner', 'nothing');
 CREATE TABLE c_crafted.t3 (LIKE c_crafted.t);
-CREATE TRIGGER s BEFORE INSERT ON c_crafted.t3 FOR EACH ROW EXECUTE FUNCTION contacts_tier.maintain_status('c_owner');
+CREATE TRIGGER s BEFORE INSERT ON c_crafted.t3 FOR EACH ROW EXECUTE FUNCTION contacts_tier_internal.maintain_status('c_owner');
 CREATE TABLE c_crafted.t4 (LIKE c_crafted.t);
-CREATE TRIGGER s BEFORE INSERT ON c_crafted.t4 FOR EACH ROW EXECUTE FUNCTION contacts_tier.maintain_status();
+CREATE TRIGGER s BEFORE INSERT ON c_crafted.t4 FOR EACH ROW EXECUTE FUNCTION contacts_tier_internal.maintain_status();
 ALTER TABLE c_crafted.t2 ALTER account TYPE varchar;
 ALTER TABLE c_crafted.t4 ALTER account TYPE varchar;
 INSERT INTO c_crafted.t3 (id) VALUES (1);

@@ -11,9 +11,9 @@ CREATE TEMP VIEW member AS
        AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'contacts_tier');
 SELECT count(*) > 20 AS many FROM member;
 
--- Every one has a COMMENT; the schema was made by CREATE EXTENSION
+-- Every one has a COMMENT
 SELECT type, identity FROM member
- WHERE obj_description(objid, classid::regclass::name) IS NULL AND type <> 'schema'
+ WHERE obj_description(objid, classid::regclass::name) IS NULL
    -- array types and row types come with what they are made of
    AND NOT EXISTS (SELECT FROM pg_type t WHERE classid = 'pg_type'::regclass AND t.oid = objid AND (t.typelem <> 0 OR t.typrelid <> 0))
  ORDER BY type, identity;
@@ -52,14 +52,55 @@ SELECT oid::regprocedure AS function, proconfig FROM pg_proc
 SELECT c.oid::regclass AS table_name, privilege FROM pg_class c JOIN member ON classid = 'pg_class'::regclass AND objid = c.oid,
        unnest('{SELECT,INSERT,UPDATE,DELETE,TRUNCATE,REFERENCES,TRIGGER}'::text[]) AS privilege
  WHERE relkind = 'r' AND has_table_privilege('public', c.oid, privilege) ORDER BY 1::text, 2;
--- the whole of it is in one schema, but for event triggers, which have none
-SELECT identity FROM member WHERE identity NOT LIKE 'contacts\_tier.%' AND type NOT IN ('schema', 'event trigger');
+-- the whole of it is in two schemas, but for event triggers, which have none
+SELECT identity FROM member WHERE identity NOT LIKE ALL ('{contacts\\_tier.%,contacts\\_tier\\_internal.%}') AND type NOT IN ('schema', 'event trigger');
+-- what is not internal stands in the reference, and takes no part in triggers or defaults
+SELECT objid::regprocedure AS function FROM member JOIN pg_proc p ON classid = 'pg_proc'::regclass AND p.oid = objid
+ WHERE identity LIKE 'contacts\_tier.%' AND prorettype IN ('trigger'::regtype, 'event_trigger'::regtype);
+SELECT p.proname FROM pg_proc p WHERE pronamespace = 'contacts_tier'::regnamespace ORDER BY p.proname COLLATE "C";
+SELECT p.proname FROM pg_proc p WHERE pronamespace = 'contacts_tier_internal'::regnamespace ORDER BY p.proname COLLATE "C";
+-- nobody but the extension's owner creates anything in the second
+SELECT has_schema_privilege('public', 'contacts_tier_internal', 'USAGE') AS usage, has_schema_privilege('public', 'contacts_tier_internal', 'CREATE') AS "create";
 
--- The companion tables, their indexes' tables and columns are explained as well
+-- The companion tables and their columns are explained as well
 CREATE SCHEMA comments;
-CREATE TABLE comments.contacts (id integer, account text);
+CREATE TABLE comments.contacts (id integer, account text, marketing_contact_status_source_name text) PARTITION BY LIST (account);
+COMMENT ON COLUMN comments.contacts.marketing_contact_status_source_name IS 'of our own';
+CREATE TABLE comments.contacts_a PARTITION OF comments.contacts FOR VALUES IN ('a');
 SELECT contacts_tier.attach('comments.contacts', 'account');
 SELECT c.relname FROM pg_class c
  WHERE relnamespace = 'comments'::regnamespace AND relname LIKE 'contacts\_tier%' AND relkind = 'r' AND obj_description(oid, 'pg_class') IS NULL;
+SELECT attrelid::regclass AS table_name, attname FROM pg_attribute JOIN pg_class c ON c.oid = attrelid
+ WHERE relnamespace = 'comments'::regnamespace AND relname LIKE 'contacts\_tier%' AND relkind = 'r' AND attnum > 0 AND NOT attisdropped
+   AND col_description(attrelid, attnum) IS NULL ORDER BY 1::text, attnum;
+-- and so is what attach() adds to the table: columns, unless they were there, the index ...
+SELECT attname, col_description(attrelid, attnum) FROM pg_attribute WHERE attrelid = 'comments.contacts'::regclass AND attnum > 0 ORDER BY attnum;
+SELECT relname, obj_description(oid, 'pg_class') FROM pg_class WHERE relname LIKE '%contacts_tier_pending' AND relkind = 'I' AND relnamespace = 'comments'::regnamespace;
+-- ... and triggers, also of partitions, whenever they come and whatever the triggers are called then
+SELECT tgname, obj_description(oid, 'pg_trigger') FROM pg_trigger WHERE tgrelid = 'comments.contacts'::regclass ORDER BY tgname;
+ALTER TRIGGER zz_contacts_tier_status ON comments.contacts RENAME TO "zz ""it's"" % status";
+CREATE TABLE comments.contacts_b PARTITION OF comments.contacts FOR VALUES IN ('b') PARTITION BY LIST (account);
+CREATE TABLE comments.contacts_b_b PARTITION OF comments.contacts_b FOR VALUES IN ('b');
+CREATE TABLE comments.contacts_c (LIKE comments.contacts);
+ALTER TABLE comments.contacts ATTACH PARTITION comments.contacts_c FOR VALUES IN ('c');
+CREATE VIEW comments.explained AS
+    SELECT t.tgrelid::regclass AS table_name, count(*) AS triggers, count(d.description) AS explained, count(d.description LIKE '%contacts_tier.attach()' OR NULL) AS ours
+      FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid AND c.relnamespace = 'comments'::regnamespace
+      LEFT JOIN pg_description d ON d.classoid = 'pg_trigger'::regclass AND d.objoid = t.oid
+     GROUP BY t.tgrelid;
+SELECT * FROM comments.explained ORDER BY table_name::text COLLATE "C";
+-- they go with the triggers; a comment of the owner's stays
+ALTER TABLE comments.contacts DETACH PARTITION comments.contacts_c;
+COMMENT ON TRIGGER aa_contacts_tier_count ON comments.contacts IS 'counts';
+CREATE TABLE comments.contacts_d PARTITION OF comments.contacts FOR VALUES IN ('d');
+SELECT * FROM comments.explained ORDER BY table_name::text COLLATE "C";
+ALTER TRIGGER "zz ""it's"" % status" ON comments.contacts RENAME TO zz_contacts_tier_status;
+SELECT contacts_tier.detach('comments.contacts');
+SELECT * FROM comments.explained ORDER BY table_name::text COLLATE "C";
+SELECT count(*) FROM pg_description d WHERE classoid = 'pg_trigger'::regclass AND NOT EXISTS (SELECT FROM pg_trigger t WHERE t.oid = d.objoid);
+SELECT contacts_tier.attach('comments.contacts', 'account');
+SELECT * FROM comments.explained ORDER BY table_name::text COLLATE "C";
+SELECT contacts_tier.detach('comments.contacts', true);
+SELECT count(*) FROM pg_description WHERE objoid = 'comments.contacts'::regclass;
 SET client_min_messages = warning;
 DROP SCHEMA comments CASCADE;

@@ -334,7 +334,7 @@ SELECT differences('{deferred}');
 -- a table of somebody else with our trigger, and a CHECK that writes past the tier when it can
 ALTER TABLE contacts DROP CONSTRAINT beside;
 DELETE FROM contacts;
-GRANT EXECUTE ON FUNCTION contacts_tier.count_contact TO regress_r2_writer;
+GRANT EXECUTE ON FUNCTION contacts_tier_internal.count_contact TO regress_r2_writer;
 SET SESSION AUTHORIZATION regress_r2_writer;
 CREATE FUNCTION pg_temp.past(id integer, status contacts_tier.marketing_status) RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
@@ -352,8 +352,8 @@ CREATE TEMP TABLE mine (id integer CHECK (pg_temp.past(id, marketing_contact_sta
 CREATE TEMP TABLE other (LIKE mine);
 INSERT INTO mine VALUES (1, 'block'), (2, 'big');
 INSERT INTO other VALUES (3, 'big', 'non_marketing'), (4, 'big', 'non_marketing');
-CREATE TRIGGER c AFTER UPDATE ON mine FOR EACH ROW EXECUTE FUNCTION contacts_tier.count_contact('r2', 'account');
-CREATE TRIGGER c AFTER UPDATE ON other FOR EACH ROW EXECUTE FUNCTION contacts_tier.count_contact('r2', 'account');
+CREATE TRIGGER c AFTER UPDATE ON mine FOR EACH ROW EXECUTE FUNCTION contacts_tier_internal.count_contact('r2', 'account');
+CREATE TRIGGER c AFTER UPDATE ON other FOR EACH ROW EXECUTE FUNCTION contacts_tier_internal.count_contact('r2', 'account');
 ALTER TABLE other ENABLE ALWAYS TRIGGER c;
 UPDATE mine SET account = account WHERE id = 1;
 \echo :SQLSTATE
@@ -366,7 +366,7 @@ SELECT id, marketing_contact_status FROM other;
 SELECT id, marketing_contact_status FROM mine;
 DROP TABLE mine, other;
 RESET SESSION AUTHORIZATION;
-REVOKE EXECUTE ON FUNCTION contacts_tier.count_contact FROM regress_r2_writer;
+REVOKE EXECUTE ON FUNCTION contacts_tier_internal.count_contact FROM regress_r2_writer;
 SELECT count(*), drift() FROM contacts;
 -- what a trigger does while the rollover makes contacts non-marketing: S2 holds for it
 INSERT INTO contacts (id, account, marketing_contact_status, marketing_contact_until_next_update)

@@ -10,7 +10,7 @@ SET client_min_messages = warning;
 SET contacts_tier.now = '2026-01-10 10:00+00';
 
 CREATE ROLE regress_neighbour;
-GRANT EXECUTE ON FUNCTION contacts_tier.maintain_status(), contacts_tier.count_contact() TO regress_neighbour;
+GRANT EXECUTE ON FUNCTION contacts_tier_internal.maintain_status(), contacts_tier_internal.count_contact() TO regress_neighbour;
 CREATE SCHEMA good;
 CREATE SCHEMA bad AUTHORIZATION regress_neighbour;
 SELECT contacts_tier.create_plan('neighbours', '{10}');
@@ -40,7 +40,7 @@ CREATE TABLE template (id integer, account text, marketing_contact_status contac
 CREATE TEMP TABLE t (LIKE template);
 CREATE TEMP TABLE contacts_tier_account (account text);
 SELECT nspname AS temp FROM pg_namespace WHERE oid = pg_my_temp_schema() \gset
-CREATE TRIGGER s BEFORE INSERT ON pg_temp.t FOR EACH ROW EXECUTE FUNCTION contacts_tier.maintain_status(:'temp', 'account');
+CREATE TRIGGER s BEFORE INSERT ON pg_temp.t FOR EACH ROW EXECUTE FUNCTION contacts_tier_internal.maintain_status(:'temp', 'account');
 RESET ROLE;
 CALL good.all_tables();
 SELECT count(*) FROM contacts_tier.usage('pg_temp.t');
@@ -50,11 +50,11 @@ DROP TABLE pg_temp.t, pg_temp.contacts_tier_account;
 
 -- a table without companions, with the companions of somebody else, without columns
 CREATE TABLE none (LIKE template);
-CREATE TRIGGER s BEFORE INSERT ON none FOR EACH ROW EXECUTE FUNCTION contacts_tier.maintain_status('bad', 'account');
+CREATE TRIGGER s BEFORE INSERT ON none FOR EACH ROW EXECUTE FUNCTION contacts_tier_internal.maintain_status('bad', 'account');
 CREATE TABLE others (LIKE template);
-CREATE TRIGGER s BEFORE INSERT ON others FOR EACH ROW EXECUTE FUNCTION contacts_tier.maintain_status('good', 'account');
+CREATE TRIGGER s BEFORE INSERT ON others FOR EACH ROW EXECUTE FUNCTION contacts_tier_internal.maintain_status('good', 'account');
 CREATE TABLE bare (id integer);
-CREATE TRIGGER s BEFORE INSERT ON bare FOR EACH ROW EXECUTE FUNCTION contacts_tier.maintain_status('bad', 'account');
+CREATE TRIGGER s BEFORE INSERT ON bare FOR EACH ROW EXECUTE FUNCTION contacts_tier_internal.maintain_status('bad', 'account');
 CREATE VIEW contacts_tier_account AS SELECT 1 AS account;
 RESET ROLE;
 CALL good.all_tables();
@@ -111,7 +111,7 @@ CREATE TABLE part (LIKE template) PARTITION BY LIST (account);
 ALTER TABLE part ATTACH PARTITION none DEFAULT;
 DROP TABLE none;
 CREATE TABLE none PARTITION OF part DEFAULT;
-CREATE TRIGGER s BEFORE INSERT ON none FOR EACH ROW EXECUTE FUNCTION contacts_tier.maintain_status('bad', 'account');
+CREATE TRIGGER s BEFORE INSERT ON none FOR EACH ROW EXECUTE FUNCTION contacts_tier_internal.maintain_status('bad', 'account');
 RESET ROLE;
 CALL good.all_tables();
 CALL contacts_tier.rollover();
@@ -136,6 +136,6 @@ CALL good.all_tables();
 
 SET client_min_messages = error;
 DROP SCHEMA good CASCADE;
-REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA contacts_tier FROM regress_neighbour;
+REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA contacts_tier, contacts_tier_internal FROM regress_neighbour;
 DROP ROLE regress_neighbour, regress_neighbour_reader;
 DELETE FROM contacts_tier.plan WHERE name = 'neighbours';

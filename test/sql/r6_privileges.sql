@@ -42,7 +42,7 @@ CREATE TABLE as_made AS SELECT * FROM privilege;
 CREATE PROCEDURE work() LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM contacts_tier.create_plan('r6', '{3, 6}', '{1, 2}');
-    GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA contacts_tier TO regress_r6_owner;
+    GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA contacts_tier, contacts_tier_internal TO regress_r6_owner;
     GRANT EXECUTE ON ALL PROCEDURES IN SCHEMA contacts_tier TO regress_r6_owner;
     CREATE SCHEMA r6 AUTHORIZATION regress_r6_owner;
     GRANT USAGE ON SCHEMA r6 TO regress_r6_writer, regress_r6_stranger;
@@ -106,6 +106,7 @@ BEGIN;
 DROP EXTENSION contacts_tier;
 ALTER DEFAULT PRIVILEGES GRANT ALL ON FUNCTIONS TO regress_r6_stranger WITH GRANT OPTION;
 ALTER DEFAULT PRIVILEGES GRANT ALL ON TYPES TO regress_r6_stranger WITH GRANT OPTION;
+ALTER DEFAULT PRIVILEGES GRANT ALL ON SCHEMAS TO regress_r6_stranger WITH GRANT OPTION;
 ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO regress_r6_stranger, PUBLIC;
 ALTER DEFAULT PRIVILEGES FOR ROLE regress_r6_owner GRANT ALL ON TABLES TO regress_r6_stranger WITH GRANT OPTION;
 CREATE EXTENSION contacts_tier;

@@ -16,7 +16,7 @@ CREATE SCHEMA security AUTHORIZATION regress_security_owner;
 GRANT USAGE ON SCHEMA security TO regress_security_writer, regress_security_reader;
 SELECT contacts_tier.create_plan('security', '{3, 6, 1000}');
 -- the owner is an ordinary role that has been given the managing functions
-GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA contacts_tier TO regress_security_owner;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA contacts_tier, contacts_tier_internal TO regress_security_owner;
 GRANT EXECUTE ON ALL PROCEDURES IN SCHEMA contacts_tier TO regress_security_owner;
 
 SET ROLE regress_security_owner;
@@ -95,7 +95,7 @@ SELECT contacts_tier.schedule_rollover();
 SELECT contacts_tier.unschedule_rollover();
 RESET ROLE;
 -- ... and would be refused if it might
-GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA contacts_tier TO regress_security_writer;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA contacts_tier, contacts_tier_internal TO regress_security_writer;
 GRANT EXECUTE ON ALL PROCEDURES IN SCHEMA contacts_tier TO regress_security_writer;
 SET ROLE regress_security_writer;
 SELECT contacts_tier.attach('security.contacts', 'account');
@@ -334,8 +334,8 @@ END $$;
 CREATE TRIGGER whoami BEFORE INSERT OR UPDATE ON hostile.contacts_tier_counter FOR EACH ROW EXECUTE FUNCTION hostile.whoami_now();
 CREATE TRIGGER whoami BEFORE INSERT OR UPDATE ON hostile.contacts_tier_account FOR EACH ROW EXECUTE FUNCTION hostile.whoami_now();
 CREATE TRIGGER whoami BEFORE INSERT OR UPDATE ON hostile.contacts_tier_ledger FOR EACH ROW EXECUTE FUNCTION hostile.whoami_now();
-CREATE TRIGGER aaa BEFORE INSERT ON security.contacts FOR EACH ROW EXECUTE FUNCTION contacts_tier.maintain_status('hostile', 'account');
-CREATE TRIGGER mine AFTER INSERT ON security.contacts FOR EACH ROW EXECUTE FUNCTION contacts_tier.count_contact('hostile', 'account');
+CREATE TRIGGER aaa BEFORE INSERT ON security.contacts FOR EACH ROW EXECUTE FUNCTION contacts_tier_internal.maintain_status('hostile', 'account');
+CREATE TRIGGER mine AFTER INSERT ON security.contacts FOR EACH ROW EXECUTE FUNCTION contacts_tier_internal.count_contact('hostile', 'account');
 -- a session that has seen nothing of the table yet
 \c -
 SET client_min_messages = warning;
@@ -362,8 +362,8 @@ SET search_path = crafted;
 CREATE TABLE crafted.t (id integer, account text, marketing_contact_status contacts_tier.marketing_status,
     marketing_contact_until_next_update boolean, marketing_contact_status_source_type text,
     marketing_contact_status_source_name text, marketing_contact_status_updated_at timestamptz);
-CREATE TRIGGER c AFTER INSERT ON t FOR EACH ROW EXECUTE FUNCTION contacts_tier.count_contact('crafted', 'account');
-CREATE TRIGGER a AFTER INSERT ON t EXECUTE FUNCTION contacts_tier.apply_counts();
+CREATE TRIGGER c AFTER INSERT ON t FOR EACH ROW EXECUTE FUNCTION contacts_tier_internal.count_contact('crafted', 'account');
+CREATE TRIGGER a AFTER INSERT ON t EXECUTE FUNCTION contacts_tier_internal.apply_counts();
 CREATE TABLE contacts_tier_ledger (account text, entry uuid, recorded_at timestamptz, event text, role text, contacts bigint, details jsonb);
 CREATE TABLE contacts_tier_counter (account text, slot integer, used bigint DEFAULT 0, pending bigint DEFAULT 0, granted bigint,
     promoted bigint DEFAULT 0, demoted bigint DEFAULT 0, corrected bigint DEFAULT 0, peak bigint DEFAULT 0, PRIMARY KEY (account, slot));
@@ -388,15 +388,15 @@ CREATE TABLE contacts_tier_counter (account text, slot integer, used bigint DEFA
 CREATE TABLE contacts_tier_ledger (account text, entry uuid, recorded_at timestamptz, event text, role text, contacts bigint,
     details jsonb, PRIMARY KEY (account, entry));
 CREATE TABLE t (LIKE crafted.t);
-CREATE TRIGGER c AFTER INSERT ON t FOR EACH ROW EXECUTE FUNCTION contacts_tier.count_contact('crafted_twice', 'account');
-CREATE TRIGGER a AFTER INSERT ON t EXECUTE FUNCTION contacts_tier.apply_counts();
+CREATE TRIGGER c AFTER INSERT ON t FOR EACH ROW EXECUTE FUNCTION contacts_tier_internal.count_contact('crafted_twice', 'account');
+CREATE TRIGGER a AFTER INSERT ON t EXECUTE FUNCTION contacts_tier_internal.apply_counts();
 INSERT INTO t VALUES (1, 'x', 'non_marketing', NULL, 'a', 'b', now());
 ALTER TABLE contacts_tier_account ALTER account TYPE bigint USING 1;
 ALTER TABLE contacts_tier_counter ALTER account TYPE bigint USING 1;
 CREATE TABLE u (LIKE t);
 ALTER TABLE u ALTER account TYPE bigint USING 1;
-CREATE TRIGGER c AFTER INSERT ON u FOR EACH ROW EXECUTE FUNCTION contacts_tier.count_contact('crafted_twice', 'account');
-CREATE TRIGGER a AFTER INSERT ON u EXECUTE FUNCTION contacts_tier.apply_counts();
+CREATE TRIGGER c AFTER INSERT ON u FOR EACH ROW EXECUTE FUNCTION contacts_tier_internal.count_contact('crafted_twice', 'account');
+CREATE TRIGGER a AFTER INSERT ON u EXECUTE FUNCTION contacts_tier_internal.apply_counts();
 INSERT INTO u VALUES (1, 9223372036854775807, 'non_marketing', NULL, 'a', 'b', now());
 \set VERBOSITY default
 RESET search_path;
@@ -445,7 +445,7 @@ RESET ROLE;
 
 SET client_min_messages = warning;
 DROP SCHEMA hostile, crafted, crafted_twice, evil, security CASCADE;
-REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA contacts_tier FROM regress_security_owner, regress_security_writer;
+REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA contacts_tier, contacts_tier_internal FROM regress_security_owner, regress_security_writer;
 REVOKE EXECUTE ON ALL PROCEDURES IN SCHEMA contacts_tier FROM regress_security_owner, regress_security_writer;
 DROP ROLE regress_security_owner, regress_security_writer, regress_security_reader;
 DELETE FROM contacts_tier.plan WHERE name LIKE 'security%';

@@ -17,8 +17,8 @@ $node->safe_psql('postgres', <<'SQL');
 	SET contacts_tier.now = '2024-01-15 12:00Z';
 	CREATE ROLE "Owner of ""contacts""";
 	GRANT ALL ON DATABASE postgres TO "Owner of ""contacts""";
-	GRANT EXECUTE ON FUNCTION contacts_tier.maintain_status, contacts_tier.count_contact, contacts_tier.apply_counts,
-		contacts_tier.count_truncate, contacts_tier.create_companions TO "Owner of ""contacts""";
+	GRANT EXECUTE ON FUNCTION contacts_tier_internal.maintain_status, contacts_tier_internal.count_contact, contacts_tier_internal.apply_counts,
+		contacts_tier_internal.count_truncate, contacts_tier_internal.create_companions TO "Owner of ""contacts""";
 	SELECT contacts_tier.create_plan('It''s a "plan"', ARRAY[2, 5, 10], ARRAY[1.5, 2.5, 3], 'EUR');
 	SELECT contacts_tier.create_plan('legacy', NULL, marketing_contacts => false);
 	INSERT INTO contacts_tier.source_type VALUES ('WEBINAR', 'marketing', true), ('O''Hara "x"', 'non_marketing', false);
@@ -86,6 +86,11 @@ my $state_query = q{
 	TABLE contacts_tier.tool ORDER BY 1;
 	SELECT tgrelid::regclass, tgname, tgenabled FROM pg_trigger
 	WHERE tgname LIKE '%contacts_tier%' ORDER BY tgrelid::regclass::text, tgname;
+	-- pg_dump has no comments on clones of triggers
+	SELECT tgrelid::regclass, tgname, obj_description(oid, 'pg_trigger') FROM pg_trigger
+	WHERE tgname LIKE '%contacts_tier%' AND tgparentid = 0 ORDER BY tgrelid::regclass::text, tgname;
+	SELECT classoid::regclass, objoid::regclass, objsubid, description FROM pg_description
+	WHERE description LIKE '%contacts_tier.attach()' AND classoid = 'pg_class'::regclass ORDER BY objoid::regclass::text, 3;
 	SELECT string_agg(l::text, E'\n' ORDER BY l::text)
 	FROM (TABLE public.contacts_tier_ledger) l;
 	SELECT string_agg(a::text, E'\n' ORDER BY a::text) FROM "My ""own"" schema".contacts_tier_account a;

@@ -38,7 +38,16 @@ sub as
 my $denied = qr/^ERROR:  permission denied for/;
 my $not_owner = qr/^ERROR:  must be owner of table/;
 
+# A schema that somebody has prepared is not adopted.
+is(as('dbo', 'GRANT CREATE ON DATABASE app TO stranger'), '', 'others may create schemas');
+is(as('stranger', 'CREATE SCHEMA contacts_tier_internal'), '', 'and do');
+is(as('dbo', 'CREATE EXTENSION contacts_tier'), 'ERROR:  schema "contacts_tier_internal" already exists',
+	'which keeps the extension from being installed');
+is(as('stranger', 'DROP SCHEMA contacts_tier_internal'), '', 'as long as it is there');
+is(as('dbo', 'REVOKE CREATE ON DATABASE app FROM stranger'), '', 'others may no more');
 is(as('dbo', 'CREATE EXTENSION contacts_tier'), '', 'the owner of the database installs');
+like(as('dbo', 'CREATE FUNCTION contacts_tier_internal.f() RETURNS integer LANGUAGE sql RETURN 1'), $denied,
+	'and does not add to the internal functions');
 is( as( 'dbo', q{
 		CREATE TABLE c (id integer PRIMARY KEY, account text, email text);
 		SELECT contacts_tier.create_plan('plan', ARRAY[2, 4]);
@@ -108,6 +117,7 @@ is($node->safe_psql('copy', $state), $node->safe_psql('app', $state), 'the copy 
 
 is(as('dbo', q{SELECT contacts_tier.detach('c', true); DROP EXTENSION contacts_tier CASCADE; SELECT id FROM c ORDER BY id}) =~ s/^\n+//r,
 	"1\n2\n3", 'the owner detaches and uninstalls');
+is(as('dbo', q{SELECT to_regnamespace('contacts_tier_internal') IS NULL}), 't', 'the internal schema goes with the extension');
 
 $node->stop;
 done_testing();
