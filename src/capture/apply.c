@@ -31,6 +31,39 @@ change_of(const CtDelta *delta)
 	};
 }
 
+/* Where the contacts are that a change promotes; in the present memory context. */
+static CtRowPlaces
+places_of(const CtDelta *delta)
+{
+	CtRowPlaces places = {.count = delta->npromotions};
+
+	places.relid = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(Oid) * Max(places.count, 1));
+	places.tid = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(ItemPointerData) * Max(places.count, 1));
+	for (int64 i = 0; i < places.count; i++)
+	{
+		places.relid[i] = delta->promotions[i].relid;
+		places.tid[i] = delta->promotions[i].tid;
+	}
+	return places;
+}
+
+/* Apply the update dates of the account that have passed; false if there were none. */
+static bool
+catch_up(const CtTable *table, const CtDelta *delta)
+{
+	CtRowPlaces places = places_of(delta);
+
+	return ct_catch_up(table, delta->account, &places);
+}
+
+/* What a change claims as it stands: some of it may have been dropped since. */
+static void
+set_claimed(CtClaim *claim, const CtDelta *delta)
+{
+	claim->marketing = delta->marketing;
+	claim->dropped = delta->dropped;
+}
+
 /*
  * The counter is locked and has no room: have the tier decide, and drop what it does not
  * hold.  Returns the ceiling.
@@ -39,14 +72,10 @@ static int64
 decide(CtClaim *claim, CtDelta *delta)
 {
 	bool		only_defaults;
-	int64		excess;
+	int64		excess = ct_limit_excess(claim, &only_defaults);
 
-	claim->marketing = delta->marketing;
-	claim->dropped = delta->dropped;
-	excess = ct_limit_excess(claim, &only_defaults);
 	ct_delta_drop(delta, excess, only_defaults);
-	claim->marketing = delta->marketing;
-	claim->dropped = delta->dropped;
+	set_claimed(claim, delta);
 	return ct_limit_conclude(claim);
 }
 
@@ -62,8 +91,7 @@ count_delta(CtCounters *counters, CtClaim *claim, CtDelta *delta)
 
 	if (ct_counter_claim(counters, &change))
 		return;
-	if (change.marketing > 0 && ct_catch_up(claim->table, delta->account, delta) &&
-		ct_counter_claim(counters, &change))
+	if (change.marketing > 0 && catch_up(claim->table, delta) && ct_counter_claim(counters, &change))
 		return;
 	if (ct_counter_lock(counters, &change, &claim->used))
 		return;
@@ -76,6 +104,7 @@ count_delta(CtCounters *counters, CtClaim *claim, CtDelta *delta)
 static void
 apply_delta(CtCounters *counters, CtClaim *claim, CtDelta *delta)
 {
+	set_claimed(claim, delta);
 	if (is_counted(delta))
 	{
 		ct_check_account_fits(claim->table, delta->account);
@@ -84,43 +113,69 @@ apply_delta(CtCounters *counters, CtClaim *claim, CtDelta *delta)
 	if (claim->is_told || delta->dropped == 0)
 		return;
 	claim->used = delta->total;
-	claim->marketing = delta->marketing;
-	claim->dropped = delta->dropped;
 	ct_limit_tell_dropped(claim);
 }
 
+/* The entry of the ledger for a change */
+static CtActivity
+activity_of(const CtDelta *delta)
+{
+	return (CtActivity)
+	{
+		.account = delta->account,.created = delta->created,.deleted = delta->deleted,
+			.promoted = delta->promoted,.demoted = delta->demoted,
+			.flagged = delta->flagged,.unflagged = delta->unflagged,.dropped = delta->dropped,
+			.source_type = delta->source_type,.source_name = delta->source_name
+	};
+}
+
 /*
- * Which entries of the ledger are not wanted?  An account that cannot be a key has no
- * marketing contacts, and no entries.  The others are looked at if that can be done without
- * SQL, "direct"; returns whether it could.
+ * Does an account want no entry of the ledger?  It is looked at as long as that can be done
+ * without SQL, *direct; later the ledger asks.
  */
 static bool
-mark_unrecorded(const CtTable *table, CtDelta *deltas, int ndeltas, bool direct, MemoryContext context)
+is_unrecorded(const CtTable *table, Datum account, bool *direct)
 {
+	CtAccountLook look;
+
+	/* what cannot be a key has no marketing contacts, and no entries */
+	if (!ct_account_fits(table, account))
+		return true;
+	if (!*direct)
+		return false;
+	switch (ct_account_look(table, account, &look, false))
+	{
+		case CT_ACCOUNT_FOUND:
+			return !look.record_activity;
+		case CT_ACCOUNT_BY_SQL:
+			*direct = false;
+			break;
+		case CT_ACCOUNT_MISSING:
+			break;
+	}
+	return false;
+}
+
+/*
+ * Note in the ledger what was done, for the accounts that want it.  "context" is for what
+ * is needed of one account.
+ */
+static void
+record(const CtTable *table, const CtDelta *deltas, int ndeltas, bool direct, MemoryContext context)
+{
+	CtActivity *activities = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(CtActivity) * ndeltas);
 	MemoryContext old = MemoryContextSwitchTo(context);
-	bool		known = direct;
+	int			count = 0;
 
 	for (int i = 0; i < ndeltas; i++)
 	{
-		CtAccountLook look;
-
-		deltas[i].is_unrecorded = !ct_account_fits(table, deltas[i].account);
-		if (known && !deltas[i].is_unrecorded)
-			switch (ct_account_look(table, deltas[i].account, &look, false))
-			{
-				case CT_ACCOUNT_FOUND:
-					deltas[i].is_unrecorded = !look.record_activity;
-					break;
-				case CT_ACCOUNT_BY_SQL:
-					known = false;
-					break;
-				case CT_ACCOUNT_MISSING:
-					break;
-			}
+		if (!is_unrecorded(table, deltas[i].account, &direct))
+			activities[count++] = activity_of(&deltas[i]);
 		MemoryContextReset(context);
 	}
 	MemoryContextSwitchTo(old);
-	return known;
+	ct_ledger_record_activity(table, activities, count, direct);
+	pfree(activities);
 }
 
 /*
@@ -165,8 +220,7 @@ ct_apply_deltas(const CtTable *table, CtDelta *deltas, int ndeltas)
 	ct_counters_close(counters);
 	foreach(cell, told)
 		ct_limit_warn_dropped(lfirst(cell));
-	direct = mark_unrecorded(table, deltas, ndeltas, direct, context);
-	ct_ledger_record_activity(table, deltas, ndeltas, direct);
+	record(table, deltas, ndeltas, direct, context);
 	MemoryContextDelete(context);
 	ct_restore_identity(&identity);
 }

@@ -251,9 +251,9 @@ write_queue(CtSecondWrites *queue)
 static void
 mend_rows(CtFrame *frame)
 {
-	if (ct_frame_second_writes(frame) == NULL)
+	if (frame->mending == NULL)
 		return;
-	write_queue(ct_frame_second_writes(frame));
+	write_queue(frame->mending);
 	ct_frame_written(frame);
 }
 
@@ -264,18 +264,17 @@ mend_rows(CtFrame *frame)
 static void
 apply_frame(CtFrame *frame)
 {
-	const CtTable *table;
 	CtDelta    *deltas;
 	int			ndeltas;
 
-	ct_frame_complete(frame);
+	ct_moving_complete(frame);
 	mend_rows(frame);
-	deltas = ct_frame_remove(frame, &table, &ndeltas);
-	ct_apply_deltas(table, deltas, ndeltas);
-	if (ct_frame_drops(frame) != NULL)
+	deltas = ct_frame_remove(frame, &ndeltas);
+	ct_apply_deltas(frame->table, deltas, ndeltas);
+	if (frame->drops.queue != NULL)
 	{
-		write_queue(ct_frame_drops(frame));
-		ct_second_writes_end(ct_frame_drops(frame));
+		write_queue(frame->drops.queue);
+		ct_second_writes_end(frame->drops.queue);
 	}
 	ct_frame_end(frame);
 }
@@ -306,6 +305,21 @@ ct_notes_apply(void)
 		PopActiveSnapshot();
 }
 
+/* Give a frame of the statement at work to another one, further out. */
+static void
+hand_over(CtFrame *frame, const CtStatement *statement)
+{
+	CtFrame    *into = ct_frame_of(statement, frame);
+
+	if (into == NULL)
+		frame->statement = statement->key;
+	else
+	{
+		ct_moving_complete(frame);
+		ct_frame_merge(into, frame);
+	}
+}
+
 /*
  * Hand what the statement at work has noted over to the one that it is part of: to
  * "statement", the one further out.
@@ -318,6 +332,6 @@ ct_notes_hand_over(const CtStatement *statement)
 	while (statement->key != ct_statement()->key && (frame = ct_frame_present()) != NULL)
 	{
 		mend_rows(frame);
-		ct_frame_hand_over(frame, statement);
+		hand_over(frame, statement);
 	}
 }

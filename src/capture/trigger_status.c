@@ -62,7 +62,7 @@ static bool
 is_dropped(const CtTable *table, const CtRow *row, bool by_default, CtCounting counting)
 {
 	return counting != CT_COUNTED_MAYBE && !row->isnull[CT_ARG_ACCOUNT] && ct_only_adds(ct_statement()) &&
-		ct_notes_is_full(table, row->value[CT_ARG_ACCOUNT], by_default, counting);
+		ct_is_full(table, row->value[CT_ARG_ACCOUNT], by_default, counting);
 }
 
 /* Which properties was a new row given?  A bit for each. */

@@ -311,7 +311,7 @@ push_count(JsonbParseState **state, const char *key, int64 count)
 
 /* What a statement did in an account, as the details of an entry. */
 static Datum
-activity_details(const CtDelta *delta)
+activity_details(const CtActivity *delta)
 {
 	JsonbParseState *state = NULL;
 
@@ -339,7 +339,7 @@ static const CtQuery record_activity_query = {
 
 /* Insert an entry by SQL, which also asks whether the account wants it. */
 static void
-insert_activity_by_sql(const CtTable *table, const CtDelta *delta)
+insert_activity_by_sql(const CtTable *table, const CtActivity *delta)
 {
 	Datum		values[] = {
 		delta->account, CStringGetTextDatum(ct_caller_name()), Int64GetDatum(delta->promoted), activity_details(delta)
@@ -352,7 +352,7 @@ insert_activity_by_sql(const CtTable *table, const CtDelta *delta)
 
 /* Insert an entry. */
 static void
-insert_activity(Ledger *ledger, const CtDelta *delta)
+insert_activity(Ledger *ledger, const CtActivity *delta)
 {
 	const AttrNumber *attno = ledger->info->attno;
 	TupleTableSlot *row = ledger->row;
@@ -371,14 +371,13 @@ insert_activity(Ledger *ledger, const CtDelta *delta)
 }
 
 static void
-insert_activities(Ledger *ledger, const CtDelta *deltas, int ndeltas)
+insert_activities(Ledger *ledger, const CtActivity *deltas, int ndeltas)
 {
 	for (int i = 0; i < ndeltas; i++)
 	{
 		MemoryContext old = MemoryContextSwitchTo(GetPerTupleMemoryContext(ledger->estate));
 
-		if (!deltas[i].is_unrecorded)
-			insert_activity(ledger, &deltas[i]);
+		insert_activity(ledger, &deltas[i]);
 		MemoryContextSwitchTo(old);
 		ResetPerTupleExprContext(ledger->estate);
 	}
@@ -387,15 +386,14 @@ insert_activities(Ledger *ledger, const CtDelta *deltas, int ndeltas)
 }
 
 static void
-insert_activities_by_sql(const CtTable *table, const CtDelta *deltas, int ndeltas)
+insert_activities_by_sql(const CtTable *table, const CtActivity *deltas, int ndeltas)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "contacts_tier activity", ALLOCSET_SMALL_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
 
 	for (int i = 0; i < ndeltas; i++)
 	{
-		if (!deltas[i].is_unrecorded)
-			insert_activity_by_sql(table, &deltas[i]);
+		insert_activity_by_sql(table, &deltas[i]);
 		MemoryContextReset(context);
 	}
 	MemoryContextSwitchTo(old);
@@ -403,13 +401,12 @@ insert_activities_by_sql(const CtTable *table, const CtDelta *deltas, int ndelta
 }
 
 /*
- * Append to the ledger what a statement did in each account, but for changes that are
- * marked as unrecorded.  "direct": have the accounts been looked at without SQL?
- * Otherwise they are asked whether they want the entry.  The caller is the table's
- * owner.
+ * Append to the ledger what a statement did in each account.  "direct": have the accounts
+ * been looked at without SQL?  Otherwise they are asked whether they want the entry.  The
+ * caller is the table's owner.
  */
 void
-ct_ledger_record_activity(const CtTable *table, const CtDelta *deltas, int ndeltas, bool direct)
+ct_ledger_record_activity(const CtTable *table, const CtActivity *deltas, int ndeltas, bool direct)
 {
 	Ledger		ledger;
 

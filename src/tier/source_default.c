@@ -22,37 +22,23 @@
 
 #include "tier/tier.h"
 
+/* An answer: does a new contact of the account become a marketing contact by default? */
 typedef struct DefaultEntry
 {
-	Datum		account;
-	uint32		hash;
-	char		status;			/* of simplehash */
+	CtAccountEntry of;
 	bool		marketing;
 	uint64		moment;			/* when it was last known to hold */
 	CtAccountFound found;		/* what the account row was then */
-	ItemPointerData tid;
+	ItemPointerData tid;		/* and which version of it */
 	TransactionId xmin;
 } DefaultEntry;
-
-#define SH_PREFIX			defaults
-#define SH_ELEMENT_TYPE		DefaultEntry
-#define SH_KEY_TYPE			Datum
-#define SH_KEY				account
-#define SH_HASH_KEY(tb, key)	ct_account_hash((tb)->private_data, key)
-#define SH_EQUAL(tb, a, b)	(ct_account_compare((tb)->private_data, a, b) == 0)
-#define SH_STORE_HASH
-#define SH_GET_HASH(tb, a)	(a)->hash
-#define SH_SCOPE			static inline
-#define SH_DEFINE
-#define SH_DECLARE
-#include "lib/simplehash.h"
 
 /* Answers for one table and source type; NULL context: none are kept */
 static MemoryContext kept_context = NULL;
 static CtTable kept_table;		/* a copy: it must not change under the
 								 * answers */
 static char *kept_source_type;
-static defaults_hash *kept;
+static CtAccountMap *kept;
 
 /* The statement that answers were last given to, and what could change them */
 static struct
@@ -135,7 +121,7 @@ remember_answers_for(const CtTable *table, const char *source_type)
 									ALLOCSET_SMALL_SIZES);
 	ct_table_copy(&kept_table, table, context);
 	kept_source_type = MemoryContextStrdup(context, source_type);
-	kept = defaults_create(context, 16, &kept_table);
+	kept = ct_account_map(context, &kept_table, sizeof(DefaultEntry));
 	kept_context = context;
 }
 
@@ -176,7 +162,7 @@ still_holds(const CtTable *table, DefaultEntry *entry)
 	/* by SQL, looking costs as much as asking */
 	if (entry->found == CT_ACCOUNT_BY_SQL)
 		return false;
-	found = ct_account_look(table, entry->account, &look, false);
+	found = ct_account_look(table, entry->of.account, &look, false);
 	return found == entry->found &&
 		(found == CT_ACCOUNT_MISSING ||
 		 (ItemPointerEquals(&look.tid, &entry->tid) && look.xmin == entry->xmin));
@@ -189,7 +175,6 @@ ask_and_remember(const CtTable *table, Datum account, const char *source_type, c
 	CtAccountLook look = {0};
 	CtAccountFound found = ct_direct_access ? ct_account_look(table, account, &look, false) : CT_ACCOUNT_BY_SQL;
 	bool		marketing;
-	bool		is_kept;
 	DefaultEntry *entry;
 
 	watch_catalogue();
@@ -198,9 +183,7 @@ ask_and_remember(const CtTable *table, Datum account, const char *source_type, c
 	if (!catalogue_is_unchanged())
 		return marketing;
 	remember_answers_for(table, source_type);	/* asking may have run code */
-	entry = defaults_insert(kept, account, &is_kept);
-	if (!is_kept)
-		entry->account = ct_account_copy(table, account, kept_context);
+	entry = ct_account_enter(kept, account);
 	entry->marketing = marketing;
 	entry->moment = moment.number;
 	entry->found = found;
@@ -228,7 +211,7 @@ ct_source_default(const CtTable *table, Datum account, const char *source_type, 
 		set_moment(statement);
 	}
 	remember_answers_for(table, source_type);
-	entry = defaults_lookup(kept, account);
+	entry = ct_account_find(kept, account);
 	if (entry != NULL && (entry->moment == moment.number || still_holds(table, entry)))
 	{
 		entry->moment = moment.number;
@@ -255,31 +238,18 @@ contacts_tier_catalogue_changed(PG_FUNCTION_ARGS)
 	return PointerGetDatum(NULL);
 }
 
-static void
-at_transaction_end(XactEvent event, void *arg)
-{
-	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
-		kept_context = NULL;	/* memory goes with the transaction */
-}
-
 /*
- * A rollback to a savepoint may take back a policy that answers were given by.
+ * Answers go with the transaction, whose memory they are in.  A rollback to a savepoint may
+ * take back a policy that they were given by.
  */
-static void
-at_subtransaction_end(SubXactEvent event, SubTransactionId subid,
-					  SubTransactionId parent, void *arg)
-{
-	if (event == SUBXACT_EVENT_ABORT_SUB)
-		ct_source_forget();
-}
+static CtXactList answers = {.forget = ct_source_forget};
 
 /*
- * Register for the ends of transactions and subtransactions.
+ * Make the cache, and have answers forgotten.
  */
 void
 ct_source_default_init(void)
 {
 	catalogue = ct_cache_create("contacts_tier catalogue", 0, lengthof(catalogue_names));
-	RegisterXactCallback(at_transaction_end, NULL);
-	RegisterSubXactCallback(at_subtransaction_end, NULL);
+	ct_xact_list_add(&answers);
 }
