@@ -75,8 +75,8 @@ typedef struct CtXactList
 	bool		(*outlives) (const CtXactNote *note, SubTransactionId parent);
 
 	/*
-	 * The note has left the list at the end of a subtransaction.  At the end of
-	 * the transaction it is not called: memory goes with that.
+	 * The note has left the list at the end of a subtransaction.  At the end
+	 * of the transaction it is not called: memory goes with that.
 	 */
 	void		(*end) (CtXactNote *note, bool rolled_back);
 

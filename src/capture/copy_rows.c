@@ -3,6 +3,29 @@
  * copy_rows.c
  *	  The loop of a COPY that does without the BEFORE INSERT row trigger.
  *
+ * By the same functions of PostgreSQL that CopyFrom() calls, rows are read, routed to
+ * partitions and inserted many at a time, and triggers fire.  What differs is that each
+ * row is given its status properties before it is inserted, as the status trigger would
+ * (fast_project.c), and is counted after that (fast_count.c).
+ *
+ * What makes it sound: it does what CopyFrom() does, in its order.
+ *
+ *	 ExecInitResultRelation() makes the description of triggers that ExecBRInsertTriggers() and
+ *	 ExecARInsertTriggers() go by; for a partition ExecFindPartition() does.  It is
+ *	 private to the COPY, and changed before the first row comes.
+ *
+ *	 CopyFrom() inserts rows one by one where a BEFORE trigger or a volatile default
+ *	 might look at the table, or where a partition is a foreign table; so does this, and
+ *	 fast_copy.c leaves the rest alone.  Our status trigger looks at nothing but
+ *	 the row and the account.
+ *
+ *	 CopyMultiInsertBufferFlush() calls table_multi_insert(), ExecInsertIndexTuples() and
+ *	 ExecARInsertTriggers(), and so does flush(), with the same limits.  CopyFrom() has a
+ *	 buffer for each of many partitions; here there is one, which is flushed where
+ *	 the partition changes.  The rows are the same, in the order of the input.
+ *
+ * A new release of CopyFrom() must be compared with this file.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -49,23 +72,23 @@ typedef struct Target
 /* A COPY at work */
 typedef struct Copying
 {
-	CopyFromState cstate;
+	CopyFromState cstate;		/* reads the input, and tells where it is */
 	EState	   *estate;
-	ModifyTableState *mtstate;
+	ModifyTableState *mtstate;	/* what ExecFindPartition() needs of one */
 	ResultRelInfo *named;		/* the table that the COPY names */
 	PartitionTupleRouting *routing; /* NULL if it is not partitioned */
 	TupleTableSlot *read;		/* a row as it was read, where it is
 								 * partitioned */
 	List	   *targets;		/* of Target */
 	Target	   *target;			/* of the rows that wait, and the last one */
-	CommandId	command;
-	uint64		processed;
-	/* rows that wait to be inserted */
+	CommandId	command;		/* all rows are of */
+	uint64		processed;		/* rows inserted, or waiting for it */
+	/* rows that wait to be inserted, all for the target */
 	int			nwaiting;
-	Size		bytes;
+	Size		bytes;			/* of their input */
 	TupleTableSlot *waiting[BATCH_ROWS];
 	uint64		lines[BATCH_ROWS];	/* where they came from */
-	CtDecision	decisions[BATCH_ROWS];
+	CtDecision	decisions[BATCH_ROWS];	/* for the count of each */
 } Copying;
 
 /* A Target for a relation; its triggers are judged by the description that it will use. */
@@ -104,7 +127,7 @@ find_target(Copying *copying, ResultRelInfo *relinfo)
 		return copying->target;
 	foreach(cell, copying->targets)
 		if (((Target *) lfirst(cell))->relinfo == relinfo)
-			return lfirst(cell);
+		return lfirst(cell);
 	return make_target(copying, relinfo);
 }
 
@@ -172,6 +195,7 @@ next_slot(Copying *copying)
 	return *slot;
 }
 
+/* The slots are of the target's type: another one needs others. */
 static void
 drop_slots(Copying *copying)
 {
@@ -310,6 +334,7 @@ insert_row(Copying *copying, TupleTableSlot *row)
 	copying->processed++;
 }
 
+/* Copy all rows of the input. */
 static void
 copy_all(Copying *copying)
 {
@@ -333,6 +358,10 @@ copy_all(Copying *copying)
 	flush(copying);
 }
 
+/*
+ * Make what the executor's functions need, in the order of CopyFrom(): triggers of the
+ * statement fire after its query level has begun, and before the first row is read.
+ */
 static void
 begin_copying(Copying *copying, ParseState *pstate)
 {
@@ -364,6 +393,7 @@ begin_copying(Copying *copying, ParseState *pstate)
 	ExecBSInsertTriggers(estate, named);
 }
 
+/* End all of it, in the order of CopyFrom(): AFTER triggers may still need what is open. */
 static void
 end_copying(Copying *copying)
 {

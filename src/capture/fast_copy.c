@@ -1,22 +1,24 @@
 /*-------------------------------------------------------------------------
  *
  * fast_copy.c
- *	  COPY without the BEFORE INSERT row trigger.
+ *	  Which COPY does without the BEFORE INSERT row trigger.
  *
  * Where a table has a BEFORE INSERT row trigger, CopyFrom() inserts rows one by one,
  * not many at a time, which costs half as much again.  It goes by a description of the
  * triggers that it makes itself and that nobody can reach, so a COPY into contacts is
- * done here instead: by the same functions of PostgreSQL that read the input, route rows
- * to partitions, insert many rows at a time and fire triggers.  What differs is that each
- * row is given its status properties before it is inserted, as the status trigger would
- * (fast_project.c), and is counted after that (fast_count.c).
+ * done here instead (copy_rows.c).
  *
  * Only a plain COPY is done so: no WHERE, no options that change how rows are stored or
  * errors are met, no transition tables, no row-level security, and no default that calls a
  * volatile function, which might look at the table.  A partition with BEFORE triggers of
  * the application has them fire, and its rows are inserted one by one.  Everything else
  * goes its usual way and gets the same rows.  Neither is it done where another extension
- * has its hook behind ours, which would not hear of the COPY.
+ * has its hook behind ours, which would miss the COPY.
+ *
+ * What makes it sound: DoCopy() checks privileges, row-level security and whether the
+ * transaction may write before it calls CopyFrom().  may_read_input() and can_copy() leave to it
+ * what it would refuse, and ct_check_copy_privileges() asks for the privileges that it
+ * asks for.  A release in which DoCopy() checks more must be compared.
  *
  *-------------------------------------------------------------------------
  */
@@ -88,7 +90,7 @@ columns_read(const CopyStmt *copy, Relation rel)
 
 	foreach(cell, copy->options)
 		if (strcmp(lfirst_node(DefElem, cell)->defname, "default") == 0)
-			return NIL;
+		return NIL;
 	return CopyGetAttnums(RelationGetDescr(rel), rel, copy->attlist);
 }
 
@@ -110,7 +112,7 @@ has_volatile_default(const CopyStmt *copy, Relation rel)
 			list_member_int(columns, i))
 			continue;
 		expression = build_column_default(rel, i);
-		/* nextval() is the one that CopyFrom() takes for harmless, too */
+		/* nextval() is the one that BeginCopyFrom() takes for harmless, too */
 		result = expression != NULL && contain_volatile_functions_not_nextval(expression);
 	}
 	ReleaseTupleDesc(tupdesc);

@@ -93,7 +93,7 @@ ct_truncate_look(void)
 
 	slist_foreach_modify(iter, &taken_off.notes)
 		if (is_emptied(slist_container(TakenOff, note.node, iter.cur)))
-			slist_delete_current(&iter);
+		slist_delete_current(&iter);
 }
 
 /*
@@ -106,7 +106,7 @@ ct_truncate_ends(const CtStatement *statement)
 
 	slist_foreach_modify(iter, &taken_off.notes)
 		if (slist_container(TakenOff, note.node, iter.cur)->statement == statement->key)
-			slist_delete_current(&iter);
+		slist_delete_current(&iter);
 }
 
 /*
@@ -128,11 +128,11 @@ ct_check_not_truncated(Oid relid)
 
 	slist_foreach(iter, &taken_off.notes)
 		if (slist_container(TakenOff, note.node, iter.cur)->relid == relid)
-			ereport(ERROR,
-					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("cannot change marketing contacts of \"%s\" while it is truncated", get_rel_name(relid)),
-					 errdetail("They have been taken off the counters already."),
-					 errhint("Do this before TRUNCATE, or in an AFTER TRUNCATE trigger.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("cannot change marketing contacts of \"%s\" while it is truncated", get_rel_name(relid)),
+				 errdetail("They have been taken off the counters already."),
+				 errhint("Do this before TRUNCATE, or in an AFTER TRUNCATE trigger.")));
 }
 
 /*

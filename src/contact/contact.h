@@ -78,6 +78,7 @@ typedef enum CtTriggerArg
 
 extern const char *const ct_default_columns[CT_NARGS];
 extern void ct_complete_args(int nargs, char **given, char *args[CT_NARGS]);
+
 /* A function that is ours, or not */
 typedef enum CtFunction
 {
@@ -248,7 +249,7 @@ typedef struct CtSessionSource
 	{
 		char	   *setting;	/* NULL: not known yet */
 		Oid			role;
-		Datum		text;
+		Datum text;
 	}			kept[2];		/* by CtTriggerArg less CT_ARG_SOURCE_TYPE */
 } CtSessionSource;
 
