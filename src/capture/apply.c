@@ -3,8 +3,14 @@
  * apply.c
  *	  What a statement changed is counted, held against the tier, and told.
  *
- * This is the one place where counters (counter.c), update dates (period.c), limits
- * (limit.c) and the ledger meet.
+ * This is the one place where counters (counter.c), update dates (catch_up.c), limits
+ * (limit.c) and the ledger meet.  Each of them is given what it needs of a change, and knows
+ * nothing of how it came about:
+ *
+ *	 the counter	CtChange: what is claimed or released
+ *	 update dates	CtRowPlaces: the rows that come after the date
+ *	 limits			CtClaim: what does not fit, and what was dropped for that
+ *	 the ledger		CtActivity: an entry
  *
  *-------------------------------------------------------------------------
  */
@@ -21,6 +27,7 @@ is_counted(const CtDelta *delta)
 	return delta->promoted != 0 || delta->demoted != 0 || delta->pending != 0;
 }
 
+/* What the counter is to change; anew where some of it has been dropped */
 static CtChange
 change_of(const CtDelta *delta)
 {
@@ -100,7 +107,10 @@ count_delta(CtCounters *counters, CtClaim *claim, CtDelta *delta)
 	ct_counter_settle(counters, &change, ceiling);
 }
 
-/* Apply the change of one account, and announce what was dropped of it. */
+/*
+ * Apply the change of one account, and announce what was dropped of it, unless the decision
+ * has: where rows were decided early, the claim fits, and nobody has decided.
+ */
 static void
 apply_delta(CtCounters *counters, CtClaim *claim, CtDelta *delta)
 {
@@ -163,6 +173,7 @@ is_unrecorded(const CtTable *table, Datum account, bool *direct)
 static void
 record(const CtTable *table, const CtDelta *deltas, int ndeltas, bool direct, MemoryContext context)
 {
+	/* a statement may change more accounts than palloc() has room for */
 	CtActivity *activities = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(CtActivity) * ndeltas);
 	MemoryContext old = MemoryContextSwitchTo(context);
 	int			count = 0;
@@ -200,6 +211,7 @@ ct_apply_deltas(const CtTable *table, CtDelta *deltas, int ndeltas)
 
 	if (ndeltas == 0)
 		return;
+	/* companion tables are nobody's but the owner's */
 	ct_act_as_owner(table->owner, &identity);
 	counters = ct_counters_open(table);
 	direct = ct_counters_are_direct(counters);
@@ -218,6 +230,7 @@ ct_apply_deltas(const CtTable *table, CtDelta *deltas, int ndeltas)
 	}
 	MemoryContextSwitchTo(old);
 	ct_counters_close(counters);
+	/* a statement that is refused for a later account warns of nothing */
 	foreach(cell, told)
 		ct_limit_warn_dropped(lfirst(cell));
 	record(table, deltas, ndeltas, direct, context);

@@ -126,8 +126,10 @@ find_target(Copying *copying, ResultRelInfo *relinfo)
 	if (copying->target != NULL && copying->target->relinfo == relinfo)
 		return copying->target;
 	foreach(cell, copying->targets)
+	{
 		if (((Target *) lfirst(cell))->relinfo == relinfo)
-		return lfirst(cell);
+			return lfirst(cell);
+	}
 	return make_target(copying, relinfo);
 }
 

@@ -89,8 +89,10 @@ columns_read(const CopyStmt *copy, Relation rel)
 	ListCell   *cell;
 
 	foreach(cell, copy->options)
+	{
 		if (strcmp(lfirst_node(DefElem, cell)->defname, "default") == 0)
-		return NIL;
+			return NIL;
+	}
 	return CopyGetAttnums(RelationGetDescr(rel), rel, copy->attlist);
 }
 

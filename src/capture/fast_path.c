@@ -176,8 +176,10 @@ prune_update(QueryDesc *query)
 	if (query->operation != CMD_UPDATE)
 		return false;
 	foreach(cell, query->estate->es_opened_result_relations)
+	{
 		if (classify(&candidate, lfirst(cell), query) != FAST_PRUNE)
-		return false;
+			return false;
+	}
 	foreach(cell, query->estate->es_opened_result_relations)
 	{
 		ct_remove_triggers(lfirst(cell), CT_TRIGGER_STATUS, TRIGGER_TYPE_UPDATE);

@@ -219,8 +219,10 @@ has_upsert(const PlannedStmt *planned)
 	if (planned->hasModifyingCTE)
 	{
 		foreach(cell, planned->subplans)
+		{
 			if (updates_on_conflict(lfirst(cell)))
-			return true;
+				return true;
+		}
 	}
 	return updates_on_conflict(planned->planTree);
 }

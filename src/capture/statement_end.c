@@ -48,6 +48,7 @@ open_root(Relation rel)
 	return ancestors == NIL ? NULL : try_table_open(llast_oid(ancestors), AccessShareLock);
 }
 
+/* Make a relation of the executor's; "root" is that of the table it is a partition of. */
 static ResultRelInfo *
 make_relinfo(EState *estate, Relation rel, Index index, ResultRelInfo *root)
 {
@@ -59,6 +60,14 @@ make_relinfo(EState *estate, Relation rel, Index index, ResultRelInfo *root)
 	return relinfo;
 }
 
+/*
+ * Make what the executor's functions need to write rows of one relation, as
+ * create_edata_for_relation() in worker.c does, and fire what fires before them.  Where
+ * it is a partition, statement triggers and transition tables are those of the root, as
+ * for an UPDATE of that.
+ *
+ * The snapshot is for the triggers; which rows are written does not depend on it.
+ */
 static void
 begin_writing(Writing *writing, CtWriteTarget *target)
 {
@@ -94,6 +103,7 @@ begin_writing(Writing *writing, CtWriteTarget *target)
 	MemoryContextSwitchTo(old);
 }
 
+/* Fire what fires after the rows, and close all of it. */
 static void
 end_writing(Writing *writing)
 {
@@ -130,6 +140,7 @@ assemble(const CtWriteTarget *target, const CtRow *decided, TupleTableSlot *row)
 	row->tts_tableOid = target->relid;
 }
 
+/* The count would be wrong if what was decided were not stored: 27000. */
 static void
 suppressed_error(const CtWriteTarget *target)
 {
@@ -189,6 +200,10 @@ write_row(Writing *writing, CtSecondWrite *waiting)
 	ExecClearTuple(writing->row);
 }
 
+/*
+ * Write the rows of one relation of a queue, by a statement of its own.  What its triggers
+ * note belongs to the statement that the queue is of.
+ */
 static void
 write_target(CtSecondWrites *queue, int number)
 {

@@ -40,6 +40,7 @@ typedef struct TakenOff
 /* Of TakenOff, in TopTransactionContext */
 static CtXactList taken_off = {0};
 
+/* BEFORE, for each statement, and TRUNCATE: as attach() made it, or 39P01. */
 static void
 check_trigger(FunctionCallInfo fcinfo)
 {
@@ -53,6 +54,7 @@ check_trigger(FunctionCallInfo fcinfo)
 				 errhint("Triggers of contacts_tier are made by contacts_tier.attach().")));
 }
 
+/* A table has been taken off the counters: note how it looks before it is emptied. */
 static void
 note_taken_off(Relation rel)
 {
@@ -92,8 +94,10 @@ ct_truncate_look(void)
 	slist_mutable_iter iter;
 
 	slist_foreach_modify(iter, &taken_off.notes)
+	{
 		if (is_emptied(slist_container(TakenOff, note.node, iter.cur)))
-		slist_delete_current(&iter);
+			slist_delete_current(&iter);
+	}
 }
 
 /*
@@ -105,8 +109,10 @@ ct_truncate_ends(const CtStatement *statement)
 	slist_mutable_iter iter;
 
 	slist_foreach_modify(iter, &taken_off.notes)
+	{
 		if (slist_container(TakenOff, note.node, iter.cur)->statement == statement->key)
-		slist_delete_current(&iter);
+			slist_delete_current(&iter);
+	}
 }
 
 /*
@@ -127,12 +133,14 @@ ct_check_not_truncated(Oid relid)
 	slist_iter	iter;
 
 	slist_foreach(iter, &taken_off.notes)
+	{
 		if (slist_container(TakenOff, note.node, iter.cur)->relid == relid)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("cannot change marketing contacts of \"%s\" while it is truncated", get_rel_name(relid)),
-				 errdetail("They have been taken off the counters already."),
-				 errhint("Do this before TRUNCATE, or in an AFTER TRUNCATE trigger.")));
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("cannot change marketing contacts of \"%s\" while it is truncated", get_rel_name(relid)),
+					 errdetail("They have been taken off the counters already."),
+					 errhint("Do this before TRUNCATE, or in an AFTER TRUNCATE trigger.")));
+	}
 }
 
 /*

@@ -12,7 +12,7 @@
  *	 claim -> no room -> lock -> there is room: done
  *							  -> the exact count -> settle, with a ceiling
  *
- * Slots with direct access (escrow.c) and statements (counter_sql.c) are two ways
+ * Slots with direct access (escrow.c, slots_locked.c) and statements (counter_sql.c) are two ways
  * of doing that.  The protocol, and why it is exact and free of deadlocks, is in
  * src/README.
  *

@@ -23,6 +23,7 @@
 /* Accounts remembered per counter table before all are forgotten */
 #define MAX_REMEMBERED	4096
 
+/* Of CtCounterTable */
 static CtCache *counter_tables = NULL;
 
 /*
@@ -76,6 +77,7 @@ forget_slots(CtCounterTable *counter)
 	counter->memory = ct_account_map(counter->context, &counter->table, sizeof(CtRememberedSlots));
 }
 
+/* What is known of a counter table, found out anew where it has changed. */
 static CtCounterTable *
 find_counter_table(Relation rel, const CtTable *table)
 {
@@ -94,6 +96,9 @@ find_counter_table(Relation rel, const CtTable *table)
 /*
  * Open the counter table of an attached table.  False, with nothing open, if it
  * may not be accessed directly.
+ *
+ * Locks: RowExclusiveLock on the table, until the transaction ends: what is written directly
+ * needs what an UPDATE needs.  Errors: those of ct_open_companion().
  */
 bool
 ct_slots_open(CtCounter *counter, const CtTable *table)
@@ -116,7 +121,8 @@ ct_slots_open(CtCounter *counter, const CtTable *table)
 }
 
 /*
- * May the companion tables of an attached table be accessed directly?
+ * May the companion tables of an attached table be accessed directly?  Locks the counter table
+ * as ct_slots_open() does.
  */
 bool
 ct_slots_are_direct(const CtTable *table)
@@ -129,6 +135,9 @@ ct_slots_are_direct(const CtTable *table)
 	return true;
 }
 
+/*
+ * Close it.  Locks on the table and on slots stay until the transaction ends.
+ */
 void
 ct_slots_close(CtCounter *counter)
 {

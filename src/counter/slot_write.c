@@ -43,7 +43,10 @@ insert_key_entry(CtCounter *counter, EState *estate)
 	index_close(index, NoLock);
 }
 
-/* Enter a version into all indexes, where somebody has added some. */
+/*
+ * Enter a version into all indexes, where somebody has added some.  Their expressions are
+ * evaluated, so the search_path must not be the caller's (R3).
+ */
 static void
 insert_entries(CtCounter *counter, EState *estate, CtUpdateIndexes update_indexes)
 {
@@ -58,7 +61,10 @@ insert_entries(CtCounter *counter, EState *estate, CtUpdateIndexes update_indexe
 	AtEOXact_GUC(false, level);
 }
 
-/* Enter a version that is not HOT into the indexes. */
+/*
+ * Enter a version that is not HOT into the indexes.  The usual table has but its key, for
+ * which the executor's way would cost more than the write.
+ */
 static void
 insert_index_entries(CtCounter *counter, CtUpdateIndexes update_indexes)
 {
@@ -148,6 +154,11 @@ write_firing(CtCounter *counter, CtSlots *slots, const CtSlot *slot,
  * for even so; it was not there before, so this makes no deadlock.  TM_Ok: the
  * slot is ours until the transaction ends.  Any other result: it has changed,
  * read it again.
+ *
+ * SnapshotSelf is for table_tuple_update() to have one; without a crosscheck heap_update()
+ * updates the version at the place or says why not.
+ *
+ * Errors: 55000 where a trigger on the counter table interferes.
  */
 TM_Result
 ct_slot_write(CtCounter *counter, CtSlots *slots, CtSlot *slot, bool wait, TransactionId *holder)

@@ -16,7 +16,7 @@
 
 /*
  * Lock a slot, if it is not locked already.  False if another transaction holds
- * it and "wait" is false.
+ * it and "wait" is false.  What was read is put beside what is going to be written.
  */
 static bool
 lock_slot(CtCounter *counter, CtSlots *slots, int index, bool wait, CtLockedSlots *locked)
@@ -138,6 +138,7 @@ ct_slots_lock(CtCounters *counters, const CtChange *change, int64 *used)
 		change_locked(counters, change, ct_slots_total(counter, slots, &locked->slot[0], change), room);
 		return true;
 	}
+	/* only the sum of all is exact */
 	if (locked->count < slots->count)
 		elog(ERROR, "could not lock all slots of account \"%s\"",
 			 ct_account_text(counters->table, change->account));
