@@ -13,8 +13,6 @@
  */
 #include "postgres.h"
 
-#include "common/hashfn.h"
-
 #include "capture/capture.h"
 
 /* New rows that look alike, of which only a default made marketing contacts */

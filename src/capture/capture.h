@@ -6,6 +6,8 @@
  *
  * Units: counts and limits are numbers of contacts; instants are timestamptz.
  *
+ * The folder above calls but ct_frames_check_none(); all else is for the files of this one.
+ *
  *-------------------------------------------------------------------------
  */
 #ifndef CONTACTS_TIER_CAPTURE_H
