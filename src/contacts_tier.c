@@ -24,13 +24,14 @@ _PG_init(void)
 {
 	ct_settings_init();
 	ct_cache_init();
+	ct_xact_list_init();
 	ct_table_init();
 	ct_query_init();
 	ct_source_init();
 	ct_source_default_init();
 	ct_slot_init();
 	ct_notify_init();
-	ct_notes_init();
+	ct_frames_init();
 	ct_truncate_init();
 	ct_hooks_init();
 	ct_fast_path_init();

@@ -14,6 +14,7 @@
 
 #include "commands/trigger.h"
 #include "executor/spi.h"
+#include "lib/ilist.h"
 #include "utils/hsearch.h"
 #include "utils/rel.h"
 
@@ -45,6 +46,48 @@ extern CtCache *ct_cache_create(const char *name, Size size, int limit);
 extern void *ct_cache_find(CtCache *cache, Oid relid);
 extern void *ct_cache_begin(CtCache *cache, Oid relid, MemoryContext *context);
 extern void ct_cache_end(void *data);
+
+/* xact_list.c */
+
+/* The head of something that is noted until a (sub)transaction ends */
+typedef struct CtXactNote
+{
+	slist_node	node;			/* in CtXactList.notes */
+	SubTransactionId subid;		/* whose it is */
+} CtXactNote;
+
+/*
+ * What a file notes in a transaction, a static variable of its own.  Each function may be
+ * NULL.  All but before_end run where nothing may be looked up: in a transaction that is
+ * being aborted no catalog can be read.
+ */
+typedef struct CtXactList
+{
+	slist_head	notes;			/* of CtXactNote, newest first */
+
+	/* The transaction is about to be committed, or "prepared"; may fail. */
+	void		(*before_end) (bool prepared);
+
+	/*
+	 * The subtransaction of the note is released: is it the parent's then, or
+	 * to end at once?
+	 */
+	bool		(*outlives) (const CtXactNote *note, SubTransactionId parent);
+
+	/*
+	 * The note has left the list at the end of a subtransaction.  At the end
+	 * of the transaction it is not called: memory goes with that.
+	 */
+	void		(*end) (CtXactNote *note, bool rolled_back);
+
+	/* A subtransaction was rolled back, or the transaction has ended. */
+	void		(*forget) (void);
+	slist_node	node;			/* of xact_list.c */
+} CtXactList;
+
+extern void ct_xact_list_init(void);
+extern void ct_xact_list_add(CtXactList *list);
+extern void ct_xact_note(CtXactList *list, CtXactNote *note);
 
 /* spi.c */
 

@@ -3,8 +3,14 @@
  * apply.c
  *	  What a statement changed is counted, held against the tier, and told.
  *
- * This is the one place where counters (counter.c), update dates (period.c), limits
- * (limit.c) and the ledger meet.
+ * This is the one place where counters (counter.c), update dates (catch_up.c), limits
+ * (limit.c) and the ledger meet.  Each of them is given what it needs of a change, and knows
+ * nothing of how it came about:
+ *
+ *	 the counter	CtChange: what is claimed or released
+ *	 update dates	CtRowPlaces: the rows that come after the date
+ *	 limits			CtClaim: what does not fit, and what was dropped for that
+ *	 the ledger		CtActivity: an entry
  *
  *-------------------------------------------------------------------------
  */
@@ -21,6 +27,7 @@ is_counted(const CtDelta *delta)
 	return delta->promoted != 0 || delta->demoted != 0 || delta->pending != 0;
 }
 
+/* What the counter is to change; anew where some of it has been dropped */
 static CtChange
 change_of(const CtDelta *delta)
 {
@@ -31,6 +38,39 @@ change_of(const CtDelta *delta)
 	};
 }
 
+/* Where the contacts are that a change promotes; in the present memory context. */
+static CtRowPlaces
+places_of(const CtDelta *delta)
+{
+	CtRowPlaces places = {.count = delta->npromotions};
+
+	places.relid = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(Oid) * Max(places.count, 1));
+	places.tid = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(ItemPointerData) * Max(places.count, 1));
+	for (int64 i = 0; i < places.count; i++)
+	{
+		places.relid[i] = delta->promotions[i].relid;
+		places.tid[i] = delta->promotions[i].tid;
+	}
+	return places;
+}
+
+/* Apply the update dates of the account that have passed; false if there were none. */
+static bool
+catch_up(const CtTable *table, const CtDelta *delta)
+{
+	CtRowPlaces places = places_of(delta);
+
+	return ct_catch_up(table, delta->account, &places);
+}
+
+/* What a change claims as it stands: some of it may have been dropped since. */
+static void
+set_claimed(CtClaim *claim, const CtDelta *delta)
+{
+	claim->marketing = delta->marketing;
+	claim->dropped = delta->dropped;
+}
+
 /*
  * The counter is locked and has no room: have the tier decide, and drop what it does not
  * hold.  Returns the ceiling.
@@ -39,14 +79,10 @@ static int64
 decide(CtClaim *claim, CtDelta *delta)
 {
 	bool		only_defaults;
-	int64		excess;
+	int64		excess = ct_limit_excess(claim, &only_defaults);
 
-	claim->marketing = delta->marketing;
-	claim->dropped = delta->dropped;
-	excess = ct_limit_excess(claim, &only_defaults);
 	ct_delta_drop(delta, excess, only_defaults);
-	claim->marketing = delta->marketing;
-	claim->dropped = delta->dropped;
+	set_claimed(claim, delta);
 	return ct_limit_conclude(claim);
 }
 
@@ -62,8 +98,7 @@ count_delta(CtCounters *counters, CtClaim *claim, CtDelta *delta)
 
 	if (ct_counter_claim(counters, &change))
 		return;
-	if (change.marketing > 0 && ct_catch_up(claim->table, delta->account, delta) &&
-		ct_counter_claim(counters, &change))
+	if (change.marketing > 0 && catch_up(claim->table, delta) && ct_counter_claim(counters, &change))
 		return;
 	if (ct_counter_lock(counters, &change, &claim->used))
 		return;
@@ -72,10 +107,14 @@ count_delta(CtCounters *counters, CtClaim *claim, CtDelta *delta)
 	ct_counter_settle(counters, &change, ceiling);
 }
 
-/* Apply the change of one account, and announce what was dropped of it. */
+/*
+ * Apply the change of one account, and announce what was dropped of it, unless the decision
+ * has: where rows were decided early, the claim fits, and nobody has decided.
+ */
 static void
 apply_delta(CtCounters *counters, CtClaim *claim, CtDelta *delta)
 {
+	set_claimed(claim, delta);
 	if (is_counted(delta))
 	{
 		ct_check_account_fits(claim->table, delta->account);
@@ -84,43 +123,70 @@ apply_delta(CtCounters *counters, CtClaim *claim, CtDelta *delta)
 	if (claim->is_told || delta->dropped == 0)
 		return;
 	claim->used = delta->total;
-	claim->marketing = delta->marketing;
-	claim->dropped = delta->dropped;
 	ct_limit_tell_dropped(claim);
 }
 
+/* The entry of the ledger for a change */
+static CtActivity
+activity_of(const CtDelta *delta)
+{
+	return (CtActivity)
+	{
+		.account = delta->account,.created = delta->created,.deleted = delta->deleted,
+			.promoted = delta->promoted,.demoted = delta->demoted,
+			.flagged = delta->flagged,.unflagged = delta->unflagged,.dropped = delta->dropped,
+			.source_type = delta->source_type,.source_name = delta->source_name
+	};
+}
+
 /*
- * Which entries of the ledger are not wanted?  An account that cannot be a key has no
- * marketing contacts, and no entries.  The others are looked at if that can be done without
- * SQL, "direct"; returns whether it could.
+ * Does an account want no entry of the ledger?  It is looked at as long as that can be done
+ * without SQL, *direct; later the ledger asks.
  */
 static bool
-mark_unrecorded(const CtTable *table, CtDelta *deltas, int ndeltas, bool direct, MemoryContext context)
+is_unrecorded(const CtTable *table, Datum account, bool *direct)
 {
+	CtAccountLook look;
+
+	/* what cannot be a key has no marketing contacts, and no entries */
+	if (!ct_account_fits(table, account))
+		return true;
+	if (!*direct)
+		return false;
+	switch (ct_account_look(table, account, &look, false))
+	{
+		case CT_ACCOUNT_FOUND:
+			return !look.record_activity;
+		case CT_ACCOUNT_BY_SQL:
+			*direct = false;
+			break;
+		case CT_ACCOUNT_MISSING:
+			break;
+	}
+	return false;
+}
+
+/*
+ * Note in the ledger what was done, for the accounts that want it.  "context" is for what
+ * is needed of one account.
+ */
+static void
+record(const CtTable *table, const CtDelta *deltas, int ndeltas, bool direct, MemoryContext context)
+{
+	/* a statement may change more accounts than palloc() has room for */
+	CtActivity *activities = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(CtActivity) * ndeltas);
 	MemoryContext old = MemoryContextSwitchTo(context);
-	bool		known = direct;
+	int			count = 0;
 
 	for (int i = 0; i < ndeltas; i++)
 	{
-		CtAccountLook look;
-
-		deltas[i].is_unrecorded = !ct_account_fits(table, deltas[i].account);
-		if (known && !deltas[i].is_unrecorded)
-			switch (ct_account_look(table, deltas[i].account, &look, false))
-			{
-				case CT_ACCOUNT_FOUND:
-					deltas[i].is_unrecorded = !look.record_activity;
-					break;
-				case CT_ACCOUNT_BY_SQL:
-					known = false;
-					break;
-				case CT_ACCOUNT_MISSING:
-					break;
-			}
+		if (!is_unrecorded(table, deltas[i].account, &direct))
+			activities[count++] = activity_of(&deltas[i]);
 		MemoryContextReset(context);
 	}
 	MemoryContextSwitchTo(old);
-	return known;
+	ct_ledger_record_activity(table, activities, count, direct);
+	pfree(activities);
 }
 
 /*
@@ -145,6 +211,7 @@ ct_apply_deltas(const CtTable *table, CtDelta *deltas, int ndeltas)
 
 	if (ndeltas == 0)
 		return;
+	/* companion tables are nobody's but the owner's */
 	ct_act_as_owner(table->owner, &identity);
 	counters = ct_counters_open(table);
 	direct = ct_counters_are_direct(counters);
@@ -163,10 +230,10 @@ ct_apply_deltas(const CtTable *table, CtDelta *deltas, int ndeltas)
 	}
 	MemoryContextSwitchTo(old);
 	ct_counters_close(counters);
+	/* a statement that is refused for a later account warns of nothing */
 	foreach(cell, told)
 		ct_limit_warn_dropped(lfirst(cell));
-	direct = mark_unrecorded(table, deltas, ndeltas, direct, context);
-	ct_ledger_record_activity(table, deltas, ndeltas, direct);
+	record(table, deltas, ndeltas, direct, context);
 	MemoryContextDelete(context);
 	ct_restore_identity(&identity);
 }

@@ -6,10 +6,14 @@
  *
  * Units: counts and limits are numbers of contacts; instants are timestamptz.
  *
+ * The folder above calls but ct_frames_check_none(); all else is for the files of this one.
+ *
  *-------------------------------------------------------------------------
  */
 #ifndef CONTACTS_TIER_CAPTURE_H
 #define CONTACTS_TIER_CAPTURE_H
+
+#include "parser/parse_node.h"
 
 #include "tier/tier.h"
 
@@ -113,48 +117,15 @@ extern void ct_note_row(const CtTable *table, CtRowChange *change);
 
 /* notes.c */
 
-typedef struct CtSecondWrites CtSecondWrites;
-
-/* Contacts that a statement made marketing contacts and that did not fit */
-typedef struct CtDrops
-{
-	MemoryContext context;		/* for the queue */
-	CtSecondWrites *queue;		/* NULL as long as there are none */
-} CtDrops;
-
-extern void ct_notes_init(void);
-extern void ct_notes_add(const CtTable *table, const CtRowChange *change, const CtDelta *delta);
 extern int	ct_notes_mend(const CtTable *table, Oid relid, const CtRow *decided);
+extern void ct_notes_dropped(const CtTable *table, Datum account);
+extern void ct_count_row(const CtTable *table, const CtRowChange *change);
+
+/* by_default.c */
+
 extern void ct_notes_before_insert(const CtTable *table, bool by_default, uint32 image);
 extern bool ct_notes_need_image(const CtTable *table);
 extern bool ct_notes_is_by_default(const CtTable *table, uint32 image);
-extern void ct_notes_move_out(const CtTable *table, const CtRow *row);
-extern Oid	ct_notes_move_in(const CtTable *table, CtRow *row);
-extern bool ct_notes_is_full(const CtTable *table, Datum account, bool by_default, CtCounting counting);
-extern void ct_notes_dropped(const CtTable *table, Datum account);
-extern void ct_notes_check_none(void);
-extern void ct_count_row(const CtTable *table, const CtRowChange *change);
-
-/* The changes of one statement, subtransaction and set of companion tables */
-typedef struct CtFrame CtFrame;
-
-extern CtFrame *ct_frame_present(void);
-extern CtSecondWrites *ct_frame_second_writes(CtFrame *frame);
-extern void ct_frame_written(CtFrame *frame);
-extern void ct_frame_complete(CtFrame *frame);
-extern CtDelta *ct_frame_remove(CtFrame *frame, const CtTable **table, int *ndeltas);
-extern CtSecondWrites *ct_frame_drops(CtFrame *frame);
-extern void ct_frame_hand_over(CtFrame *frame, const CtStatement *statement);
-extern void ct_frame_end(CtFrame *frame);
-
-/* statement_end.c */
-
-extern void ct_notes_apply(void);
-extern void ct_notes_hand_over(const CtStatement *statement);
-
-/* hooks.c */
-
-extern void ct_hooks_init(void);
 
 /* room.c */
 
@@ -167,7 +138,167 @@ typedef struct CtRoom
 	bool		caps;			/* does the policy drop what does not fit? */
 } CtRoom;
 
-extern CtRoom ct_look_for_room(const CtTable *table, Datum account);
+extern bool ct_is_full(const CtTable *table, Datum account, bool by_default, CtCounting counting);
+
+/* delta.c */
+
+typedef struct CtSecondWrites CtSecondWrites;
+
+/* A contact that a statement made a marketing contact, and where it is */
+typedef struct CtPromotion
+{
+	Oid			relid;
+	ItemPointerData tid;
+	ItemPointerData before;		/* the version that an UPDATE ended; invalid
+								 * for a new row */
+	Oid			before_relid;	/* where that is: another partition, perhaps */
+	bool		by_default;		/* only a default asked for it (S4) */
+	bool		dropped;		/* was looked at, and did not fit */
+	int			mending;		/* as in CtRowChange */
+} CtPromotion;
+
+/* Contacts that a statement made marketing contacts and that did not fit */
+typedef struct CtDrops
+{
+	MemoryContext context;		/* for the queue */
+	CtSecondWrites *queue;		/* NULL as long as there are none */
+} CtDrops;
+
+/* What a statement changed in the counts of one account, in contacts */
+typedef struct CtDelta
+{
+	Datum		account;
+	int64		marketing;		/* promoted less demoted, and less what was
+								 * borrowed from, or lent to, another
+								 * statement */
+	int64		pending;		/* marketing contacts until next update */
+	int64		promoted;		/* became marketing contacts of the account */
+	int64		demoted;		/* ceased to be */
+	int64		flagged;		/* became so until next update */
+	int64		unflagged;		/* ceased to be, and stay marketing contacts */
+	int64		created;
+	int64		deleted;
+	/* the promoted ones, in the order of the statement */
+	CtPromotion *promotions;
+	int64		npromotions;
+	int64		dropped;		/* of these, or stored non-marketing at once */
+	int64		total;			/* marketing contacts before the statement,
+								 * where some were stored non-marketing at
+								 * once */
+	CtDrops    *drops;			/* of the frame */
+	/* who did it; NULL where it was not told, or by several */
+	char	   *source_type;
+	char	   *source_name;
+} CtDelta;
+
+/* The same, while the statement is at work */
+typedef struct CtDeltaEntry
+{
+	CtAccountEntry of;
+	CtDelta		delta;
+	int64		capacity;		/* of delta.promotions */
+	bool		source_told;	/* is delta.source_type, ..._name of some row? */
+	int			type_length;	/* of delta.source_type, and delta.source_name */
+	int			name_length;
+
+	/*
+	 * What is known of the room of the account, for rows that are decided
+	 * before they are written (room.c)
+	 */
+	int64		ahead;			/* promotions that are written for sure, but
+								 * not counted yet */
+	int64		enough;			/* so many fit, or are decided at the end */
+	bool		is_seen;		/* has somebody looked at the account? */
+	CommandId	seen_by;		/* the command that did */
+	CtRoom		room;			/* as it saw it */
+} CtDeltaEntry;
+
+/* The changes of a frame */
+typedef struct CtDeltas
+{
+	MemoryContext context;		/* that of the frame */
+	const CtTable *table;		/* of the accounts */
+	CtAccountMap *map;			/* of CtDeltaEntry */
+	CtDeltaEntry *last;			/* entry added to last: rows often come by
+								 * account */
+} CtDeltas;
+
+extern void ct_deltas_begin(CtDeltas *deltas, const CtTable *table, MemoryContext context);
+extern CtDeltaEntry *ct_delta_entry(CtDeltas *deltas, Datum account);
+extern CtDeltaEntry *ct_delta_find(const CtDeltas *deltas, Datum account);
+extern CtDeltaEntry *ct_delta_newest(const CtDeltas *deltas);
+extern CtDeltaEntry *ct_delta_older(const CtDeltaEntry *entry);
+extern CtDeltaEntry *ct_delta_add_counts(CtDeltas *deltas, const CtDelta *change);
+extern void ct_delta_add_promotions(CtDeltas *deltas, CtDeltaEntry *entry,
+									const CtPromotion *promotions, int64 count);
+extern void ct_delta_add_source(CtDeltas *deltas, CtDeltaEntry *entry, const CtRow *row);
+extern void ct_deltas_merge(CtDeltas *into, const CtDeltas *from);
+extern void ct_deltas_follow(CtDeltas *deltas, const CtSecondWrites *mending);
+extern CtDelta *ct_deltas_sort(CtDeltas *deltas, CtDrops *drops, int *ndeltas);
+
+/* frame.c */
+
+/* The changes of one statement, subtransaction and set of companion tables */
+typedef struct CtFrame
+{
+	CtXactNote	note;			/* must be first; whose it is */
+	const void *statement;		/* key of the statement */
+	Oid			relid;			/* the last table that added to it */
+	const CtTable *table;		/* the first table that added to it; it lives
+								 * as long as the transaction */
+	MemoryContext context;		/* holds the frame and all below it */
+	CtDeltas	deltas;
+	CtSecondWrites *mending;	/* rows that another trigger changed behind
+								 * ours; NULL for none */
+	CtDrops		drops;			/* rows that did not fit */
+
+	/*
+	 * New marketing contacts as the BEFORE trigger saw them, some of which
+	 * may have been dropped later: how many, how many of them only a default
+	 * made one, and these by what they look like (by_default.c).
+	 */
+	int64		inserts;
+	int64		by_default;
+	struct alike_hash *alike;
+
+	/* A contact that an UPDATE has taken out of a partition (moving.c) */
+	Oid			moving_from;	/* the partition; invalid: there is none */
+	CtRow		moving;
+	MemoryContext moving_context;
+} CtFrame;
+
+extern void ct_frames_init(void);
+extern CtFrame *ct_frame(const CtTable *table);
+extern CtFrame *ct_frame_present(void);
+extern CtFrame *ct_frame_of(const CtStatement *statement, const CtFrame *like);
+extern bool ct_frame_can_borrow(const CtFrame *into, Datum account);
+extern void ct_frame_written(CtFrame *frame);
+extern CtDelta *ct_frame_remove(CtFrame *frame, int *ndeltas);
+extern void ct_frame_merge(CtFrame *into, CtFrame *frame);
+extern void ct_frame_end(CtFrame *frame);
+extern void ct_frames_check_none(void);
+
+/* loan.c */
+
+extern void ct_loans_init(void);
+extern bool ct_can_lend(const CtFrame *from, Datum account);
+extern void ct_lend(CtFrame *from, CtDelta *delta);
+extern void ct_loans_forget(const CtFrame *from);
+
+/* moving.c */
+
+extern void ct_moving_out(const CtTable *table, const CtRow *row);
+extern Oid	ct_moving_in(const CtTable *table, CtRow *row);
+extern void ct_moving_complete(CtFrame *frame);
+
+/* statement_end.c */
+
+extern void ct_notes_apply(void);
+extern void ct_notes_hand_over(const CtStatement *statement);
+
+/* hooks.c */
+
+extern void ct_hooks_init(void);
 
 /* apply.c */
 
@@ -227,6 +358,10 @@ extern void ct_fast_count(ResultRelInfo *relinfo, Trigger *trigger, CtFastPath *
 extern bool ct_may_move_rows(Relation rel, const CtTable *table, const Bitmapset *sets);
 extern bool ct_fast_project(ModifyTableState *state, int index, CtFastPath *fast, CtCounting counting);
 extern void ct_fast_complete(CtFastPath *fast, TupleTableSlot *row, CtCounting counting);
+
+/* copy_rows.c */
+
+extern uint64 ct_copy_rows(ParseState *pstate, Relation rel, const CopyStmt *copy);
 
 /* fast_copy.c */
 

@@ -9,6 +9,25 @@
  * for good and is still at hand.  So our counting trigger is given a clause of our
  * own, ready to run, which counts the row at once and is false.
  *
+ * What makes it sound:
+ *
+ *	 AfterTriggerSaveEvent() asks TriggerEnabled() once for each row and trigger, and
+ *	 queues no event where it says no.  Asked twice, a row would be counted twice; not
+ *	 asked, not at all.
+ *
+ *	 ExecInsert(), ExecUpdateEpilogue() and ExecDeleteEpilogue() get there after the
+ *	 index entries, and ON CONFLICT after it has found no conflict: nothing takes the row back
+ *	 but an error.  If triggers were asked before, a row that conflicts would be counted.
+ *
+ *	 TriggerEnabled() runs what it finds in ri_TrigWhenExprs[], and reads the text in
+ *	 tgqual only where there is nothing: it has to be there, and can be anything.  It puts
+ *	 the old row into ecxt_innertuple and the new one into ecxt_outertuple, NULL
+ *	 where there is none.  ExecQual() wants EEO_FLAG_IS_QUAL and a result that is not
+ *	 null, and calls evalfunc, whatever it is.
+ *
+ *	 InitResultRelInfo() has made the array, and the copy of the description, for
+ *	 this statement alone (triggers.c).
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -40,7 +59,7 @@ count_in_clause(ExprState *state, ExprContext *econtext, bool *isnull)
 		ct_row_read(fast->table, econtext->ecxt_outertuple, &new);
 		change.new = &new;
 	}
-	/* it was proposed right before */
+	/* it was proposed right before, or flush() has put back what was decided */
 	change.by_default = change.old == NULL && decision->by_default;
 	change.dropped = decision->dropped;
 	ct_note_row(fast->table, &change);
@@ -51,7 +70,8 @@ count_in_clause(ExprState *state, ExprContext *econtext, bool *isnull)
 
 /*
  * Give the counting trigger of a relation of a statement that is about to run the
- * clause.  The memory is that of the statement.
+ * clause.  The trigger is one of the private description.  The caller is in the memory of the
+ * statement, since the clause lives as long.
  */
 void
 ct_fast_count(ResultRelInfo *relinfo, Trigger *trigger, CtFastPath *fast)

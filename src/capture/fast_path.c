@@ -17,10 +17,27 @@
  *			  trigger would (fast_project.c)
  *	 COUNT	  rows are counted where they are written (fast_count.c)
  *
- * PROJECT and COUNT go together or alone, but for an INSERT.  It is the statement's private description of
- * the triggers that is judged and changed (triggers.c), so what is judged is what will
- * be used.  What these ways do is what the triggers do, by the same functions; with
- * contacts_tier.fast_path off the triggers do it.
+ * PROJECT and COUNT go together or alone, but an INSERT has no PROJECT without COUNT.
+ * It is the statement's private description of the triggers that is judged and changed
+ * (triggers.c), so what is judged is what will be used.  What these ways do is what the
+ * triggers do, by the same functions; with contacts_tier.fast_path off the triggers do it.
+ *
+ * What makes it sound:
+ *
+ *	 standard_ExecutorStart() has opened each relation that the plan names by
+ *	 ExecInitResultRelation(), which lists it in es_opened_result_relations, and has
+ *	 written no row yet.  A release that opened some later would leave these to the
+ *	 triggers, which is slower and right.  Partitions that rows are routed to are
+ *	 opened later (ExecInitPartitionInfo()), and so left to the triggers.
+ *
+ *	 ExecUpdatePrologue() and ExecARUpdateTriggers() decide by trig_update_before_row
+ *	 and trig_update_after_row of the private description whether a row is locked
+ *	 and fetched; without our triggers they are false.  If they looked elsewhere,
+ *	 PRUNE would gain nothing.
+ *
+ *	 ExecGetUpdatedCols() are the columns that the statement names, and BEFORE triggers
+ *	 alone can change others in a plain table; so PRUNE demands that there are none.
+ *	 Generated columns are none of ours.
  *
  *-------------------------------------------------------------------------
  */
@@ -32,6 +49,7 @@
 
 #include "capture/capture.h"
 
+/* Ways of a relation in a statement; a set of bits */
 #define FAST_NONE		0
 #define FAST_PRUNE		(1 << 0)
 #define FAST_PROJECT	(1 << 1)
@@ -39,6 +57,7 @@
 
 static ExecutorStart_hook_type previous_start = NULL;
 
+/* Does an UPDATE name a column of a contact that matters to us? */
 static bool
 sets_any_column(const CtTable *table, const Bitmapset *sets)
 {
@@ -55,8 +74,8 @@ typedef struct Candidate
 	ResultRelInfo *relinfo;
 	CmdType		operation;
 	Bitmapset  *sets;			/* columns that an UPDATE names */
-	CtTriggers	triggers;
-	const CtTable *table;
+	CtTriggers	triggers;		/* of the private description */
+	const CtTable *table;		/* as the arguments of our trigger have it */
 } Candidate;
 
 /* Can an UPDATE touch no status of a contact in this relation? */
@@ -68,7 +87,11 @@ can_prune(const Candidate *candidate)
 		!ct_may_move_rows(candidate->relinfo->ri_RelationDesc, candidate->table, candidate->sets);
 }
 
-/* Can the projection do the work of the status trigger?  It must be the only one. */
+/*
+ * Can the projection do the work of the status trigger?  It must be the only BEFORE trigger,
+ * and the executor must not have made a projection of its own already, as other extensions
+ * could have it do.
+ */
 static bool
 can_project(const Candidate *candidate)
 {
@@ -127,7 +150,8 @@ classify(Candidate *candidate, ResultRelInfo *relinfo, const QueryDesc *query)
 }
 
 /*
- * Make what a relation on the fast path needs.
+ * Make what a relation on the fast path needs, in the memory of the statement.  The CtTable
+ * must live as long.
  */
 CtFastPath *
 ct_make_fast_path(const CtTable *table, MemoryContext context)
@@ -152,8 +176,10 @@ prune_update(QueryDesc *query)
 	if (query->operation != CMD_UPDATE)
 		return false;
 	foreach(cell, query->estate->es_opened_result_relations)
+	{
 		if (classify(&candidate, lfirst(cell), query) != FAST_PRUNE)
-		return false;
+			return false;
+	}
 	foreach(cell, query->estate->es_opened_result_relations)
 	{
 		ct_remove_triggers(lfirst(cell), CT_TRIGGER_STATUS, TRIGGER_TYPE_UPDATE);
@@ -204,6 +230,11 @@ may_be_fast(const QueryDesc *query)
 		!ct_second_writes_wait();
 }
 
+/*
+ * ExecutorStart_hook.  EXCLUDED is replaced before the plan is made ready, and the ways are
+ * chosen after that.  EXPLAIN without ANALYZE runs nothing, and shows the triggers as they
+ * are.
+ */
 static void
 executor_start(QueryDesc *query, int flags)
 {

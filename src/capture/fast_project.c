@@ -14,6 +14,30 @@
  * That is right only where no other BEFORE trigger could come between, and where
  * rows cannot go to other partitions; elsewhere the trigger fires.
  *
+ * What makes it sound:
+ *
+ *	 ExecModifyTable() calls ExecInitInsertProjection() or ExecInitUpdateProjection()
+ *	 only while ri_projectNewInfoValid is false.  set_projection() does what they do: the
+ *	 slots by table_slot_create(), the context by ExecAssignExprContext().  What they
+ *	 make besides in a new release has to be made here.
+ *
+ *	 ExecGetInsertNewTuple() and ExecGetUpdateNewTuple() run ri_projectNew, with the plan's
+ *	 output as the outer tuple and the old row as the scan tuple.  ExecProject() does not
+ *	 look into the state: it calls evalfunc, and marks the result slot as filled.
+ *	 For an INSERT PostgreSQL has no projection itself ("currently, this is dead code"), but
+ *	 honours one.
+ *
+ *	 ExecCheckPlanOutput() and ExecBuildUpdateProjection() would have checked that the
+ *	 plan fits the table, which has been locked since it was planned; has_width() does that,
+ *	 and leaves to them what does not.
+ *
+ *	 EvalPlanQual() has ExecUpdate() project a row anew where somebody else has changed
+ *	 it.  What was decided the first time is overwritten then; only the clause counts, when
+ *	 the row has been written.
+ *
+ *	 ExecInsert() computes generated columns and checks constraints after the projection,
+ *	 as after BEFORE triggers.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -31,12 +55,12 @@
 typedef struct Projecting
 {
 	CtFastPath *fast;
-	CtCounting	counting;
+	CtCounting	counting;		/* of its rows, if triggers leave it at that */
 	bool		is_insert;
 	Bitmapset  *sets;			/* columns that an UPDATE names, as bits */
 	AttrNumber *set;			/* columns that the plan's output is to set */
 	int			nsets;			/* none for an INSERT: its output is whole */
-	AttrNumber *dropped;
+	AttrNumber *dropped;		/* columns that were, which are to be null */
 	int			ndropped;
 } Projecting;
 
@@ -82,6 +106,7 @@ assemble_row(const Projecting *projecting, const TupleTableSlot *planned, const 
 		row->tts_isnull[projecting->dropped[i] - 1] = true;
 }
 
+/* Put the status properties into a row, in a virtual slot. */
 static void
 put_properties(const CtTable *table, TupleTableSlot *row, const CtRow *contact)
 {
@@ -104,7 +129,9 @@ if_sure(const CtFastPath *fast, CtCounting counting)
 
 /*
  * Give a new row, in a virtual slot, the status properties that it is to have, as the
- * status trigger would.  It is counted by fast_count.c.
+ * status trigger would.  The statement has its decision then, for fast_count.c, which counts
+ * the row.  What is put into the slot lives in the present memory context, which is that of
+ * the row, or in that of the statement.  Errors: those of ct_row_insert().
  */
 void
 ct_fast_complete(CtFastPath *fast, TupleTableSlot *row, CtCounting counting)
@@ -200,6 +227,7 @@ may_go_elsewhere(Relation rel, const Projecting *projecting)
 	return ct_may_move_rows(rel, projecting->fast->table, projecting->sets);
 }
 
+/* Note which columns the plan's output sets, in its order, and which are dropped. */
 static void
 note_columns(Projecting *projecting, TupleDesc tupdesc, const List *colnos)
 {

@@ -29,6 +29,7 @@ static ExecutorRun_hook_type previous_run = NULL;
 static ExecutorFinish_hook_type previous_finish = NULL;
 static ProcessUtility_hook_type previous_utility = NULL;
 
+/* ExecutorRun(), as it would be without us */
 static void
 next_run(QueryDesc *query, ScanDirection direction, uint64 count CT_EXECUTE_ONCE_PARAMETER)
 {
@@ -38,6 +39,10 @@ next_run(QueryDesc *query, ScanDirection direction, uint64 count CT_EXECUTE_ONCE
 		standard_ExecutorRun(query, direction, count CT_EXECUTE_ONCE);
 }
 
+/*
+ * ExecutorRun_hook.  A portal runs its statement in several parts; it is at work in
+ * each of them, and what it noted waits for ExecutorFinish.
+ */
 static void
 executor_run(QueryDesc *query, ScanDirection direction, uint64 count CT_EXECUTE_ONCE_PARAMETER)
 {
@@ -62,6 +67,7 @@ executor_run(QueryDesc *query, ScanDirection direction, uint64 count CT_EXECUTE_
 	PG_END_TRY();
 }
 
+/* ExecutorFinish(), which fires what AFTER triggers are not deferred */
 static void
 next_finish(QueryDesc *query)
 {
@@ -96,6 +102,7 @@ hold_open(CtStatement *statement, const List *relinfos)
 	MemoryContextSwitchTo(old);
 }
 
+/* What the statement has noted is applied: its relations may be rewritten again. */
 static void
 close_held(CtStatement *statement)
 {
@@ -127,6 +134,10 @@ finish_statement(CtStatement *statement, QueryDesc *query)
 	hold_open(statement->outer, query->estate->es_tuple_routing_result_relations);
 }
 
+/*
+ * ExecutorFinish_hook: the ordinary end.  standard_ExecutorFinish() fires the AFTER triggers of
+ * the statement, and the caller's snapshot is still active.
+ */
 static void
 executor_finish(QueryDesc *query)
 {
@@ -151,6 +162,7 @@ executor_finish(QueryDesc *query)
 	PG_END_TRY();
 }
 
+/* ProcessUtility(), as it would be without us */
 static void
 next_utility(PlannedStmt *statement, const char *query, bool read_only_tree,
 			 ProcessUtilityContext context, ParamListInfo params,
@@ -162,6 +174,7 @@ next_utility(PlannedStmt *statement, const char *query, bool read_only_tree,
 		standard_ProcessUtility(statement, query, read_only_tree, context, params, environment, dest, completion);
 }
 
+/* Is it a COPY FROM? */
 static bool
 copies_in(const PlannedStmt *planned)
 {

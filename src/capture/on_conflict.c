@@ -14,9 +14,25 @@
  * and "SET until_next_update = EXCLUDED.until_next_update" keeps the flag where none was
  * given, since NULL would take it away.  is_given() knows the row that the statement has
  * proposed last, from the status trigger or its projection; where that does not fire,
- * EXCLUDED is what was given.  The plan may be kept for other executions, so what is changed is copied;
- * ExecInitModifyTable() and ExecInitPartitionInfo() take the expressions from there, for
- * partitions with other columns too.
+ * EXCLUDED is what was given.
+ *
+ * What makes it sound:
+ *
+ *	 set_plan_refs() has made INNER_VAR of EXCLUDED in onConflictSet and onConflictWhere,
+ *	 with the numbers of the columns of the named table, and leaves the varno of the table
+ *	 to the existing row.  With another number for EXCLUDED nothing would be replaced.
+ *
+ *	 ExecInitModifyTable() takes these expressions from the plan, and
+ *	 ExecInitPartitionInfo() translates them by map_variable_attnos() for partitions with
+ *	 other columns; is_given() has the number of a property, not that of a column.
+ *
+ *	 standard_ExecutorStart() goes by the PlannedStmt of the QueryDesc, so another one can be put
+ *	 in before it.  The plan may be cached for other executions, so what is changed
+ *	 is copied, and the rest is shared.
+ *
+ *	 ExecInsert() calls ExecOnConflictUpdate(), which evaluates the expressions, before
+ *	 the next row is proposed.  If conflicts were resolved in batches, is_given() would answer
+ *	 for the wrong row.  It is volatile, so nobody evaluates it earlier.
  *
  *-------------------------------------------------------------------------
  */
@@ -70,13 +86,14 @@ if_given(Var *var, int property, bool is_set, Expr *otherwise)
 	return (Node *) choice;
 }
 
-/* What is known of the table that a plan inserts into */
+/* The table that a plan inserts into */
 typedef struct Target
 {
 	const CtTable *table;
 	TupleDesc	tupdesc;
 } Target;
 
+/* A column of EXCLUDED, as it is given; others than the properties are as they were. */
 static Node *
 mind_column(Var *var, const CtTable *table)
 {
@@ -109,6 +126,7 @@ mind_row(const Var *var, const Target *target)
 	return (Node *) row;
 }
 
+/* Replace all that refers to EXCLUDED in an expression. */
 static Node *
 mind_mutator(Node *node, void *context)
 {
@@ -168,6 +186,7 @@ find_target(const PlannedStmt *planned, const ModifyTable *plan, Target *target)
 	return target->table != NULL;
 }
 
+/* Is a plan an INSERT ... ON CONFLICT DO UPDATE? */
 static bool
 updates_on_conflict(const Plan *plan)
 {
@@ -200,12 +219,15 @@ has_upsert(const PlannedStmt *planned)
 	if (planned->hasModifyingCTE)
 	{
 		foreach(cell, planned->subplans)
+		{
 			if (updates_on_conflict(lfirst(cell)))
 				return true;
+		}
 	}
 	return updates_on_conflict(planned->planTree);
 }
 
+/* A copy of a statement whose upserts, at the top and in WITH queries, mind what was given */
 static PlannedStmt *
 mind_statement(const PlannedStmt *planned)
 {
@@ -222,7 +244,8 @@ mind_statement(const PlannedStmt *planned)
 
 /*
  * The statement as it is to be executed.  If that is a copy, *memory holds it, a child of
- * the present context; else it is NULL.
+ * the present context; else it is NULL.  Nothing that the plan refers to is locked here: the
+ * planner, or AcquireExecutorLocks() for a cached plan, has done that.
  */
 PlannedStmt *
 ct_mind_excluded(PlannedStmt *planned, MemoryContext *memory)

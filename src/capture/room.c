@@ -3,10 +3,15 @@
  * room.c
  *	  Is there room for a contact that has not been written yet?
  *
+ * Asked for what can be decided early (src/README, "Early decisions"): by what this backend
+ * remembers of a slot, by a look at the account, which waits for nobody, and by what the
+ * statement has promoted so far.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "utils/timestamp.h"
 
 #include "capture/capture.h"
@@ -20,8 +25,8 @@
  * Takes no lock but on the companion tables: somebody else may claim the room meanwhile, or
  * make some.
  */
-CtRoom
-ct_look_for_room(const CtTable *table, Datum account)
+static CtRoom
+look_for_room(const CtTable *table, Datum account)
 {
 	CtRoom		room = {0};
 	CtAccountLook look;
@@ -41,4 +46,43 @@ ct_look_for_room(const CtTable *table, Datum account)
 	}
 	ct_restore_identity(&identity);
 	return room;
+}
+
+/*
+ * Does one more marketing contact of an account surely not fit, so that it can be stored as
+ * a non-marketing contact at once?  "by_default": only a default would make it one.  The
+ * statement at work releases no place of the account, so it would be among the last ones
+ * that are dropped at its end.
+ *
+ * It is asked for each promotion of a statement.  What the slot that was claimed in last has
+ * left, and else what a look at the account tells, answers for many of them; the look is
+ * taken again when other statements have run in between.
+ */
+bool
+ct_is_full(const CtTable *table, Datum account, bool by_default, CtCounting counting)
+{
+	CtFrame    *frame = ct_frame(table);
+	CtDeltaEntry *entry = ct_delta_entry(&frame->deltas, account);
+	int64		wanted = entry->delta.marketing + entry->ahead + 1;
+	bool		full = false;
+
+	if (wanted > entry->enough)
+		entry->enough = ct_counter_last_room(table, account);
+	if (wanted > entry->enough)
+	{
+		CommandId	command = GetCurrentCommandId(false);
+
+		if (!entry->is_seen || entry->seen_by != command)
+			entry->room = look_for_room(table, account);
+		entry->is_seen = true;
+		entry->seen_by = command;
+		if (!entry->room.is_known)
+			entry->enough = PG_INT64_MAX;
+		full = entry->room.is_known && wanted > entry->room.room &&
+			(entry->room.caps || by_default) && !ct_frame_can_borrow(frame, account);
+		entry->delta.total = entry->room.total;
+	}
+	if (!full && counting == CT_COUNTED_LATER)
+		entry->ahead++;
+	return full;
 }

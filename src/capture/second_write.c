@@ -22,6 +22,9 @@
  * itself, and the version that was noted is not there any more.  If that statement is
  * rolled back, it is there again.
  *
+ * A queue ends with its memory context, which is a child of that of its frame: so it ends when
+ * the frame does (frame.c), by whatever way.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -68,6 +71,7 @@ typedef struct WaitingEntry
 #define SH_DECLARE
 #include "lib/simplehash.h"
 
+/* A queue */
 struct CtSecondWrites
 {
 	slist_node	node;			/* of "queues" */
@@ -77,7 +81,7 @@ struct CtSecondWrites
 	CtSecondWrite *rows;
 	int			nrows;
 	int			capacity;
-	waiting_hash *places;
+	waiting_hash *places;		/* of the rows, for who meets one */
 };
 
 /* All queues of the transaction, for ct_second_write_find() */
@@ -117,6 +121,7 @@ ct_second_writes_wait(void)
 	return !slist_is_empty(&queues);
 }
 
+/* A key is compared byte by byte, so none of it is left unset. */
 static WaitingKey
 make_key(Oid relid, const ItemPointerData *place)
 {
@@ -202,6 +207,7 @@ find_target(CtSecondWrites *queue, Oid relid)
 	return list_length(queue->targets) - 1;
 }
 
+/* Put a row into the queue of a target, with a copy of what was decided; returns its number. */
 static int
 add_row(CtSecondWrites *queue, int target, const ItemPointerData *place, const CtRow *decided)
 {

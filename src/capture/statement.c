@@ -3,7 +3,7 @@
  * statement.c
  *	  Which statement is at work.
  *
- * Rows are counted while a statement runs, and judged at its end (notes.c).  A
+ * Rows are counted while a statement runs, and judged at its end (frame.c).  A
  * function in one of its expressions, or a trigger, may run statements of its own
  * meanwhile; those must not judge the outer one half-way.  So what is noted is
  * kept by statement, and so is trust.
@@ -12,6 +12,10 @@
  * or TRUNCATE: an address that no other statement has at the same time.  One
  * that began before this library was loaded is not known; neither is a write
  * without a statement, as the worker of logical replication does it.
+ *
+ * What is known of a statement is forgotten with its own memory (es_query_cxt), not with a
+ * subtransaction: a statement may end before that does, and a portal outlives the
+ * one in which it was opened.
  *
  *-------------------------------------------------------------------------
  */
@@ -67,6 +71,9 @@ ct_begin_statement(CtStatement *statement)
 	current = statement;
 }
 
+/*
+ * Return to the statement that was at work before.
+ */
 void
 ct_end_statement(CtStatement *statement)
 {

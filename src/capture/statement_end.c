@@ -48,6 +48,7 @@ open_root(Relation rel)
 	return ancestors == NIL ? NULL : try_table_open(llast_oid(ancestors), AccessShareLock);
 }
 
+/* Make a relation of the executor's; "root" is that of the table it is a partition of. */
 static ResultRelInfo *
 make_relinfo(EState *estate, Relation rel, Index index, ResultRelInfo *root)
 {
@@ -59,6 +60,14 @@ make_relinfo(EState *estate, Relation rel, Index index, ResultRelInfo *root)
 	return relinfo;
 }
 
+/*
+ * Make what the executor's functions need to write rows of one relation, as
+ * create_edata_for_relation() in worker.c does, and fire what fires before them.  Where
+ * it is a partition, statement triggers and transition tables are those of the root, as
+ * for an UPDATE of that.
+ *
+ * The snapshot is for the triggers; which rows are written does not depend on it.
+ */
 static void
 begin_writing(Writing *writing, CtWriteTarget *target)
 {
@@ -94,6 +103,7 @@ begin_writing(Writing *writing, CtWriteTarget *target)
 	MemoryContextSwitchTo(old);
 }
 
+/* Fire what fires after the rows, and close all of it. */
 static void
 end_writing(Writing *writing)
 {
@@ -130,6 +140,7 @@ assemble(const CtWriteTarget *target, const CtRow *decided, TupleTableSlot *row)
 	row->tts_tableOid = target->relid;
 }
 
+/* The count would be wrong if what was decided were not stored: 27000. */
 static void
 suppressed_error(const CtWriteTarget *target)
 {
@@ -189,6 +200,10 @@ write_row(Writing *writing, CtSecondWrite *waiting)
 	ExecClearTuple(writing->row);
 }
 
+/*
+ * Write the rows of one relation of a queue, by a statement of its own.  What its triggers
+ * note belongs to the statement that the queue is of.
+ */
 static void
 write_target(CtSecondWrites *queue, int number)
 {
@@ -251,9 +266,9 @@ write_queue(CtSecondWrites *queue)
 static void
 mend_rows(CtFrame *frame)
 {
-	if (ct_frame_second_writes(frame) == NULL)
+	if (frame->mending == NULL)
 		return;
-	write_queue(ct_frame_second_writes(frame));
+	write_queue(frame->mending);
 	ct_frame_written(frame);
 }
 
@@ -264,18 +279,17 @@ mend_rows(CtFrame *frame)
 static void
 apply_frame(CtFrame *frame)
 {
-	const CtTable *table;
 	CtDelta    *deltas;
 	int			ndeltas;
 
-	ct_frame_complete(frame);
+	ct_moving_complete(frame);
 	mend_rows(frame);
-	deltas = ct_frame_remove(frame, &table, &ndeltas);
-	ct_apply_deltas(table, deltas, ndeltas);
-	if (ct_frame_drops(frame) != NULL)
+	deltas = ct_frame_remove(frame, &ndeltas);
+	ct_apply_deltas(frame->table, deltas, ndeltas);
+	if (frame->drops.queue != NULL)
 	{
-		write_queue(ct_frame_drops(frame));
-		ct_second_writes_end(ct_frame_drops(frame));
+		write_queue(frame->drops.queue);
+		ct_second_writes_end(frame->drops.queue);
 	}
 	ct_frame_end(frame);
 }
@@ -306,6 +320,21 @@ ct_notes_apply(void)
 		PopActiveSnapshot();
 }
 
+/* Give a frame of the statement at work to another one, further out. */
+static void
+hand_over(CtFrame *frame, const CtStatement *statement)
+{
+	CtFrame    *into = ct_frame_of(statement, frame);
+
+	if (into == NULL)
+		frame->statement = statement->key;
+	else
+	{
+		ct_moving_complete(frame);
+		ct_frame_merge(into, frame);
+	}
+}
+
 /*
  * Hand what the statement at work has noted over to the one that it is part of: to
  * "statement", the one further out.
@@ -318,6 +347,6 @@ ct_notes_hand_over(const CtStatement *statement)
 	while (statement->key != ct_statement()->key && (frame = ct_frame_present()) != NULL)
 	{
 		mend_rows(frame);
-		ct_frame_hand_over(frame, statement);
+		hand_over(frame, statement);
 	}
 }

@@ -165,11 +165,11 @@ note_event(const CtTable *table, TriggerData *trigdata, CtRowChange *change, CtR
 {
 	if (change->new == NULL && ct_is_moved(trigdata->tg_trigslot))
 	{
-		ct_notes_move_out(table, change->old);
+		ct_moving_out(table, change->old);
 		return;
 	}
 	if (change->old == NULL && trigdata->tg_relation->rd_rel->relispartition)
-		change->moved_from = ct_notes_move_in(table, old);
+		change->moved_from = ct_moving_in(table, old);
 	if (OidIsValid(change->moved_from))
 		change->old = old;
 	if (change->old == NULL && ct_row_status(table, change->new).marketing)

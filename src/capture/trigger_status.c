@@ -62,7 +62,7 @@ static bool
 is_dropped(const CtTable *table, const CtRow *row, bool by_default, CtCounting counting)
 {
 	return counting != CT_COUNTED_MAYBE && !row->isnull[CT_ARG_ACCOUNT] && ct_only_adds(ct_statement()) &&
-		ct_notes_is_full(table, row->value[CT_ARG_ACCOUNT], by_default, counting);
+		ct_is_full(table, row->value[CT_ARG_ACCOUNT], by_default, counting);
 }
 
 /* Which properties was a new row given?  A bit for each. */
@@ -106,6 +106,7 @@ ct_row_insert(const CtTable *table, CtRow *row, CtCounting counting)
 	return !complete || decision->dropped;
 }
 
+/* Remember which contact an UPDATE has come to last, in a partition; see is_moving(). */
 static void
 note_moving(TriggerData *trigdata, const CtRow *old)
 {
@@ -215,6 +216,7 @@ when_counted(TriggerData *trigdata)
 	return statement->counting;
 }
 
+/* Count a contact that was decided early to be none; an AFTER trigger would not know. */
 static void
 note_dropped(const CtTable *table, const CtRow *row)
 {
@@ -225,6 +227,7 @@ note_dropped(const CtTable *table, const CtRow *row)
 	decision->dropped = false;
 }
 
+/* The row that is inserted, as it is to be */
 static HeapTuple
 insert_contact(const CtTable *table, TriggerData *trigdata)
 {
@@ -242,12 +245,14 @@ insert_contact(const CtTable *table, TriggerData *trigdata)
 	return tuple;
 }
 
+/* Does a statement name the column of a property, or the account? */
 static bool
 is_set(const CtTable *table, CtTriggerArg which, const Bitmapset *sets)
 {
 	return bms_is_member(table->attno[which] - FirstLowInvalidHeapAttributeNumber, sets);
 }
 
+/* The same for the account, which a table need not have */
 static bool
 names_account(const CtTable *table, const Bitmapset *sets)
 {
@@ -391,6 +396,10 @@ mind_excluded(const CtTable *table, const CtStatement *statement, CtRow *row, co
 	return sets;
 }
 
+/*
+ * The new version of a row that is updated, as it is to be.  In a second write that has been
+ * decided; a row that waits for one is taken for what was decided.
+ */
 static HeapTuple
 update_contact(const CtTable *table, TriggerData *trigdata)
 {

@@ -14,7 +14,6 @@
 
 #include "access/relation.h"
 #include "access/table.h"
-#include "access/xact.h"
 #include "catalog/pg_inherits.h"
 #include "storage/bufmgr.h"
 #include "utils/guc.h"
@@ -30,17 +29,18 @@
  */
 typedef struct TakenOff
 {
+	CtXactNote	note;
 	Oid			relid;
 	Oid			filenode;		/* as it was when it was taken off */
 	BlockNumber blocks;
 	const void *statement;		/* key of the TRUNCATE; NULL if it is not
 								 * known */
-	SubTransactionId subid;
 } TakenOff;
 
-/* In TopTransactionContext */
-static List *taken_off = NIL;
+/* Of TakenOff, in TopTransactionContext */
+static CtXactList taken_off = {0};
 
+/* BEFORE, for each statement, and TRUNCATE: as attach() made it, or 39P01. */
 static void
 check_trigger(FunctionCallInfo fcinfo)
 {
@@ -54,19 +54,17 @@ check_trigger(FunctionCallInfo fcinfo)
 				 errhint("Triggers of contacts_tier are made by contacts_tier.attach().")));
 }
 
+/* A table has been taken off the counters: note how it looks before it is emptied. */
 static void
 note_taken_off(Relation rel)
 {
-	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
-	TakenOff   *note = palloc(sizeof(TakenOff));
+	TakenOff   *table = MemoryContextAlloc(TopTransactionContext, sizeof(TakenOff));
 
-	note->relid = RelationGetRelid(rel);
-	note->filenode = rel->rd_rel->relfilenode;
-	note->blocks = RelationGetNumberOfBlocks(rel);
-	note->statement = ct_statement()->key;
-	note->subid = GetCurrentSubTransactionId();
-	taken_off = lappend(taken_off, note);
-	MemoryContextSwitchTo(old);
+	table->relid = RelationGetRelid(rel);
+	table->filenode = rel->rd_rel->relfilenode;
+	table->blocks = RelationGetNumberOfBlocks(rel);
+	table->statement = ct_statement()->key;
+	ct_xact_note(&taken_off, &table->note);
 }
 
 /*
@@ -74,14 +72,14 @@ note_taken_off(Relation rel)
  * subtransaction, fewer blocks, unless there were none.  TRUNCATE holds its lock.
  */
 static bool
-is_emptied(const TakenOff *note)
+is_emptied(const TakenOff *table)
 {
-	Relation	rel = try_relation_open(note->relid, NoLock);
+	Relation	rel = try_relation_open(table->relid, NoLock);
 	bool		emptied;
 
 	if (rel == NULL)
 		return true;
-	emptied = rel->rd_rel->relfilenode != note->filenode || RelationGetNumberOfBlocks(rel) < note->blocks;
+	emptied = rel->rd_rel->relfilenode != table->filenode || RelationGetNumberOfBlocks(rel) < table->blocks;
 	relation_close(rel, NoLock);
 	return emptied;
 }
@@ -93,11 +91,13 @@ is_emptied(const TakenOff *note)
 void
 ct_truncate_look(void)
 {
-	ListCell   *cell;
+	slist_mutable_iter iter;
 
-	foreach(cell, taken_off)
-		if (is_emptied(lfirst(cell)))
-			taken_off = foreach_delete_current(taken_off, cell);
+	slist_foreach_modify(iter, &taken_off.notes)
+	{
+		if (is_emptied(slist_container(TakenOff, note.node, iter.cur)))
+			slist_delete_current(&iter);
+	}
 }
 
 /*
@@ -106,11 +106,13 @@ ct_truncate_look(void)
 void
 ct_truncate_ends(const CtStatement *statement)
 {
-	ListCell   *cell;
+	slist_mutable_iter iter;
 
-	foreach(cell, taken_off)
-		if (((TakenOff *) lfirst(cell))->statement == statement->key)
-			taken_off = foreach_delete_current(taken_off, cell);
+	slist_foreach_modify(iter, &taken_off.notes)
+	{
+		if (slist_container(TakenOff, note.node, iter.cur)->statement == statement->key)
+			slist_delete_current(&iter);
+	}
 }
 
 /*
@@ -119,7 +121,7 @@ ct_truncate_ends(const CtStatement *statement)
 bool
 ct_is_truncating(void)
 {
-	return taken_off != NIL;
+	return !slist_is_empty(&taken_off.notes);
 }
 
 /*
@@ -128,50 +130,26 @@ ct_is_truncating(void)
 void
 ct_check_not_truncated(Oid relid)
 {
-	ListCell   *cell;
+	slist_iter	iter;
 
-	foreach(cell, taken_off)
-		if (((TakenOff *) lfirst(cell))->relid == relid)
+	slist_foreach(iter, &taken_off.notes)
+	{
+		if (slist_container(TakenOff, note.node, iter.cur)->relid == relid)
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("cannot change marketing contacts of \"%s\" while it is truncated", get_rel_name(relid)),
 					 errdetail("They have been taken off the counters already."),
 					 errhint("Do this before TRUNCATE, or in an AFTER TRUNCATE trigger.")));
-}
-
-static void
-at_transaction_end(XactEvent event, void *arg)
-{
-	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
-		taken_off = NIL;
-}
-
-static void
-at_subtransaction_end(SubXactEvent event, SubTransactionId subid, SubTransactionId parent, void *arg)
-{
-	ListCell   *cell;
-
-	foreach(cell, taken_off)
-	{
-		TakenOff   *note = lfirst(cell);
-
-		if (note->subid != subid)
-			continue;
-		if (event == SUBXACT_EVENT_COMMIT_SUB)
-			note->subid = parent;
-		else if (event == SUBXACT_EVENT_ABORT_SUB)
-			taken_off = foreach_delete_current(taken_off, cell);
 	}
 }
 
 /*
- * Register for the ends of transactions and subtransactions.
+ * Have what was taken off be known as long as its (sub)transaction stands.
  */
 void
 ct_truncate_init(void)
 {
-	RegisterXactCallback(at_transaction_end, NULL);
-	RegisterSubXactCallback(at_subtransaction_end, NULL);
+	ct_xact_list_add(&taken_off);
 }
 
 /*

@@ -20,7 +20,8 @@
 #include "contact/contact.h"
 
 /*
- * A copy of an account that depends on nothing, not even on a TOAST table.
+ * A copy of an account in a memory context that depends on nothing, not even on a TOAST
+ * table, where VACUUM could remove it after the row has gone.
  */
 Datum
 ct_account_copy(const CtTable *table, Datum account, MemoryContext context)
@@ -45,6 +46,10 @@ ct_account_hash(const CtTable *table, Datum account)
 											table->account_collation, account));
 }
 
+/*
+ * Their order: below, at or above 0.  May read a catalog, as for a type of several columns, so
+ * it must not be called while a transaction is being aborted.
+ */
 int
 ct_account_compare(const CtTable *table, Datum a, Datum b)
 {

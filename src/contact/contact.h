@@ -78,6 +78,7 @@ typedef enum CtTriggerArg
 
 extern const char *const ct_default_columns[CT_NARGS];
 extern void ct_complete_args(int nargs, char **given, char *args[CT_NARGS]);
+
 /* A function that is ours, or not */
 typedef enum CtFunction
 {
@@ -142,10 +143,6 @@ extern CtTable *ct_table_of_relation(Relation rel);
 extern Datum ct_table_account(const CtTable *table, TupleTableSlot *slot, bool *isnull);
 extern const char *ct_table_column(const CtTable *table, CtTriggerArg which);
 extern void ct_table_copy(CtTable *copy, const CtTable *table, MemoryContext context);
-extern Datum ct_account_copy(const CtTable *table, Datum account, MemoryContext context);
-extern uint32 ct_account_hash(const CtTable *table, Datum account);
-extern int	ct_account_compare(const CtTable *table, Datum a, Datum b);
-extern char *ct_account_text(const CtTable *table, Datum account);
 
 /* registry.c */
 
@@ -365,8 +362,29 @@ extern CtKnownTable *ct_known_table(CtCache *cache, Relation rel, const CtTable 
 extern AttrNumber ct_typed_column(Oid relid, const char *name, Oid type);
 extern bool ct_is_ordinary(Relation rel, const CtTable *table, const AttrNumber *key, int nkeys);
 
+/* account_map.c */
+
+/* What an entry of a hash table by account begins with */
+typedef struct CtAccountEntry
+{
+	Datum		account;
+	struct CtAccountEntry *older;	/* the one made before it, or NULL */
+} CtAccountEntry;
+
+typedef struct CtAccountMap CtAccountMap;
+
+extern CtAccountMap *ct_account_map(MemoryContext context, const CtTable *table, Size size);
+extern void *ct_account_find(CtAccountMap *map, Datum account);
+extern void *ct_account_enter(CtAccountMap *map, Datum account);
+extern void *ct_account_newest(const CtAccountMap *map);
+extern uint32 ct_account_count(const CtAccountMap *map);
+
 /* account_key.c */
 
+extern Datum ct_account_copy(const CtTable *table, Datum account, MemoryContext context);
+extern uint32 ct_account_hash(const CtTable *table, Datum account);
+extern int	ct_account_compare(const CtTable *table, Datum a, Datum b);
+extern char *ct_account_text(const CtTable *table, Datum account);
 extern bool ct_account_fits(const CtTable *table, Datum account);
 extern Datum ct_account_input(const CtTable *table, const char *text);
 extern void ct_check_account_fits(const CtTable *table, Datum account);

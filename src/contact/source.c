@@ -7,7 +7,6 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -112,27 +111,20 @@ ct_row_complete_source(CtRow *row)
 			ct_row_set_source(row, i);
 }
 
+/* Nobody sets it back in a statement that failed. */
 static void
-at_transaction_end(XactEvent event, void *arg)
+forget_used(void)
 {
-	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
-		used_source = NULL;		/* that of a statement that failed */
+	used_source = NULL;
 }
 
-static void
-at_subtransaction_end(SubXactEvent event, SubTransactionId subid,
-					  SubTransactionId parent, void *arg)
-{
-	if (event == SUBXACT_EVENT_ABORT_SUB)
-		used_source = NULL;
-}
+static CtXactList used = {.forget = forget_used};
 
 /*
- * Register for the ends of transactions and subtransactions.
+ * Have the memory of a statement that failed not be used any more.
  */
 void
 ct_source_init(void)
 {
-	RegisterXactCallback(at_transaction_end, NULL);
-	RegisterSubXactCallback(at_subtransaction_end, NULL);
+	ct_xact_list_add(&used);
 }

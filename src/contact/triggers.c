@@ -3,11 +3,32 @@
  * triggers.c
  *	  The private description of the triggers of a relation in a statement.
  *
- * InitResultRelInfo() copies the description that the relation cache holds, so each
- * statement has one of its own, which it goes by until it ends.  To take triggers of
- * ours off that copy is to run the statement as if they were not there; nobody else
- * sees it, and a trigger that is made later is not in it.  The cache's own description
- * is never changed (R4).
+ * InitResultRelInfo() copies the description that the relation cache holds, by
+ * CopyTriggerDesc(), so each statement has one of its own, which it goes by until it
+ * ends.  To take triggers of ours off that copy is to run the statement as if they were
+ * not there; nobody else sees it, and a trigger that is made later is not in it.  The
+ * cache's own description is never changed (R4).
+ *
+ * What makes it sound:
+ *
+ *	 If a release shared the description of the cache instead, a change would be seen by
+ *	 others, and undone by any rebuild.  So ct_triggers_are_private() compares the two, and
+ *	 where they are the same nothing is changed.
+ *
+ *	 ExecBRInsertTriggers() and the like, and AfterTriggerSaveEvent(), look for triggers of an
+ *	 event by TRIGGER_TYPE_MATCHES() on tgtype; without the bit of the event, a trigger is not
+ *	 one of it.  The executor asks the flags of the description first, which
+ *	 SetTriggerFlags() makes, so set_flags() makes them anew.  A release with further flags
+ *	 would leave these set, and costs time; one that went by other fields than tgtype would
+ *	 fire the trigger.
+ *
+ *	 AfterTriggerExecute() finds the trigger of an event by its OID.  ri_TrigFunctions,
+ *	 ri_TrigWhenExprs and ri_TrigInstrument go by the number of a trigger, so triggers may
+ *	 change their order only before something is in these.
+ *
+ *	 AfterTriggerSaveEvent() copies tgdeferrable and tginitdeferred into the event, and
+ *	 afterTriggerCheckState() does not defer an event that is not deferrable, whatever SET
+ *	 CONSTRAINTS says.
  *
  * This is the only file that changes a description.
  *
@@ -21,7 +42,8 @@
 #include "contact/contact.h"
 
 /*
- * Does the statement have a description of its own, and is there one at all?
+ * Does the statement have a description of its own, and is there one at all?  Only such a
+ * one may be changed.
  */
 bool
 ct_triggers_are_private(const ResultRelInfo *relinfo)
@@ -108,8 +130,9 @@ is_plain(const Trigger *trigger)
 }
 
 /*
- * What triggers a private description has for an event, one of TRIGGER_TYPE_INSERT,
- * TRIGGER_TYPE_UPDATE and TRIGGER_TYPE_DELETE.
+ * What triggers a description has for an event, one of TRIGGER_TYPE_INSERT,
+ * TRIGGER_TYPE_UPDATE and TRIGGER_TYPE_DELETE; NULL for none.  It must not be the relation
+ * cache's own: a look-up of a function may rebuild that, and the result points into it.
  */
 CtTriggers
 ct_judge_triggers(TriggerDesc *triggers, int16 event)
@@ -173,8 +196,8 @@ move_status_trigger_last(TriggerDesc *triggers)
 
 /*
  * For a relation that is written a second time: of our triggers only the status trigger
- * fires, after all others.  The arrays beside the description, which go by the number
- * of the trigger, are still empty.
+ * fires, after all others.  To be called before anything fires, while the arrays beside the
+ * description are still empty.
  */
 void
 ct_triggers_for_second_write(ResultRelInfo *relinfo)
@@ -190,7 +213,7 @@ ct_triggers_for_second_write(ResultRelInfo *relinfo)
 
 /*
  * Where a statement acts as an owner because of us, have what it fires fire at its end,
- * deferred triggers as well (R3).  When the transaction ends the search_path is the
+ * deferred triggers as well (R3).  To be called before it has written a row.  When the transaction ends the search_path is the
  * caller's, and so is the role, or from PostgreSQL 18 on it is the owner's still.  Foreign
  * keys may be deferred: what they run qualifies everything.
  */

@@ -12,7 +12,7 @@
  *	 claim -> no room -> lock -> there is room: done
  *							  -> the exact count -> settle, with a ceiling
  *
- * Slots with direct access (escrow.c) and statements (counter_sql.c) are two ways
+ * Slots with direct access (escrow.c, slots_locked.c) and statements (counter_sql.c) are two ways
  * of doing that.  The protocol, and why it is exact and free of deadlocks, is in
  * src/README.
  *
@@ -111,6 +111,7 @@ ct_counter_look(const CtTable *table, Datum account, int64 *used)
 {
 	CtCounter	counter;
 	CtSlots		slots;
+	TransactionId holder;
 	bool		held = false;
 
 	if (!ct_direct_access || !ct_slots_open(&counter, table))
@@ -118,7 +119,7 @@ ct_counter_look(const CtTable *table, Datum account, int64 *used)
 	ct_slots_recall(&counter, account, &slots);
 	*used = ct_slots_list(&counter, &slots);
 	for (int i = 0; i < slots.count; i++)
-		held |= ct_slot_is_held(&counter, &slots, i);
+		held |= ct_slot_is_held(&counter, &slots, i, &holder);
 	ct_slots_remember(&counter, &slots);
 	ct_slots_close(&counter);
 	return !held;

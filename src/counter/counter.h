@@ -4,6 +4,9 @@
  *	  How many marketing contacts an account has, exactly, whatever many sessions do at once.
  *	  Knows neither limits nor dates.
  *
+ * Others open counters, claim, settle and withdraw (counter.c).  What stands under "Inside
+ * counter/ only" is for the files of this folder.
+ *
  * Units: counts and limits are numbers of contacts; instants are timestamptz.
  *
  *-------------------------------------------------------------------------
@@ -46,6 +49,7 @@ typedef struct CtCount
 	int64		peak;			/* most there were after any statement */
 } CtCount;
 
+/* Opaque to other folders */
 typedef struct CtCounters CtCounters;
 
 extern CtCounters *ct_counters_open(const CtTable *table);
@@ -55,21 +59,24 @@ extern bool ct_counter_claim(CtCounters *counters, const CtChange *change);
 extern bool ct_counter_lock(CtCounters *counters, const CtChange *change, int64 *used);
 extern void ct_counter_settle(CtCounters *counters, const CtChange *change, int64 ceiling);
 extern bool ct_counter_look(const CtTable *table, Datum account, int64 *used);
-extern int64 ct_counter_last_room(const CtTable *table, Datum account);
 extern CtCount ct_counter_withdraw(const CtTable *table, Datum account);
 extern CtCount ct_counter_close_period(const CtTable *table, Datum account);
 
-/* counter_sql.c */
+/* slot_memory.c */
 
-extern const CtQuery ct_add_slot_query;
+extern int64 ct_counter_last_room(const CtTable *table, Datum account);
 
-/* slot.c */
+/* slot_table.c */
 
 extern void ct_slot_init(void);
 extern bool ct_slots_are_direct(const CtTable *table);
 
 /*
- * For the files of this folder alone
+ * Inside counter/ only
+ * ====================
+ *
+ * What follows is not for other folders: slots are one of two ways to reach a counter, and
+ * nobody else is to know which one it is.
  */
 
 /* An account has at most so many slots */
@@ -78,7 +85,7 @@ extern bool ct_slots_are_direct(const CtTable *table);
 /* Where a slot was seen last */
 typedef struct CtSlotPlace
 {
-	int32		number;
+	int32		number;			/* column "slot" */
 	ItemPointerData tid;
 } CtSlotPlace;
 
@@ -87,7 +94,7 @@ typedef struct CtSlots
 {
 	Datum		account;
 	bool		contended;		/* had to wait for a slot: make more of them */
-	int			count;
+	int			count;			/* 0: to be listed before they are used */
 	int			home;			/* index of the slot to try first, modulo
 								 * count */
 	CtSlotPlace place[CT_MAX_SLOTS];	/* in ascending order of the number */
@@ -98,14 +105,16 @@ typedef struct CtSlot
 {
 	int			index;			/* into CtSlots.place */
 	int64		used;			/* contacts; granted - used is its room */
-	int64		pending;
+	int64		pending;		/* of these, until next update; either may be
+								 * negative, see src/README */
 	int64		granted;
 	bool		closed;			/* granted is null: somebody must look first */
 	int64		promoted;		/* in the running period */
 	int64		demoted;
 	int64		corrected;
 	int64		peak;			/* see CtCount; 0 if nobody had to note one */
-	HeapTuple	tuple;			/* the version that was read */
+	HeapTuple	tuple;			/* the version that was read; a copy in the
+								 * memory of the caller */
 } CtSlot;
 
 /* Slots that are locked until the transaction ends */
@@ -114,30 +123,61 @@ typedef struct CtLockedSlots
 	int			count;
 	int64		room;			/* of them, in contacts */
 	bool		closed;			/* is one of them? */
-	CtSlot		slot[CT_MAX_SLOTS];
+	CtSlot		slot[CT_MAX_SLOTS]; /* in the order in which they were locked:
+									 * slot 0 is the first */
 	CtSlot		before[CT_MAX_SLOTS];	/* as they were read */
 	bool		held[CT_MAX_SLOTS]; /* by index into CtSlots.place */
 } CtLockedSlots;
 
-struct CounterTable;
+/* What is known of one counter table */
+typedef struct CtCounterTable
+{
+	CtKnownTable known;			/* must be first */
+	bool		direct;			/* may it be accessed directly? */
+	CtTable		table;			/* for the account's type; a copy */
+	AttrNumber	account;		/* columns */
+	AttrNumber	number;			/* column "slot" */
+	AttrNumber	used;
+	AttrNumber	pending;
+	AttrNumber	granted;
+	AttrNumber	promoted;
+	AttrNumber	demoted;
+	AttrNumber	corrected;
+	AttrNumber	peak;
+	Oid			index;			/* its primary key */
+	RegProcedure equals;		/* of the account's type */
+	MemoryContext context;		/* of the memory below */
+	CtAccountMap *memory;		/* of CtRememberedSlots */
+} CtCounterTable;
+
+/* What is remembered of the slots of an account */
+typedef struct CtRememberedSlots
+{
+	CtAccountEntry of;
+	CtSlots		slots;			/* but for the account */
+} CtRememberedSlots;
 
 /* A counter table, open for direct access */
 typedef struct CtCounter
 {
 	Relation	rel;
-	const CtTable *table;
-	struct CounterTable *info;
+	const CtTable *table;		/* of the contacts */
+	CtCounterTable *info;
 	TupleTableSlot *row;		/* the row read last */
-	TupleTableSlot *new_row;
+	TupleTableSlot *new_row;	/* the version to be written */
 	BlockNumber blocks;			/* of the table, at least */
 } CtCounter;
 
-/* A way to reach counters: the same promises, kept by other means */
+/* A way to reach counters: the same promises, met by other means */
 typedef struct CtCounterWay
 {
+	/* ct_counter_claim() */
 	bool		(*claim) (CtCounters *counters, const CtChange *change);
+	/* ct_counter_lock() */
 	bool		(*lock) (CtCounters *counters, const CtChange *change, int64 *used);
+	/* ct_counter_settle() */
 	void		(*settle) (CtCounters *counters, const CtChange *change, int64 ceiling);
+	/* ct_counter_withdraw(), or ct_counter_close_period() */
 	CtCount		(*withdraw) (CtCounters *counters, Datum account, bool close_period);
 } CtCounterWay;
 
@@ -154,27 +194,57 @@ struct CtCounters
 	int64		used;			/* what the locked counter says */
 };
 
+/* counter_sql.c */
+
+extern const CtQuery ct_add_slot_query;
+
+/* escrow.c, counter_sql.c */
+
 extern const CtCounterWay ct_slots_way;
 extern const CtCounterWay ct_sql_way;
 
-/* slot.c */
+/* slot_table.c */
 
 extern bool ct_slots_open(CtCounter *counter, const CtTable *table);
 extern void ct_slots_close(CtCounter *counter);
+
+/* slot.c */
+
 extern int64 ct_slots_list(CtCounter *counter, CtSlots *slots);
-extern void ct_slots_recall(CtCounter *counter, Datum account, CtSlots *slots);
-extern void ct_counter_remember_room(const CtTable *table, Datum account, int64 room);
-extern void ct_slots_remember(CtCounter *counter, const CtSlots *slots);
 extern bool ct_slot_read(CtCounter *counter, CtSlots *slots, int index, CtSlot *slot);
+extern bool ct_slot_is_ours(const CtSlot *slot);
+extern bool ct_slot_is_held(CtCounter *counter, const CtSlots *slots, int index, TransactionId *holder);
 extern bool ct_slot_lock_as_read(CtCounter *counter, const CtSlots *slots, const CtSlot *slot);
 extern bool ct_slot_lock(CtCounter *counter, CtSlots *slots, int index, bool wait, CtSlot *slot);
-extern bool ct_slot_is_ours(const CtSlot *slot);
-extern bool ct_slot_is_held(CtCounter *counter, const CtSlots *slots, int index);
+
+/* slot_memory.c */
+
+extern void ct_slots_recall(CtCounter *counter, Datum account, CtSlots *slots);
+extern void ct_slots_remember(CtCounter *counter, const CtSlots *slots);
+extern void ct_counter_remember_room(const CtTable *table, Datum account, int64 room);
+
+/* slot_write.c */
+
 extern TM_Result ct_slot_write(CtCounter *counter, CtSlots *slots, CtSlot *slot, bool wait,
 							   TransactionId *holder);
 
 /* slot_triggers.c */
 
 extern bool ct_update_firing(Relation rel, ItemPointer place, TupleTableSlot *new_row, Bitmapset *updated);
+
+/* slot_change.c */
+
+extern bool ct_slot_has_room(const CtSlot *slot, const CtChange *change);
+extern void ct_slot_add(CtSlot *slot, const CtChange *change, int64 total);
+extern int64 ct_slots_total(CtCounter *counter, const CtSlots *slots, const CtSlot *slot, const CtChange *change);
+extern void ct_slot_write_locked(CtCounter *counter, CtSlots *slots, CtSlot *slot);
+extern void ct_slots_add_first(const CtTable *table, Datum account);
+extern void ct_slots_changed(CtCounter *counter, CtSlots *slots);
+
+/* slots_locked.c */
+
+extern bool ct_slots_lock(CtCounters *counters, const CtChange *change, int64 *used);
+extern void ct_slots_settle(CtCounters *counters, const CtChange *change, int64 ceiling);
+extern CtCount ct_slots_withdraw(CtCounters *counters, Datum account, bool close_period);
 
 #endif							/* CONTACTS_TIER_COUNTER_H */

@@ -3,13 +3,15 @@
  * escrow.c
  *	  Claiming and releasing marketing contacts in the slots of an account.
  *
- * The protocol, and why it is exact and free of deadlocks, is in src/README.
+ * The fast path: a slot is found that has room, without locking others and
+ * without waiting while one is held.  The slow path, under the locks of several slots, is
+ * in slots_locked.c.  The protocol, and why it is exact and free of deadlocks, is in
+ * src/README.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 
@@ -35,44 +37,6 @@ typedef struct Holder
 	ItemPointerData tid;
 } Holder;
 
-/* Releases, and changes of the flag alone, need no room. */
-static bool
-has_room(const CtSlot *slot, const CtChange *change)
-{
-	return change->marketing <= 0 ||
-		(!slot->closed && slot->used + change->marketing <= slot->granted);
-}
-
-/*
- * Put a change into a slot.  Between two releases the count only grows, so the
- * peak of the period is among the counts before releases and the last one;
- * "total" is the count of the account before this one.
- */
-static void
-add_to_slot(CtSlot *slot, const CtChange *change, int64 total)
-{
-	if (change->marketing < 0)
-		slot->peak = Max(slot->peak, total);
-	slot->used += change->marketing;
-	slot->pending += change->pending;
-	slot->promoted += change->promoted;
-	slot->demoted += change->demoted;
-}
-
-/*
- * How many marketing contacts the account has, for a release: of a single slot
- * the slot itself tells; of several the latest snapshot, without locks.
- */
-static int64
-total_before(CtCounter *counter, CtSlots *slots, const CtSlot *slot, const CtChange *change)
-{
-	CtSlots		fresh = {.account = slots->account};
-
-	if (change->marketing >= 0)
-		return 0;
-	return slots->count == 1 ? slot->used : ct_slots_list(counter, &fresh);
-}
-
 /*
  * Try to put a change into one slot, without waiting.
  */
@@ -88,9 +52,9 @@ try_slot(CtCounter *counter, CtSlots *slots, int index, const CtChange *change, 
 		CHECK_FOR_INTERRUPTS();
 		if (!ct_slot_read(counter, slots, index, &slot))
 			return MISSED;
-		if (!has_room(&slot, change))
+		if (!ct_slot_has_room(&slot, change))
 			return NO_ROOM;
-		add_to_slot(&slot, change, total_before(counter, slots, &slot, change));
+		ct_slot_add(&slot, change, ct_slots_total(counter, slots, &slot, change));
 		result = ct_slot_write(counter, slots, &slot, ct_slot_is_ours(&slot), &xid);
 		if (result == TM_Ok)
 		{
@@ -110,16 +74,6 @@ try_slot(CtCounter *counter, CtSlots *slots, int index, const CtChange *change, 
 	}
 }
 
-/* Write a slot that is locked. */
-static void
-write_locked(CtCounter *counter, CtSlots *slots, CtSlot *slot)
-{
-	TransactionId holder;
-
-	if (ct_slot_write(counter, slots, slot, true, &holder) != TM_Ok)
-		elog(ERROR, "slot %d changed while it was locked", slots->place[slot->index].number);
-}
-
 /*
  * The slot with most room among those that nobody holds at this moment, if half of
  * it lasts for some claims; -1 if there is none, or a slot is closed.
@@ -133,10 +87,11 @@ richest_slot(CtCounter *counter, CtSlots *slots, const CtChange *change)
 	for (int i = 0; i < slots->count; i++)
 	{
 		CtSlot		slot;
+		TransactionId holder;
 
 		if (!ct_slot_read(counter, slots, i, &slot) || slot.closed)
 			return -1;
-		if (slot.granted - slot.used <= most || ct_slot_is_held(counter, slots, i))
+		if (slot.granted - slot.used <= most || ct_slot_is_held(counter, slots, i, &holder))
 			continue;
 		most = slot.granted - slot.used;
 		richest = i;
@@ -160,10 +115,10 @@ claim_and_move(CtCounter *counter, CtSlots *slots, const CtChange *change)
 	int64		moved;
 
 	if (richest < 0 || richest == home ||
-		!ct_slot_read(counter, slots, richest, &from) || !has_room(&from, change) ||
+		!ct_slot_read(counter, slots, richest, &from) || !ct_slot_has_room(&from, change) ||
 		!ct_slot_lock_as_read(counter, slots, &from))
 		return false;
-	add_to_slot(&from, change, 0);
+	ct_slot_add(&from, change, 0);
 	moved = (from.granted - from.used) / 2;
 	slots->home = richest;
 	ct_counter_remember_room(counter->table, slots->account, moved);
@@ -172,10 +127,10 @@ claim_and_move(CtCounter *counter, CtSlots *slots, const CtChange *change)
 	{
 		from.granted -= moved;
 		to.granted += moved;
-		write_locked(counter, slots, &to);
+		ct_slot_write_locked(counter, slots, &to);
 		slots->home = home;
 	}
-	write_locked(counter, slots, &from);
+	ct_slot_write_locked(counter, slots, &from);
 	return true;
 }
 
@@ -202,155 +157,6 @@ try_slots(CtCounter *counter, CtSlots *slots, const CtChange *change, Holder *ho
 	return result;
 }
 
-static void
-add_first_slot(const CtTable *table, Datum account)
-{
-	Datum		values[] = {account};
-
-	ct_connect_spi();
-	ct_companion_query(table, &ct_add_slot_query, values, NULL);
-	SPI_finish();
-	CommandCounterIncrement();
-}
-
-/* $2, $3: first and last of the new slots, $4: granted to each */
-static const CtQuery add_slots_query = {
-	"INSERT INTO {counter} (account, slot, granted)"
-	" SELECT $1, slot, $4 FROM pg_catalog.generate_series($2, $3) slot",
-	4, {CT_ACCOUNT_TYPE, INT4OID, INT4OID, INT8OID}
-};
-
-/*
- * Double the slots of a contended account, if we hold slot 0, and share its
- * room among the new ones.
- */
-static void
-add_slots(CtCounter *counter, CtSlots *slots)
-{
-	CtSlot		first;
-	int64		share;
-	int			count;
-
-	if (!slots->contended || slots->place[slots->home].number != 0)
-		return;
-	slots->contended = false;
-	CommandCounterIncrement();
-	(void) ct_slots_list(counter, slots);
-	count = Min(slots->count, CT_MAX_SLOTS - slots->count);
-	if (count == 0 || !ct_slot_read(counter, slots, 0, &first) || first.closed)
-		return;
-
-	share = Max(first.granted - first.used, 0) / (count + 1);
-	first.granted -= share * count;
-	write_locked(counter, slots, &first);
-	{
-		Datum		values[] = {
-			slots->account,
-			Int32GetDatum(slots->place[slots->count - 1].number + 1),
-			Int32GetDatum(slots->place[slots->count - 1].number + count),
-			Int64GetDatum(share)
-		};
-
-		ct_connect_spi();
-		ct_companion_query(counter->table, &add_slots_query, values, NULL);
-		SPI_finish();
-	}
-	slots->count = 0;			/* list them when they are needed next */
-}
-
-/*
- * Lock a slot, if it is not locked already.  False if another transaction holds
- * it and "wait" is false.
- */
-static bool
-lock_slot(CtCounter *counter, CtSlots *slots, int index, bool wait, CtLockedSlots *locked)
-{
-	CtSlot	   *slot = &locked->slot[locked->count];
-
-	if (locked->held[index] || !ct_slot_lock(counter, slots, index, wait, slot))
-		return false;
-	locked->held[index] = true;
-	locked->before[locked->count] = *slot;
-	if (slot->closed)
-		locked->closed = true;
-	else
-		locked->room += slot->granted - slot->used;
-	locked->count++;
-	return true;
-}
-
-/*
- * Lock slots until they have room for "wanted", or all of them, as where one is
- * closed.  Slot 0 comes first: who holds it is alone on the slow path, and no
- * slots are added.
- */
-static void
-lock_room(CtCounter *counter, CtSlots *slots, int64 wanted, CtLockedSlots *locked)
-{
-	locked->count = 0;
-	locked->room = 0;
-	locked->closed = false;
-	memset(locked->held, 0, sizeof(locked->held));
-
-	if (!lock_slot(counter, slots, 0, true, locked))
-		elog(ERROR, "counter of account \"%s\" has vanished",
-			 ct_account_text(counter->table, slots->account));
-	(void) ct_slots_list(counter, slots);
-	for (int i = 1; i < slots->count; i++)
-		lock_slot(counter, slots, i, false, locked);
-	for (int i = 1; i < slots->count && (locked->closed || locked->room < wanted); i++)
-		lock_slot(counter, slots, i, true, locked);
-}
-
-static int64
-sum_used(const CtLockedSlots *locked)
-{
-	int64		used = 0;
-
-	for (int i = 0; i < locked->count; i++)
-		used += locked->slot[i].used;
-	return used;
-}
-
-/* Does a slot say what it said when it was read? */
-static bool
-is_unchanged(const CtSlot *slot, const CtSlot *before)
-{
-	return slot->used == before->used && slot->pending == before->pending &&
-		slot->closed == before->closed && (slot->closed || slot->granted == before->granted) &&
-		slot->promoted == before->promoted && slot->demoted == before->demoted &&
-		slot->corrected == before->corrected && slot->peak == before->peak;
-}
-
-/*
- * Write all locked slots, with the room spread evenly over them, or closed.  One that
- * stays as it is, as in a full account under "cap", needs no new version: the lock keeps
- * others out as long as a write would.
- */
-static void
-write_slots(CtCounter *counter, CtSlots *slots, CtLockedSlots *locked, int64 room)
-{
-	for (int i = 0; i < locked->count; i++)
-	{
-		CtSlot	   *slot = &locked->slot[i];
-		int64		share = room / (locked->count - i);
-
-		slot->granted = slot->used + share;
-		slot->closed = locked->closed;
-		room -= share;
-		if (!is_unchanged(slot, &locked->before[i]))
-			write_locked(counter, slots, slot);
-	}
-}
-
-/* The change is in the counter: what else is left to do. */
-static void
-end_change(CtCounter *counter, CtSlots *slots)
-{
-	add_slots(counter, slots);
-	ct_slots_remember(counter, slots);
-}
-
 /*
  * ct_counter_claim(), by slots
  *
@@ -375,7 +181,7 @@ claim(CtCounters *counters, const CtChange *change)
 			if (added)
 				elog(ERROR, "counter of account \"%s\" is not found where it was inserted",
 					 ct_account_text(counters->table, change->account));
-			add_first_slot(counters->table, change->account);
+			ct_slots_add_first(counters->table, change->account);
 			added = true;
 		}
 		else if (fresh && outcome == NO_ROOM)
@@ -391,131 +197,13 @@ claim(CtCounters *counters, const CtChange *change)
 		(void) ct_slots_list(counter, slots);
 		fresh = true;
 	}
-	end_change(counter, slots);
+	ct_slots_changed(counter, slots);
 	return true;
-}
-
-/*
- * Put a change into slots that are locked, and share out what room there is then.
- * "total" as in add_to_slot().
- */
-static void
-change_locked(CtCounters *counters, const CtChange *change, int64 total, int64 room)
-{
-	CtLockedSlots *locked = counters->locked;
-	CtSlot	   *first = &locked->slot[0];
-
-	add_to_slot(first, change, total);
-	write_slots(&counters->direct, &counters->slots, locked, room);
-	counters->slots.home = first->index;
-	ct_counter_remember_room(counters->table, change->account, locked->closed ? 0 : first->granted - first->used);
-	end_change(&counters->direct, &counters->slots);
-	counters->locked = NULL;
-}
-
-/* ct_counter_lock(), by slots */
-static bool
-lock(CtCounters *counters, const CtChange *change, int64 *used)
-{
-	CtCounter  *counter = &counters->direct;
-	CtSlots    *slots = &counters->slots;
-	CtLockedSlots *locked = palloc(sizeof(CtLockedSlots));
-	int64		room;
-
-	counters->locked = locked;
-	lock_room(counter, slots, change->marketing, locked);
-	room = locked->room - change->marketing;
-	if (change->marketing <= 0 || (!locked->closed && room >= 0))
-	{
-		change_locked(counters, change, total_before(counter, slots, &locked->slot[0], change), room);
-		return true;
-	}
-	if (locked->count < slots->count)
-		elog(ERROR, "could not lock all slots of account \"%s\"",
-			 ct_account_text(counters->table, change->account));
-	*used = sum_used(locked);
-	return false;
-}
-
-/* ct_counter_settle(), by slots */
-static void
-settle(CtCounters *counters, const CtChange *change, int64 ceiling)
-{
-	int64		used = sum_used(counters->locked);
-	int64		room = ceiling - used - change->marketing;
-
-	/* above its tier, the account has no room even after a release */
-	counters->locked->closed = room < 0;
-	change_locked(counters, change, used, room);
-}
-
-/* What all slots of an account say together. */
-static CtCount
-sum_slots(const CtLockedSlots *locked)
-{
-	CtCount		count = {0};
-
-	for (int i = 0; i < locked->count; i++)
-	{
-		const CtSlot *slot = &locked->slot[i];
-
-		count.marketing += slot->used;
-		count.pending += slot->pending;
-		count.promoted += slot->promoted;
-		count.demoted += slot->demoted;
-		count.corrected += slot->corrected;
-		count.peak = Max(count.peak, slot->peak);
-	}
-	count.peak = Max(count.peak, count.marketing);
-	return count;
-}
-
-static void
-begin_period(CtLockedSlots *locked)
-{
-	for (int i = 0; i < locked->count; i++)
-	{
-		locked->slot[i].promoted = 0;
-		locked->slot[i].demoted = 0;
-		locked->slot[i].corrected = 0;
-		locked->slot[i].peak = 0;
-	}
-}
-
-/*
- * ct_counter_withdraw() and ct_counter_close_period(), by slots: what was granted is
- * taken back, so that the next promotion asks for the ceiling.
- */
-static CtCount
-withdraw(CtCounters *counters, Datum account, bool close_period)
-{
-	CtCounter  *counter = &counters->direct;
-	CtSlots    *slots = &counters->slots;
-	CtLockedSlots *locked = palloc(sizeof(CtLockedSlots));
-	CtCount		count;
-
-	ct_slots_recall(counter, account, slots);
-	/* what is remembered may be rolled back */
-	(void) ct_slots_list(counter, slots);
-	if (slots->count == 0)
-	{
-		add_first_slot(counters->table, account);
-		(void) ct_slots_list(counter, slots);
-	}
-	lock_room(counter, slots, PG_INT64_MAX, locked);
-	count = sum_slots(locked);
-	if (close_period)
-		begin_period(locked);
-	locked->closed = true;
-	write_slots(counter, slots, locked, 0);
-	ct_slots_remember(counter, slots);
-	pfree(locked);
-	return count;
 }
 
 const CtCounterWay ct_slots_way = {
 	.claim = claim,
-	.lock = lock,
-	.settle = settle,
-	.withdraw = withdraw
+	.lock = ct_slots_lock,
+	.settle = ct_slots_settle,
+	.withdraw = ct_slots_withdraw
 };

@@ -53,6 +53,7 @@ ct_update_firing(Relation rel, ItemPointer place, TupleTableSlot *new_row, Bitma
 	int			level = NewGUCNestLevel();
 	bool		written;
 
+	/* what fires has been written by the owner, not by the caller */
 	ct_set_safe_search_path();
 	PushActiveSnapshot(GetLatestSnapshot());
 	relinfo = make_result_relation(estate, rel, updated);

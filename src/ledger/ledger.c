@@ -311,20 +311,20 @@ push_count(JsonbParseState **state, const char *key, int64 count)
 
 /* What a statement did in an account, as the details of an entry. */
 static Datum
-activity_details(const CtDelta *delta)
+activity_details(const CtActivity *activity)
 {
 	JsonbParseState *state = NULL;
 
 	(void) pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	push_text(&state, "source_type", delta->source_type);
-	push_text(&state, "source_name", delta->source_name);
-	push_count(&state, "created", delta->created);
-	push_count(&state, "deleted", delta->deleted);
-	push_count(&state, "promoted", delta->promoted);
-	push_count(&state, "flagged", delta->flagged);
-	push_count(&state, "unflagged", delta->unflagged);
-	push_count(&state, "demoted", delta->demoted);
-	push_count(&state, "dropped", delta->dropped);
+	push_text(&state, "source_type", activity->source_type);
+	push_text(&state, "source_name", activity->source_name);
+	push_count(&state, "created", activity->created);
+	push_count(&state, "deleted", activity->deleted);
+	push_count(&state, "promoted", activity->promoted);
+	push_count(&state, "flagged", activity->flagged);
+	push_count(&state, "unflagged", activity->unflagged);
+	push_count(&state, "demoted", activity->demoted);
+	push_count(&state, "dropped", activity->dropped);
 	return JsonbPGetDatum(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
 }
 
@@ -339,10 +339,10 @@ static const CtQuery record_activity_query = {
 
 /* Insert an entry by SQL, which also asks whether the account wants it. */
 static void
-insert_activity_by_sql(const CtTable *table, const CtDelta *delta)
+insert_activity_by_sql(const CtTable *table, const CtActivity *activity)
 {
 	Datum		values[] = {
-		delta->account, CStringGetTextDatum(ct_caller_name()), Int64GetDatum(delta->promoted), activity_details(delta)
+		activity->account, CStringGetTextDatum(ct_caller_name()), Int64GetDatum(activity->promoted), activity_details(activity)
 	};
 
 	ct_connect_spi();
@@ -352,33 +352,32 @@ insert_activity_by_sql(const CtTable *table, const CtDelta *delta)
 
 /* Insert an entry. */
 static void
-insert_activity(Ledger *ledger, const CtDelta *delta)
+insert_activity(Ledger *ledger, const CtActivity *activity)
 {
 	const AttrNumber *attno = ledger->info->attno;
 	TupleTableSlot *row = ledger->row;
 
 	ExecClearTuple(row);
 	memset(row->tts_isnull, false, sizeof(bool) * NCOLUMNS);
-	row->tts_values[attno[ACCOUNT] - 1] = delta->account;
+	row->tts_values[attno[ACCOUNT] - 1] = activity->account;
 	row->tts_values[attno[ENTRY] - 1] = contacts_tier_ledger_entry(NULL);
 	row->tts_values[attno[RECORDED_AT] - 1] = TimestampTzGetDatum(ct_now());
 	row->tts_values[attno[EVENT] - 1] = CStringGetTextDatum("activity");
 	row->tts_values[attno[ROLE] - 1] = ledger->role;
-	row->tts_values[attno[CONTACTS] - 1] = Int64GetDatum(delta->promoted);
-	row->tts_values[attno[DETAILS] - 1] = activity_details(delta);
+	row->tts_values[attno[CONTACTS] - 1] = Int64GetDatum(activity->promoted);
+	row->tts_values[attno[DETAILS] - 1] = activity_details(activity);
 	ExecStoreVirtualTuple(row);
 	ExecSimpleRelationInsert(ledger->relinfo, ledger->estate, row);
 }
 
 static void
-insert_activities(Ledger *ledger, const CtDelta *deltas, int ndeltas)
+insert_activities(Ledger *ledger, const CtActivity *activities, int count)
 {
-	for (int i = 0; i < ndeltas; i++)
+	for (int i = 0; i < count; i++)
 	{
 		MemoryContext old = MemoryContextSwitchTo(GetPerTupleMemoryContext(ledger->estate));
 
-		if (!deltas[i].is_unrecorded)
-			insert_activity(ledger, &deltas[i]);
+		insert_activity(ledger, &activities[i]);
 		MemoryContextSwitchTo(old);
 		ResetPerTupleExprContext(ledger->estate);
 	}
@@ -387,15 +386,14 @@ insert_activities(Ledger *ledger, const CtDelta *deltas, int ndeltas)
 }
 
 static void
-insert_activities_by_sql(const CtTable *table, const CtDelta *deltas, int ndeltas)
+insert_activities_by_sql(const CtTable *table, const CtActivity *activities, int count)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "contacts_tier activity", ALLOCSET_SMALL_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
 
-	for (int i = 0; i < ndeltas; i++)
+	for (int i = 0; i < count; i++)
 	{
-		if (!deltas[i].is_unrecorded)
-			insert_activity_by_sql(table, &deltas[i]);
+		insert_activity_by_sql(table, &activities[i]);
 		MemoryContextReset(context);
 	}
 	MemoryContextSwitchTo(old);
@@ -403,20 +401,19 @@ insert_activities_by_sql(const CtTable *table, const CtDelta *deltas, int ndelta
 }
 
 /*
- * Append to the ledger what a statement did in each account, but for changes that are
- * marked as unrecorded.  "direct": have the accounts been looked at without SQL?
- * Otherwise they are asked whether they want the entry.  The caller is the table's
- * owner.
+ * Append to the ledger what a statement did in each account.  "direct": have the accounts
+ * been looked at without SQL?  Otherwise they are asked whether they want the entry.  The
+ * caller is the table's owner.
  */
 void
-ct_ledger_record_activity(const CtTable *table, const CtDelta *deltas, int ndeltas, bool direct)
+ct_ledger_record_activity(const CtTable *table, const CtActivity *activities, int count, bool direct)
 {
 	Ledger		ledger;
 
 	if (direct && open_ledger(&ledger, table))
-		insert_activities(&ledger, deltas, ndeltas);
+		insert_activities(&ledger, activities, count);
 	else
-		insert_activities_by_sql(table, deltas, ndeltas);
+		insert_activities_by_sql(table, activities, count);
 }
 
 /* $2: event, $3: contacts, $4: details, $5: role */

@@ -12,9 +12,7 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "commands/async.h"
-#include "lib/ilist.h"
 #include "utils/json.h"
 #include "utils/memutils.h"
 
@@ -25,15 +23,16 @@
 /* NOTIFY takes payloads of less than 8000 bytes */
 #define NOTIFY_PAYLOAD_MAX	8000
 
+/* What is to be announced, in TopTransactionContext with its payload */
 typedef struct Announcement
 {
-	slist_node	node;
-	SubTransactionId subid;
-	char	   *payload;
+	CtXactNote	note;
+	char	   *payload;		/* as NOTIFY sends it; fits into one */
 } Announcement;
 
-/* Newest first; all in TopTransactionContext */
-static slist_head announcements = SLIST_STATIC_INIT(announcements);
+static void notify_all(bool prepared);
+
+static CtXactList announcements = {.before_end = notify_all};
 
 /* NOTIFY it when, and if, the transaction commits. */
 static void
@@ -41,9 +40,8 @@ notify_at_commit(const char *payload)
 {
 	Announcement *announcement = MemoryContextAlloc(TopTransactionContext, sizeof(Announcement));
 
-	announcement->subid = GetCurrentSubTransactionId();
 	announcement->payload = MemoryContextStrdup(TopTransactionContext, payload);
-	slist_push_head(&announcements, &announcement->node);
+	ct_xact_note(&announcements, &announcement->note);
 }
 
 /*
@@ -78,56 +76,30 @@ ct_announce(const CtTable *table, Datum account, const char *event,
 		notify_at_commit(payload.data);
 }
 
-/* Hand over to NOTIFY, in the order in which it happened. */
+/*
+ * Hand over to NOTIFY, in the order in which it happened.  PrepareTransaction() refuses
+ * a transaction that has used NOTIFY, so one that is prepared announces nothing.
+ */
 static void
-notify_all(void)
+notify_all(bool prepared)
 {
 	List	   *payloads = NIL;
 	slist_iter	iter;
 	ListCell   *cell;
 
-	slist_foreach(iter, &announcements)
-		payloads = lcons(slist_container(Announcement, node, iter.cur)->payload, payloads);
+	if (prepared)
+		return;
+	slist_foreach(iter, &announcements.notes)
+		payloads = lcons(slist_container(Announcement, note.node, iter.cur)->payload, payloads);
 	foreach(cell, payloads)
 		Async_Notify(CHANNEL, lfirst(cell));
 }
 
-static void
-at_transaction_end(XactEvent event, void *arg)
-{
-	if (event == XACT_EVENT_PRE_COMMIT)
-		notify_all();
-	if (event != XACT_EVENT_PRE_PREPARE)
-		slist_init(&announcements); /* memory goes with the transaction */
-}
-
-static void
-at_subtransaction_end(SubXactEvent event, SubTransactionId subid,
-					  SubTransactionId parent, void *arg)
-{
-	slist_mutable_iter iter;
-
-	if (event != SUBXACT_EVENT_ABORT_SUB && event != SUBXACT_EVENT_COMMIT_SUB)
-		return;
-	slist_foreach_modify(iter, &announcements)
-	{
-		Announcement *announcement = slist_container(Announcement, node, iter.cur);
-
-		if (announcement->subid < subid)
-			continue;
-		if (event == SUBXACT_EVENT_COMMIT_SUB)
-			announcement->subid = parent;
-		else
-			slist_delete_current(&iter);
-	}
-}
-
 /*
- * Register for the ends of transactions and subtransactions.
+ * Have announcements go with the (sub)transaction that made them.
  */
 void
 ct_notify_init(void)
 {
-	RegisterXactCallback(at_transaction_end, NULL);
-	RegisterSubXactCallback(at_subtransaction_end, NULL);
+	ct_xact_list_add(&announcements);
 }

@@ -125,7 +125,7 @@ repair_group(void *arg)
 	if (ntables == 0)
 		return;
 	ct_check_companions(tables[0].table);
-	ct_notes_check_none();
+	ct_frames_check_none();
 	for (int i = 0; i < ntables; i++)
 	{
 		ct_add_partition_triggers(RelationGetRelid(tables[i].rel));
@@ -156,7 +156,7 @@ repair_all(ReturnSetInfo *result)
 	List	   *done = NIL;
 	ListCell   *cell;
 
-	ct_notes_check_none();		/* not within what may be rolled back */
+	ct_frames_check_none();		/* not within what may be rolled back */
 	foreach(cell, relids)
 	{
 		char	   *args[CT_NARGS];

@@ -92,7 +92,7 @@ open_tables(const CtTable *table, CtUpdateDate *due)
 }
 
 static bool
-apply_overdue(const CtTable *table, Datum account, const CtDelta *statement)
+apply_overdue(const CtTable *table, Datum account, const CtRowPlaces *statement)
 {
 	CtUpdateDate due = {.account = account,.now = ct_now(),.run = NULL,.statement = statement};
 	bool		applied = false;
@@ -111,14 +111,14 @@ apply_overdue(const CtTable *table, Datum account, const CtDelta *statement)
 
 /*
  * T6: apply the update dates of an account that have passed, in the running
- * statement, whose promotions come after them: what it changes in the account is
- * in "statement", NULL for nothing.  Returns whether there were any.  The caller
- * is the owner of the contacts table and holds no slot of the account.
+ * statement, whose promotions come after them: where these are is in "statement", NULL
+ * for nowhere.  Returns whether there were any dates.  The caller is the owner of the
+ * contacts table and holds no slot of the account.
  *
  * Locks: as ct_apply_update_date().
  */
 bool
-ct_catch_up(const CtTable *table, Datum account, const CtDelta *statement)
+ct_catch_up(const CtTable *table, Datum account, const CtRowPlaces *statement)
 {
 	return !ct_is_demoting() && ct_is_overdue(table, account, ct_slots_are_direct(table)) &&
 		apply_overdue(table, account, statement);

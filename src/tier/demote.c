@@ -47,14 +47,14 @@ ct_flagged_contacts(const CtManaged *managed)
 static void
 promoted_rows(const CtUpdateDate *due, Datum *relids, Datum *tids)
 {
-	int64		count = due->statement == NULL ? 0 : due->statement->npromotions;
+	int64		count = due->statement == NULL ? 0 : due->statement->count;
 	Datum	   *relid = palloc(sizeof(Datum) * Max(count, 1));
 	Datum	   *tid = palloc(sizeof(Datum) * Max(count, 1));
 
 	for (int64 i = 0; i < count; i++)
 	{
-		relid[i] = ObjectIdGetDatum(due->statement->promotions[i].relid);
-		tid[i] = PointerGetDatum(&due->statement->promotions[i].tid);
+		relid[i] = ObjectIdGetDatum(due->statement->relid[i]);
+		tid[i] = PointerGetDatum(&due->statement->tid[i]);
 	}
 	*relids = PointerGetDatum(construct_array(relid, count, OIDOID, sizeof(Oid), true, TYPALIGN_INT));
 	*tids = PointerGetDatum(construct_array(tid, count, TIDOID, sizeof(ItemPointerData), false, TYPALIGN_SHORT));

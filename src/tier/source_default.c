@@ -3,7 +3,7 @@
  * source_default.c
  *	  The status that a new contact gets by default (design.md, S4).
  *
- * An import asks for the same few answers once per row, so they are kept, for one
+ * An import asks for the same few answers once per row, so they are remembered, for one
  * source type at a time, and hold for a statement as long as nothing is written
  * beside it.  After that, an answer holds if the account row is still the version
  * that it was given by, and the catalogue is as it was: statement triggers on it send
@@ -22,37 +22,23 @@
 
 #include "tier/tier.h"
 
+/* An answer: does a new contact of the account become a marketing contact by default? */
 typedef struct DefaultEntry
 {
-	Datum		account;
-	uint32		hash;
-	char		status;			/* of simplehash */
+	CtAccountEntry of;
 	bool		marketing;
 	uint64		moment;			/* when it was last known to hold */
 	CtAccountFound found;		/* what the account row was then */
-	ItemPointerData tid;
+	ItemPointerData tid;		/* and which version of it */
 	TransactionId xmin;
 } DefaultEntry;
 
-#define SH_PREFIX			defaults
-#define SH_ELEMENT_TYPE		DefaultEntry
-#define SH_KEY_TYPE			Datum
-#define SH_KEY				account
-#define SH_HASH_KEY(tb, key)	ct_account_hash((tb)->private_data, key)
-#define SH_EQUAL(tb, a, b)	(ct_account_compare((tb)->private_data, a, b) == 0)
-#define SH_STORE_HASH
-#define SH_GET_HASH(tb, a)	(a)->hash
-#define SH_SCOPE			static inline
-#define SH_DEFINE
-#define SH_DECLARE
-#include "lib/simplehash.h"
-
-/* Answers for one table and source type; NULL context: none are kept */
-static MemoryContext kept_context = NULL;
-static CtTable kept_table;		/* a copy: it must not change under the
+/* Answers for one table and source type; NULL context: there are none */
+static MemoryContext answers_context = NULL;
+static CtTable answers_table;	/* a copy: it must not change under the
 								 * answers */
-static char *kept_source_type;
-static defaults_hash *kept;
+static char *answers_source_type;
+static CtAccountMap *answers;
 
 /* The statement that answers were last given to, and what could change them */
 static struct
@@ -84,6 +70,7 @@ watch_catalogue(void)
 	}
 }
 
+/* Has no message come that a table of the catalogue has changed? */
 static bool
 catalogue_is_unchanged(void)
 {
@@ -93,6 +80,10 @@ catalogue_is_unchanged(void)
 	return true;
 }
 
+/*
+ * Does the statement ask that was given the last answer, and has nothing been written since?
+ * Another statement may come to have its address, so the time tells too.
+ */
 static bool
 is_same_moment(const void *statement)
 {
@@ -115,28 +106,29 @@ set_moment(const void *statement)
 void
 ct_source_forget(void)
 {
-	if (kept_context != NULL)
-		MemoryContextDelete(kept_context);
-	kept_context = NULL;
+	if (answers_context != NULL)
+		MemoryContextDelete(answers_context);
+	answers_context = NULL;
 }
 
+/* Answers are for one table and source type: forget those for others. */
 static void
 remember_answers_for(const CtTable *table, const char *source_type)
 {
 	MemoryContext context;
 
-	if (kept_context != NULL &&
-		kept_table.relid == table->relid &&
-		kept_table.account_type == table->account_type &&
-		strcmp(kept_source_type, source_type) == 0)
+	if (answers_context != NULL &&
+		answers_table.relid == table->relid &&
+		answers_table.account_type == table->account_type &&
+		strcmp(answers_source_type, source_type) == 0)
 		return;
 	ct_source_forget();
 	context = AllocSetContextCreate(TopTransactionContext, "contacts_tier defaults",
 									ALLOCSET_SMALL_SIZES);
-	ct_table_copy(&kept_table, table, context);
-	kept_source_type = MemoryContextStrdup(context, source_type);
-	kept = defaults_create(context, 16, &kept_table);
-	kept_context = context;
+	ct_table_copy(&answers_table, table, context);
+	answers_source_type = MemoryContextStrdup(context, source_type);
+	answers = ct_account_map(context, &answers_table, sizeof(DefaultEntry));
+	answers_context = context;
 }
 
 /* $2: source type; no row: the account has no marketing contacts */
@@ -150,6 +142,7 @@ static const CtQuery source_default_query = {
 	2, {CT_ACCOUNT_TYPE, TEXTOID}
 };
 
+/* Look the default up, as the owner of the companion tables. */
 static bool
 ask_default(const CtTable *table, Datum account, const char *source_type)
 {
@@ -176,20 +169,19 @@ still_holds(const CtTable *table, DefaultEntry *entry)
 	/* by SQL, looking costs as much as asking */
 	if (entry->found == CT_ACCOUNT_BY_SQL)
 		return false;
-	found = ct_account_look(table, entry->account, &look, false);
+	found = ct_account_look(table, entry->of.account, &look, false);
 	return found == entry->found &&
 		(found == CT_ACCOUNT_MISSING ||
 		 (ItemPointerEquals(&look.tid, &entry->tid) && look.xmin == entry->xmin));
 }
 
-/* Ask, and keep the answer with the version of the account row before the question. */
+/* Ask, and remember the answer with the version of the account row before the question. */
 static bool
 ask_and_remember(const CtTable *table, Datum account, const char *source_type, const void *statement)
 {
 	CtAccountLook look = {0};
 	CtAccountFound found = ct_direct_access ? ct_account_look(table, account, &look, false) : CT_ACCOUNT_BY_SQL;
 	bool		marketing;
-	bool		is_kept;
 	DefaultEntry *entry;
 
 	watch_catalogue();
@@ -198,9 +190,7 @@ ask_and_remember(const CtTable *table, Datum account, const char *source_type, c
 	if (!catalogue_is_unchanged())
 		return marketing;
 	remember_answers_for(table, source_type);	/* asking may have run code */
-	entry = defaults_insert(kept, account, &is_kept);
-	if (!is_kept)
-		entry->account = ct_account_copy(table, account, kept_context);
+	entry = ct_account_enter(answers, account);
 	entry->marketing = marketing;
 	entry->moment = moment.number;
 	entry->found = found;
@@ -228,7 +218,7 @@ ct_source_default(const CtTable *table, Datum account, const char *source_type, 
 		set_moment(statement);
 	}
 	remember_answers_for(table, source_type);
-	entry = defaults_lookup(kept, account);
+	entry = ct_account_find(answers, account);
 	if (entry != NULL && (entry->moment == moment.number || still_holds(table, entry)))
 	{
 		entry->moment = moment.number;
@@ -255,31 +245,18 @@ contacts_tier_catalogue_changed(PG_FUNCTION_ARGS)
 	return PointerGetDatum(NULL);
 }
 
-static void
-at_transaction_end(XactEvent event, void *arg)
-{
-	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
-		kept_context = NULL;	/* memory goes with the transaction */
-}
-
 /*
- * A rollback to a savepoint may take back a policy that answers were given by.
+ * Answers go with the transaction, whose memory they are in.  A rollback to a savepoint may
+ * take back a policy that they were given by.
  */
-static void
-at_subtransaction_end(SubXactEvent event, SubTransactionId subid,
-					  SubTransactionId parent, void *arg)
-{
-	if (event == SUBXACT_EVENT_ABORT_SUB)
-		ct_source_forget();
-}
+static CtXactList at_end = {.forget = ct_source_forget};
 
 /*
- * Register for the ends of transactions and subtransactions.
+ * Make the cache, and have answers forgotten.
  */
 void
 ct_source_default_init(void)
 {
 	catalogue = ct_cache_create("contacts_tier catalogue", 0, lengthof(catalogue_names));
-	RegisterXactCallback(at_transaction_end, NULL);
-	RegisterSubXactCallback(at_subtransaction_end, NULL);
+	ct_xact_list_add(&at_end);
 }

@@ -105,6 +105,14 @@ pg_noreturn extern void ct_exceeded_error(const CtClaim *claim, const CtSubscrip
 extern void ct_tier_move(const CtTable *table, Datum account, int64 to, int64 count,
 						 const char *reason, TimestampTz at);
 
+/* Where contacts are that the running statement has promoted in an account */
+typedef struct CtRowPlaces
+{
+	int64		count;
+	Oid		   *relid;
+	ItemPointerData *tid;
+} CtRowPlaces;
+
 /* An update date that is to be applied to an account */
 typedef struct CtUpdateDate
 {
@@ -116,7 +124,7 @@ typedef struct CtUpdateDate
 	TimestampTz now;			/* at most dates up to here are applied */
 	const char *run;			/* a uuid, as text; NULL: no rollover, but a
 								 * statement */
-	const CtDelta *statement;	/* what it changes in the account, or NULL */
+	const CtRowPlaces *statement;	/* which contacts it has promoted, or NULL */
 } CtUpdateDate;
 
 /* period.c */
@@ -132,6 +140,6 @@ extern bool ct_is_demoting(void);
 
 /* catch_up.c */
 
-extern bool ct_catch_up(const CtTable *table, Datum account, const CtDelta *statement);
+extern bool ct_catch_up(const CtTable *table, Datum account, const CtRowPlaces *statement);
 
 #endif							/* CONTACTS_TIER_TIER_H */

@@ -1,0 +1,65 @@
+/*-------------------------------------------------------------------------
+ *
+ * moving.c
+ *	  Contacts that an UPDATE moves to another partition (design.md, S7).
+ *
+ * ExecCrossPartitionUpdate() deletes the row and inserts it elsewhere, and queues one event
+ * for each, the one right after the other.  A contact is neither created nor deleted by that: the
+ * first event is set aside in the frame, and makes one change with the second.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "utils/memutils.h"
+
+#include "capture/capture.h"
+
+/*
+ * No other row comes that could be the contact which was taken out of a partition last.  It
+ * is deleted, then: count it so.
+ */
+void
+ct_moving_complete(CtFrame *frame)
+{
+	CtRowChange change = {.relid = frame->moving_from,.old = &frame->moving,.mending = -1};
+
+	if (!OidIsValid(frame->moving_from))
+		return;
+	frame->moving_from = InvalidOid;
+	ct_count_row(frame->table, &change);
+}
+
+/*
+ * Set aside a contact that an UPDATE has taken out of its partition, until it comes by again
+ * as a new row of another one.
+ */
+void
+ct_moving_out(const CtTable *table, const CtRow *row)
+{
+	CtFrame    *frame = ct_frame(table);
+
+	ct_moving_complete(frame);
+	if (frame->moving_context == NULL)
+		frame->moving_context = AllocSetContextCreate(frame->context, "contacts_tier moving contact",
+													  ALLOCSET_SMALL_SIZES);
+	MemoryContextReset(frame->moving_context);
+	ct_row_copy(table, row, &frame->moving, frame->moving_context);
+	frame->moving_from = table->relid;
+}
+
+/*
+ * Is a new row one that was taken out of another partition?  Then returns that, and *row is
+ * what it was there; it lives until the next one is taken out.  The executor queues the two
+ * events one after the other, so it is the last one.
+ */
+Oid
+ct_moving_in(const CtTable *table, CtRow *row)
+{
+	CtFrame    *frame = ct_frame(table);
+	Oid			from = frame->moving_from;
+
+	frame->moving_from = InvalidOid;
+	*row = frame->moving;
+	return from;
+}

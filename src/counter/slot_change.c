@@ -1,0 +1,148 @@
+/*-------------------------------------------------------------------------
+ *
+ * slot_change.c
+ *	  What a change of an account does to a slot, and how many slots there are.
+ *
+ * An account begins with one slot, and gets more where its writers wait for one
+ * another.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+
+#include "counter/counter.h"
+
+/*
+ * Is there room for a change in a slot?  Releases, and changes of the flag alone, need none.
+ */
+bool
+ct_slot_has_room(const CtSlot *slot, const CtChange *change)
+{
+	return change->marketing <= 0 ||
+		(!slot->closed && slot->used + change->marketing <= slot->granted);
+}
+
+/*
+ * Put a change into a slot.  Between two releases the count only grows, so the
+ * peak of the period is among the counts before releases and the last one;
+ * "total" is the count of the account before this one.
+ */
+void
+ct_slot_add(CtSlot *slot, const CtChange *change, int64 total)
+{
+	if (change->marketing < 0)
+		slot->peak = Max(slot->peak, total);
+	slot->used += change->marketing;
+	slot->pending += change->pending;
+	slot->promoted += change->promoted;
+	slot->demoted += change->demoted;
+}
+
+/* How many marketing contacts the slots of an account count, as the latest snapshot has it */
+static int64
+count_afresh(CtCounter *counter, Datum account)
+{
+	CtSlots		fresh = {.account = account};
+
+	return ct_slots_list(counter, &fresh);
+}
+
+/*
+ * How many marketing contacts the account has before a change, for ct_slot_add(); 0 where that
+ * is no release and does not ask.  Of a single slot the slot itself tells; of several the
+ * latest snapshot, without locks: the peak may be missed that others make at this very moment.
+ */
+int64
+ct_slots_total(CtCounter *counter, const CtSlots *slots, const CtSlot *slot, const CtChange *change)
+{
+	if (change->marketing >= 0)
+		return 0;
+	return slots->count == 1 ? slot->used : count_afresh(counter, slots->account);
+}
+
+/*
+ * Write a slot that is locked, which waits for nobody.
+ */
+void
+ct_slot_write_locked(CtCounter *counter, CtSlots *slots, CtSlot *slot)
+{
+	TransactionId holder;
+
+	if (ct_slot_write(counter, slots, slot, true, &holder) != TM_Ok)
+		elog(ERROR, "slot %d changed while it was locked", slots->place[slot->index].number);
+}
+
+/*
+ * Make the first slot of an account, closed, unless somebody else has made one meanwhile; that
+ * one is waited for.  By SQL, for it is done once for an account.  The caller is the
+ * table's owner.
+ */
+void
+ct_slots_add_first(const CtTable *table, Datum account)
+{
+	Datum		values[] = {account};
+
+	ct_connect_spi();
+	ct_companion_query(table, &ct_add_slot_query, values, NULL);
+	SPI_finish();
+	CommandCounterIncrement();
+}
+
+/* $2, $3: first and last of the new slots, $4: granted to each */
+static const CtQuery add_slots_query = {
+	"INSERT INTO {counter} (account, slot, granted)"
+	" SELECT $1, slot, $4 FROM pg_catalog.generate_series($2, $3) slot",
+	4, {CT_ACCOUNT_TYPE, INT4OID, INT4OID, INT8OID}
+};
+
+/*
+ * Double the slots of a contended account, if we hold slot 0, and share its
+ * room among the new ones.  No slots are made without its lock, so that whoever locks it
+ * and lists the slots then knows all of them.
+ */
+static void
+add_slots(CtCounter *counter, CtSlots *slots)
+{
+	CtSlot		first;
+	int64		share;
+	int			count;
+
+	if (!slots->contended || slots->place[slots->home].number != 0)
+		return;
+	slots->contended = false;
+	CommandCounterIncrement();
+	(void) ct_slots_list(counter, slots);
+	count = Min(slots->count, CT_MAX_SLOTS - slots->count);
+	if (count == 0 || !ct_slot_read(counter, slots, 0, &first) || first.closed)
+		return;
+
+	share = Max(first.granted - first.used, 0) / (count + 1);
+	first.granted -= share * count;
+	ct_slot_write_locked(counter, slots, &first);
+	{
+		Datum		values[] = {
+			slots->account,
+			Int32GetDatum(slots->place[slots->count - 1].number + 1),
+			Int32GetDatum(slots->place[slots->count - 1].number + count),
+			Int64GetDatum(share)
+		};
+
+		ct_connect_spi();
+		ct_companion_query(counter->table, &add_slots_query, values, NULL);
+		SPI_finish();
+	}
+	slots->count = 0;			/* list them when they are needed next */
+}
+
+/*
+ * A change is in the counter: do what else is left to do, and remember the slots.
+ */
+void
+ct_slots_changed(CtCounter *counter, CtSlots *slots)
+{
+	add_slots(counter, slots);
+	ct_slots_remember(counter, slots);
+}

@@ -1,0 +1,147 @@
+/*-------------------------------------------------------------------------
+ *
+ * slot_table.c
+ *	  Counter tables: which may be accessed directly, and how they are opened for it.
+ *
+ * Who may access one directly, and why, is in src/README.  What is found out about a
+ * table stands in a cache, until the table changes.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "access/tableam.h"
+#include "catalog/pg_type.h"
+#include "executor/tuptable.h"
+#include "storage/bufmgr.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+#include "counter/counter.h"
+
+/* Accounts remembered per counter table before all are forgotten */
+#define MAX_REMEMBERED	4096
+
+/* Of CtCounterTable */
+static CtCache *counter_tables = NULL;
+
+/*
+ * Make the cache.
+ */
+void
+ct_slot_init(void)
+{
+	counter_tables = ct_cache_create("contacts_tier counter tables", sizeof(CtCounterTable), CT_MAX_KNOWN);
+}
+
+/*
+ * Is the table one that may be accessed directly, with the columns that attach()
+ * made?
+ */
+static bool
+is_direct(Relation rel, const CtTable *table, CtCounterTable *counter)
+{
+	Oid			relid = RelationGetRelid(rel);
+	AttrNumber	key[2];
+
+	counter->account = ct_typed_column(relid, "account", table->account_type);
+	counter->number = ct_typed_column(relid, "slot", INT4OID);
+	counter->used = ct_typed_column(relid, "used", INT8OID);
+	counter->pending = ct_typed_column(relid, "pending", INT8OID);
+	counter->granted = ct_typed_column(relid, "granted", INT8OID);
+	counter->promoted = ct_typed_column(relid, "promoted", INT8OID);
+	counter->demoted = ct_typed_column(relid, "demoted", INT8OID);
+	counter->corrected = ct_typed_column(relid, "corrected", INT8OID);
+	counter->peak = ct_typed_column(relid, "peak", INT8OID);
+	counter->index = ct_primary_key_index(rel);
+	counter->equals = get_opcode(table->account_eq);
+
+	key[0] = counter->account;
+	key[1] = counter->number;
+	return counter->account && counter->number && counter->used &&
+		counter->pending && counter->granted &&
+		counter->promoted && counter->demoted && counter->corrected && counter->peak &&
+		ct_is_ordinary(rel, table, key, lengthof(key));
+}
+
+/* Forget the slots of all accounts, or begin to remember. */
+static void
+forget_slots(CtCounterTable *counter)
+{
+	if (counter->context != NULL)
+		MemoryContextDelete(counter->context);
+	counter->context = NULL;
+	counter->context = AllocSetContextCreate(counter->known.context, "contacts_tier slots",
+											 ALLOCSET_SMALL_SIZES);
+	counter->memory = ct_account_map(counter->context, &counter->table, sizeof(CtRememberedSlots));
+}
+
+/* What is known of a counter table, found out anew where it has changed. */
+static CtCounterTable *
+find_counter_table(Relation rel, const CtTable *table)
+{
+	bool		is_new;
+	CtCounterTable *counter = (CtCounterTable *) ct_known_table(counter_tables, rel, table, &is_new);
+
+	if (!is_new)
+		return counter;
+	ct_table_copy(&counter->table, table, counter->known.context);
+	counter->direct = is_direct(rel, table, counter);
+	forget_slots(counter);
+	ct_cache_end(counter);
+	return counter;
+}
+
+/*
+ * Open the counter table of an attached table.  False, with nothing open, if it
+ * may not be accessed directly.
+ *
+ * Locks: RowExclusiveLock on the table, until the transaction ends: what is written directly
+ * needs what an UPDATE needs.  Errors: those of ct_open_companion().
+ */
+bool
+ct_slots_open(CtCounter *counter, const CtTable *table)
+{
+	counter->rel = ct_open_companion(table, CT_COUNTER, RowExclusiveLock);
+	counter->info = find_counter_table(counter->rel, table);
+	if (!counter->info->direct)
+	{
+		table_close(counter->rel, NoLock);
+		return false;
+	}
+	if (ct_account_count(counter->info->memory) > MAX_REMEMBERED)
+		forget_slots(counter->info);
+	counter->table = table;
+	counter->row = MakeSingleTupleTableSlot(RelationGetDescr(counter->rel),
+											table_slot_callbacks(counter->rel));
+	counter->new_row = MakeSingleTupleTableSlot(RelationGetDescr(counter->rel), &TTSOpsHeapTuple);
+	counter->blocks = RelationGetNumberOfBlocks(counter->rel);
+	return true;
+}
+
+/*
+ * May the companion tables of an attached table be accessed directly?  Locks the counter table
+ * as ct_slots_open() does.
+ */
+bool
+ct_slots_are_direct(const CtTable *table)
+{
+	CtCounter	counter;
+
+	if (!ct_direct_access || !ct_slots_open(&counter, table))
+		return false;
+	ct_slots_close(&counter);
+	return true;
+}
+
+/*
+ * Close it.  Locks on the table and on slots stay until the transaction ends.
+ */
+void
+ct_slots_close(CtCounter *counter)
+{
+	ExecDropSingleTupleTableSlot(counter->row);
+	ExecDropSingleTupleTableSlot(counter->new_row);
+	table_close(counter->rel, NoLock);
+}

@@ -1,0 +1,227 @@
+/*-------------------------------------------------------------------------
+ *
+ * slots_locked.c
+ *	  Changes of an account under the locks of several of its slots, or of all.
+ *
+ * The slow path, where no slot has room: slot 0 is locked first, and then as many
+ * others as are needed.  Where all are locked, the exact count is known, and somebody
+ * decides up to which ceiling the account may have contacts.  The protocol is in
+ * src/README.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "counter/counter.h"
+
+/*
+ * Lock a slot, if it is not locked already.  False if another transaction holds
+ * it and "wait" is false.  What was read is put beside what is going to be written.
+ */
+static bool
+lock_slot(CtCounter *counter, CtSlots *slots, int index, bool wait, CtLockedSlots *locked)
+{
+	CtSlot	   *slot = &locked->slot[locked->count];
+
+	if (locked->held[index] || !ct_slot_lock(counter, slots, index, wait, slot))
+		return false;
+	locked->held[index] = true;
+	locked->before[locked->count] = *slot;
+	if (slot->closed)
+		locked->closed = true;
+	else
+		locked->room += slot->granted - slot->used;
+	locked->count++;
+	return true;
+}
+
+/*
+ * Lock slots until they have room for "wanted", or all of them, as where one is
+ * closed.  Slot 0 comes first: who holds it is alone on the slow path, and no
+ * slots are added.
+ */
+static void
+lock_room(CtCounter *counter, CtSlots *slots, int64 wanted, CtLockedSlots *locked)
+{
+	locked->count = 0;
+	locked->room = 0;
+	locked->closed = false;
+	memset(locked->held, 0, sizeof(locked->held));
+
+	if (!lock_slot(counter, slots, 0, true, locked))
+		elog(ERROR, "counter of account \"%s\" has vanished",
+			 ct_account_text(counter->table, slots->account));
+	(void) ct_slots_list(counter, slots);
+	for (int i = 1; i < slots->count; i++)
+		lock_slot(counter, slots, i, false, locked);
+	for (int i = 1; i < slots->count && (locked->closed || locked->room < wanted); i++)
+		lock_slot(counter, slots, i, true, locked);
+}
+
+/* How many marketing contacts locked slots count; exact where all are locked. */
+static int64
+sum_used(const CtLockedSlots *locked)
+{
+	int64		used = 0;
+
+	for (int i = 0; i < locked->count; i++)
+		used += locked->slot[i].used;
+	return used;
+}
+
+/* Does a slot say what it said when it was read? */
+static bool
+is_unchanged(const CtSlot *slot, const CtSlot *before)
+{
+	return slot->used == before->used && slot->pending == before->pending &&
+		slot->closed == before->closed && (slot->closed || slot->granted == before->granted) &&
+		slot->promoted == before->promoted && slot->demoted == before->demoted &&
+		slot->corrected == before->corrected && slot->peak == before->peak;
+}
+
+/*
+ * Write all locked slots, with the room spread evenly over them, or closed.  One that
+ * stays as it is, as in a full account under "cap", needs no new version: the lock keeps
+ * others out as long as a write would.
+ */
+static void
+write_slots(CtCounter *counter, CtSlots *slots, CtLockedSlots *locked, int64 room)
+{
+	for (int i = 0; i < locked->count; i++)
+	{
+		CtSlot	   *slot = &locked->slot[i];
+		int64		share = room / (locked->count - i);
+
+		slot->granted = slot->used + share;
+		slot->closed = locked->closed;
+		room -= share;
+		if (!is_unchanged(slot, &locked->before[i]))
+			ct_slot_write_locked(counter, slots, slot);
+	}
+}
+
+/*
+ * Put a change into slots that are locked, and share out what room there is then.
+ * "total" as in ct_slot_add().
+ */
+static void
+change_locked(CtCounters *counters, const CtChange *change, int64 total, int64 room)
+{
+	CtLockedSlots *locked = counters->locked;
+	CtSlot	   *first = &locked->slot[0];
+
+	ct_slot_add(first, change, total);
+	write_slots(&counters->direct, &counters->slots, locked, room);
+	counters->slots.home = first->index;
+	ct_counter_remember_room(counters->table, change->account, locked->closed ? 0 : first->granted - first->used);
+	ct_slots_changed(&counters->direct, &counters->slots);
+	counters->locked = NULL;
+}
+
+/*
+ * ct_counter_lock(), by slots.  What is locked stays in counters->locked until the change
+ * is settled.
+ */
+bool
+ct_slots_lock(CtCounters *counters, const CtChange *change, int64 *used)
+{
+	CtCounter  *counter = &counters->direct;
+	CtSlots    *slots = &counters->slots;
+	CtLockedSlots *locked = palloc(sizeof(CtLockedSlots));
+	int64		room;
+
+	counters->locked = locked;
+	lock_room(counter, slots, change->marketing, locked);
+	room = locked->room - change->marketing;
+	if (change->marketing <= 0 || (!locked->closed && room >= 0))
+	{
+		change_locked(counters, change, ct_slots_total(counter, slots, &locked->slot[0], change), room);
+		return true;
+	}
+	/* only the sum of all is exact */
+	if (locked->count < slots->count)
+		elog(ERROR, "could not lock all slots of account \"%s\"",
+			 ct_account_text(counters->table, change->account));
+	*used = sum_used(locked);
+	return false;
+}
+
+/*
+ * ct_counter_settle(), by slots: all are locked, so their sum may become another one than
+ * was granted.
+ */
+void
+ct_slots_settle(CtCounters *counters, const CtChange *change, int64 ceiling)
+{
+	int64		used = sum_used(counters->locked);
+	int64		room = ceiling - used - change->marketing;
+
+	/* above its tier, the account has no room even after a release */
+	counters->locked->closed = room < 0;
+	change_locked(counters, change, used, room);
+}
+
+/* What all slots of an account say together. */
+static CtCount
+sum_slots(const CtLockedSlots *locked)
+{
+	CtCount		count = {0};
+
+	for (int i = 0; i < locked->count; i++)
+	{
+		const CtSlot *slot = &locked->slot[i];
+
+		count.marketing += slot->used;
+		count.pending += slot->pending;
+		count.promoted += slot->promoted;
+		count.demoted += slot->demoted;
+		count.corrected += slot->corrected;
+		count.peak = Max(count.peak, slot->peak);
+	}
+	count.peak = Max(count.peak, count.marketing);
+	return count;
+}
+
+/* What slots note of the period that has ended begins anew. */
+static void
+begin_period(CtLockedSlots *locked)
+{
+	for (int i = 0; i < locked->count; i++)
+	{
+		locked->slot[i].promoted = 0;
+		locked->slot[i].demoted = 0;
+		locked->slot[i].corrected = 0;
+		locked->slot[i].peak = 0;
+	}
+}
+
+/*
+ * ct_counter_withdraw() and ct_counter_close_period(), by slots: what was granted is
+ * taken back, so that the next promotion asks for the ceiling.
+ */
+CtCount
+ct_slots_withdraw(CtCounters *counters, Datum account, bool close_period)
+{
+	CtCounter  *counter = &counters->direct;
+	CtSlots    *slots = &counters->slots;
+	CtLockedSlots *locked = palloc(sizeof(CtLockedSlots));
+	CtCount		count;
+
+	ct_slots_recall(counter, account, slots);
+	/* what is remembered may be rolled back */
+	(void) ct_slots_list(counter, slots);
+	if (slots->count == 0)
+	{
+		ct_slots_add_first(counters->table, account);
+		(void) ct_slots_list(counter, slots);
+	}
+	lock_room(counter, slots, PG_INT64_MAX, locked);
+	count = sum_slots(locked);
+	if (close_period)
+		begin_period(locked);
+	locked->closed = true;
+	write_slots(counter, slots, locked, 0);
+	ct_slots_remember(counter, slots);
+	pfree(locked);
+	return count;
+}
