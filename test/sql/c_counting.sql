@@ -1,5 +1,5 @@
 --
--- Counting rules C1, C2 and C5 (design.md, section 4); C3 and C4 need several
+-- Counting rules C1, C2 and C5 (docs/rules.md); C3 and C4 need several
 -- sessions and are in test/specs
 --
 \getenv srcdir PG_ABS_SRCDIR

@@ -1,5 +1,5 @@
 --
--- Partitions and tables that come and go (design.md, rules C1 and D3): the
+-- Partitions and tables that come and go (rules C1 and D3): the
 -- counters follow, or the command is refused
 --
 \getenv srcdir PG_ABS_SRCDIR

@@ -1,5 +1,5 @@
 --
--- TRUNCATE of several tables (design.md, C1): triggers of all of them fire before the
+-- TRUNCATE of several tables (rule C1): triggers of all of them fire before the
 -- first one is emptied, so somebody else's trigger can write contacts that are counted
 -- off already
 --

@@ -1,5 +1,5 @@
 --
--- Date rules D1 and D2 (design.md, section 4)
+-- Date rules D1 and D2 (docs/rules.md)
 --
 \getenv srcdir PG_ABS_SRCDIR
 \set settings :srcdir '/include/settings.sql'

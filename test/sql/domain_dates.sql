@@ -1,5 +1,5 @@
 --
--- The dates of the field: each row of the table "Dates" in domain.md
+-- The dates of the field: each has a test
 --
 \getenv srcdir PG_ABS_SRCDIR
 \set settings :srcdir '/include/settings.sql'

@@ -1,5 +1,5 @@
 --
--- The tiers of the field: each row of the table "Tier" in domain.md
+-- The tiers of the field: each has a test
 --
 \getenv srcdir PG_ABS_SRCDIR
 \set settings :srcdir '/include/settings.sql'

@@ -1,5 +1,5 @@
 --
--- Hostile values (design.md, section 5): dates, settings and texts that nobody means
+-- Hostile values: dates, settings and texts that nobody means
 --
 \getenv srcdir PG_ABS_SRCDIR
 \set settings :srcdir '/include/settings.sql'

@@ -1,5 +1,5 @@
 --
--- Partitioned tables (design.md, rule S6): through the root and straight into a
+-- Partitioned tables (rule S6): through the root and straight into a
 -- partition
 --
 \getenv srcdir PG_ABS_SRCDIR

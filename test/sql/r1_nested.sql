@@ -1,5 +1,5 @@
 --
--- Notes and second writes where statements meet (design.md, R1 and R2): cascades, the first
+-- Notes and second writes where statements meet (rules R1 and R2): cascades, the first
 -- statement of a session, rollbacks of what has borrowed
 --
 \getenv srcdir PG_ABS_SRCDIR

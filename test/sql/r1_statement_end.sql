@@ -1,5 +1,5 @@
 --
--- No note outlives its statement (design.md, R1): what a statement changes is counted, and
+-- No note outlives its statement (rule R1): what a statement changes is counted, and
 -- judged, at its end, whatever applies it, and nothing is left for the commit
 --
 \getenv srcdir PG_ABS_SRCDIR

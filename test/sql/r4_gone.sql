@@ -1,5 +1,5 @@
 --
--- Looked up is not there (design.md, R4): what is named may be no relation, or none any
+-- Looked up is not there (rule R4): what is named may be no relation, or none any
 -- more
 --
 \getenv srcdir PG_ABS_SRCDIR

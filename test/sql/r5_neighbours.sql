@@ -1,5 +1,5 @@
 --
--- One bad neighbour stops nobody (design.md, R5): anybody with the right to our trigger
+-- One bad neighbour stops nobody (rule R5): anybody with the right to our trigger
 -- functions can put them on tables of his own, with any arguments
 --
 \getenv srcdir PG_ABS_SRCDIR

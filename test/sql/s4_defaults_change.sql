@@ -1,5 +1,5 @@
 --
--- Defaults (design.md, S4) that change while contacts come in: what is remembered of the
+-- Defaults (rule S4) that change while contacts come in: what is remembered of the
 -- catalogue and of an account holds only as long as these do
 --
 \getenv srcdir PG_ABS_SRCDIR

@@ -1,5 +1,5 @@
 --
--- EXCLUDED carries what was given (design.md, S4): as a whole, in partitions, where the
+-- EXCLUDED carries what was given (rule S4): as a whole, in partitions, where the
 -- status trigger does not fire, and without costs that add up
 --
 \getenv srcdir PG_ABS_SRCDIR

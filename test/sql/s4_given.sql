@@ -1,5 +1,5 @@
 --
--- What nobody stated stays unstated (design.md, S4): a default never demotes, and never loses
+-- What nobody stated stays unstated (rule S4): a default never demotes, and never loses
 -- a contact; EXCLUDED carries what the statement gave and nothing else
 --
 \getenv srcdir PG_ABS_SRCDIR

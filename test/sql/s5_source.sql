@@ -1,5 +1,5 @@
 --
--- Status, flag, source and time change together (design.md, S5): what is not given the session
+-- Status, flag, source and time change together (rule S5): what is not given the session
 -- says, what is merely repeated gives way to it, and what another trigger does to them is put
 -- right by the same rules
 --

@@ -1,5 +1,5 @@
 --
--- COPY does what an INSERT of the same rows does (design.md, S6), whichever way it goes
+-- COPY does what an INSERT of the same rows does (rule S6), whichever way it goes
 --
 \getenv srcdir PG_ABS_SRCDIR
 \set settings :srcdir '/include/settings.sql'

@@ -1,6 +1,6 @@
 --
 -- A contact that an UPDATE moves to another partition is neither created nor deleted, promoted
--- nor demoted (design.md, S7)
+-- nor demoted (rule S7)
 --
 \getenv srcdir PG_ABS_SRCDIR
 \set settings :srcdir '/include/settings.sql'

@@ -1,5 +1,5 @@
 --
--- Status rules S1 to S6 (design.md, section 4)
+-- Status rules S1 to S6 (docs/rules.md)
 --
 \getenv srcdir PG_ABS_SRCDIR
 \set settings :srcdir '/include/settings.sql'

@@ -1,5 +1,5 @@
 --
--- Security (design.md, section 5): who may do what, on whose behalf things are
+-- Security: who may do what, on whose behalf things are
 -- done, and names that a caller puts in the way
 --
 \getenv srcdir PG_ABS_SRCDIR

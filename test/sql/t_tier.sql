@@ -1,5 +1,5 @@
 --
--- Tier rules T1, T2, T4 under "block", and T5: a tier never goes down (design.md, section 4)
+-- Tier rules T1, T2, T4 under "block", and T5: a tier never goes down (docs/rules.md)
 --
 \getenv srcdir PG_ABS_SRCDIR
 \set settings :srcdir '/include/settings.sql'
