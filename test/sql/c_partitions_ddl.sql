@@ -1,6 +1,7 @@
 --
 -- Partitions and tables that come and go (rules C1 and D3): the
 -- counters follow, or the command is refused
+-- (also rules S3 and O4)
 --
 \getenv srcdir PG_ABS_SRCDIR
 \set settings :srcdir '/include/settings.sql'

@@ -1,5 +1,6 @@
 --
 -- The dates of the field: each has a test
+-- (rules S2, D1 and D2)
 --
 \getenv srcdir PG_ABS_SRCDIR
 \set settings :srcdir '/include/settings.sql'

@@ -1,5 +1,6 @@
 --
 -- The tiers of the field: each has a test
+-- (rules T1 and T5)
 --
 \getenv srcdir PG_ABS_SRCDIR
 \set settings :srcdir '/include/settings.sql'

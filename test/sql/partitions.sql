@@ -1,6 +1,7 @@
 --
 -- Partitioned tables (rule S6): through the root and straight into a
 -- partition
+-- (also rule S7)
 --
 \getenv srcdir PG_ABS_SRCDIR
 \set settings :srcdir '/include/settings.sql'

@@ -1,6 +1,7 @@
 --
 -- R7: rows of companion tables that are written directly fire the triggers that somebody
 -- has put on them
+-- (also rule R3)
 --
 \getenv srcdir PG_ABS_SRCDIR
 \set settings :srcdir '/include/settings.sql'

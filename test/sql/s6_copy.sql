@@ -1,5 +1,6 @@
 --
 -- COPY does what an INSERT of the same rows does (rule S6), whichever way it goes
+-- (also rule C5)
 --
 \getenv srcdir PG_ABS_SRCDIR
 \set settings :srcdir '/include/settings.sql'

@@ -1,6 +1,7 @@
 --
 -- Security: who may do what, on whose behalf things are
 -- done, and names that a caller puts in the way
+-- (rules S5 and R3)
 --
 \getenv srcdir PG_ABS_SRCDIR
 \set settings :srcdir '/include/settings.sql'

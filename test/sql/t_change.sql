@@ -1,6 +1,7 @@
 --
 -- Managing a subscription: change_tier(), cancel(), subscribe() again,
 -- approve_upgrade() and the policies (rules T1, T3, T5 and D1)
+-- (also rules T4 and T6)
 --
 \getenv srcdir PG_ABS_SRCDIR
 \set settings :srcdir '/include/settings.sql'

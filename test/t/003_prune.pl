@@ -2,6 +2,7 @@
 # of contacts fires none of our triggers and locks no rows first (PRUNE); what can touch
 # it fires the statement trigger alone (PROJECT, COUNT), or what it needs besides.
 # Each case names the triggers that fire, so it fails with contacts_tier.fast_path off.
+# Rule S7.
 
 use strict;
 use warnings;
