@@ -1,6 +1,6 @@
 --
 -- The procedure rollover() and what it leaves behind; verify() and repair()
--- (rules S3, D3 and O4)
+-- (rules S3, D2, D3 and O4)
 --
 \getenv srcdir PG_ABS_SRCDIR
 \set settings :srcdir '/include/settings.sql'
