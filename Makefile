@@ -62,6 +62,8 @@ $(SCRIPT): $(sort $(wildcard $(HERE)sql/parts/*.sql))
 
 # No target of make, which would find them where the sources are
 $(shell mkdir -p $(sort $(dir $(OBJS) $(SCRIPT))))
+# and what pg_regress looks for where it is called
+$(shell [ -e expected ] || ln -s $(abspath $(HERE)expected) expected)
 $(OBJS): $(wildcard $(HERE)src/*/*.h) $(HERE)$(EXTENSION).control
 
 # As user postgres: PostgreSQL's test clusters refuse to run as root.

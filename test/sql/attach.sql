@@ -1,12 +1,9 @@
 --
 -- attach() and detach(): columns, accounts of all types, hostile names
 --
-SET TIME ZONE 'UTC';
-SET datestyle = 'ISO, YMD';
-SET client_min_messages = warning;
-\set SHOW_CONTEXT never
-\pset null '-'
-SET contacts_tier.now = '2026-01-10 10:00+00';
+\getenv srcdir PG_ABS_SRCDIR
+\set settings :srcdir '/include/settings.sql'
+\i :settings
 SET contacts_tier.source_name = 'attach';
 
 CREATE SCHEMA attach;

@@ -1,12 +1,9 @@
 --
 -- Bad input: each refusal with its message and SQLSTATE, and that nothing changed
 --
-SET TIME ZONE 'UTC';
-SET datestyle = 'ISO, YMD';
-SET client_min_messages = warning;
-\set SHOW_CONTEXT never
-\pset null '-'
-SET contacts_tier.now = '2026-01-10 10:00+00';
+\getenv srcdir PG_ABS_SRCDIR
+\set settings :srcdir '/include/settings.sql'
+\i :settings
 
 CREATE SCHEMA bad_input;
 SET search_path = bad_input, public;

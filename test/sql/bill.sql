@@ -1,6 +1,5 @@
 --
--- The bill: the ledger as typed rows, forecast and preview (design.md, sections 3
--- and 4: D3, T1, N1)
+-- The bill: the ledger as typed rows, forecast and preview (rules D3, T1 and N1)
 --
 SET TIME ZONE 'UTC';
 SET datestyle = 'ISO, YMD';

@@ -2,6 +2,7 @@
 -- COPY without the status trigger (fast_copy.c), INSERT and UPDATE with the status
 -- properties in their projection (fast_project.c), counting in place (fast_count.c).  Each
 -- must leave what the triggers would.
+-- Rules S4, S6 and T3.
 SET TIME ZONE 'UTC';
 SET datestyle = 'ISO, YMD';
 \set SHOW_CONTEXT never

@@ -1,5 +1,5 @@
 --
--- No statement is refused while there is room (design.md, C2), and none passes where there is
+-- No statement is refused while there is room (rule C2), and none passes where there is
 -- none: what an outer statement has released is there for those that it makes others run, in
 -- subtransactions too, and once
 --

@@ -1,7 +1,7 @@
 --
 -- Statements that get no place in a full account leave its counter as it is: no versions
 -- pile up there, which the next statement of the transaction would have to walk through
--- (design.md, C3, C5)
+-- (rules C3 and C5)
 --
 SET client_min_messages = error;
 SET contacts_tier.now = '2026-01-10 10:00+00';

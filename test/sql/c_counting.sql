@@ -1,13 +1,10 @@
 --
--- Counting rules C1, C2 and C5 (design.md, section 4); C3 and C4 need several
+-- Counting rules C1, C2 and C5 (docs/rules.md); C3 and C4 need several
 -- sessions and are in test/specs
 --
-SET TIME ZONE 'UTC';
-SET datestyle = 'ISO, YMD';
-SET client_min_messages = warning;
-\set SHOW_CONTEXT never
-\pset null '-'
-SET contacts_tier.now = '2026-01-10 10:00+00';
+\getenv srcdir PG_ABS_SRCDIR
+\set settings :srcdir '/include/settings.sql'
+\i :settings
 
 CREATE SCHEMA c_counting;
 SET search_path = c_counting, public;

@@ -1,5 +1,5 @@
 --
--- A generated column that takes the name of the account column (design.md, C1): an
+-- A generated column that takes the name of the account column (rule C1): an
 -- UPDATE of what it is generated from does not name it, and no trigger sees it change
 --
 SET client_min_messages = warning;

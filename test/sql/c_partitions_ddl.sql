@@ -1,14 +1,12 @@
 --
--- Partitions and tables that come and go (design.md, rules C1 and D3): the
+-- Partitions and tables that come and go (rules C1 and D3): the
 -- counters follow, or the command is refused
+-- (also rules S3 and O4)
 --
-SET TIME ZONE 'UTC';
-SET datestyle = 'ISO, YMD';
-SET client_min_messages = warning;
-\set SHOW_CONTEXT never
+\getenv srcdir PG_ABS_SRCDIR
+\set settings :srcdir '/include/settings.sql'
+\i :settings
 \set VERBOSITY terse
-\pset null '-'
-SET contacts_tier.now = '2026-01-10 10:00+00';
 
 CREATE SCHEMA c_ddl;
 SET search_path = c_ddl, public;

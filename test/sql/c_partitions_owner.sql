@@ -1,5 +1,5 @@
 --
--- Partitions that come and go, and whose they are (design.md, rules C1, R3 and R5)
+-- Partitions that come and go, and whose they are (rules C1, R3 and R5)
 --
 SET TIME ZONE 'UTC';
 SET client_min_messages = warning;

@@ -1,13 +1,11 @@
 --
--- TRUNCATE of several tables (design.md, C1): triggers of all of them fire before the
+-- TRUNCATE of several tables (rule C1): triggers of all of them fire before the
 -- first one is emptied, so somebody else's trigger can write contacts that are counted
 -- off already
 --
-SET TIME ZONE 'UTC';
-SET datestyle = 'ISO, YMD';
-SET client_min_messages = warning;
-\set SHOW_CONTEXT never
-SET contacts_tier.now = '2026-01-10 10:00+00';
+\getenv srcdir PG_ABS_SRCDIR
+\set settings :srcdir '/include/settings.sql'
+\i :settings
 
 CREATE ROLE regress_truncate_writer;
 CREATE SCHEMA truncating;

@@ -1,5 +1,6 @@
 --
 -- The catalogue: seeds, plans and tiers
+-- (rules S4 and G1)
 --
 SET client_min_messages = warning;
 \set SHOW_CONTEXT never

@@ -1,6 +1,7 @@
 --
 -- What every object of the extension has: a comment, and no more privileges than
 -- it needs
+-- (rule R6)
 --
 
 -- the members of the extension

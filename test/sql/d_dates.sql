@@ -1,11 +1,9 @@
 --
--- Date rules D1 and D2 (design.md, section 4)
+-- Date rules D1 and D2 (docs/rules.md)
 --
-SET TIME ZONE 'UTC';
-SET datestyle = 'ISO, YMD';
-SET client_min_messages = warning;
-\set SHOW_CONTEXT never
-\pset null '-'
+\getenv srcdir PG_ABS_SRCDIR
+\set settings :srcdir '/include/settings.sql'
+\i :settings
 
 CREATE SCHEMA d_dates;
 SET search_path = d_dates, public;

@@ -1,11 +1,10 @@
 --
--- The dates of the field: each row of the table "Dates" in domain.md
+-- The dates of the field: each has a test
+-- (rules S2, D1 and D2)
 --
-SET TIME ZONE 'UTC';
-SET datestyle = 'ISO, YMD';
-SET client_min_messages = warning;
-\set SHOW_CONTEXT never
-\pset null '-'
+\getenv srcdir PG_ABS_SRCDIR
+\set settings :srcdir '/include/settings.sql'
+\i :settings
 
 CREATE SCHEMA domain_dates;
 SET search_path = domain_dates, public;

@@ -1,11 +1,10 @@
 --
--- The tiers of the field: each row of the table "Tier" in domain.md
+-- The tiers of the field: each has a test
+-- (rules T1 and T5)
 --
-SET TIME ZONE 'UTC';
-SET datestyle = 'ISO, YMD';
-SET client_min_messages = warning;
-\set SHOW_CONTEXT never
-\pset null '-'
+\getenv srcdir PG_ABS_SRCDIR
+\set settings :srcdir '/include/settings.sql'
+\i :settings
 
 CREATE SCHEMA domain_tier;
 SET search_path = domain_tier, public;

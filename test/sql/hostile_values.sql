@@ -1,12 +1,10 @@
 --
--- Hostile values (design.md, section 5): dates, settings and texts that nobody means
+-- Hostile values: dates, settings and texts that nobody means
 --
-SET TIME ZONE 'UTC';
-SET datestyle = 'ISO, YMD';
-SET client_min_messages = warning;
-\set SHOW_CONTEXT never
+\getenv srcdir PG_ABS_SRCDIR
+\set settings :srcdir '/include/settings.sql'
+\i :settings
 \set VERBOSITY terse
-SET contacts_tier.now = '2026-01-10 10:00+00';
 CREATE SCHEMA hostile_values;
 SET search_path = hostile_values, public;
 SELECT contacts_tier.create_plan('hostile', '{1000}');

@@ -1,5 +1,5 @@
 --
--- repair() tells what it has mended, not what it had to undo (design.md, O4, R5)
+-- repair() tells what it has mended, not what it had to undo (rules O4 and R5)
 --
 SET client_min_messages = warning;
 \set SHOW_CONTEXT never

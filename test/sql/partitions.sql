@@ -1,13 +1,11 @@
 --
--- Partitioned tables (design.md, rule S6): through the root and straight into a
+-- Partitioned tables (rule S6): through the root and straight into a
 -- partition
+-- (also rule S7)
 --
-SET TIME ZONE 'UTC';
-SET datestyle = 'ISO, YMD';
-SET client_min_messages = warning;
-\set SHOW_CONTEXT never
-\pset null '-'
-SET contacts_tier.now = '2026-01-10 10:00+00';
+\getenv srcdir PG_ABS_SRCDIR
+\set settings :srcdir '/include/settings.sql'
+\i :settings
 SET contacts_tier.source_name = 'partitions';
 
 CREATE SCHEMA partitions;

@@ -1,13 +1,10 @@
 --
--- Notes and second writes where statements meet (design.md, R1 and R2): cascades, the first
+-- Notes and second writes where statements meet (rules R1 and R2): cascades, the first
 -- statement of a session, rollbacks of what has borrowed
 --
-SET TIME ZONE 'UTC';
-SET datestyle = 'ISO, YMD';
-SET client_min_messages = warning;
-\set SHOW_CONTEXT never
-\pset null '-'
-SET contacts_tier.now = '2026-01-10 10:00+00';
+\getenv srcdir PG_ABS_SRCDIR
+\set settings :srcdir '/include/settings.sql'
+\i :settings
 
 CREATE SCHEMA r1_nested;
 SET search_path = r1_nested, public;

@@ -1,13 +1,11 @@
 --
--- No note outlives its statement (design.md, R1): what a statement changes is counted, and
+-- No note outlives its statement (rule R1): what a statement changes is counted, and
 -- judged, at its end, whatever applies it, and nothing is left for the commit
 --
-SET TIME ZONE 'UTC';
-SET datestyle = 'ISO, YMD';
-SET client_min_messages = warning;
-\set SHOW_CONTEXT never
+\getenv srcdir PG_ABS_SRCDIR
+\set settings :srcdir '/include/settings.sql'
+\i :settings
 \set VERBOSITY terse
-SET contacts_tier.now = '2026-01-10 10:00+00';
 
 CREATE SCHEMA r1;
 SET search_path = r1, public;

@@ -1,5 +1,5 @@
 --
--- Second writes are ordinary writes (design.md, R2): where the extension writes a contact
+-- Second writes are ordinary writes (rule R2): where the extension writes a contact
 -- again, the application's triggers and constraints see it, as the writer, and it is trusted
 -- with nothing else
 --

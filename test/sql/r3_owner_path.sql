@@ -3,12 +3,9 @@
 -- search_path of a session of the owner's, never under the caller's; and our triggers
 -- trust the statement of our own, and none that it makes others run
 --
-SET TIME ZONE 'UTC';
-SET datestyle = 'ISO, YMD';
-SET client_min_messages = warning;
-\set SHOW_CONTEXT never
-\pset null '-'
-SET contacts_tier.now = '2026-01-10 10:00+00';
+\getenv srcdir PG_ABS_SRCDIR
+\set settings :srcdir '/include/settings.sql'
+\i :settings
 
 CREATE ROLE regress_r3_owner;
 CREATE ROLE regress_r3_writer;
@@ -16,14 +13,9 @@ CREATE SCHEMA r3 AUTHORIZATION regress_r3_owner;
 CREATE SCHEMA regress_r3_owner AUTHORIZATION regress_r3_owner;
 GRANT USAGE ON SCHEMA r3 TO regress_r3_writer;
 SELECT contacts_tier.create_plan('r3', '{3}');
-DO $$
-DECLARE
-    s text;
-BEGIN
-    FOR s IN SELECT nspname FROM pg_namespace WHERE nspname IN ('contacts_tier', 'contacts_tier_internal') LOOP
-        EXECUTE format('GRANT USAGE ON SCHEMA %1$I TO regress_r3_owner; GRANT EXECUTE ON ALL ROUTINES IN SCHEMA %1$I TO regress_r3_owner', s);
-    END LOOP;
-END $$;
+\set owner regress_r3_owner
+\set grant_owner :srcdir '/include/grant_owner.sql'
+\i :grant_owner
 
 SET ROLE regress_r3_owner;
 CREATE TABLE r3.secret (t text);

@@ -1,12 +1,10 @@
 --
--- Looked up is not there (design.md, R4): what is named may be no relation, or none any
+-- Looked up is not there (rule R4): what is named may be no relation, or none any
 -- more
 --
-SET TIME ZONE 'UTC';
-SET datestyle = 'ISO, YMD';
-SET client_min_messages = warning;
-\set SHOW_CONTEXT never
-SET contacts_tier.now = '2026-01-10 10:00+00';
+\getenv srcdir PG_ABS_SRCDIR
+\set settings :srcdir '/include/settings.sql'
+\i :settings
 
 CREATE SCHEMA gone;
 SET search_path = gone, public;

@@ -1,13 +1,11 @@
 --
--- One bad neighbour stops nobody (design.md, R5): anybody with the right to our trigger
+-- One bad neighbour stops nobody (rule R5): anybody with the right to our trigger
 -- functions can put them on tables of his own, with any arguments
 --
-SET TIME ZONE 'UTC';
-SET datestyle = 'ISO, YMD';
-SET client_min_messages = warning;
-\set SHOW_CONTEXT never
+\getenv srcdir PG_ABS_SRCDIR
+\set settings :srcdir '/include/settings.sql'
+\i :settings
 \set VERBOSITY terse
-SET contacts_tier.now = '2026-01-10 10:00+00';
 
 CREATE ROLE regress_neighbour;
 GRANT EXECUTE ON FUNCTION contacts_tier_internal.maintain_status(), contacts_tier_internal.count_contact() TO regress_neighbour;

@@ -2,12 +2,9 @@
 -- R5: what is crafted, fails or says that it is locked costs a warning, and stops
 -- neither the other accounts nor the other schemas
 --
-SET TIME ZONE 'UTC';
-SET datestyle = 'ISO, YMD';
-SET client_min_messages = warning;
-\set SHOW_CONTEXT never
-\pset null '-'
-SET contacts_tier.now = '2026-01-10 10:00+00';
+\getenv srcdir PG_ABS_SRCDIR
+\set settings :srcdir '/include/settings.sql'
+\i :settings
 
 CREATE SCHEMA r5;
 CREATE SCHEMA r5_other;

@@ -1,5 +1,5 @@
 --
--- Privileges are stated, not inherited (design.md, R6): whatever ALTER DEFAULT PRIVILEGES
+-- Privileges are stated, not inherited (rule R6): whatever ALTER DEFAULT PRIVILEGES
 -- says, nothing is for strangers, and all that ordinary statements need is there
 --
 SET client_min_messages = error;

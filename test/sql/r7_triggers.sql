@@ -1,27 +1,20 @@
 --
 -- R7: rows of companion tables that are written directly fire the triggers that somebody
 -- has put on them
+-- (also rule R3)
 --
-SET TIME ZONE 'UTC';
-SET datestyle = 'ISO, YMD';
-SET client_min_messages = warning;
-\set SHOW_CONTEXT never
-\pset null '-'
-SET contacts_tier.now = '2026-01-10 10:00+00';
+\getenv srcdir PG_ABS_SRCDIR
+\set settings :srcdir '/include/settings.sql'
+\i :settings
 
 CREATE ROLE regress_r7_owner;
 CREATE ROLE regress_r7_writer;
 CREATE SCHEMA r7 AUTHORIZATION regress_r7_owner;
 GRANT USAGE ON SCHEMA r7 TO regress_r7_writer;
 SELECT contacts_tier.create_plan('r7', '{3, 10, 1000}');
-DO $$
-DECLARE
-    s text;
-BEGIN
-    FOR s IN SELECT nspname FROM pg_namespace WHERE nspname IN ('contacts_tier', 'contacts_tier_internal') LOOP
-        EXECUTE format('GRANT USAGE ON SCHEMA %1$I TO regress_r7_owner; GRANT EXECUTE ON ALL ROUTINES IN SCHEMA %1$I TO regress_r7_owner', s);
-    END LOOP;
-END $$;
+\set owner regress_r7_owner
+\set grant_owner :srcdir '/include/grant_owner.sql'
+\i :grant_owner
 SET ROLE regress_r7_owner;
 CREATE TABLE r7.contacts (id integer PRIMARY KEY, account text);
 SELECT contacts_tier.attach('r7.contacts', 'account');

@@ -1,5 +1,5 @@
 --
--- A backend's memory is bounded (design.md, R8): what it remembers of companion tables does
+-- A backend's memory is bounded (rule R8): what it remembers of companion tables does
 -- not grow with the number of schemas that it visits
 --
 SET client_min_messages = warning;

@@ -1,12 +1,10 @@
 --
 -- The procedure rollover() and what it leaves behind; verify() and repair()
+-- (rules S3, D2, D3 and O4)
 --
-SET TIME ZONE 'UTC';
-SET datestyle = 'ISO, YMD';
-SET client_min_messages = warning;
-\set SHOW_CONTEXT never
-\pset null '-'
-SET contacts_tier.now = '2026-01-10 10:00+00';
+\getenv srcdir PG_ABS_SRCDIR
+\set settings :srcdir '/include/settings.sql'
+\i :settings
 SET contacts_tier.source_name = 'rollover';
 
 CREATE SCHEMA rollover;

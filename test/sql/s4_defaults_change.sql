@@ -1,12 +1,10 @@
 --
--- Defaults (design.md, S4) that change while contacts come in: what is remembered of the
+-- Defaults (rule S4) that change while contacts come in: what is remembered of the
 -- catalogue and of an account holds only as long as these do
 --
-SET TIME ZONE 'UTC';
-SET datestyle = 'ISO, YMD';
-SET client_min_messages = warning;
-\set SHOW_CONTEXT never
-SET contacts_tier.now = '2026-01-10 10:00+00';
+\getenv srcdir PG_ABS_SRCDIR
+\set settings :srcdir '/include/settings.sql'
+\i :settings
 CREATE SCHEMA s4_change;
 SET search_path = s4_change, public;
 SELECT contacts_tier.create_plan('s4_change', '{1000}');

@@ -1,13 +1,10 @@
 --
--- EXCLUDED carries what was given (design.md, S4): as a whole, in partitions, where the
+-- EXCLUDED carries what was given (rule S4): as a whole, in partitions, where the
 -- status trigger does not fire, and without costs that add up
 --
-SET TIME ZONE 'UTC';
-SET datestyle = 'ISO, YMD';
-SET client_min_messages = warning;
-\set SHOW_CONTEXT never
-\pset null '-'
-SET contacts_tier.now = '2026-01-10 10:00+00';
+\getenv srcdir PG_ABS_SRCDIR
+\set settings :srcdir '/include/settings.sql'
+\i :settings
 
 CREATE SCHEMA s4_excluded;
 SET search_path = s4_excluded, public;

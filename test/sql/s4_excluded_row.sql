@@ -1,6 +1,6 @@
 --
 -- EXCLUDED as a whole row carries what was given, and nothing else, as its columns do
--- (design.md, S4)
+-- (rule S4)
 --
 SET client_min_messages = warning;
 \set SHOW_CONTEXT never

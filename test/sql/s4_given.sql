@@ -1,14 +1,11 @@
 --
--- What nobody stated stays unstated (design.md, S4): a default never demotes, and never loses
+-- What nobody stated stays unstated (rule S4): a default never demotes, and never loses
 -- a contact; EXCLUDED carries what the statement gave and nothing else
 --
-SET TIME ZONE 'UTC';
-SET datestyle = 'ISO, YMD';
-SET client_min_messages = warning;
-\set SHOW_CONTEXT never
+\getenv srcdir PG_ABS_SRCDIR
+\set settings :srcdir '/include/settings.sql'
+\i :settings
 \set VERBOSITY terse
-\pset null '-'
-SET contacts_tier.now = '2026-01-10 10:00+00';
 
 CREATE SCHEMA s4;
 SET search_path = s4, public;

@@ -1,15 +1,12 @@
 --
--- Status, flag, source and time change together (design.md, S5): what is not given the session
+-- Status, flag, source and time change together (rule S5): what is not given the session
 -- says, what is merely repeated gives way to it, and what another trigger does to them is put
 -- right by the same rules
 --
-SET TIME ZONE 'UTC';
-SET datestyle = 'ISO, YMD';
-SET client_min_messages = warning;
-\set SHOW_CONTEXT never
+\getenv srcdir PG_ABS_SRCDIR
+\set settings :srcdir '/include/settings.sql'
+\i :settings
 \set VERBOSITY terse
-\pset null '-'
-SET contacts_tier.now = '2026-01-10 10:00+00';
 
 CREATE ROLE regress_s5_writer;
 CREATE SCHEMA s5;

@@ -1,13 +1,11 @@
 --
--- COPY does what an INSERT of the same rows does (design.md, S6), whichever way it goes
+-- COPY does what an INSERT of the same rows does (rule S6), whichever way it goes
+-- (also rule C5)
 --
-SET TIME ZONE 'UTC';
-SET datestyle = 'ISO, YMD';
-SET client_min_messages = warning;
-\set SHOW_CONTEXT never
+\getenv srcdir PG_ABS_SRCDIR
+\set settings :srcdir '/include/settings.sql'
+\i :settings
 \set VERBOSITY terse
-\pset null '-'
-SET contacts_tier.now = '2026-01-10 10:00+00';
 
 CREATE SCHEMA s6;
 SET search_path = s6, public;

@@ -1,14 +1,11 @@
 --
 -- A contact that an UPDATE moves to another partition is neither created nor deleted, promoted
--- nor demoted (design.md, S7)
+-- nor demoted (rule S7)
 --
-SET TIME ZONE 'UTC';
-SET datestyle = 'ISO, YMD';
-SET client_min_messages = warning;
-\set SHOW_CONTEXT never
+\getenv srcdir PG_ABS_SRCDIR
+\set settings :srcdir '/include/settings.sql'
+\i :settings
 \set VERBOSITY terse
-\pset null '-'
-SET contacts_tier.now = '2026-01-10 10:00+00';
 
 CREATE SCHEMA s7;
 SET search_path = s7, public;

@@ -1,12 +1,9 @@
 --
--- Status rules S1 to S6 (design.md, section 4)
+-- Status rules S1 to S6 (docs/rules.md)
 --
-SET TIME ZONE 'UTC';
-SET datestyle = 'ISO, YMD';
-SET client_min_messages = warning;
-\set SHOW_CONTEXT never
-\pset null '-'
-SET contacts_tier.now = '2026-01-10 10:00+00';
+\getenv srcdir PG_ABS_SRCDIR
+\set settings :srcdir '/include/settings.sql'
+\i :settings
 
 CREATE SCHEMA s_status;
 SET search_path = s_status, public;

@@ -1,13 +1,11 @@
 --
--- Security (design.md, section 5): who may do what, on whose behalf things are
+-- Security: who may do what, on whose behalf things are
 -- done, and names that a caller puts in the way
+-- (rules S5 and R3)
 --
-SET TIME ZONE 'UTC';
-SET datestyle = 'ISO, YMD';
-SET client_min_messages = warning;
-\set SHOW_CONTEXT never
-\pset null '-'
-SET contacts_tier.now = '2026-01-10 10:00+00';
+\getenv srcdir PG_ABS_SRCDIR
+\set settings :srcdir '/include/settings.sql'
+\i :settings
 
 CREATE ROLE regress_security_owner;
 CREATE ROLE regress_security_writer;

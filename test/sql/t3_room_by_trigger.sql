@@ -1,6 +1,6 @@
 --
 -- Under cap, what a BEFORE trigger moves to another account makes room for the contacts
--- of the same UPDATE, whichever comes first (design.md, T3)
+-- of the same UPDATE, whichever comes first (rule T3)
 --
 SET client_min_messages = warning;
 \set SHOW_CONTEXT never

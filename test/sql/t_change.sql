@@ -1,12 +1,11 @@
 --
 -- Managing a subscription: change_tier(), cancel(), subscribe() again,
--- approve_upgrade() and the policies (design.md, T1, T3, T5 and D1)
+-- approve_upgrade() and the policies (rules T1, T3, T5 and D1)
+-- (also rules T4 and T6)
 --
-SET TIME ZONE 'UTC';
-SET datestyle = 'ISO, YMD';
-SET client_min_messages = warning;
-\set SHOW_CONTEXT never
-\pset null '-'
+\getenv srcdir PG_ABS_SRCDIR
+\set settings :srcdir '/include/settings.sql'
+\i :settings
 CREATE SCHEMA t_change;
 SET search_path = t_change;
 SET contacts_tier.now = '2026-01-01 00:00+00';

@@ -1,11 +1,9 @@
 --
--- Tier rules T1, T2, T4 under "block", and T5: a tier never goes down (design.md, section 4)
+-- Tier rules T1, T2, T4 under "block", and T5: a tier never goes down (docs/rules.md)
 --
-SET TIME ZONE 'UTC';
-SET datestyle = 'ISO, YMD';
-SET client_min_messages = warning;
-\set SHOW_CONTEXT never
-\pset null '-'
+\getenv srcdir PG_ABS_SRCDIR
+\set settings :srcdir '/include/settings.sql'
+\i :settings
 SET contacts_tier.now = '2026-01-01 00:00+00';
 
 CREATE SCHEMA t_tier;

@@ -1,4 +1,5 @@
 # pg_cron calls rollover(): schedule_rollover() and unschedule_rollover().
+# Rule D2.
 
 use strict;
 use warnings;

@@ -1,6 +1,8 @@
-# An UPDATE that cannot touch the status of contacts runs without our row
-# triggers (src/fast_path.c): they do not fire, and rows are not locked first.  What
-# can touch it, brings them back.
+# Statements that do without our row triggers: an UPDATE that cannot touch the status
+# of contacts fires none of our triggers and locks no rows first (PRUNE); what can touch
+# it fires the statement trigger alone (PROJECT, COUNT), or what it needs besides.
+# Each case names the triggers that fire, so it fails with contacts_tier.fast_path off.
+# Rule S7.
 
 use strict;
 use warnings;
@@ -27,8 +29,8 @@ $node->safe_psql(
 	CREATE VIEW v AS SELECT id, email FROM c;
 });
 
-# The triggers of ours that fire in a statement, and how many rows it locks, in
-# a session of its own, after the statements in $before
+# Which of our triggers fire in a statement, and how many rows it locks, in a session
+# of its own, after the statements in $before
 sub cost
 {
 	my ($statement, $before) = @_;
@@ -41,14 +43,14 @@ sub cost
 		WHERE resource_manager = 'Heap' AND record_type LIKE 'LOCK%' \\gset
 		\\echo locks :locks
 	});
-	my @triggers = $output =~ /^Trigger contacts_tier_?(\w*)/mg;
+	my %triggers = map { $_ => 1 } $output =~ /^Trigger (?:\w\w_)?contacts_tier_(\w+)/mg;
 	my ($locks) = $output =~ /^locks (\d+)$/m;
 
 	note($output);
-	return scalar(@triggers) . " triggers, $locks locks";
+	return join(' ', sort(keys(%triggers)), "$locks locks");
 }
 
-my $none = '0 triggers, 0 locks';
+my $none = '0 locks';
 
 is(cost(q{UPDATE c SET email = 'x'}), $none, 'in a fresh session');
 is(cost(q{UPDATE c SET email = 'x'}, q{UPDATE c SET marketing_contact_status = 'marketing' WHERE id = 1}),
@@ -62,8 +64,8 @@ is(cost(q{UPDATE p SET email = 'x'}), $none, 'a partitioned table');
 is(cost(q{UPDATE p_us SET email = 'x'}), $none, 'a partition with another column order');
 
 # Where the status is written they are done without, too, but for the statement
-# trigger, from the first statement of a session on (src/fast_project.c, src/fast_count.c).
-my $statement_trigger = '1 triggers, 0 locks';
+# trigger, from the first statement of a session on (src/capture/fast_project.c, fast_count.c).
+my $statement_trigger = 'apply 0 locks';
 
 is(cost(q{INSERT INTO c (id, account, email) VALUES (101, 1, 'x')}), $statement_trigger, 'INSERT in a fresh session');
 # the first claim of an account locks its counter
@@ -71,13 +73,15 @@ $node->safe_psql('postgres', q{UPDATE c SET marketing_contact_status = 'marketin
 is(cost(q{UPDATE c SET marketing_contact_status = 'marketing' WHERE id = 101}),
 	$statement_trigger, 'UPDATE of the status in a fresh session');
 is(cost(q{DELETE FROM c WHERE id = 101}), $statement_trigger, 'DELETE in a fresh session');
+is(cost(q{INSERT INTO p_us (id, region, account) VALUES (101, 'us', 1)}), $statement_trigger, 'INSERT into a partition');
+is(cost(q{DELETE FROM p WHERE id = 101}), $statement_trigger, 'DELETE through the root of partitions');
 
-# They fire where they must.
-isnt(cost(q{UPDATE c SET marketing_contact_status = 'marketing'}), $none, 'the status is set');
-isnt(cost(q{UPDATE c SET marketing_contact_status = marketing_contact_status}), $none, 'to what it is');
-isnt(cost(q{UPDATE c SET marketing_contact_until_next_update = true WHERE id = 1}), $none, 'the flag is set');
-isnt(cost(q{UPDATE c SET account = 1}), $none, 'the account is set');
-isnt(cost(q{UPDATE p_us SET marketing_contact_status_source_name = 'x'}), $none, 'a source is set');
+# The statement trigger fires where it must.
+is(cost(q{UPDATE c SET marketing_contact_status = 'marketing'}), $statement_trigger, 'the status is set');
+is(cost(q{UPDATE c SET marketing_contact_status = marketing_contact_status}), $statement_trigger, 'to what it is');
+is(cost(q{UPDATE c SET marketing_contact_until_next_update = true WHERE id = 1}), $statement_trigger, 'the flag is set');
+is(cost(q{UPDATE c SET account = 1}), $statement_trigger, 'the account is set');
+is(cost(q{UPDATE p_us SET marketing_contact_status_source_name = 'x'}), $statement_trigger, 'a source is set');
 is_exact($node, 'postgres', 'after all of these');
 
 # A BEFORE trigger of the application can change anything.
@@ -88,10 +92,12 @@ $node->safe_psql(
 	CREATE TRIGGER opt_out BEFORE UPDATE ON c FOR EACH ROW WHEN (NEW.email = 'out') EXECUTE FUNCTION opt_out();
 	CREATE TRIGGER opt_out BEFORE UPDATE ON p_us FOR EACH ROW WHEN (NEW.email = 'out') EXECUTE FUNCTION opt_out();
 });
-isnt(cost(q{UPDATE c SET email = 'out' WHERE id = 1}), $none, 'a BEFORE trigger of the application brings them back');
+is(cost(q{UPDATE c SET email = 'out' WHERE id = 1}), 'apply status 1 locks', 'a BEFORE trigger of the application brings them back');
 is( $node->safe_psql('postgres', q{SELECT marketing_contact_status, marketing_contact_until_next_update FROM c WHERE id = 1}),
 	'marketing|t', 'and they keep the rules');
-isnt(cost(q{UPDATE p SET email = 'out'}), $none, 'one of a partition, too');
+# Contacts are counted by the trigger there, since the other one may move them.  It is
+# the only case that does not depend on contacts_tier.fast_path.
+is(cost(q{UPDATE p SET email = 'out'}), 'apply count status 10 locks', 'one of a partition, too');
 is_exact($node, 'postgres', 'after the trigger of the application');
 
 # The partition alone has a trigger that promotes, and the statement names the

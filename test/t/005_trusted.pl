@@ -1,5 +1,6 @@
 # The owner of a database, who is not a superuser, installs and uses the
 # extension; users of the application need no rights but those on the table.
+# Rule R6.
 
 use strict;
 use warnings;

@@ -1,5 +1,6 @@
 # The server is killed while clients write, several times over: the counters
 # agree with a recount after each restart, and no limit is exceeded.
+# Rule C1.
 
 use strict;
 use warnings;

@@ -1,5 +1,6 @@
 # Partitions that come and go: one that waits to be detached, and all of them in
 # loops beside writers, rollover(), repair() and verify().
+# Rule C1.
 
 use strict;
 use warnings;

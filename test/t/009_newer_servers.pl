@@ -1,5 +1,6 @@
 # What newer servers offer, and older ones do not have: it works by the fast ways as it does
 # by plain triggers, and the contacts are counted.
+# Rule S6.
 
 use strict;
 use warnings;
