@@ -31,6 +31,8 @@ _PG_init(void)
 	ct_source_default_init();
 	ct_slot_init();
 	ct_notify_init();
+	ct_ledger_init();
+	ct_account_init();
 	ct_frames_init();
 	ct_truncate_init();
 	ct_hooks_init();

@@ -25,6 +25,7 @@ BEGIN
             grace               bigint NOT NULL CHECK (grace >= 0),
             thresholds          integer[] NOT NULL DEFAULT '{75,90,98,100}',
             announced           integer NOT NULL DEFAULT 0,
+            exceeded_announced  boolean NOT NULL DEFAULT false,
             source_defaults     jsonb NOT NULL DEFAULT '{}',
             time_zone           text NOT NULL,
             started_at          timestamptz NOT NULL,
@@ -61,7 +62,8 @@ BEGIN
         COMMENT ON COLUMN %1$s.contacts_tier_account.on_exceed IS 'what happens when the account exceeds its contact tier';
         COMMENT ON COLUMN %1$s.contacts_tier_account.grace IS 'number of contacts that are allowed above the limit';
         COMMENT ON COLUMN %1$s.contacts_tier_account.thresholds IS 'percentages of the limit at which a notification is sent';
-        COMMENT ON COLUMN %1$s.contacts_tier_account.announced IS 'highest threshold that was announced in the current period; 101 if the account exceeded its limit';
+        COMMENT ON COLUMN %1$s.contacts_tier_account.announced IS 'highest threshold that was announced in the current period, in percent of the limit';
+        COMMENT ON COLUMN %1$s.contacts_tier_account.exceeded_announced IS 'whether it was announced in the current period that the limit is exceeded';
         COMMENT ON COLUMN %1$s.contacts_tier_account.source_defaults IS 'object that maps source types to the default status of new contacts, unless the default of the catalogue applies';
         COMMENT ON COLUMN %1$s.contacts_tier_account.time_zone IS 'time zone of the dates of the account';
         COMMENT ON COLUMN %1$s.contacts_tier_account.started_at IS 'when the subscription began';

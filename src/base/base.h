@@ -20,7 +20,7 @@
 
 #include "base/compat.h"
 
-/* SQLSTATE class MC (design.md, section 3) */
+/* SQLSTATE class MC */
 #define ERRCODE_CT_TIER_EXCEEDED		MAKE_SQLSTATE('M', 'C', '0', '0', '1')
 #define ERRCODE_CT_NO_ACCESS			MAKE_SQLSTATE('M', 'C', '0', '0', '2')
 

@@ -114,7 +114,7 @@ ct_settings_init(void)
  * The present instant: the start of the statement, or contacts_tier.now.
  *
  * Not the start of the transaction: one that was left open over an update date
- * must not set flags that seem older than that date (design.md, D2).  Not the
+ * must not set flags that seem older than that date (rule D2).  Not the
  * wall clock either: all rows of a statement shall tell the same time.
  */
 TimestampTz

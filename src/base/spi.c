@@ -6,7 +6,7 @@
  * Triggers and managing functions write companion tables as the owner of the
  * contacts table, as referential-integrity triggers do: never as the caller,
  * who needs no privilege on them, and never as the extension's owner, who may
- * be a superuser (design.md, section 5).
+ * be a superuser (rule R3).
  *
  *-------------------------------------------------------------------------
  */

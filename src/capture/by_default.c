@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * by_default.c
- *	  Which new marketing contacts only a default made (design.md, S4).
+ *	  Which new marketing contacts only a default made (rule S4).
  *
  * Where AFTER triggers count, all rows of a statement are proposed before the first one is
  * counted, and only the BEFORE trigger knows what was given.  So it notes the rows that a

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * moving.c
- *	  Contacts that an UPDATE moves to another partition (design.md, S7).
+ *	  Contacts that an UPDATE moves to another partition (rule S7).
  *
  * ExecCrossPartitionUpdate() deletes the row and inserts it elsewhere, and queues one event
  * for each, the one right after the other.  A contact is neither created nor deleted by that: the

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * on_conflict.c
- *	  EXCLUDED carries what was given, and nothing else (design.md, S4).
+ *	  EXCLUDED carries what was given, and nothing else (rule S4).
  *
  * In INSERT ... ON CONFLICT DO UPDATE, EXCLUDED is the row as it was proposed for
  * insertion, with the status properties that it would have got as a new contact.  What

@@ -182,7 +182,7 @@ note_event(const CtTable *table, TriggerData *trigdata, CtRowChange *change, CtR
 PG_FUNCTION_INFO_V1(contacts_tier_count_contact);
 
 /*
- * count_contact(): AFTER INSERT OR UPDATE OR DELETE row trigger (design.md, C1)
+ * count_contact(): AFTER INSERT OR UPDATE OR DELETE row trigger (rule C1)
  *
  * Errors: MC002 for a marketing contact without an account; where nothing else applies
  * it, those of ct_notes_apply().

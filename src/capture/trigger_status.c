@@ -433,7 +433,7 @@ update_contact(const CtTable *table, TriggerData *trigdata)
 PG_FUNCTION_INFO_V1(contacts_tier_maintain_status);
 
 /*
- * maintain_status(): BEFORE INSERT OR UPDATE row trigger (design.md, S1 to S5)
+ * maintain_status(): BEFORE INSERT OR UPDATE row trigger (rules S1 to S5)
  *
  * Takes no locks; reads the account row where a default is asked for.
  */

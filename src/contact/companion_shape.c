@@ -66,6 +66,7 @@ static const struct
 	{CT_ACCOUNT, "grace", INT8OID, NULL},
 	{CT_ACCOUNT, "thresholds", INT4ARRAYOID, NULL},
 	{CT_ACCOUNT, "announced", INT4OID, NULL},
+	{CT_ACCOUNT, "exceeded_announced", BOOLOID, NULL},
 	{CT_ACCOUNT, "source_defaults", JSONBOID, NULL},
 	{CT_ACCOUNT, "time_zone", TEXTOID, NULL},
 	{CT_ACCOUNT, "started_at", TIMESTAMPTZOID, NULL},

@@ -61,7 +61,7 @@ typedef enum CtTriggerArg
 	CT_ARG_SCHEMA,				/* schema of the companion tables */
 	CT_ARG_ACCOUNT,				/* account column, "" for none */
 	CT_ARG_STATUS,				/* the five status columns, in the order of */
-	CT_ARG_UNTIL,				/* design.md, section 3 */
+	CT_ARG_UNTIL,				/* README.md, section "Concepts" */
 	CT_ARG_SOURCE_TYPE,
 	CT_ARG_SOURCE_NAME,
 	CT_ARG_UPDATED_AT,
@@ -249,7 +249,7 @@ typedef struct CtSessionSource
 	{
 		char	   *setting;	/* NULL: not known yet */
 		Oid			role;
-		Datum		text;
+		Datum text;
 	}			kept[2];		/* by CtTriggerArg less CT_ARG_SOURCE_TYPE */
 } CtSessionSource;
 

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * source.c
- *	  Who sets the status of contacts in this session (design.md, S5).
+ *	  Who sets the status of contacts in this session (rule S5).
  *
  *-------------------------------------------------------------------------
  */

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * status.c
- *	  The status rules (design.md, S1 to S4), and nothing else: pure functions
+ *	  The status rules (rules S1 to S4), and nothing else: pure functions
  *	  of the old row, the new row and what the statement sets.
  *
  *-------------------------------------------------------------------------

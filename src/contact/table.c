@@ -6,7 +6,7 @@
  * Names travel in the trigger arguments; attribute numbers and types are
  * resolved for the relation that fires, a partition or a shard included, and
  * kept per backend until the relation changes.  Nothing is stored anywhere
- * else: pg_trigger is the registry (design.md, section 3).
+ * else: pg_trigger is the registry.
  *
  * What was resolved never changes: see cache.c.
  *

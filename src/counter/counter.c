@@ -149,7 +149,7 @@ ct_counter_withdraw(const CtTable *table, Datum account)
 }
 
 /*
- * The same, and begin a new period (design.md, D3): what was promoted, demoted
+ * The same, and begin a new period (rule D3): what was promoted, demoted
  * and the peak count anew.  Returns what they were.
  */
 CtCount

@@ -164,14 +164,21 @@ is_direct(Relation rel, const CtTable *table, LedgerTable *info)
 		list_indexes(rel, info);
 }
 
+/*
+ * Make the cache.
+ */
+void
+ct_ledger_init(void)
+{
+	ledger_tables = ct_cache_create("contacts_tier ledgers", sizeof(LedgerTable), CT_MAX_KNOWN);
+}
+
 static LedgerTable *
 find_ledger_table(Relation rel, const CtTable *table)
 {
 	LedgerTable *info;
 	bool		is_new;
 
-	if (ledger_tables == NULL)
-		ledger_tables = ct_cache_create("contacts_tier ledgers", sizeof(LedgerTable), CT_MAX_KNOWN);
 	info = (LedgerTable *) ct_known_table(ledger_tables, rel, table, &is_new);
 	if (!is_new)
 		return info;

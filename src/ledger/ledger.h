@@ -31,6 +31,7 @@ typedef struct CtActivity
 	const char *source_name;
 } CtActivity;
 
+extern void ct_ledger_init(void);
 extern void ct_ledger_record_activity(const CtTable *table, const CtActivity *activities, int count, bool direct);
 extern void ct_ledger_record(const CtTable *table, Datum account, const char *event,
 							 int64 contacts, const char *details);

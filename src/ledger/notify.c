@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * notify.c
- *	  NOTIFY contacts_tier, at the end of the transaction (design.md, N1).
+ *	  NOTIFY contacts_tier, at the end of the transaction (rule N1).
  *
  * What is announced is kept until the transaction commits, instead of being
  * handed to NOTIFY at once, because PostgreSQL refuses to PREPARE a transaction

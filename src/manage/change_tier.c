@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * change_tier.c
- *	  Moving an account to another tier because somebody asks for it (design.md, T4, T5).
+ *	  Moving an account to another tier because somebody asks for it (rules T4, T5).
  *
  *-------------------------------------------------------------------------
  */

@@ -24,18 +24,12 @@
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/table.h"
-#include "access/xact.h"
 #include "catalog/dependency.h"
-#include "catalog/index.h"
-#include "catalog/indexing.h"
 #include "catalog/namespace.h"
 #include "catalog/objectaccess.h"
 #include "catalog/pg_attribute.h"
 #include "catalog/pg_class.h"
-#include "catalog/pg_depend.h"
 #include "catalog/pg_inherits.h"
-#include "catalog/pg_namespace.h"
-#include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "commands/event_trigger.h"
 #include "miscadmin.h"
@@ -48,68 +42,28 @@
 
 #include "manage/manage.h"
 
-/* What a command has done to a table */
+/* What a command has done to a table, for the end of the command */
 typedef struct Note
 {
+	CtXactNote	note;			/* must be first */
 	Oid			relid;
 	Oid			parent;			/* of which it became or ceased to be a
 								 * partition, or invalid: it was altered */
-	char	   *args[CT_NARGS]; /* of a trigger that it has lost */
-	bool		counted;		/* has been taken off the counters already */
-	SubTransactionId subid;
 } Note;
 
-/* For the end of the command; in TopTransactionContext, as all of this */
-static List *notes = NIL;
-
-/* Tables that lost their status trigger, and may be dropped by the same command */
-static List *dropped = NIL;
+/* In TopTransactionContext */
+static CtXactList notes = {0};
 
 static object_access_hook_type next_hook = NULL;
 
-static Note *
-add_note(List **list, Oid relid, Oid parent)
+static void
+add_note(Oid relid, Oid parent)
 {
-	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
-	Note	   *note = palloc0(sizeof(Note));
+	Note	   *note = MemoryContextAllocZero(TopTransactionContext, sizeof(Note));
 
 	note->relid = relid;
 	note->parent = parent;
-	note->subid = GetCurrentSubTransactionId();
-	*list = lappend(*list, note);
-	MemoryContextSwitchTo(old);
-	return note;
-}
-
-static void
-end_transaction(XactEvent event, void *arg)
-{
-	notes = NIL;
-	dropped = NIL;
-}
-
-/* What a subtransaction noted goes with it, or belongs to its parent. */
-static void
-end_subtransaction(SubXactEvent event, SubTransactionId subid, SubTransactionId parent, void *arg)
-{
-	List	  **lists[] = {&notes, &dropped};
-
-	if (event != SUBXACT_EVENT_ABORT_SUB && event != SUBXACT_EVENT_COMMIT_SUB)
-		return;
-	for (size_t i = 0; i < lengthof(lists); i++)
-	{
-		ListCell   *cell;
-
-		foreach(cell, *lists[i])
-		{
-			Note	   *note = lfirst(cell);
-
-			if (note->subid == subid && event == SUBXACT_EVENT_COMMIT_SUB)
-				note->subid = parent;
-			else if (note->subid == subid)
-				*lists[i] = foreach_delete_current(*lists[i], cell);
-		}
-	}
+	ct_xact_note(&notes, &note->note);
 }
 
 /* Is the table attached itself, not only a partition of one that is? */
@@ -155,7 +109,7 @@ inheritance_changed(Oid relid, Oid parent)
 	bool		parent_is_attached = is_attached(parent);
 
 	if (get_rel_relkind(parent) == RELKIND_PARTITIONED_TABLE)
-		add_note(&notes, relid, parent);
+		add_note(relid, parent);
 	else if (parent_is_attached && is_child(relid, parent))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -197,24 +151,6 @@ changed_column(Oid relid, int attno, FormData_pg_attribute *column)
 }
 
 /*
- * What the triggers of an attached table, or of a partition of one, know; false
- * for other tables.
- */
-static bool
-read_args(Oid relid, char *args[CT_NARGS])
-{
-	Relation	rel = try_relation_open(relid, NoLock);
-	Trigger    *trigger = rel == NULL ? NULL : ct_find_trigger(rel, CT_TRIGGER_STATUS);
-	bool		found = trigger != NULL && ct_right_args(trigger->tgnargs);
-
-	if (found)
-		ct_complete_args(trigger->tgnargs, trigger->tgargs, args);
-	if (rel != NULL)
-		relation_close(rel, NoLock);
-	return found;
-}
-
-/*
  * Another length of a string keeps its value, or is an error; of a number it may
  * round.
  */
@@ -237,7 +173,7 @@ column_altered(Oid relid, int attno)
 	int32		typmod;
 	Oid			collation;
 
-	if (!read_args(relid, args) || get_attnum(relid, args[CT_ARG_ACCOUNT]) != attno ||
+	if (!ct_ddl_args(relid, args) || get_attnum(relid, args[CT_ARG_ACCOUNT]) != attno ||
 		!changed_column(relid, attno, &new))
 		return;
 	get_atttypetypmodcoll(relid, attno, &type, &typmod, &collation);
@@ -251,156 +187,6 @@ column_altered(Oid relid, int attno)
 				 errhint("Detach the table by contacts_tier.detach(), alter the column, and the columns \"account\" of its companion tables, and attach it again.")));
 }
 
-/* The note of a table that is dropped, or NULL */
-static Note *
-find_dropped(Oid relid)
-{
-	ListCell   *cell;
-
-	foreach(cell, dropped)
-		if (((Note *) lfirst(cell))->relid == relid)
-			return lfirst(cell);
-	return NULL;
-}
-
-/* Note what a row of pg_trigger says; from the row, for its table may not be locked. */
-static void
-note_trigger(HeapTuple tuple, TupleDesc tupdesc)
-{
-	Form_pg_trigger form = (Form_pg_trigger) GETSTRUCT(tuple);
-	bool		isnull;
-	Datum		value = heap_getattr(tuple, Anum_pg_trigger_tgargs, tupdesc, &isnull);
-	char	   *given[CT_NARGS];
-	char	   *next;
-	MemoryContext old;
-
-	if (isnull || !ct_right_args(form->tgnargs) || find_dropped(form->tgrelid) != NULL)
-		return;
-	next = VARDATA_ANY(DatumGetByteaPP(value));
-	for (int i = 0; i < form->tgnargs; i++)
-	{
-		given[i] = next;
-		next += strlen(next) + 1;
-	}
-	old = MemoryContextSwitchTo(TopTransactionContext);
-	ct_complete_args(form->tgnargs, given, add_note(&dropped, form->tgrelid, InvalidOid)->args);
-	MemoryContextSwitchTo(old);
-}
-
-/*
- * A trigger goes.  If it is the status trigger, its table may follow, and can be
- * counted then by what the trigger says.  Those that PostgreSQL drops by itself,
- * for a partition that is detached, do not matter.
- */
-static void
-trigger_goes(Oid trigger_oid)
-{
-	Relation	pg_trigger = table_open(TriggerRelationId, AccessShareLock);
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
-
-	ScanKeyInit(&key, Anum_pg_trigger_oid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(trigger_oid));
-	scan = systable_beginscan(pg_trigger, TriggerOidIndexId, true, NULL, 1, &key);
-	tuple = systable_getnext(scan);
-	if (HeapTupleIsValid(tuple) &&
-		ct_function(((Form_pg_trigger) GETSTRUCT(tuple))->tgfoid) == CT_TRIGGER_STATUS)
-		note_trigger(tuple, RelationGetDescr(pg_trigger));
-	systable_endscan(scan);
-	table_close(pg_trigger, AccessShareLock);
-}
-
-/* Take a table that goes off the counters. */
-static void
-count_out(Note *note)
-{
-	List	   *all = dropped;
-
-	/* commands of others that this makes run have notes of their own */
-	dropped = NIL;
-	if (!note->counted)
-		ct_table_goes(note->relid, note->args);
-	note->counted = true;
-	dropped = all;
-}
-
-/* The table that a TOAST table belongs to; pg_depend is the one to ask from there */
-static Oid
-toasted_table(Oid toast_relid)
-{
-	Relation	pg_depend = table_open(DependRelationId, AccessShareLock);
-	ScanKeyData key[2];
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	Oid			result = InvalidOid;
-
-	ScanKeyInit(&key[0], Anum_pg_depend_classid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(RelationRelationId));
-	ScanKeyInit(&key[1], Anum_pg_depend_objid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(toast_relid));
-	scan = systable_beginscan(pg_depend, DependDependerIndexId, true, NULL, lengthof(key), key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
-
-		if (form->refclassid == RelationRelationId && form->deptype == DEPENDENCY_INTERNAL)
-			result = form->refobjid;
-	}
-	systable_endscan(scan);
-	table_close(pg_depend, AccessShareLock);
-	return result;
-}
-
-/*
- * The index of a TOAST table goes, as the first thing of it: the TOAST table and the table
- * that it belongs to follow.  That one is counted now, while its long values can be read.
- * Its triggers have gone before, or will go next.
- */
-static void
-toast_goes(Oid index_relid)
-{
-	Oid			relid = toasted_table(IndexGetRelation(index_relid, false));
-	char	   *args[CT_NARGS];
-	Note	   *note = find_dropped(relid);
-
-	if (note == NULL && read_args(relid, args))
-	{
-		MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
-
-		note = add_note(&dropped, relid, InvalidOid);
-		for (int i = 0; i < CT_NARGS; i++)
-			note->args[i] = pstrdup(args[i]);
-		MemoryContextSwitchTo(old);
-	}
-	if (note != NULL)
-		count_out(note);
-}
-
-/*
- * A table goes: what depends on it, as its triggers, has gone before it.
- */
-static void
-table_goes(Oid relid)
-{
-	Note	   *note = find_dropped(relid);
-
-	if (note == NULL)
-		return;
-	count_out(note);
-	dropped = list_delete_ptr(dropped, note);
-}
-
-/*
- * Something is dropped, for good: not what PostgreSQL puts something else in the place of.
- */
-static void
-goes(Oid class_id, Oid object_id)
-{
-	if (class_id == TriggerRelationId)
-		trigger_goes(object_id);
-	else if (class_id == RelationRelationId && get_rel_relkind(object_id) == RELKIND_INDEX &&
-			 get_rel_namespace(object_id) == PG_TOAST_NAMESPACE)
-		toast_goes(object_id);
-}
-
 static void
 altered(Oid class_id, Oid object_id, int sub_id, const ObjectAccessPostAlter *alter)
 {
@@ -409,7 +195,7 @@ altered(Oid class_id, Oid object_id, int sub_id, const ObjectAccessPostAlter *al
 	else if (class_id == RelationRelationId && sub_id > 0)
 		column_altered(object_id, sub_id);
 	else if (class_id == RelationRelationId && sub_id == 0)
-		add_note(&notes, object_id, InvalidOid);
+		add_note(object_id, InvalidOid);
 }
 
 static void
@@ -420,30 +206,21 @@ access_object(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, 
 	if (access == OAT_POST_ALTER)
 		altered(class_id, object_id, sub_id, arg);
 	else if (access == OAT_DROP && class_id == RelationRelationId && sub_id == 0)
-		table_goes(object_id);
+		ct_ddl_table_goes(object_id);
 	if (access == OAT_DROP && (((ObjectAccessDrop *) arg)->dropflags & PERFORM_DELETION_INTERNAL) == 0)
-		goes(class_id, object_id);
+		ct_ddl_goes(class_id, object_id);
 }
 
 /*
- * Have the hook called, and register for the ends of transactions.
+ * Have the hook called, and the lists served.
  */
 void
 ct_ddl_init(void)
 {
 	next_hook = object_access_hook;
 	object_access_hook = access_object;
-	RegisterXactCallback(end_transaction, NULL);
-	RegisterSubXactCallback(end_subtransaction, NULL);
-}
-
-/*
- * Triggers that were dropped and whose table stayed are of no interest any more.
- */
-void
-ct_ddl_forget(void)
-{
-	dropped = NIL;
+	ct_xact_list_add(&notes);
+	ct_ddl_drop_init();
 }
 
 static EventTriggerData *
@@ -532,7 +309,7 @@ check_rewritten(const AlterTableStmt *statement)
 
 		if (command->subtype != AT_AlterColumnType ||
 			castNode(ColumnDef, command->def)->raw_default == NULL ||
-			!read_args(RangeVarGetRelid(statement->relation, NoLock, true), args))
+			!ct_ddl_args(RangeVarGetRelid(statement->relation, NoLock, true), args))
 			continue;
 		for (int i = CT_ARG_ACCOUNT; i <= CT_ARG_UNTIL; i++)
 			if (strcmp(args[i], command->name) == 0)
@@ -570,11 +347,12 @@ Datum
 contacts_tier_command_ends(PG_FUNCTION_ARGS)
 {
 	EventTriggerData *data = event_trigger_data(fcinfo, "command_ends");
-	List	   *todo = notes;
+	List	   *todo = NIL;
 	ListCell   *cell;
 
 	/* what this makes others do has notes of its own */
-	notes = NIL;
+	while (!slist_is_empty(&notes.notes))
+		todo = lcons(slist_container(CtXactNote, node, slist_pop_head_node(&notes.notes)), todo);
 	ct_ddl_forget();
 	foreach(cell, todo)
 		settle(lfirst(cell));

@@ -148,6 +148,13 @@ extern void ct_table_goes(Oid relid, char **args);
 /* ddl.c */
 
 extern void ct_ddl_init(void);
+
+/* ddl_drop.c */
+
+extern bool ct_ddl_args(Oid relid, char *args[CT_NARGS]);
+extern void ct_ddl_goes(Oid class_id, Oid object_id);
+extern void ct_ddl_table_goes(Oid relid);
 extern void ct_ddl_forget(void);
+extern void ct_ddl_drop_init(void);
 
 #endif							/* CONTACTS_TIER_MANAGE_H */

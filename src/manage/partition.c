@@ -2,7 +2,7 @@
  *
  * partition.c
  *	  Partitions that come to an attached table or leave it, and tables that are
- *	  dropped: the counters follow (design.md, C1).
+ *	  dropped: the counters follow (rule C1).
  *
  * PostgreSQL gives the row triggers to each partition.  The statement triggers it
  * does not, and so they tell what it cannot: a partition that has them is counted.

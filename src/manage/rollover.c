@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * rollover.c
- *	  Applying the update dates that have come due (design.md, D2).
+ *	  Applying the update dates that have come due (rule D2).
  *
  * An account is rolled over in steps: batches of its flagged contacts, then the
  * advance to its next update date, together with the last batch.  Each step is

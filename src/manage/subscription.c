@@ -207,7 +207,7 @@ insert_subscription(const CtManaged *managed, FunctionCallInfo fcinfo, Datum acc
 						   "  next_update_at = excluded.next_update_at,"
 						   "  renews_at = excluded.renews_at, period_limit = excluded.period_limit,"
 						   "  period_price = excluded.period_price, period_opening = excluded.period_opening,"
-						   "  period_upgrades = 0, announced = 0, ended_at = NULL, cancelled = false"),
+						   "  period_upgrades = 0, announced = 0, exceeded_announced = false, ended_at = NULL, cancelled = false"),
 				   lengthof(types), types, values);
 }
 

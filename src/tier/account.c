@@ -61,10 +61,20 @@ typedef struct AccountTable
 	AttrNumber	on_exceed;
 	AttrNumber	ended_at;
 	AttrNumber	announced;
+	AttrNumber	exceeded_announced;
 	AttrNumber	thresholds;
 } AccountTable;
 
 static CtCache *account_tables = NULL;
+
+/*
+ * Make the cache.
+ */
+void
+ct_account_init(void)
+{
+	account_tables = ct_cache_create("contacts_tier account tables", sizeof(AccountTable), CT_MAX_KNOWN);
+}
 
 static AccountTable *
 find_account_table(Relation rel, const CtTable *table)
@@ -73,8 +83,6 @@ find_account_table(Relation rel, const CtTable *table)
 	AccountTable *info;
 	bool		is_new;
 
-	if (account_tables == NULL)
-		account_tables = ct_cache_create("contacts_tier account tables", sizeof(AccountTable), CT_MAX_KNOWN);
 	info = (AccountTable *) ct_known_table(account_tables, rel, table, &is_new);
 	if (!is_new)
 		return info;
@@ -86,9 +94,10 @@ find_account_table(Relation rel, const CtTable *table)
 	info->on_exceed = ct_typed_column(relid, "on_exceed", ct_own_type("exceed_policy"));
 	info->ended_at = ct_typed_column(relid, "ended_at", TIMESTAMPTZOID);
 	info->announced = ct_typed_column(relid, "announced", INT4OID);
+	info->exceeded_announced = ct_typed_column(relid, "exceeded_announced", BOOLOID);
 	info->thresholds = ct_typed_column(relid, "thresholds", INT4ARRAYOID);
 	info->direct = info->next_update_at && info->record_activity && info->contact_limit &&
-		info->grace && info->on_exceed && info->ended_at && info->announced && info->thresholds &&
+		info->grace && info->on_exceed && info->ended_at && info->announced && info->exceeded_announced && info->thresholds &&
 		ct_is_ordinary(rel, table, &info->account, 1);
 	ct_cache_end(info);
 	return info;
@@ -177,14 +186,15 @@ read_thresholds(TupleTableSlot *row, const AccountTable *info, CtAccountLook *lo
 static void
 read_subscription(TupleTableSlot *row, const AccountTable *info, CtAccountLook *look)
 {
-	bool		isnull[5];
+	bool		isnull[6];
 
 	look->contact_limit = DatumGetInt64(slot_getattr(row, info->contact_limit, &isnull[0]));
 	look->grace = DatumGetInt64(slot_getattr(row, info->grace, &isnull[1]));
 	look->on_exceed = DatumGetObjectId(slot_getattr(row, info->on_exceed, &isnull[2]));
-	look->announced = DatumGetInt32(slot_getattr(row, info->announced, &isnull[3]));
-	(void) slot_getattr(row, info->ended_at, &isnull[4]);
-	look->has_subscription = !isnull[0] && !isnull[1] && !isnull[2] && !isnull[3] && isnull[4] &&
+	look->announced.threshold = DatumGetInt32(slot_getattr(row, info->announced, &isnull[3]));
+	look->announced.exceeded = DatumGetBool(slot_getattr(row, info->exceeded_announced, &isnull[4]));
+	(void) slot_getattr(row, info->ended_at, &isnull[5]);
+	look->has_subscription = !isnull[0] && !isnull[1] && !isnull[2] && !isnull[3] && !isnull[4] && isnull[5] &&
 		look->contact_limit > 0 && read_thresholds(row, info, look);
 }
 

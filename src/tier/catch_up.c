@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * catch_up.c
- *	  Applying an update date within a statement (design.md, T6).
+ *	  Applying an update date within a statement (rule T6).
  *
  * Where a scheduler is late, the statement that comes to the limit of an account applies the
  * dates that have passed, so that nobody is refused or charged for contacts that should

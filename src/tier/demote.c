@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * demote.c
- *	  The contacts that an update date makes non-marketing (design.md, D2).
+ *	  The contacts that an update date makes non-marketing (rule D2).
  *
  * They are written by an ordinary statement as their owner, which fires the triggers of the
  * application; ours trust it (own_statement.c).

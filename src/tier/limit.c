@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * limit.c
- *	  What happens when an account's ceiling is reached (design.md, T1, T2, T4
+ *	  What happens when an account's ceiling is reached (rules T1, T2, T4
  *	  and N1).
  *
  * The caller holds all slots of the account, so the count is exact, and nobody
@@ -21,14 +21,11 @@
 
 #include "tier/tier.h"
 
-/* Announced instead of a threshold: the count is above the limit */
-#define EXCEEDED	101
-
 /* What a decision needs to know of an account */
 #define SUBSCRIPTION_OF_ACCOUNT \
 	"SELECT coalesce(a.plan::pg_catalog.text, ''), a.contact_limit, coalesce(a.on_exceed::pg_catalog.text, 'block'), a.grace," \
 	" coalesce(p.marketing_contacts AND a.ended_at IS NULL, false)," \
-	" coalesce(a.thresholds, '{}'::pg_catalog.int4[]), coalesce(a.announced, 0)," \
+	" coalesce(a.thresholds, '{}'::pg_catalog.int4[]), coalesce(a.announced, 0), coalesce(a.exceeded_announced, false)," \
 	" (SELECT t.contact_limit FROM {tier} t" \
 	"  WHERE t.plan" CT_EQ "a.plan AND t.contact_limit" CT_GE "$2" \
 	"  ORDER BY t.contact_limit LIMIT 1)," \
@@ -48,10 +45,10 @@ static const CtQuery read_account_query = {
 	2, {CT_ACCOUNT_TYPE, INT8OID}
 };
 
-/* $2: the highest threshold announced, in percent */
+/* $2: the highest threshold announced, in percent, $3: that the limit is exceeded? */
 static const CtQuery set_announced_query = {
-	"UPDATE {account} SET announced = $2 WHERE account {=} $1",
-	2, {CT_ACCOUNT_TYPE, INT4OID}
+	"UPDATE {account} SET announced = $2, exceeded_announced = $3 WHERE account {=} $1",
+	3, {CT_ACCOUNT_TYPE, INT4OID, BOOLOID}
 };
 
 /*
@@ -112,12 +109,13 @@ read_subscription(const CtClaim *claim, const CtQuery *query)
 	subscription->grace = ct_result_int64(4);
 	subscription->has_access = ct_result_bool(5);
 	read_thresholds(subscription, DatumGetArrayTypeP(ct_result(6, INT4ARRAYOID, &isnull)));
-	subscription->announced = DatumGetInt32(ct_result(7, INT4OID, &isnull));
+	subscription->announced.threshold = DatumGetInt32(ct_result(7, INT4OID, &isnull));
+	subscription->announced.exceeded = ct_result_bool(8);
 	subscription->stored = subscription->announced;
-	subscription->larger_tier = DatumGetInt64(ct_result(8, INT8OID, &isnull));
+	subscription->larger_tier = DatumGetInt64(ct_result(9, INT8OID, &isnull));
 	if (isnull)
 		subscription->larger_tier = 0;
-	subscription->ended = ct_result_bool(9);
+	subscription->ended = ct_result_bool(10);
 	subscription->wanted = wanted;
 	return subscription;
 }
@@ -138,34 +136,30 @@ rearm(CtSubscription *subscription, int64 used)
 {
 	int			still = 0;
 
-	if (subscription->announced == EXCEEDED && used > subscription->contact_limit)
+	if (used > subscription->contact_limit)
 		return;
+	subscription->announced.exceeded = false;
 	for (int i = 0; i < subscription->nthresholds; i++)
 	{
 		int			percent = DatumGetInt32(subscription->thresholds[i]);
 
-		if (percent <= subscription->announced && threshold_count(subscription->contact_limit, percent) <= used)
+		if (percent <= subscription->announced.threshold && threshold_count(subscription->contact_limit, percent) <= used)
 			still = percent;
 	}
-	subscription->announced = still;
+	subscription->announced.threshold = still;
 }
 
-/*
- * Announce in the ledger and by NOTIFY that a threshold, or the limit itself,
- * has been passed.
- */
+/* Announce an event in the ledger and by NOTIFY. */
 static void
-announce(const CtClaim *claim, CtSubscription *subscription, int percent)
+announce(const CtClaim *claim, const CtSubscription *subscription, const char *event, const char *details)
 {
 	int64		count = claim->used + claim->marketing;
-	char	   *threshold = percent == EXCEEDED ? "" : psprintf("\"threshold\": %d, ", percent);
 
-	ct_announce(claim->table, claim->account, percent == EXCEEDED ? "exceeded" : "threshold",
-				count, count, psprintf("{%s\"contact_limit\": %lld}", threshold,
-									   (long long) subscription->contact_limit));
-	subscription->announced = percent;
+	ct_announce(claim->table, claim->account, event, count, count,
+				psprintf("{%s\"contact_limit\": %lld}", details, (long long) subscription->contact_limit));
 }
 
+/* Announce the thresholds that the claim reaches, and that it exceeds the limit. */
 static void
 announce_thresholds(const CtClaim *claim, CtSubscription *subscription)
 {
@@ -175,11 +169,17 @@ announce_thresholds(const CtClaim *claim, CtSubscription *subscription)
 	{
 		int			percent = DatumGetInt32(subscription->thresholds[i]);
 
-		if (percent > subscription->announced && threshold_count(subscription->contact_limit, percent) <= count)
-			announce(claim, subscription, percent);
+		if (percent <= subscription->announced.threshold ||
+			threshold_count(subscription->contact_limit, percent) > count)
+			continue;
+		announce(claim, subscription, "threshold", psprintf("\"threshold\": %d, ", percent));
+		subscription->announced.threshold = percent;
 	}
-	if (count > subscription->contact_limit && subscription->announced < EXCEEDED)
-		announce(claim, subscription, EXCEEDED);
+	if (count > subscription->contact_limit && !subscription->announced.exceeded)
+	{
+		announce(claim, subscription, "exceeded", "");
+		subscription->announced.exceeded = true;
+	}
 }
 
 /*
@@ -196,7 +196,7 @@ ceiling(const CtSubscription *subscription, int64 count)
 	{
 		int			percent = DatumGetInt32(subscription->thresholds[i]);
 
-		if (percent > subscription->announced)
+		if (percent > subscription->announced.threshold)
 			return Min(threshold_count(subscription->contact_limit, percent) - 1, subscription->contact_limit);
 	}
 	return subscription->contact_limit;
@@ -211,7 +211,10 @@ upgrade(const CtClaim *claim, CtSubscription *subscription)
 	ct_tier_move(claim->table, claim->account, subscription->larger_tier,
 				 claim->used + claim->marketing, "exceeded", ct_now());
 	subscription->contact_limit = subscription->larger_tier;
-	subscription->announced = subscription->stored = 0;
+	subscription->announced = subscription->stored = (CtAnnounced)
+	{
+		0
+	};
 }
 
 /*
@@ -305,9 +308,13 @@ ct_limit_excess(CtClaim *claim, bool *only_defaults)
 static void
 store_announced(const CtClaim *claim)
 {
-	Datum		values[] = {claim->account, Int32GetDatum(claim->subscription->announced)};
+	const CtAnnounced *announced = &claim->subscription->announced;
+	const CtAnnounced *stored = &claim->subscription->stored;
+	Datum		values[] = {
+		claim->account, Int32GetDatum(announced->threshold), BoolGetDatum(announced->exceeded)
+	};
 
-	if (claim->subscription->announced != claim->subscription->stored)
+	if (announced->threshold != stored->threshold || announced->exceeded != stored->exceeded)
 		ct_companion_query(claim->table, &set_announced_query, values, NULL);
 }
 
@@ -393,10 +400,10 @@ ct_limit_warn_dropped(const CtClaim *claim)
 bool
 ct_limit_is_announced(const CtAccountLook *look, int64 count)
 {
-	int			reached = count > look->contact_limit ? EXCEEDED : 0;
+	int			reached = 0;
 
-	for (int i = 0; i < look->nthresholds && reached != EXCEEDED; i++)
+	for (int i = 0; i < look->nthresholds; i++)
 		if (threshold_count(look->contact_limit, look->thresholds[i]) <= count)
 			reached = look->thresholds[i];
-	return look->announced == reached;
+	return look->announced.threshold == reached && look->announced.exceeded == (count > look->contact_limit);
 }

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * period.c
- *	  What happens at an update date (design.md, D1 to D3, T4 to T6).
+ *	  What happens at an update date (rules D1 to D3, T4 to T6).
  *
  * The contacts that were flagged before it become non-marketing, the billing
  * period ends and the next one begins; on a renewal date the tier that was asked
@@ -195,7 +195,7 @@ open_period(const CtUpdateDate *due, int64 opening)
 						   " billing_cycle = n.cycle,"
 						   " renewal_cycle = CASE WHEN a.renews_at > $2 THEN a.renewal_cycle END,"
 						   " renewal_limit = CASE WHEN a.renews_at > $2 THEN a.renewal_limit END,"
-						   " announced = 0, period_opening = $3, period_upgrades = 0, period_limit = a.contact_limit,"
+						   " announced = 0, exceeded_announced = false, period_opening = $3, period_upgrades = 0, period_limit = a.contact_limit,"
 						   " period_price = (SELECT t.monthly_price FROM {tier} t"
 						   "  WHERE t.plan = a.plan AND t.contact_limit = a.contact_limit),"
 						   " rollover_run = NULL, rollover_started_at = NULL, rollover_contacts = 0"
@@ -221,7 +221,7 @@ end_subscription(const CtUpdateDate *due)
 	ct_execute_now(ct_sqlf(first->table, "UPDATE {account} SET ended_at = $2, cancelled = false,"
 						   " period_started_at = $2, next_update_at = 'infinity',"
 						   " renewal_limit = NULL, renewal_cycle = NULL, requested_limit = NULL,"
-						   " announced = 0, period_opening = 0, period_upgrades = 0,"
+						   " announced = 0, exceeded_announced = false, period_opening = 0, period_upgrades = 0,"
 						   " rollover_run = NULL, rollover_started_at = NULL, rollover_contacts = 0"
 						   " WHERE account {=} $1"),
 				   lengthof(types), types, values);

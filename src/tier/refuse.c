@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * refuse.c
- *	  The errors by which a statement is refused (design.md, T2).
+ *	  The errors by which a statement is refused (rule T2).
  *
  * They tell in numbers what was to be, in the fields of an error which table, and what can
  * be done.

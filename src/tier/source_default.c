@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * source_default.c
- *	  The status that a new contact gets by default (design.md, S4).
+ *	  The status that a new contact gets by default (rule S4).
  *
  * An import asks for the same few answers once per row, so they are remembered, for one
  * source type at a time, and hold for a statement as long as nothing is written

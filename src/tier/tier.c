@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * tier.c
- *	  Moving an account to another tier of its plan (design.md, T1, T4, T5).
+ *	  Moving an account to another tier of its plan (rules T1, T4, T5).
  *
  *-------------------------------------------------------------------------
  */
@@ -31,7 +31,7 @@ static const CtQuery set_tier_query = {
 	"   contacts_tier_internal.month_share(a.billing_cycle, a.time_zone, a.period_started_at, a.next_update_at) AS share"
 	"  FROM {account} a LEFT JOIN {plan} p ON p.name" CT_EQ "a.plan"
 	"  WHERE a.account {=} $1),"
-	" changed AS (UPDATE {account} SET contact_limit = $2, announced = 0,"
+	" changed AS (UPDATE {account} SET contact_limit = $2, announced = 0, exceeded_announced = false,"
 	"   period_upgrades = period_upgrades" CT_ADD "CASE WHEN contact_limit" CT_LT "$2 THEN 1 ELSE 0 END,"
 	"   requested_limit = CASE WHEN requested_limit" CT_GT "$2 THEN requested_limit END"
 	"  WHERE account {=} $1)"

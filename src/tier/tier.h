@@ -25,6 +25,14 @@ extern void ct_source_default_init(void);
 /* Thresholds are growing percentages, so an account has not more */
 #define CT_MAX_THRESHOLDS	100
 
+/* What was announced to an account in its running period */
+typedef struct CtAnnounced
+{
+	int			threshold;		/* the highest, in percent of the limit; 0:
+								 * none */
+	bool		exceeded;		/* that the limit is exceeded? */
+} CtAnnounced;
+
 /* What the account row says of interest to a statement */
 typedef struct CtAccountLook
 {
@@ -34,7 +42,7 @@ typedef struct CtAccountLook
 	int64		contact_limit;
 	int64		grace;
 	Oid			on_exceed;		/* value of contacts_tier.exceed_policy */
-	int			announced;		/* highest threshold that was announced */
+	CtAnnounced announced;
 	int			nthresholds;
 	int			thresholds[CT_MAX_THRESHOLDS];
 	/* which version of the row it was */
@@ -50,6 +58,7 @@ typedef enum CtAccountFound
 	CT_ACCOUNT_BY_SQL			/* the table must be looked at by SQL */
 } CtAccountFound;
 
+extern void ct_account_init(void);
 extern CtAccountFound ct_account_look(const CtTable *table, Datum account, CtAccountLook *look, bool whole);
 extern bool ct_is_overdue(const CtTable *table, Datum account, bool direct);
 
@@ -67,8 +76,8 @@ typedef struct CtSubscription
 	bool		ended;			/* was it cancelled, and is over? */
 	int			nthresholds;
 	Datum	   *thresholds;		/* int4, percent of the limit, ascending */
-	int			announced;		/* highest that was announced, or EXCEEDED */
-	int			stored;			/* the same, as the account row has it */
+	CtAnnounced announced;
+	CtAnnounced stored;			/* the same, as the account row has it */
 	int64		wanted;			/* contacts that the tier would have to hold */
 } CtSubscription;
 

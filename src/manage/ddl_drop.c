@@ -1,0 +1,233 @@
+/*-------------------------------------------------------------------------
+ *
+ * ddl_drop.c
+ *	  Tables that are dropped: their contacts go off the counters.
+ *
+ * What depends on a table goes before it, its triggers included.  So what the status
+ * trigger says is noted when that goes, and its table is counted by that when it follows.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "access/table.h"
+#include "catalog/dependency.h"
+#include "catalog/index.h"
+#include "catalog/indexing.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_depend.h"
+#include "catalog/pg_namespace.h"
+#include "catalog/pg_trigger.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+#include "manage/manage.h"
+
+/* A table that lost its status trigger, and may be dropped by the same command */
+typedef struct Dropped
+{
+	CtXactNote	note;			/* must be first */
+	Oid			relid;
+	char	   *args[CT_NARGS]; /* of the trigger */
+	bool		counted;		/* has been taken off the counters already */
+} Dropped;
+
+/* In TopTransactionContext */
+static CtXactList dropped = {0};
+
+/*
+ * What the triggers of an attached table, or of a partition of one, know; false for
+ * other tables.  The caller has locked it.
+ */
+bool
+ct_ddl_args(Oid relid, char *args[CT_NARGS])
+{
+	Relation	rel = try_relation_open(relid, NoLock);
+	bool		found = rel != NULL && ct_trigger_args(rel, CT_TRIGGER_STATUS, args);
+
+	if (rel != NULL)
+		relation_close(rel, NoLock);
+	return found;
+}
+
+/* The note of a table that is dropped, or NULL */
+static Dropped *
+find_dropped(Oid relid)
+{
+	slist_iter	iter;
+
+	slist_foreach(iter, &dropped.notes)
+	{
+		Dropped    *note = (Dropped *) slist_container(CtXactNote, node, iter.cur);
+
+		if (note->relid == relid)
+			return note;
+	}
+	return NULL;
+}
+
+static Dropped *
+note_dropped(Oid relid, char *args[CT_NARGS])
+{
+	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
+	Dropped    *note = palloc0(sizeof(Dropped));
+
+	note->relid = relid;
+	for (int i = 0; i < CT_NARGS; i++)
+		note->args[i] = pstrdup(args[i]);
+	MemoryContextSwitchTo(old);
+	ct_xact_note(&dropped, &note->note);
+	return note;
+}
+
+/* Note what a row of pg_trigger says; from the row, for its table may not be locked. */
+static void
+note_trigger(HeapTuple tuple, TupleDesc tupdesc)
+{
+	Form_pg_trigger form = (Form_pg_trigger) GETSTRUCT(tuple);
+	bool		isnull;
+	Datum		value = heap_getattr(tuple, Anum_pg_trigger_tgargs, tupdesc, &isnull);
+	char	   *given[CT_NARGS];
+	char	   *next;
+	char	   *args[CT_NARGS];
+
+	if (isnull || !ct_right_args(form->tgnargs) || find_dropped(form->tgrelid) != NULL)
+		return;
+	next = VARDATA_ANY(DatumGetByteaPP(value));
+	for (int i = 0; i < form->tgnargs; i++)
+	{
+		given[i] = next;
+		next += strlen(next) + 1;
+	}
+	ct_complete_args(form->tgnargs, given, args);
+	(void) note_dropped(form->tgrelid, args);
+}
+
+/*
+ * A trigger goes.  If it is the status trigger, its table may follow, and can be
+ * counted then by what the trigger says.  Those that PostgreSQL drops by itself,
+ * for a partition that is detached, do not matter.
+ */
+static void
+trigger_goes(Oid trigger_oid)
+{
+	Relation	pg_trigger = table_open(TriggerRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_pg_trigger_oid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(trigger_oid));
+	scan = systable_beginscan(pg_trigger, TriggerOidIndexId, true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple) &&
+		ct_function(((Form_pg_trigger) GETSTRUCT(tuple))->tgfoid) == CT_TRIGGER_STATUS)
+		note_trigger(tuple, RelationGetDescr(pg_trigger));
+	systable_endscan(scan);
+	table_close(pg_trigger, AccessShareLock);
+}
+
+/* Take a table that goes off the counters. */
+static void
+count_out(Dropped *note)
+{
+	slist_head	all = dropped.notes;
+
+	/* commands of others that this makes run have notes of their own */
+	slist_init(&dropped.notes);
+	if (!note->counted)
+		ct_table_goes(note->relid, note->args);
+	note->counted = true;
+	dropped.notes = all;
+}
+
+/* The table that a TOAST table belongs to; pg_depend is the one to ask from there */
+static Oid
+toasted_table(Oid toast_relid)
+{
+	Relation	pg_depend = table_open(DependRelationId, AccessShareLock);
+	ScanKeyData key[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	Oid			result = InvalidOid;
+
+	ScanKeyInit(&key[0], Anum_pg_depend_classid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(RelationRelationId));
+	ScanKeyInit(&key[1], Anum_pg_depend_objid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(toast_relid));
+	scan = systable_beginscan(pg_depend, DependDependerIndexId, true, NULL, lengthof(key), key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
+
+		if (form->refclassid == RelationRelationId && form->deptype == DEPENDENCY_INTERNAL)
+			result = form->refobjid;
+	}
+	systable_endscan(scan);
+	table_close(pg_depend, AccessShareLock);
+	return result;
+}
+
+/*
+ * The index of a TOAST table goes, as the first thing of it: the TOAST table and the table
+ * that it belongs to follow.  That one is counted now, while its long values can be read.
+ * Its triggers have gone before, or will go next.
+ */
+static void
+toast_goes(Oid index_relid)
+{
+	Oid			relid = toasted_table(IndexGetRelation(index_relid, false));
+	char	   *args[CT_NARGS];
+	Dropped    *note = find_dropped(relid);
+
+	if (note == NULL && ct_ddl_args(relid, args))
+		note = note_dropped(relid, args);
+	if (note != NULL)
+		count_out(note);
+}
+
+/*
+ * A table goes: what depends on it, as its triggers, has gone before it.
+ */
+void
+ct_ddl_table_goes(Oid relid)
+{
+	Dropped    *note = find_dropped(relid);
+
+	if (note == NULL)
+		return;
+	count_out(note);
+	slist_delete(&dropped.notes, &note->note.node);
+}
+
+/*
+ * Something is dropped, for good: not what PostgreSQL puts something else in the place of.
+ */
+void
+ct_ddl_goes(Oid class_id, Oid object_id)
+{
+	if (class_id == TriggerRelationId)
+		trigger_goes(object_id);
+	else if (class_id == RelationRelationId && get_rel_relkind(object_id) == RELKIND_INDEX &&
+			 get_rel_namespace(object_id) == PG_TOAST_NAMESPACE)
+		toast_goes(object_id);
+}
+
+/*
+ * Triggers that were dropped and whose table stayed are of no interest any more.
+ */
+void
+ct_ddl_forget(void)
+{
+	slist_init(&dropped.notes);
+}
+
+/*
+ * Have the list served.
+ */
+void
+ct_ddl_drop_init(void)
+{
+	ct_xact_list_add(&dropped);
+}
