@@ -249,7 +249,7 @@ typedef struct CtSessionSource
 	{
 		char	   *setting;	/* NULL: not known yet */
 		Oid			role;
-		Datum text;
+		Datum		text;
 	}			kept[2];		/* by CtTriggerArg less CT_ARG_SOURCE_TYPE */
 } CtSessionSource;
 
