@@ -211,7 +211,7 @@ ct_apply_deltas(const CtTable *table, CtDelta *deltas, int ndeltas)
 
 	if (ndeltas == 0)
 		return;
-	/* only the owner has privileges on the companion tables */
+	/* the writer needs no privileges on the companion tables */
 	ct_act_as_owner(table->owner, &identity);
 	counters = ct_counters_open(table);
 	direct = ct_counters_are_direct(counters);

@@ -17,8 +17,8 @@
  *
  * What makes it sound: DoCopy() checks privileges, row-level security and whether the
  * transaction may write before it calls CopyFrom().  may_read_input() and can_copy() leave to it
- * what it would refuse, and ct_check_copy_privileges() checks the privileges that it
- * checks.  A release in which DoCopy() checks more must be compared.
+ * what it would refuse, and ct_check_copy_privileges() checks the same
+ * privileges.  A release in which DoCopy() checks more must be compared.
  *
  *-------------------------------------------------------------------------
  */

@@ -57,8 +57,7 @@ look_for_room(const CtTable *table, Datum account)
  * last, and else a look at the account, answers for many of them; the look is repeated when
  * another command has run.
  *
- * Locks: the companion tables, no row.  Errors: those of
- * ct_open_companion().
+ * Locks: the companion tables, no row.  Errors: those of ct_open_companion().
  */
 bool
 ct_is_full(const CtTable *table, Datum account, bool by_default, CtCounting counting)
