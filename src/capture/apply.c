@@ -38,7 +38,7 @@ change_of(const CtDelta *delta)
 	};
 }
 
-/* Where the contacts are that a change promotes; in the present memory context. */
+/* Where the contacts are that a change promotes; in the current memory context. */
 static CtRowPlaces
 places_of(const CtDelta *delta)
 {
@@ -72,8 +72,8 @@ set_claimed(CtClaim *claim, const CtDelta *delta)
 }
 
 /*
- * The counter is locked and has no room: have the tier decide, and drop what it does not
- * hold.  Returns the ceiling.
+ * The counter is locked and has no room: let the tier decide, and drop what does not fit.
+ * Returns the new ceiling.
  */
 static int64
 decide(CtClaim *claim, CtDelta *delta)
@@ -109,7 +109,7 @@ count_delta(CtCounters *counters, CtClaim *claim, CtDelta *delta)
 
 /*
  * Apply the change of one account, and announce what was dropped of it, unless the decision
- * has: where rows were decided early, the claim fits, and nobody has decided.
+ * has: if rows were decided early and the claim fits, there was no decision.
  */
 static void
 apply_delta(CtCounters *counters, CtClaim *claim, CtDelta *delta)
@@ -140,8 +140,8 @@ activity_of(const CtDelta *delta)
 }
 
 /*
- * Does an account want no entry of the ledger?  It is looked at as long as that can be done
- * without SQL, *direct; later the ledger asks.
+ * Is the activity of an account not recorded?  The account row is read as long as that can be
+ * done without SQL, *direct; else the ledger's statement reads it.
  */
 static bool
 is_unrecorded(const CtTable *table, Datum account, bool *direct)
@@ -167,8 +167,8 @@ is_unrecorded(const CtTable *table, Datum account, bool *direct)
 }
 
 /*
- * Note in the ledger what was done, for the accounts that want it.  "context" is for what
- * is needed of one account.
+ * Note in the ledger what was done, for the accounts whose activity is recorded.  "context"
+ * is for what is needed of one account.
  */
 static void
 record(const CtTable *table, const CtDelta *deltas, int ndeltas, bool direct, MemoryContext context)
@@ -192,8 +192,8 @@ record(const CtTable *table, const CtDelta *deltas, int ndeltas, bool direct, Me
 /*
  * Apply what a statement changed, in the order of accounts given, which must be
  * ascending: single-statement transactions then lock counters in one order and
- * cannot deadlock on them.  Then warn, and note it in the ledger, now that none of it
- * is refused.
+ * cannot deadlock on them.  Then warn, and note it in the ledger, since none of it is
+ * refused any more.
  *
  * Locks: of each account a slot, or all slots and the account row where the
  * ceiling is reached, until the transaction ends.  Errors: those of limit.c.
@@ -211,7 +211,7 @@ ct_apply_deltas(const CtTable *table, CtDelta *deltas, int ndeltas)
 
 	if (ndeltas == 0)
 		return;
-	/* companion tables are nobody's but the owner's */
+	/* the writer needs no privileges on the companion tables */
 	ct_act_as_owner(table->owner, &identity);
 	counters = ct_counters_open(table);
 	direct = ct_counters_are_direct(counters);

@@ -36,8 +36,8 @@ typedef struct AlikeEntry
 
 /*
  * Note that a new row is going to be a marketing contact, as the BEFORE trigger made
- * it: "by_default" if nobody asked for it.  Only that trigger knows; the AFTER trigger
- * will know by ct_notes_is_by_default() what the row looks like then.
+ * it: "by_default" if no status was given.  Only that trigger knows.  The AFTER trigger calls
+ * ct_notes_is_by_default() with the image of the row; "image" is 0 if not by default.
  */
 void
 ct_notes_before_insert(const CtTable *table, bool by_default, uint32 image)
@@ -57,7 +57,8 @@ ct_notes_before_insert(const CtTable *table, bool by_default, uint32 image)
 }
 
 /*
- * Can only be told of a row by what it looks like whether it was noted so?
+ * Is the image of a row needed to tell whether it was noted as one by default?  The caller
+ * spares itself the hash if not.
  */
 bool
 ct_notes_need_image(const CtTable *table)
@@ -68,9 +69,9 @@ ct_notes_need_image(const CtTable *table)
 }
 
 /*
- * Was a row that has been inserted made a marketing contact by a default only?  Where
- * the statement left all to a default, or asked for all, that is clear; else by the
- * rows that look like it: between two that are the same nobody can tell a difference.
+ * Did only a default make a row that has been inserted a marketing contact?  If all rows of
+ * the statement came with a status, or none did, that is clear.  Else the rows with the same
+ * image tell: two rows that are the same need not be told apart.
  */
 bool
 ct_notes_is_by_default(const CtTable *table, uint32 image)

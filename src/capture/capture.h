@@ -6,7 +6,8 @@
  *
  * Units: counts and limits are numbers of contacts; instants are timestamptz.
  *
- * The folder above calls but ct_frames_check_none(); all else is for the files of this one.
+ * The folder above calls only ct_frames_check_none(), and contacts_tier.c the functions that
+ * install; all else is for the files of this folder.
  *
  *-------------------------------------------------------------------------
  */
@@ -27,7 +28,7 @@ typedef struct CtDecision
 								 * were room */
 } CtDecision;
 
-/* When is a row that is proposed counted?  If it is surely written, that is. */
+/* When is a proposed row counted, if it is surely written as it is? */
 typedef enum CtCounting
 {
 	CT_COUNTED_MAYBE,			/* it may be dropped or changed by others */
@@ -59,12 +60,12 @@ typedef struct CtStatement
 	Oid			proposed_relid; /* where, and by which command */
 	CommandId	proposed_command;
 	CtDecision	decision;		/* of this or the last updated row */
-	bool		leaves_flag;	/* does DO UPDATE set the flag to what was not
-								 * given, that is, not at all? */
+	bool		leaves_flag;	/* does DO UPDATE set the flag to one that was
+								 * not given, so that it stays? */
 
 	/*
-	 * The contact that was updated last in a partition: it may come by again
-	 * as a new row of another one (S7)
+	 * The contact that was updated last in a partition: it may follow as a
+	 * new row of another one (S7)
 	 */
 	Oid			moving_relid;	/* invalid: there is none */
 	ItemPointerData moving_place;
@@ -129,7 +130,7 @@ extern bool ct_notes_is_by_default(const CtTable *table, uint32 image);
 
 /* room.c */
 
-/* The room of an account, where it can be told without waiting */
+/* The room of an account, if it is known without a wait */
 typedef struct CtRoom
 {
 	bool		is_known;
@@ -152,7 +153,7 @@ typedef struct CtPromotion
 	ItemPointerData before;		/* the version that an UPDATE ended; invalid
 								 * for a new row */
 	Oid			before_relid;	/* where that is: another partition, perhaps */
-	bool		by_default;		/* only a default asked for it (S4) */
+	bool		by_default;		/* only a default promoted it (S4) */
 	bool		dropped;		/* was looked at, and did not fit */
 	int			mending;		/* as in CtRowChange */
 } CtPromotion;
@@ -186,7 +187,7 @@ typedef struct CtDelta
 								 * where some were stored non-marketing at
 								 * once */
 	CtDrops    *drops;			/* of the frame */
-	/* who did it; NULL where it was not told, or by several */
+	/* the source; NULL if there are several, or none */
 	char	   *source_type;
 	char	   *source_name;
 } CtDelta;
@@ -197,7 +198,7 @@ typedef struct CtDeltaEntry
 	CtAccountEntry of;
 	CtDelta		delta;
 	int64		capacity;		/* of delta.promotions */
-	bool		source_told;	/* is delta.source_type, ..._name of some row? */
+	bool		source_known;	/* is delta.source_type, ..._name of some row? */
 	int			type_length;	/* of delta.source_type, and delta.source_name */
 	int			name_length;
 
@@ -208,8 +209,8 @@ typedef struct CtDeltaEntry
 	int64		ahead;			/* promotions that are written for sure, but
 								 * not counted yet */
 	int64		enough;			/* so many fit, or are decided at the end */
-	bool		is_seen;		/* has somebody looked at the account? */
-	CommandId	seen_by;		/* the command that did */
+	bool		is_seen;		/* is seen_by valid? */
+	CommandId	seen_by;		/* the command that looked at the account */
 	CtRoom		room;			/* as it saw it */
 } CtDeltaEntry;
 
@@ -254,14 +255,14 @@ typedef struct CtFrame
 
 	/*
 	 * New marketing contacts as the BEFORE trigger saw them, some of which
-	 * may have been dropped later: how many, how many of them only a default
-	 * made one, and these by what they look like (by_default.c).
+	 * may have been dropped later: how many, how many of them by default, and
+	 * the images of these (by_default.c).
 	 */
 	int64		inserts;
 	int64		by_default;
 	struct alike_hash *alike;
 
-	/* A contact that an UPDATE has taken out of a partition (moving.c) */
+	/* A contact that an UPDATE moves out of a partition (moving.c) */
 	Oid			moving_from;	/* the partition; invalid: there is none */
 	CtRow		moving;
 	MemoryContext moving_context;
@@ -269,7 +270,7 @@ typedef struct CtFrame
 
 extern void ct_frames_init(void);
 extern CtFrame *ct_frame(const CtTable *table);
-extern CtFrame *ct_frame_present(void);
+extern CtFrame *ct_frame_current(void);
 extern CtFrame *ct_frame_of(const CtStatement *statement, const CtFrame *like);
 extern bool ct_frame_can_borrow(const CtFrame *into, Datum account);
 extern void ct_frame_written(CtFrame *frame);
@@ -312,7 +313,7 @@ typedef struct CtWriteTarget
 	Oid			relid;
 	Relation	rel;
 	const CtTable *table;
-	TupleTableSlot *slot;		/* of a row that was looked at */
+	TupleTableSlot *tuple_slot; /* tuple slot of a row that was looked at */
 	Bitmapset  *columns;		/* the status columns, as bits of an UPDATE */
 } CtWriteTarget;
 
@@ -347,7 +348,7 @@ typedef struct CtFastPath
 } CtFastPath;
 
 extern void ct_fast_path_init(void);
-extern CtFastPath *ct_make_fast_path(const CtTable *table, MemoryContext context);
+extern CtFastPath *ct_create_fast_path(const CtTable *table, MemoryContext context);
 
 /* fast_count.c */
 
@@ -369,6 +370,6 @@ extern bool ct_copy_fast(PlannedStmt *planned, const char *query, QueryCompletio
 
 /* on_conflict.c */
 
-extern PlannedStmt *ct_mind_excluded(PlannedStmt *planned, MemoryContext *memory);
+extern PlannedStmt *ct_replace_excluded(PlannedStmt *planned, MemoryContext *memory);
 
 #endif							/* CONTACTS_TIER_CAPTURE_H */

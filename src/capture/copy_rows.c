@@ -3,14 +3,14 @@
  * copy_rows.c
  *	  The loop of a COPY that does without the BEFORE INSERT row trigger.
  *
- * By the same functions of PostgreSQL that CopyFrom() calls, rows are read, routed to
- * partitions and inserted many at a time, and triggers fire.  What differs is that each
- * row is given its status properties before it is inserted, as the status trigger would
+ * The functions of PostgreSQL that CopyFrom() calls read rows, route them to partitions,
+ * insert many at a time and fire triggers.  In contrast to CopyFrom(), each row gets its
+ * status properties before it is inserted, as the status trigger would set them
  * (fast_project.c), and is counted after that (fast_count.c).
  *
  * What makes it sound: it does what CopyFrom() does, in its order.
  *
- *	 ExecInitResultRelation() makes the description of triggers that ExecBRInsertTriggers() and
+ *	 ExecInitResultRelation() creates the description of triggers that ExecBRInsertTriggers() and
  *	 ExecARInsertTriggers() go by; for a partition ExecFindPartition() does.  It is
  *	 private to the COPY, and changed before the first row comes.
  *
@@ -48,7 +48,7 @@
 
 #include "capture/capture.h"
 
-/* Rows that are inserted at a time: as many, or as much input, as CopyFrom() takes */
+/* Rows that are inserted at a time, or bytes of input: the limits of CopyFrom() */
 #define BATCH_ROWS	1000
 #define BATCH_BYTES	65535
 
@@ -84,7 +84,7 @@ typedef struct Copying
 
 /* A Target for a relation; its triggers are judged by the description that it will use. */
 static Target *
-make_target(Copying *copying, ResultRelInfo *relinfo)
+create_target(Copying *copying, ResultRelInfo *relinfo)
 {
 	MemoryContext old = MemoryContextSwitchTo(copying->estate->es_query_cxt);
 	Target	   *target = palloc0(sizeof(Target));
@@ -98,7 +98,7 @@ make_target(Copying *copying, ResultRelInfo *relinfo)
 		ct_triggers_are_private(relinfo) &&
 		(table = ct_table_of_relation(relinfo->ri_RelationDesc)) != NULL)
 	{
-		target->fast = ct_make_fast_path(table, CurrentMemoryContext);
+		target->fast = ct_create_fast_path(table, CurrentMemoryContext);
 		target->fast->has_followers = triggers.has_followers;
 		ct_fast_count(relinfo, triggers.count, target->fast);
 		ct_remove_triggers(relinfo, CT_TRIGGER_STATUS, TRIGGER_TYPE_INSERT);
@@ -121,7 +121,7 @@ find_target(Copying *copying, ResultRelInfo *relinfo)
 		if (((Target *) lfirst(cell))->relinfo == relinfo)
 			return lfirst(cell);
 	}
-	return make_target(copying, relinfo);
+	return create_target(copying, relinfo);
 }
 
 /* A row has been inserted: enter it into the indexes and fire triggers. */
@@ -169,28 +169,28 @@ flush(Copying *copying)
 }
 
 /*
- * A free slot of the batch for rows of the present target.  The slots are of its type, so
- * another target gets others.
+ * A free tuple slot of the batch for rows of the current target.  The tuple slots are of its
+ * type, so another target gets others.
  */
 static TupleTableSlot *
-next_slot(Copying *copying)
+next_tuple_slot(Copying *copying)
 {
-	TupleTableSlot **slot = &copying->waiting[copying->nwaiting];
+	TupleTableSlot **place = &copying->waiting[copying->nwaiting];
 	Relation	rel = copying->target->relinfo->ri_RelationDesc;
 
-	if (*slot == NULL)
+	if (*place == NULL)
 	{
 		MemoryContext old = MemoryContextSwitchTo(copying->estate->es_query_cxt);
 
-		*slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), table_slot_callbacks(rel));
+		*place = MakeSingleTupleTableSlot(RelationGetDescr(rel), table_slot_callbacks(rel));
 		MemoryContextSwitchTo(old);
 	}
-	return *slot;
+	return *place;
 }
 
-/* The slots are of the target's type: another one needs others. */
+/* The tuple slots are of the target's type: another one needs others. */
 static void
-drop_slots(Copying *copying)
+drop_tuple_slots(Copying *copying)
 {
 	for (int i = 0; i < BATCH_ROWS && copying->waiting[i] != NULL; i++)
 	{
@@ -208,21 +208,21 @@ turn_to(Copying *copying, Target *target)
 	flush(copying);
 	if (copying->target != NULL)
 	{
-		drop_slots(copying);
+		drop_tuple_slots(copying);
 		ReleaseBulkInsertStatePin(copying->target->bistate);
 	}
 	copying->target = target;
 }
 
 /*
- * Read the next row.  Returns the slot that it is in, which is of the present target's
- * type; NULL at the end of the input.  The memory is that of one row.
+ * Read the next row.  Returns its tuple slot, which is of the current target's type; NULL
+ * at the end of the input.  The memory is that of one row.
  */
 static TupleTableSlot *
 read_row(Copying *copying)
 {
 	EState	   *estate = copying->estate;
-	TupleTableSlot *row = copying->routing != NULL ? copying->read : next_slot(copying);
+	TupleTableSlot *row = copying->routing != NULL ? copying->read : next_tuple_slot(copying);
 	MemoryContext old = MemoryContextSwitchTo(GetPerTupleMemoryContext(estate));
 	bool		found;
 
@@ -246,7 +246,7 @@ route_row(Copying *copying, TupleTableSlot *row)
 	TupleTableSlot *routed;
 
 	turn_to(copying, find_target(copying, relinfo));
-	routed = next_slot(copying);
+	routed = next_tuple_slot(copying);
 	if (map != NULL)
 		routed = execute_attr_map_slot(map->attrMap, row, routed);
 	else
@@ -352,7 +352,7 @@ copy_all(Copying *copying)
 }
 
 /*
- * Make what the executor's functions need, in the order of CopyFrom(): triggers of the
+ * Create what the executor's functions need, in the order of CopyFrom(): triggers of the
  * statement fire after its query level has begun, and before the first row is read.
  */
 static void
@@ -382,7 +382,7 @@ begin_copying(Copying *copying, ParseState *pstate)
 		copying->read = table_slot_create(named->ri_RelationDesc, &estate->es_tupleTable);
 	}
 	else
-		turn_to(copying, make_target(copying, named));
+		turn_to(copying, create_target(copying, named));
 	ExecBSInsertTriggers(estate, named);
 }
 
@@ -393,7 +393,7 @@ end_copying(Copying *copying)
 	EState	   *estate = copying->estate;
 	ListCell   *cell;
 
-	drop_slots(copying);
+	drop_tuple_slots(copying);
 	foreach(cell, copying->targets)
 		FreeBulkInsertState(((Target *) lfirst(cell))->bistate);
 	ExecASInsertTriggers(estate, copying->named, NULL);

@@ -29,7 +29,7 @@ ct_deltas_begin(CtDeltas *deltas, const CtTable *table, MemoryContext context)
 }
 
 /*
- * What is noted of an account, which is made where there is none.
+ * What is noted of an account; an empty entry is added if there is none.
  */
 CtDeltaEntry *
 ct_delta_entry(CtDeltas *deltas, Datum account)
@@ -45,7 +45,7 @@ ct_delta_entry(CtDeltas *deltas, Datum account)
 }
 
 /*
- * The same, NULL where there is none.
+ * The same, or NULL if there is none.
  */
 CtDeltaEntry *
 ct_delta_find(const CtDeltas *deltas, Datum account)
@@ -54,7 +54,7 @@ ct_delta_find(const CtDeltas *deltas, Datum account)
 }
 
 /*
- * What was noted of the account that came last, NULL for none; and of the one before it.
+ * What was noted of the account that was added last, or NULL.
  */
 CtDeltaEntry *
 ct_delta_newest(const CtDeltas *deltas)
@@ -62,6 +62,9 @@ ct_delta_newest(const CtDeltas *deltas)
 	return ct_account_newest(deltas->map);
 }
 
+/*
+ * What was noted of the account that was added before this one, or NULL.
+ */
 CtDeltaEntry *
 ct_delta_older(const CtDeltaEntry *entry)
 {
@@ -114,16 +117,16 @@ ct_delta_add_promotions(CtDeltas *deltas, CtDeltaEntry *entry, const CtPromotion
 }
 
 /*
- * Note who did it.  Where different sources meet in one statement, none is told.
+ * Note the source.  If different sources meet in one statement, none is told.
  */
 static void
 add_source(CtDeltas *deltas, CtDeltaEntry *entry, const char *source_type, const char *source_name)
 {
 	CtDelta    *delta = &entry->delta;
 
-	if (!entry->source_told)
+	if (!entry->source_known)
 	{
-		entry->source_told = true;
+		entry->source_known = true;
 		delta->source_type = source_type == NULL ? NULL : MemoryContextStrdup(deltas->context, source_type);
 		delta->source_name = source_name == NULL ? NULL : MemoryContextStrdup(deltas->context, source_name);
 		entry->type_length = source_type == NULL ? 0 : strlen(source_type);
@@ -151,8 +154,8 @@ is_text(const CtRow *row, CtTriggerArg which, const char *string, int length)
 }
 
 /*
- * Note who set the status of a row, NULL for a deleted one: then it is the session's source.
- * It is asked for each row, so texts are compared where they are.
+ * Note the source of the status of a row; for a deleted one, NULL, that of the session.  This
+ * is called for each row, so texts are compared where they are.
  */
 void
 ct_delta_add_source(CtDeltas *deltas, CtDeltaEntry *entry, const CtRow *row)
@@ -161,7 +164,7 @@ ct_delta_add_source(CtDeltas *deltas, CtDeltaEntry *entry, const CtRow *row)
 
 	if (row == NULL)
 		add_source(deltas, entry, ct_session_source_type(), ct_session_source_name());
-	else if (!entry->source_told ||
+	else if (!entry->source_known ||
 			 !is_text(row, CT_ARG_SOURCE_TYPE, delta->source_type, entry->type_length) ||
 			 !is_text(row, CT_ARG_SOURCE_NAME, delta->source_name, entry->name_length))
 		add_source(deltas, entry,
@@ -183,7 +186,7 @@ ct_deltas_merge(CtDeltas *into, const CtDeltas *from)
 		entry->delta.dropped += old->delta.dropped;
 		if (old->delta.dropped > 0)
 			entry->delta.total = old->delta.total;
-		if (old->source_told)
+		if (old->source_known)
 			add_source(into, entry, old->delta.source_type, old->delta.source_name);
 	}
 }

@@ -4,21 +4,21 @@
  *	  Which COPY does without the BEFORE INSERT row trigger.
  *
  * Where a table has a BEFORE INSERT row trigger, CopyFrom() inserts rows one by one,
- * not many at a time, which costs half as much again.  It goes by a description of the
- * triggers that it makes itself and that nobody can reach, so a COPY into contacts is
+ * not many at a time, which costs half as much again.  It uses a description of the
+ * triggers that it creates itself and that no hook sees, so a COPY into contacts is
  * done here instead (copy_rows.c).
  *
- * Only a plain COPY is done so: no WHERE, no options that change how rows are stored or
+ * Only a plain COPY is done here: no WHERE, no options that change how rows are stored or
  * errors are met, no transition tables, no row-level security, and no default that calls a
- * volatile function, which might look at the table.  A partition with BEFORE triggers of
- * the application has them fire, and its rows are inserted one by one.  Everything else
- * goes its usual way and gets the same rows.  Neither is it done where another extension
- * has its hook behind ours, which would miss the COPY.
+ * volatile function, which might look at the table.  Into a partition with BEFORE
+ * triggers of the application rows are inserted one by one, and these fire.  Every other
+ * COPY is left to DoCopy(), with the same result.  So is each COPY if another extension has
+ * its hook behind ours, which would miss it.
  *
  * What makes it sound: DoCopy() checks privileges, row-level security and whether the
  * transaction may write before it calls CopyFrom().  may_read_input() and can_copy() leave to it
- * what it would refuse, and ct_check_copy_privileges() asks for the privileges that it
- * asks for.  A release in which DoCopy() checks more must be compared.
+ * what it would refuse, and ct_check_copy_privileges() checks the same
+ * privileges.  A release in which DoCopy() checks more must be compared.
  *
  *-------------------------------------------------------------------------
  */
@@ -101,7 +101,7 @@ has_volatile_default(const CopyStmt *copy, Relation rel)
 			list_member_int(columns, i))
 			continue;
 		expression = build_column_default(rel, i);
-		/* nextval() is the one that BeginCopyFrom() takes for harmless, too */
+		/* BeginCopyFrom() allows nextval(), too */
 		result = expression != NULL && contain_volatile_functions_not_nextval(expression);
 	}
 	ReleaseTupleDesc(tupdesc);
@@ -128,8 +128,10 @@ can_copy(const CopyStmt *copy, Relation rel)
 }
 
 /*
- * Do a COPY FROM here, if that can be; else returns false, and nothing has been done but
- * the lock taken that it takes itself.  Errors: those of COPY.
+ * Do a COPY FROM here, if that can be.  Otherwise returns false, with nothing done but the
+ * table locked.
+ *
+ * Locks: RowExclusiveLock on the table, as DoCopy().  Errors: those of COPY.
  */
 bool
 ct_copy_fast(PlannedStmt *planned, const char *query, QueryCompletion *completion)

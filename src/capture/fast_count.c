@@ -3,29 +3,29 @@
  * fast_count.c
  *	  Rows are counted where they are written.
  *
- * For each row that an AFTER trigger is to see, PostgreSQL keeps an event and
- * fetches the row again at the end of the statement.  Before it does,
- * TriggerEnabled() looks at the trigger's WHEN clause, when the row has been written
- * for good and is still at hand.  So our counting trigger is given a clause of our
- * own, ready to run, which counts the row at once and is false.
+ * For each row that an AFTER trigger is to see, PostgreSQL stores an event and
+ * fetches the row again at the end of the statement.  Before that, TriggerEnabled()
+ * evaluates the trigger's WHEN clause, when the row has been written for good and is
+ * still at hand.  So our counting trigger gets a clause of our own, ready to run, which
+ * counts the row at once and is false.
  *
  * What makes it sound:
  *
- *	 AfterTriggerSaveEvent() asks TriggerEnabled() once for each row and trigger, and
- *	 queues no event where it says no.  Asked twice, a row would be counted twice; not
- *	 asked, not at all.
+ *	 AfterTriggerSaveEvent() calls TriggerEnabled() once for each row and trigger, and
+ *	 queues no event if it returns false.  With two calls a row would be counted twice,
+ *	 with none not at all.
  *
  *	 ExecInsert(), ExecUpdateEpilogue() and ExecDeleteEpilogue() get there after the
- *	 index entries, and ON CONFLICT after it has found no conflict: nothing takes the row back
- *	 but an error.  If triggers were asked before, a row that conflicts would be counted.
+ *	 index entries, and ON CONFLICT after it has found no conflict: only an error undoes the
+ *	 row.  If TriggerEnabled() came earlier, a row that conflicts would be counted.
  *
  *	 TriggerEnabled() runs what it finds in ri_TrigWhenExprs[], and reads the text in
- *	 tgqual only where there is nothing: it has to be there, and can be anything.  It puts
+ *	 tgqual only if there is nothing: it must not be NULL, and can be anything.  It puts
  *	 the old row into ecxt_innertuple and the new one into ecxt_outertuple, NULL
- *	 where there is none.  ExecQual() wants EEO_FLAG_IS_QUAL and a result that is not
- *	 null, and calls evalfunc, whatever it is.
+ *	 where there is none.  ExecQual() requires EEO_FLAG_IS_QUAL and a result
+ *	 that is not null, and calls evalfunc, whatever it is.
  *
- *	 InitResultRelInfo() has made the array, and the copy of the description, for
+ *	 InitResultRelInfo() has created the array, and the copy of the description, for
  *	 this statement alone (triggers.c).
  *
  *-------------------------------------------------------------------------
@@ -59,7 +59,7 @@ count_in_clause(ExprState *state, ExprContext *econtext, bool *isnull)
 		ct_row_read(fast->table, econtext->ecxt_outertuple, &new);
 		change.new = &new;
 	}
-	/* it was proposed right before, or flush() has put back what was decided */
+	/* it was proposed right before, or flush() has restored what was decided */
 	change.by_default = change.old == NULL && decision->by_default;
 	change.dropped = decision->dropped;
 	ct_note_row(fast->table, &change);
@@ -83,8 +83,8 @@ ct_fast_count(ResultRelInfo *relinfo, Trigger *trigger, CtFastPath *fast)
 	clause->evalfunc_private = fast;
 
 	/*
-	 * that there is one; TriggerEnabled() does not read it where it stands
-	 * ready
+	 * says that there is one; TriggerEnabled() does not read the text of a
+	 * clause that is ready to run
 	 */
 	trigger->tgqual = pstrdup("");
 	relinfo->ri_TrigWhenExprs[trigger - relinfo->ri_TrigDesc->triggers] = clause;

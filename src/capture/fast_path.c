@@ -3,15 +3,15 @@
  * fast_path.c
  *	  Which statements do without our row triggers.
  *
- * The mere existence of a BEFORE UPDATE row trigger makes PostgreSQL lock each
- * row before it updates it, and that of an AFTER UPDATE row trigger makes it
- * fetch the old row again, before any column list or WHEN clause is looked at;
- * a BEFORE INSERT row trigger has a tuple made of each new row.  So when a
- * statement starts, each relation that it writes is classified:
+ * If there is a BEFORE UPDATE row trigger, PostgreSQL locks each row before it updates
+ * it, and if there is an AFTER UPDATE row trigger, it fetches the old row again, before it
+ * looks at column lists and WHEN clauses.  For a BEFORE INSERT row trigger it forms a
+ * tuple of each new row.  So when a statement starts, each relation that it writes is
+ * classified:
  *
  *	 NONE	  the triggers fire
  *	 PRUNE	  an UPDATE that neither names one of our columns nor has a BEFORE
- *			  trigger of somebody else that could change one: none of ours fires
+ *			  trigger of the application that could change one: none of ours fires
  *	 PROJECT  a plain INSERT or UPDATE of a table without other BEFORE row triggers:
  *			  the projection that puts the new row together does what the status
  *			  trigger would (fast_project.c)
@@ -26,8 +26,8 @@
  *
  *	 standard_ExecutorStart() has opened each relation that the plan names by
  *	 ExecInitResultRelation(), which lists it in es_opened_result_relations, and has
- *	 written no row yet.  A release that opened some later would leave these to the
- *	 triggers, which is slower and right.  Partitions that rows are routed to are
+ *	 written no row yet.  If a release opened some later, their triggers would fire, which is
+ *	 slower and correct.  Partitions that rows are routed to are
  *	 opened later (ExecInitPartitionInfo()), and so left to the triggers.
  *
  *	 ExecUpdatePrologue() and ExecARUpdateTriggers() decide by trig_update_before_row
@@ -89,8 +89,8 @@ can_prune(const Candidate *candidate)
 
 /*
  * Can the projection do the work of the status trigger?  It must be the only BEFORE trigger,
- * and the executor must not have made a projection of its own already, as other extensions
- * could have it do.
+ * and the relation must not have a projection yet, as another extension could have given
+ * it one.
  */
 static bool
 can_project(const Candidate *candidate)
@@ -141,8 +141,8 @@ classify(Candidate *candidate, ResultRelInfo *relinfo, const QueryDesc *query)
 		result |= FAST_COUNT;
 
 	/*
-	 * which new rows a default made is noted for the count where they are
-	 * written
+	 * CtDecision says which new rows are by default, but only if they are
+	 * counted where they are written
 	 */
 	if (can_project(candidate) && (query->operation != CMD_INSERT || result == FAST_COUNT))
 		result |= FAST_PROJECT;
@@ -150,11 +150,11 @@ classify(Candidate *candidate, ResultRelInfo *relinfo, const QueryDesc *query)
 }
 
 /*
- * Make what a relation on the fast path needs, in the memory of the statement.  The CtTable
- * must live as long.
+ * Create what a relation on the fast path needs, in a memory context of the statement.  The
+ * CtTable must live as long.
  */
 CtFastPath *
-ct_make_fast_path(const CtTable *table, MemoryContext context)
+ct_create_fast_path(const CtTable *table, MemoryContext context)
 {
 	CtFastPath *fast = MemoryContextAllocZero(context, sizeof(CtFastPath));
 
@@ -205,7 +205,7 @@ project_and_count(QueryDesc *query)
 
 		if (ways == FAST_NONE || ways == FAST_PRUNE)
 			continue;
-		fast = ct_make_fast_path(candidate.table, CurrentMemoryContext);
+		fast = ct_create_fast_path(candidate.table, CurrentMemoryContext);
 		fast->has_followers = candidate.triggers.has_followers;
 		if ((ways & FAST_COUNT) != 0)
 			ct_fast_count(relinfo, candidate.triggers.count, fast);
@@ -231,7 +231,7 @@ may_be_fast(const QueryDesc *query)
 }
 
 /*
- * ExecutorStart_hook.  EXCLUDED is replaced before the plan is made ready, and the ways are
+ * ExecutorStart_hook.  EXCLUDED is replaced before the executor reads the plan, and the ways are
  * chosen after that.  EXPLAIN without ANALYZE runs nothing, and shows the triggers as they
  * are.
  */
@@ -241,7 +241,7 @@ executor_start(QueryDesc *query, int flags)
 	MemoryContext memory = NULL;
 
 	if (query->operation == CMD_INSERT || query->plannedstmt->hasModifyingCTE)
-		query->plannedstmt = ct_mind_excluded(query->plannedstmt, &memory);
+		query->plannedstmt = ct_replace_excluded(query->plannedstmt, &memory);
 	if (previous_start)
 		previous_start(query, flags);
 	else

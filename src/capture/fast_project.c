@@ -3,13 +3,12 @@
  * fast_project.c
  *	  INSERT and UPDATE without the BEFORE row trigger.
  *
- * Where a table has a BEFORE row trigger, PostgreSQL makes a tuple of each new
- * row for it, and locks and fetches each row first that it updates.  Our status
- * trigger needs nothing but the new row as the statement wants it and the old
- * one, and the executor has both at hand when it puts the new row together.  So a
- * plain INSERT or UPDATE gets a projection of ours for the new row, which puts it
- * together and does what the trigger would, and the trigger is taken off the
- * executor's private copy.
+ * If a table has a BEFORE row trigger, PostgreSQL forms a tuple of each new row for it,
+ * and locks and fetches each row first that it updates.  Our status trigger needs only
+ * the new row, as the statement gives it, and the old one, and the executor has both at
+ * hand when it puts the new row together.  So a plain INSERT or UPDATE gets a projection
+ * of ours, which puts the new row together and does what the trigger would.  The trigger
+ * is removed from the executor's private copy.
  *
  * That is right only where no other BEFORE trigger could come between, and where
  * rows cannot go to other partitions; elsewhere the trigger fires.
@@ -18,8 +17,8 @@
  *
  *	 ExecModifyTable() calls ExecInitInsertProjection() or ExecInitUpdateProjection()
  *	 only while ri_projectNewInfoValid is false.  set_projection() does what they do: the
- *	 slots by table_slot_create(), the context by ExecAssignExprContext().  What they
- *	 make besides in a new release has to be made here.
+ *	 slots by table_slot_create(), the context by ExecAssignExprContext().  What
+ *	 else they create in a new release must be created here.
  *
  *	 ExecGetInsertNewTuple() and ExecGetUpdateNewTuple() run ri_projectNew, with the plan's
  *	 output as the outer tuple and the old row as the scan tuple.  ExecProject() does not
@@ -31,8 +30,8 @@
  *	 plan fits the table, which has been locked since it was planned; has_width() does that,
  *	 and leaves to them what does not.
  *
- *	 EvalPlanQual() has ExecUpdate() project a row anew where somebody else has changed
- *	 it.  What was decided the first time is overwritten then; only the clause counts, when
+ *	 EvalPlanQual() has ExecUpdate() project a row anew that another transaction has changed.
+ *	 What was decided the first time is overwritten then; only the clause counts, when
  *	 the row has been written.
  *
  *	 ExecInsert() computes generated columns and checks constraints after the projection,
@@ -106,7 +105,7 @@ assemble_row(const Projecting *projecting, const TupleTableSlot *planned, const 
 		row->tts_isnull[projecting->dropped[i] - 1] = true;
 }
 
-/* Put the status properties into a row, in a virtual slot. */
+/* Put the status properties into a row, in a virtual tuple slot. */
 static void
 put_properties(const CtTable *table, TupleTableSlot *row, const CtRow *contact)
 {
@@ -118,8 +117,9 @@ put_properties(const CtTable *table, TupleTableSlot *row, const CtRow *contact)
 }
 
 /*
- * Rows of a statement that makes triggers of the application fire cannot be said not to fit
- * before these have fired; but a single one is, so that they see what is stored.
+ * If triggers of the application fire for a statement, it cannot be decided before they have
+ * fired that its rows do not fit.  A single row is decided all the same, so that they see what
+ * is stored.
  */
 static CtCounting
 if_sure(const CtFastPath *fast, CtCounting counting)
@@ -128,10 +128,11 @@ if_sure(const CtFastPath *fast, CtCounting counting)
 }
 
 /*
- * Give a new row, in a virtual slot, the status properties that it is to have, as the
- * status trigger would.  The statement has its decision then, for fast_count.c, which counts
- * the row.  What is put into the slot lives in the present memory context, which is that of
- * the row, or in that of the statement.  Errors: those of ct_row_insert().
+ * Give a new row, in a virtual tuple slot, the status properties that the status trigger
+ * would give it.  The decision of the statement at work is that of this row then, for
+ * fast_count.c, which counts it.  What is put into the tuple slot lives in the current memory
+ * context, which is that of the row, or in that of the statement.  Errors: those of
+ * ct_row_insert().
  */
 void
 ct_fast_complete(CtFastPath *fast, TupleTableSlot *row, CtCounting counting)
@@ -167,7 +168,7 @@ change_properties(const Projecting *projecting, TupleTableSlot *old, TupleTableS
 }
 
 /*
- * The projection: fills the slot of the new row, as the executor calls it.  There
+ * The projection: fills the tuple slot of the new row, as the executor calls it.  There
  * is no value, and from PostgreSQL 18 on no place for it.  The memory is that of
  * one row.
  */
@@ -192,7 +193,7 @@ project_row(ExprState *state, ExprContext *econtext, bool *isnull)
 }
 
 /*
- * Give a relation of the statement our projection, as the executor would make its
+ * Give a relation of the statement our projection, as the executor would create its
  * own at the first row.  It is not an expression that was compiled: there is one
  * step, which is ours.
  */
@@ -243,8 +244,9 @@ note_columns(Projecting *projecting, TupleDesc tupdesc, const List *colnos)
 }
 
 /*
- * Does the plan put out what the projection takes it for?  For an INSERT a whole row,
- * as ExecCheckPlanOutput() has it; for an UPDATE the columns that are set, in order.
+ * Does the output of the plan have the columns that the projection expects?  For an INSERT
+ * a whole row, as ExecCheckPlanOutput() demands; for an UPDATE the columns that are set, in
+ * order.
  */
 static bool
 has_width(const ModifyTableState *state, Relation rel, const List *colnos)
@@ -271,9 +273,10 @@ has_width(const ModifyTableState *state, Relation rel, const List *colnos)
 }
 
 /*
- * Take over from the status trigger in one relation of an INSERT or UPDATE that is
- * about to run; false if that cannot be.  An ON CONFLICT DO UPDATE still has the trigger
- * fire for what it updates.  The memory is that of the statement.
+ * Do the work of the status trigger in one relation of an INSERT or UPDATE that is about to
+ * run; false, with nothing changed, if that cannot be.  The caller removes the trigger for
+ * the event; an ON CONFLICT DO UPDATE still fires it for the rows that it updates.  The
+ * current memory context is that of the statement.
  */
 bool
 ct_fast_project(ModifyTableState *state, int index, CtFastPath *fast, CtCounting counting)

@@ -7,7 +7,7 @@
  * frame belongs to a statement, since a function or trigger of the application may
  * run whole statements between the rows of the outer one and its end: those are applied by
  * themselves, and the outer one is not judged half-way.  It also belongs to a
- * subtransaction: rolling that back forgets the frame.
+ * subtransaction, whose rollback ends it.
  *
  *-------------------------------------------------------------------------
  */
@@ -36,7 +36,7 @@ same_companions(const CtTable *a, const CtTable *b)
 }
 
 static CtFrame *
-make_frame(const CtTable *table)
+create_frame(const CtTable *table)
 {
 	MemoryContext context = AllocSetContextCreate(TopTransactionContext,
 												  "contacts_tier deltas",
@@ -55,14 +55,14 @@ make_frame(const CtTable *table)
 
 /* Is the frame of the statement at work? */
 static bool
-is_present(const CtFrame *frame)
+is_current(const CtFrame *frame)
 {
 	return frame->statement == ct_statement()->key && frame->note.subid == GetCurrentSubTransactionId();
 }
 
 /*
- * The frame of the statement at work for rows of a table, which is made where there is
- * none.  The CtTable must live as long as the transaction, as those of the cache do.
+ * The frame of the statement at work for rows of a table; it is created if there is none.
+ * The CtTable must live as long as the transaction, as those of the cache do.
  */
 CtFrame *
 ct_frame(const CtTable *table)
@@ -73,21 +73,21 @@ ct_frame(const CtTable *table)
 	{
 		CtFrame    *frame = slist_container(CtFrame, note.node, iter.cur);
 
-		if (is_present(frame) &&
+		if (is_current(frame) &&
 			(frame->relid == table->relid || same_companions(frame->table, table)))
 		{
 			frame->relid = table->relid;
 			return frame;
 		}
 	}
-	return make_frame(table);
+	return create_frame(table);
 }
 
 /*
- * The newest frame of the statement at work, or NULL.
+ * The newest frame of the statement at work in the current subtransaction, or NULL.
  */
 CtFrame *
-ct_frame_present(void)
+ct_frame_current(void)
 {
 	slist_iter	iter;
 
@@ -95,7 +95,7 @@ ct_frame_present(void)
 	{
 		CtFrame    *frame = slist_container(CtFrame, note.node, iter.cur);
 
-		if (is_present(frame))
+		if (is_current(frame))
 			return frame;
 	}
 	return NULL;
@@ -170,9 +170,9 @@ ct_frame_written(CtFrame *frame)
 }
 
 /*
- * Take a frame out of the list, to be applied: the changes of its accounts, in ascending
- * order, with what outer statements have released of these accounts.  They live as long as
- * the frame, which is still to be ended.
+ * Remove a frame from the list, to be applied.  Returns the changes of its accounts, in
+ * ascending order, with what outer statements have released of these accounts.  They live as
+ * long as the frame, which the caller must end by ct_frame_end().
  */
 CtDelta *
 ct_frame_remove(CtFrame *frame, int *ndeltas)
@@ -187,7 +187,7 @@ ct_frame_remove(CtFrame *frame, int *ndeltas)
 }
 
 /*
- * Add what a frame holds to another one, and end it.
+ * Add what a frame has noted to another one of the same companion tables, and end it.
  */
 void
 ct_frame_merge(CtFrame *into, CtFrame *frame)
@@ -215,8 +215,8 @@ end_frame(CtXactNote *note, bool rolled_back)
 }
 
 /*
- * For a recount, which would count what is noted a second time, or what TRUNCATE has taken
- * off: 55000 if a statement that writes contacts has not ended.
+ * For a recount, which would count a second time what is noted, or what TRUNCATE has counted
+ * off.  Errors: 55000 if a statement that writes contacts has not ended.
  */
 void
 ct_frames_check_none(void)
@@ -245,7 +245,7 @@ check_nothing_left(bool prepared)
 }
 
 /*
- * Have frames, and what they lend, end with subtransactions.
+ * Add the lists of frames and of loans, so that they end with subtransactions.
  */
 void
 ct_frames_init(void)

@@ -12,8 +12,8 @@
  *	 - where no such trigger will fire either (logical replication), at once, row by
  *	   row (trigger_count.c).
  * A statement that a foreign key runs is part of the one that caused it: its
- * triggers fire with that one's, its notes are handed over, and its tables are kept
- * open until these are applied.
+ * triggers fire with those of that statement, its notes are handed over, and its tables
+ * stay open until these are applied.
  *
  *-------------------------------------------------------------------------
  */
@@ -67,7 +67,7 @@ executor_run(QueryDesc *query, ScanDirection direction, uint64 count CT_EXECUTE_
 	PG_END_TRY();
 }
 
-/* ExecutorFinish(), which fires what AFTER triggers are not deferred */
+/* ExecutorFinish(), which fires the AFTER triggers that are not deferred */
 static void
 next_finish(QueryDesc *query)
 {
@@ -78,8 +78,8 @@ next_finish(QueryDesc *query)
 }
 
 /*
- * Keep relations open until the end of the statement: CheckTableNotInUse() then refuses to
- * rewrite or drop them, so that the places of rows that were noted in them stay valid.
+ * Hold relations open until the end of the statement.  CheckTableNotInUse() then refuses to
+ * rewrite or drop them, so the places of rows that were noted in them stay valid.
  */
 static void
 hold_open(CtStatement *statement, const List *relinfos)
@@ -114,10 +114,11 @@ close_held(CtStatement *statement)
 }
 
 /*
- * The triggers of a statement belong to it, and what they leave is applied then.
- * Those of a statement that a foreign key runs fire with the outer one's
- * (EXEC_FLAG_SKIP_TRIGGERS, ri_PerformCheck()), which also ends in this resource owner.
- * If that is not known, its end will not be either: then what was noted is applied at once.
+ * The triggers of a statement belong to it; what they note is applied after them.  Those of a
+ * statement that a foreign key runs fire with those of the outer one
+ * (EXEC_FLAG_SKIP_TRIGGERS, ri_PerformCheck()), which also ends in this resource owner.  If
+ * the outer one is not known, its end is not, either: then what was noted is applied at
+ * once.
  */
 static void
 finish_statement(CtStatement *statement, QueryDesc *query)
@@ -183,7 +184,7 @@ copies_in(const PlannedStmt *planned)
 
 /*
  * COPY and TRUNCATE write rows, or fire our triggers, without an executor's run.  A
- * COPY is taken over where nobody else would miss it (fast_copy.c).
+ * COPY is done here unless another hook would miss it (fast_copy.c).
  */
 static void
 process_utility(PlannedStmt *planned, const char *query, bool read_only_tree,

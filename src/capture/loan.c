@@ -1,13 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * loan.c
- *	  What statements lend to those that they make others run.
+ *	  What statements lend to the statements that they cause.
  *
- * What an outer statement has released so far is there for the statements that its triggers
- * and functions run, though it is applied later: they borrow it.  The sum of both changes
- * stays the same.  A loan that was taken in a subtransaction is given back when that is
- * rolled back; the lender may end otherwise than the borrower, so it is noted by the
- * borrower's subtransaction (xact_list.c).
+ * The statements that triggers and functions of an outer statement run can borrow what it has
+ * released so far, though it is applied later.  The sum of both changes stays the same.  If a
+ * subtransaction is rolled back, the loans of its statements are given back.  The lender may
+ * end otherwise than the borrower, so a loan is a note of the borrower's subtransaction
+ * (xact_list.c).
  *
  *-------------------------------------------------------------------------
  */
@@ -29,8 +29,8 @@ typedef struct Loan
 
 /*
  * A subtransaction is rolled back: what was borrowed in it is there again.  The entry is
- * found by its own datum: to compare accounts may mean to read a catalog, and that
- * cannot be done now.
+ * found by its own datum: a comparison of accounts may read a catalog, which is not allowed
+ * in an abort.
  */
 static void
 give_back(const Loan *loan)
@@ -72,8 +72,8 @@ ct_can_lend(const CtFrame *from, Datum account)
 }
 
 /*
- * Lend to the change of an account what a frame has released of it, as far as there is
- * need.  Both frames have the same companion tables.
+ * Lend to the change of an account what a frame has released of it, but no more than it
+ * claims, in contacts.  Both frames have the same companion tables.
  */
 void
 ct_lend(CtFrame *from, CtDelta *delta)
@@ -97,7 +97,7 @@ ct_lend(CtFrame *from, CtDelta *delta)
 }
 
 /*
- * Forget the loans that a frame has given: it is done with.
+ * Forget the loans of a frame that has ended.
  */
 void
 ct_loans_forget(const CtFrame *from)
@@ -116,8 +116,8 @@ ct_loans_forget(const CtFrame *from)
 }
 
 /*
- * Have loans end with subtransactions; before frames do, of which they must still know the
- * subtransaction.
+ * Add the list of loans.  It must be added after that of frames, and so is served before it:
+ * a loan reads the subtransaction of its frame.
  */
 void
 ct_loans_init(void)

@@ -4,8 +4,8 @@
  *	  Contacts that an UPDATE moves to another partition (rule S7).
  *
  * ExecCrossPartitionUpdate() deletes the row and inserts it elsewhere, and queues one event
- * for each, the one right after the other.  A contact is neither created nor deleted by that: the
- * first event is set aside in the frame, and makes one change with the second.
+ * for each, the one right after the other.  The contact is neither created nor deleted: the
+ * first event is set aside in the frame, and becomes one change with the second.
  *
  *-------------------------------------------------------------------------
  */
@@ -16,8 +16,8 @@
 #include "capture/capture.h"
 
 /*
- * No other row comes that could be the contact which was taken out of a partition last.  It
- * is deleted, then: count it so.
+ * No row can follow any more that is the contact which left its partition last.  So it is
+ * deleted: count that.
  */
 void
 ct_moving_complete(CtFrame *frame)
@@ -31,8 +31,8 @@ ct_moving_complete(CtFrame *frame)
 }
 
 /*
- * Set aside a contact that an UPDATE has taken out of its partition, until it comes by again
- * as a new row of another one.
+ * Set aside a contact that an UPDATE moves out of its partition, until it follows as a new row
+ * of another one.
  */
 void
 ct_moving_out(const CtTable *table, const CtRow *row)
@@ -49,9 +49,10 @@ ct_moving_out(const CtTable *table, const CtRow *row)
 }
 
 /*
- * Is a new row one that was taken out of another partition?  Then returns that, and *row is
- * what it was there; it lives until the next one is taken out.  The executor queues the two
- * events one after the other, so it is the last one.
+ * Is a new row the contact that left another partition last?  Then returns that partition, and
+ * *row is what the contact was there; it lives until the next one leaves.  Otherwise returns an
+ * invalid OID.  The executor queues the two events one after the other, so it is the last
+ * one.
  */
 Oid
 ct_moving_in(const CtTable *table, CtRow *row)

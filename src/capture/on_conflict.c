@@ -4,21 +4,21 @@
  *	  EXCLUDED carries what was given, and nothing else (rule S4).
  *
  * In INSERT ... ON CONFLICT DO UPDATE, EXCLUDED is the row as it was proposed for
- * insertion, with the status properties that it would have got as a new contact.  What
- * nobody gave must not be taken for what somebody stated: an import that overwrites
- * columns by EXCLUDED would flag marketing contacts, and sign for it.
+ * insertion, with the status properties that it would have got as a new contact.  A
+ * property that was not given must not be mistaken for one that was: an import that
+ * overwrites columns with those of EXCLUDED would flag marketing contacts, as their source.
  *
  * So before such a statement starts, each reference to EXCLUDED.property in its DO UPDATE
- * is replaced by
+ * is replaced with
  *		CASE WHEN is_given(property, false) THEN EXCLUDED.property END
- * and "SET until_next_update = EXCLUDED.until_next_update" keeps the flag where none was
- * given, since NULL would take it away.  is_given() knows the row that the statement has
+ * and "SET until_next_update = EXCLUDED.until_next_update" leaves the flag as it is if none
+ * was given, since NULL would clear it.  is_given() knows the row that the statement has
  * proposed last, from the status trigger or its projection; where that does not fire,
  * EXCLUDED is what was given.
  *
  * What makes it sound:
  *
- *	 set_plan_refs() has made INNER_VAR of EXCLUDED in onConflictSet and onConflictWhere,
+ *	 set_plan_refs() has turned EXCLUDED into INNER_VAR in onConflictSet and onConflictWhere,
  *	 with the numbers of the columns of the named table, and leaves the varno of the table
  *	 to the existing row.  With another number for EXCLUDED nothing would be replaced.
  *
@@ -32,7 +32,7 @@
  *
  *	 ExecInsert() calls ExecOnConflictUpdate(), which evaluates the expressions, before
  *	 the next row is proposed.  If conflicts were resolved in batches, is_given() would answer
- *	 for the wrong row.  It is volatile, so nobody evaluates it earlier.
+ *	 for the wrong row.  It is volatile, so it is not evaluated earlier.
  *
  *-------------------------------------------------------------------------
  */
@@ -52,7 +52,7 @@
 static int
 property_of(const Var *var, const CtTable *table)
 {
-	/* set_plan_refs() has made INNER_VAR of EXCLUDED, with its own numbers */
+	/* set_plan_refs() has turned EXCLUDED into INNER_VAR */
 	if (var->varno != INNER_VAR)
 		return 0;
 	for (int i = CT_ARG_STATUS; i < CT_NARGS; i++)
@@ -95,7 +95,7 @@ typedef struct Target
 
 /* A column of EXCLUDED, as it is given; others than the properties are as they were. */
 static Node *
-mind_column(Var *var, const CtTable *table)
+replace_column(Var *var, const CtTable *table)
 {
 	int			property = property_of(var, table);
 
@@ -105,7 +105,7 @@ mind_column(Var *var, const CtTable *table)
 
 /* EXCLUDED as a whole, put together from its columns */
 static Node *
-mind_row(const Var *var, const Target *target)
+replace_row(const Var *var, const Target *target)
 {
 	RowExpr    *row = makeNode(RowExpr);
 
@@ -117,8 +117,8 @@ mind_row(const Var *var, const Target *target)
 			row->args = lappend(row->args, makeNullConst(INT4OID, -1, InvalidOid));
 		else
 			row->args = lappend(row->args,
-								mind_column(makeVar(INNER_VAR, i + 1, attr->atttypid, attr->atttypmod,
-													attr->attcollation, 0), target->table));
+								replace_column(makeVar(INNER_VAR, i + 1, attr->atttypid, attr->atttypmod,
+													   attr->attcollation, 0), target->table));
 	}
 	row->row_typeid = var->vartype;
 	row->row_format = COERCE_IMPLICIT_CAST;
@@ -128,25 +128,25 @@ mind_row(const Var *var, const Target *target)
 
 /* Replace all that refers to EXCLUDED in an expression. */
 static Node *
-mind_mutator(Node *node, void *context)
+replace_mutator(Node *node, void *context)
 {
 	const Target *target = context;
 
 	if (node == NULL)
 		return NULL;
 	if (IsA(node, Var) && ((Var *) node)->varno == INNER_VAR && ((Var *) node)->varattno == InvalidAttrNumber)
-		return mind_row((Var *) node, target);
+		return replace_row((Var *) node, target);
 	if (IsA(node, Var))
-		return mind_column((Var *) node, target->table);
-	return ct_expression_tree_mutator(node, mind_mutator, context);
+		return replace_column((Var *) node, target->table);
+	return ct_expression_tree_mutator(node, replace_mutator, context);
 }
 
 /*
- * The SET list.  The flag that is set to EXCLUDED's and was not given stays what it is in
- * the table.
+ * The SET list.  A flag that is set to that of EXCLUDED, and was not given, stays what it is
+ * in the table.
  */
 static List *
-mind_set(const ModifyTable *plan, const Target *target)
+replace_in_set(const ModifyTable *plan, const Target *target)
 {
 	List	   *result = NIL;
 	ListCell   *cell;
@@ -162,13 +162,13 @@ mind_set(const ModifyTable *plan, const Target *target)
 											(Expr *) makeVar(rti, var->varattno, var->vartype, var->vartypmod,
 															 var->varcollid, 0));
 		else
-			entry->expr = (Expr *) mind_mutator((Node *) entry->expr, unconstify(Target *, target));
+			entry->expr = (Expr *) replace_mutator((Node *) entry->expr, unconstify(Target *, target));
 		result = lappend(result, entry);
 	}
 	return result;
 }
 
-/* Find out; false if nobody will note what is given, as where the table is not attached. */
+/* Find the target; false if the status trigger does not fire, which notes what is given. */
 static bool
 find_target(const PlannedStmt *planned, const ModifyTable *plan, Target *target)
 {
@@ -194,9 +194,9 @@ updates_on_conflict(const Plan *plan)
 		((const ModifyTable *) plan)->onConflictAction == ONCONFLICT_UPDATE;
 }
 
-/* The plan, or one that minds what was given, if it is an ON CONFLICT DO UPDATE. */
+/* The plan, or a copy with EXCLUDED replaced, if it is an ON CONFLICT DO UPDATE. */
 static Plan *
-mind_plan(const PlannedStmt *planned, Plan *plan)
+replace_in_plan(const PlannedStmt *planned, Plan *plan)
 {
 	ModifyTable *copy;
 	Target		target;
@@ -205,8 +205,8 @@ mind_plan(const PlannedStmt *planned, Plan *plan)
 		return plan;
 	copy = palloc(sizeof(ModifyTable));
 	memcpy(copy, plan, sizeof(ModifyTable));
-	copy->onConflictSet = mind_set(copy, &target);
-	copy->onConflictWhere = mind_mutator(copy->onConflictWhere, &target);
+	copy->onConflictSet = replace_in_set(copy, &target);
+	copy->onConflictWhere = replace_mutator(copy->onConflictWhere, &target);
 	return (Plan *) copy;
 }
 
@@ -227,28 +227,28 @@ has_upsert(const PlannedStmt *planned)
 	return updates_on_conflict(planned->planTree);
 }
 
-/* A copy of a statement whose upserts, at the top and in WITH queries, mind what was given */
+/* A copy of a statement with EXCLUDED replaced in its upserts, at the top and in WITH queries */
 static PlannedStmt *
-mind_statement(const PlannedStmt *planned)
+replace_in_statement(const PlannedStmt *planned)
 {
 	PlannedStmt *copy = palloc(sizeof(PlannedStmt));
 	ListCell   *cell;
 
 	memcpy(copy, planned, sizeof(PlannedStmt));
-	copy->planTree = mind_plan(planned, planned->planTree);
+	copy->planTree = replace_in_plan(planned, planned->planTree);
 	copy->subplans = NIL;
 	foreach(cell, planned->subplans)
-		copy->subplans = lappend(copy->subplans, mind_plan(planned, lfirst(cell)));
+		copy->subplans = lappend(copy->subplans, replace_in_plan(planned, lfirst(cell)));
 	return copy;
 }
 
 /*
- * The statement as it is to be executed.  If that is a copy, *memory holds it, a child of
- * the present context; else it is NULL.  Nothing that the plan refers to is locked here: the
- * planner, or AcquireExecutorLocks() for a cached plan, has done that.
+ * The statement as it is to be executed.  If that is a copy, *memory is its memory context, a
+ * child of the current one; else it is NULL.  Nothing that the plan refers to is locked
+ * here: the planner, or AcquireExecutorLocks() for a cached plan, has done that.
  */
 PlannedStmt *
-ct_mind_excluded(PlannedStmt *planned, MemoryContext *memory)
+ct_replace_excluded(PlannedStmt *planned, MemoryContext *memory)
 {
 	MemoryContext old;
 
@@ -257,7 +257,7 @@ ct_mind_excluded(PlannedStmt *planned, MemoryContext *memory)
 		return planned;
 	*memory = AllocSetContextCreate(CurrentMemoryContext, "contacts_tier upsert", ALLOCSET_SMALL_SIZES);
 	old = MemoryContextSwitchTo(*memory);
-	planned = mind_statement(planned);
+	planned = replace_in_statement(planned);
 	MemoryContextSwitchTo(old);
 	return planned;
 }

@@ -3,9 +3,9 @@
  * room.c
  *	  Is there room for a contact that has not been written yet?
  *
- * Asked for what can be decided early (src/README, "Early decisions"): by what this backend
- * remembers of a slot, by a look at the account, which waits for nobody, and by what the
- * statement has promoted so far.
+ * For what can be decided early (src/README, "Early decisions").  It depends on what this
+ * backend remembers of a slot, on a look at the account, which does not wait, and on what
+ * the statement has promoted so far.
  *
  *-------------------------------------------------------------------------
  */
@@ -17,12 +17,11 @@
 #include "capture/capture.h"
 
 /*
- * How many more marketing contacts an account has room for, if that can be told without
- * waiting, and not with regard to others who are at work: nobody holds a slot of it, no
- * update date is overdue, and no threshold is to be announced.  Where the tier may grow
- * nothing is told.
+ * How many more marketing contacts an account has room for, if that is known without a wait:
+ * no slot of it is locked, no update date is overdue, and no threshold is to be announced.
+ * Under "upgrade" it is not known.
  *
- * Takes no lock but on the companion tables: somebody else may claim the room meanwhile, or
+ * Locks only the companion tables: other transactions may claim the room right afterwards, or
  * make some.
  */
 static CtRoom
@@ -54,9 +53,11 @@ look_for_room(const CtTable *table, Datum account)
  * statement at work releases no place of the account, so it would be among the last ones
  * that are dropped at its end.
  *
- * It is asked for each promotion of a statement.  What the slot that was claimed in last has
- * left, and else what a look at the account tells, answers for many of them; the look is
- * taken again when other statements have run in between.
+ * This is called for each promotion of a statement.  The room of the slot that was claimed in
+ * last, and else a look at the account, answers for many of them; the look is repeated when
+ * another command has run.
+ *
+ * Locks: the companion tables, no row.  Errors: those of ct_open_companion().
  */
 bool
 ct_is_full(const CtTable *table, Datum account, bool by_default, CtCounting counting)

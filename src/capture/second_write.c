@@ -1,25 +1,25 @@
 /*-------------------------------------------------------------------------
  *
  * second_write.c
- *	  Contacts that wait to be written once more by the statement that wrote them.
+ *	  Contacts that wait to be written again by the statement that wrote them.
  *
- * A row is decided before it is written, where that can be.  It must be written a
- * second time where a BEFORE trigger of the application changed it behind ours, and
- * where the end of the statement finds that it does not fit the contact tier.  What
+ * A row is decided before it is written, if possible.  It must be written a second time
+ * if a BEFORE trigger of the application that fires after ours changed it, or if the end
+ * of the statement finds that it does not fit the contact tier.  What
  * is decided is counted at once, and queued here with the place of the row; the end
  * of the statement writes the queue, relation by relation (statement_end.c, R2).
  *
- * A second write is an ordinary one, as if the writer's statement had made it: by the
- * writer, under his names, with the triggers, constraints and indexes of the
- * application; only nobody is asked for privileges, as in ExecSimpleRelationUpdate(),
- * by which the worker of logical replication writes.  Of our own triggers the status
+ * A second write is an ordinary one, as if the statement itself had written the row: with
+ * its user and search_path, and with the triggers, constraints and indexes of the
+ * application.  Only privileges are not checked, as in ExecSimpleRelationUpdate(), with
+ * which the worker of logical replication writes.  Of our own triggers the status
  * trigger fires, after all others, and puts in what was decided (trigger_status.c);
  * the counts are known already.
  *
  * Only the very version that was noted is written.  A statement that a trigger of the
- * application runs may come between, and change a row that waits here: it takes what
- * was decided for what the row is (ct_second_write_find()), leaves the row right
- * itself, and the version that was noted is not there any more.  If that statement is
+ * application runs may come between, and change a row that waits here.  It sees the row
+ * as it was decided (ct_second_write_find()) and leaves it as the rules want it, and the
+ * version that was noted is not there any more.  If that statement is
  * rolled back, it is there again.
  *
  * A queue ends with its memory context, which is a child of that of its frame: so it ends when
@@ -81,7 +81,7 @@ struct CtSecondWrites
 	CtSecondWrite *rows;
 	int			nrows;
 	int			capacity;
-	waiting_hash *places;		/* of the rows, for who meets one */
+	waiting_hash *places;		/* of the rows, for ct_second_write_find() */
 };
 
 /* All queues of the transaction, for ct_second_write_find() */
@@ -94,7 +94,7 @@ forget_queue(void *arg)
 }
 
 /*
- * Make an empty queue.  It ends with the memory context.
+ * Create an empty queue, in a child of a memory context.  It ends with that.
  */
 CtSecondWrites *
 ct_second_writes(MemoryContext parent)
@@ -112,8 +112,8 @@ ct_second_writes(MemoryContext parent)
 }
 
 /*
- * Is there a row that waits for its second write?  Then statements must look at
- * rows that they would else leave alone.
+ * Can a row wait for its second write?  Then statements must look each row up, and cannot go
+ * without row triggers.
  */
 bool
 ct_second_writes_wait(void)
@@ -123,7 +123,7 @@ ct_second_writes_wait(void)
 
 /* A key is compared byte by byte, so none of it is left unset. */
 static WaitingKey
-make_key(Oid relid, const ItemPointerData *place)
+waiting_key(Oid relid, const ItemPointerData *place)
 {
 	WaitingKey	key = {
 		.relid = relid,
@@ -146,7 +146,7 @@ ct_second_write_find(Oid relid, const ItemPointerData *place)
 	slist_foreach(iter, &queues)
 	{
 		CtSecondWrites *queue = slist_container(CtSecondWrites, node, iter.cur);
-		WaitingEntry *entry = waiting_lookup(queue->places, make_key(relid, place));
+		WaitingEntry *entry = waiting_lookup(queue->places, waiting_key(relid, place));
 
 		if (entry != NULL)
 			return &queue->rows[entry->index].decided;
@@ -200,7 +200,7 @@ find_target(CtSecondWrites *queue, Oid relid)
 	target->relid = relid;
 	target->rel = rel;
 	target->table = table;
-	target->slot = table_slot_create(rel, NULL);
+	target->tuple_slot = table_slot_create(rel, NULL);
 	target->columns = ct_status_columns(table);
 	queue->targets = lappend(queue->targets, target);
 	MemoryContextSwitchTo(old);
@@ -227,15 +227,17 @@ add_row(CtSecondWrites *queue, int target, const ItemPointerData *place, const C
 	row->target = target;
 	row->place = *place;
 	ct_row_copy(into->table, decided, &row->decided, queue->context);
-	entry = waiting_insert(queue->places, make_key(into->relid, place), &found);
+	entry = waiting_insert(queue->places, waiting_key(into->relid, place), &found);
 	entry->index = queue->nrows;
 	return queue->nrows++;
 }
 
 /*
  * Queue a row that is written, with the status properties that were decided for it.
- * Returns its number.  Errors: 0A000 where rows cannot be written twice, as in a
- * foreign table.
+ * Returns its number.
+ *
+ * Locks: RowExclusiveLock on the relation, which the statement has.  Errors: 0A000 if its rows
+ * cannot be written twice, as those of a foreign table.
  */
 int
 ct_second_write_add(CtSecondWrites *queue, Oid relid, const CtRow *decided)
@@ -270,18 +272,19 @@ fetch_latest(CtWriteTarget *target, ItemPointer place)
 {
 	TableScanDesc scan;
 
-	if (table_tuple_fetch_row_version(target->rel, place, SnapshotSelf, target->slot))
+	if (table_tuple_fetch_row_version(target->rel, place, SnapshotSelf, target->tuple_slot))
 		return true;
 	scan = table_beginscan_tid(target->rel, SnapshotSelf);
 	table_tuple_get_latest_tid(scan, place);
 	table_endscan(scan);
-	return table_tuple_fetch_row_version(target->rel, place, SnapshotSelf, target->slot);
+	return table_tuple_fetch_row_version(target->rel, place, SnapshotSelf, target->tuple_slot);
 }
 
 /*
  * The properties of a contact that is not to be promoted after all: "stored" are those that
- * it has now.  One that was updated keeps those that it had (S5): the version before is
- * there, since only this transaction has ended it.  The result lives in the slot of a target.
+ * it has now.  One that was updated gets those that it had (S5): the version before is
+ * there, since only this transaction has ended it.  The result lives in the tuple slot
+ * of a target.
  */
 static CtRow
 unpromoted(CtSecondWrites *queue, CtWriteTarget *target, const CtPromotion *promotion, const CtRow *stored)
@@ -295,10 +298,10 @@ unpromoted(CtSecondWrites *queue, CtWriteTarget *target, const CtPromotion *prom
 	{
 		CtWriteTarget *from = list_nth(queue->targets, number);
 
-		if (!table_tuple_fetch_row_version(from->rel, &before, SnapshotAny, from->slot))
+		if (!table_tuple_fetch_row_version(from->rel, &before, SnapshotAny, from->tuple_slot))
 			elog(ERROR, "the version before an updated contact of \"%s\" has vanished",
 				 RelationGetRelationName(from->rel));
-		ct_row_read(from->table, from->slot, &row);
+		ct_row_read(from->table, from->tuple_slot, &row);
 	}
 	ct_row_set_status(target->table, &row, non_marketing);
 	return row;
@@ -321,10 +324,10 @@ drop(CtSecondWrites *queue, Datum account, const CtPromotion *promotion, bool *f
 
 	if (target == NULL || !fetch_latest(target, &place))
 		return false;
-	ct_row_read(target->table, target->slot, &row);
+	ct_row_read(target->table, target->tuple_slot, &row);
 	status = ct_row_status(target->table, &row);
 	if (!status.marketing || row.isnull[CT_ARG_ACCOUNT] ||
-		waiting_lookup(queue->places, make_key(target->relid, &place)) != NULL ||
+		waiting_lookup(queue->places, waiting_key(target->relid, &place)) != NULL ||
 		ct_account_compare(target->table, row.value[CT_ARG_ACCOUNT], account) != 0)
 		return false;
 	*flagged = status.until_next_update;
@@ -334,11 +337,11 @@ drop(CtSecondWrites *queue, Datum account, const CtPromotion *promotion, bool *f
 }
 
 /*
- * Make the last promotions of a change non-marketing after all, as many as "count" or
- * as there are: all are candidates, or those that only a default asked for.  Rows that
- * another trigger has deleted, demoted or moved to another account since are no
- * candidates any more.  They are queued for a second write; the change tells afterwards
- * what is left of it, and how many were dropped.
+ * Drop the last promotions of a change, as many as "count" or as there are: of all, or only of
+ * those by default.  Rows that another trigger has deleted, demoted or moved to another
+ * account since do not count as dropped.  The others are queued for a second write, as
+ * non-marketing contacts.  The change has afterwards what is left of it, and how many were
+ * dropped.
  */
 void
 ct_delta_drop(CtDelta *delta, int64 count, bool only_defaults)
@@ -388,7 +391,7 @@ ct_second_write_row(CtSecondWrites *queue, int number)
 }
 
 /*
- * Close the relations of a queue, which is to be done with.
+ * Close the relations of a queue that has been written.  Its rows can still be looked up.
  */
 void
 ct_second_writes_end(CtSecondWrites *queue)
@@ -399,7 +402,7 @@ ct_second_writes_end(CtSecondWrites *queue)
 	{
 		CtWriteTarget *target = lfirst(cell);
 
-		ExecDropSingleTupleTableSlot(target->slot);
+		ExecDropSingleTupleTableSlot(target->tuple_slot);
 		table_close(target->rel, NoLock);
 	}
 	queue->targets = NIL;

@@ -5,8 +5,8 @@
  *
  * Rows are counted while a statement runs, and judged at its end (frame.c).  A
  * function in one of its expressions, or a trigger, may run statements of its own
- * meanwhile; those must not judge the outer one half-way.  So what is noted is
- * kept by statement, and so is trust.
+ * meanwhile; those must not judge the outer one half-way.  So notes
+ * belong to a statement, and so does trust.
  *
  * A statement is known by its QueryDesc, or by its PlannedStmt where it is a COPY
  * or TRUNCATE: an address that no other statement has at the same time.  One
@@ -33,7 +33,7 @@
 
 #include "capture/capture.h"
 
-/* What is not known, outside of everything */
+/* Outside of all statements, and for those that are not known */
 static CtStatement unknown = {0};
 
 /* The statement that runs, or whose triggers fire */
@@ -61,8 +61,8 @@ ct_statement(void)
 }
 
 /*
- * Go to work on a statement, until ct_end_statement(), which is to be called in case
- * of an error as well.  It must live as long.
+ * Make a statement the one at work, until ct_end_statement(), which must be called after an
+ * error, too.  *statement must live as long.
  */
 void
 ct_begin_statement(CtStatement *statement)
@@ -116,8 +116,8 @@ finds_one_row(const IndexScan *scan)
 		Var		   *key = IsA(clause, OpExpr) ? linitial(clause->args) : NULL;
 
 		/*
-		 * set_plan_refs() has made INDEX_VAR of the key, by its number in the
-		 * index
+		 * set_plan_refs() has turned the key into INDEX_VAR, by its number in
+		 * the index
 		 */
 		if (key != NULL && IsA(key, Var) && key->varno == INDEX_VAR && key->varattno <= form->indnkeyatts &&
 			get_op_opfamily_strategy(clause->opno, index->rd_opfamily[key->varattno - 1]) == BTEqualStrategyNumber)
@@ -129,7 +129,7 @@ finds_one_row(const IndexScan *scan)
 	return result;
 }
 
-/* Can a plan put out one row at most?  It is told of the usual ones: a key, or VALUES. */
+/* Is the output of a plan one row at most?  It is known of the usual ones: a key, or VALUES. */
 static bool
 puts_out_one_row(const Plan *plan)
 {
@@ -165,9 +165,9 @@ classify(CtStatement *statement)
 }
 
 /*
- * Can the statement release no place of an account, whatever its rows are?  A plain
- * INSERT or COPY cannot, nor can an UPDATE that does not name the account, which the caller
- * has to see for himself: what is demoted is only flagged.
+ * Can the statement release no room of an account, whatever its rows are?  A plain INSERT or
+ * COPY cannot.  Neither can an UPDATE that does not name the account, since what it demotes is
+ * only flagged; the caller must check whether it does.
  */
 bool
 ct_only_adds(CtStatement *statement)

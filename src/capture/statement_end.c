@@ -48,9 +48,9 @@ open_root(Relation rel)
 	return ancestors == NIL ? NULL : try_table_open(llast_oid(ancestors), AccessShareLock);
 }
 
-/* Make a relation of the executor's; "root" is that of the table it is a partition of. */
+/* Create a result relation of the executor; "root" is that of the table it is a partition of. */
 static ResultRelInfo *
-make_relinfo(EState *estate, Relation rel, Index index, ResultRelInfo *root)
+create_relinfo(EState *estate, Relation rel, Index index, ResultRelInfo *root)
 {
 	ResultRelInfo *relinfo = makeNode(ResultRelInfo);
 
@@ -61,7 +61,7 @@ make_relinfo(EState *estate, Relation rel, Index index, ResultRelInfo *root)
 }
 
 /*
- * Make what the executor's functions need to write rows of one relation, as
+ * Create what the executor's functions need to write rows of one relation, as
  * create_edata_for_relation() in worker.c does, and fire what fires before them.  Where
  * it is a partition, statement triggers and transition tables are those of the root, as
  * for an UPDATE of that.
@@ -82,8 +82,8 @@ begin_writing(Writing *writing, CtWriteTarget *target)
 	writing->root = rels[1];
 	columns[1] = table == NULL ? NULL : ct_status_columns(table);
 	ct_init_range_table(estate, rels, columns, rels[1] == NULL ? 1 : 2);
-	writing->named = rels[1] == NULL ? NULL : make_relinfo(estate, rels[1], 2, NULL);
-	writing->relinfo = make_relinfo(estate, rels[0], 1, writing->named);
+	writing->named = rels[1] == NULL ? NULL : create_relinfo(estate, rels[1], 2, NULL);
+	writing->relinfo = create_relinfo(estate, rels[0], 1, writing->named);
 	if (writing->named == NULL)
 		writing->named = writing->relinfo;
 	ct_triggers_for_second_write(writing->relinfo);
@@ -126,10 +126,10 @@ assemble(const CtWriteTarget *target, const CtRow *decided, TupleTableSlot *row)
 {
 	int			natts = row->tts_tupleDescriptor->natts;
 
-	slot_getallattrs(target->slot);
+	slot_getallattrs(target->tuple_slot);
 	ExecClearTuple(row);
-	memcpy(row->tts_values, target->slot->tts_values, sizeof(Datum) * natts);
-	memcpy(row->tts_isnull, target->slot->tts_isnull, sizeof(bool) * natts);
+	memcpy(row->tts_values, target->tuple_slot->tts_values, sizeof(Datum) * natts);
+	memcpy(row->tts_isnull, target->tuple_slot->tts_isnull, sizeof(bool) * natts);
 	for (int i = CT_ARG_STATUS; i < CT_NARGS; i++)
 	{
 		row->tts_values[target->table->attno[i] - 1] = decided->value[i];
@@ -187,16 +187,16 @@ write_row(Writing *writing, CtSecondWrite *waiting)
 
 	CHECK_FOR_INTERRUPTS();
 	ResetPerTupleExprContext(writing->estate);
-	if (!table_tuple_fetch_row_version(target->rel, &place, SnapshotSelf, target->slot))
+	if (!table_tuple_fetch_row_version(target->rel, &place, SnapshotSelf, target->tuple_slot))
 		return;
-	ct_row_read(target->table, target->slot, &stored);
+	ct_row_read(target->table, target->tuple_slot, &stored);
 	assemble(target, &waiting->decided, writing->row);
 	writing->statement.decided = &waiting->decided;
 	if (!ct_update_row(writing->estate, &writing->epqstate, writing->relinfo, &place, writing->row, writing->capture))
 		suppressed_error(target);
 	count_move(writing, &waiting->decided, &stored);
 	waiting->place = writing->row->tts_tid;
-	ExecClearTuple(target->slot);
+	ExecClearTuple(target->tuple_slot);
 	ExecClearTuple(writing->row);
 }
 
@@ -242,9 +242,9 @@ has_rows(CtSecondWrites *queue, int number)
 }
 
 /*
- * Write what waits, as the present user.  Triggers of the application fire, those that
- * are deferred later.  What waits may be looked up until the queue ends with its memory,
- * but is not found any more: its versions are gone.
+ * Write what waits, as the current user.  Triggers of the application fire, deferred ones
+ * later.  The queue can still be searched until it ends with its memory, but its rows are not
+ * found any more: their versions have been updated.
  *
  * Errors: 27000 where a trigger suppresses it, 55000 where updates are published and the
  * table has no replica identity, and those of the application's triggers and constraints.
@@ -295,7 +295,7 @@ apply_frame(CtFrame *frame)
 }
 
 /*
- * Apply what was noted by the statement at work, as the user who writes.  What outer
+ * Apply what the statement at work has noted, as the user that runs it.  What outer
  * statements have noted waits for their end.
  *
  * Locks and errors: those of ct_apply_deltas() and write_queue().
@@ -306,7 +306,7 @@ ct_notes_apply(void)
 	CtFrame    *frame;
 	bool		pushed = false;
 
-	while ((frame = ct_frame_present()) != NULL)
+	while ((frame = ct_frame_current()) != NULL)
 	{
 		/* at the end of a COPY there is none */
 		if (!pushed && !ActiveSnapshotSet())
@@ -336,15 +336,17 @@ hand_over(CtFrame *frame, const CtStatement *statement)
 }
 
 /*
- * Hand what the statement at work has noted over to the one that it is part of: to
- * "statement", the one further out.
+ * Hand what the statement at work has noted over to "statement", the outer one that it is part
+ * of.  Rows that must be mended are written first.
+ *
+ * Locks and errors: those of write_queue().
  */
 void
 ct_notes_hand_over(const CtStatement *statement)
 {
 	CtFrame    *frame;
 
-	while (statement->key != ct_statement()->key && (frame = ct_frame_present()) != NULL)
+	while (statement->key != ct_statement()->key && (frame = ct_frame_current()) != NULL)
 	{
 		mend_rows(frame);
 		hand_over(frame, statement);

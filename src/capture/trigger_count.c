@@ -32,8 +32,8 @@ check_trigger(FunctionCallInfo fcinfo, const char *function, TriggerEvent timing
 }
 
 /*
- * Has a new contact that only a default made a marketing contact no account, which it had
- * when it was made one?  S4: a default never loses a contact.
+ * Has a new contact that is a marketing contact by default lost its account since?  S4: a
+ * default never makes a statement fail.
  */
 static bool
 lost_account(const CtRowChange *change)
@@ -42,8 +42,8 @@ lost_account(const CtRowChange *change)
 }
 
 /*
- * Is a row that was written not as the rules want it?  Another BEFORE trigger changed
- * it behind ours, or ours did not fire.  For a changed row: a marketing contact became
+ * Is a row that was written not as the rules want it?  A BEFORE trigger that fires after ours
+ * changed it, or ours did not fire.  For a changed row: a marketing contact became
  * non-marketing at once, the status changed and the time did not, or the other way round,
  * or the row is one that S3 does not allow.
  */
@@ -69,7 +69,7 @@ needs_mending(const CtTable *table, const CtRowChange *change)
 		row->isnull[CT_ARG_UPDATED_AT] || DatumGetTimestampTz(row->value[CT_ARG_UPDATED_AT]) != ct_now();
 }
 
-/* Decide what a row is to be that is not as the rules want it, and note it. */
+/* Decide how a row must be changed that is not as the rules want it, and queue it. */
 static void
 mend_row(const CtTable *table, CtRowChange *change, CtRow *mended)
 {
@@ -139,9 +139,9 @@ ct_note_row(const CtTable *table, CtRowChange *change)
 }
 
 /*
- * Will a statement trigger come that applies what a row trigger notes?  Where a table
- * is written without a statement, as by logical replication, there is none, and neither
- * in a partition that has not got it yet.
+ * Will something apply later what a row trigger notes?  If a table is written without a
+ * statement, as by logical replication, no statement trigger fires; neither in a partition
+ * that does not have it yet.
  */
 static bool
 is_applied_later(Relation rel)
@@ -157,8 +157,8 @@ is_applied_later(Relation rel)
 }
 
 /*
- * Note what a row trigger was called for: a row that goes to another partition and comes
- * by there as a new one is one change.
+ * Note the event of a row trigger.  A row that leaves a partition and follows as a new one of
+ * another is one change.
  */
 static void
 note_event(const CtTable *table, TriggerData *trigdata, CtRowChange *change, CtRow *old)

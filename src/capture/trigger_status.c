@@ -1,12 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * trigger_status.c
- *	  The row trigger that keeps the status properties of a contact.
+ *	  The row trigger that decides the status properties of a contact.
  *
- * It fires last among the BEFORE triggers, by its name, so that it judges what
- * the application's own triggers made of the row.  Where one fires even later,
- * the row is mended (trigger_count.c).  In a second write it fires after all of
- * them, and has the last word.
+ * Its name makes it the last of the BEFORE triggers, so that it sees the result of the
+ * application's triggers.  If one fires even later and changes the row, the row is mended
+ * (trigger_count.c).  In a second write it fires after all of them.
  *
  *-------------------------------------------------------------------------
  */
@@ -25,7 +24,7 @@
 
 #include "capture/capture.h"
 
-/* The status that a new contact gets which is given none. */
+/* Is a new contact without a status a marketing contact by default? */
 static bool
 defaults_to_marketing(const CtTable *table, const CtRow *row)
 {
@@ -35,8 +34,8 @@ defaults_to_marketing(const CtTable *table, const CtRow *row)
 }
 
 /*
- * The status properties that a new row gets.  What it gives is taken; an import may
- * bring the time along too.  *by_default tells whether it gives no status.
+ * Complete the status properties of a new row.  Those that it was given stay; an import may
+ * give the time, too.  *by_default: it was given no status.
  */
 static void
 complete_new(const CtTable *table, CtRow *row, bool *by_default)
@@ -48,15 +47,15 @@ complete_new(const CtTable *table, CtRow *row, bool *by_default)
 	*by_default = !status.given;
 	default_marketing = !status.given && defaults_to_marketing(table, row);
 	ct_row_set_status(table, row, ct_status_on_insert(status, default_marketing));
-	/* no time to come, or a flag would outlive its update date */
+	/* no time in the future, or a flag would outlive its update date */
 	if (row->isnull[CT_ARG_UPDATED_AT] || DatumGetTimestampTz(row->value[CT_ARG_UPDATED_AT]) > ct_now())
 		ct_row_set_time(row);
 }
 
 /*
- * Would a contact that is to become a marketing contact of its account surely not fit, and
- * can that be said before it is written?  Only where the statement releases no place, and
- * the row is written as it is now.
+ * Does a contact that is to become a marketing contact of its account surely not fit?  This is
+ * known before it is written only if the statement releases no room, and the row is written
+ * as it is now.
  */
 static bool
 is_dropped(const CtTable *table, const CtRow *row, bool by_default, CtCounting counting)
@@ -78,9 +77,11 @@ given_properties(const CtRow *row)
 }
 
 /*
- * What becomes of the status properties of a new row, given as a statement and
- * the triggers before ours leave it.  Returns whether that differs from the row
- * as given.  The statement at work has its decision afterwards.
+ * Decide the status properties of a new row, in place; the statement and the triggers before
+ * ours have set it.  Returns whether *row was changed.  The statement at work knows afterwards
+ * what was given, and what was decided.
+ *
+ * Locks and errors: those of ct_is_full() and ct_source_default().
  */
 bool
 ct_row_insert(const CtTable *table, CtRow *row, CtCounting counting)
@@ -126,15 +127,15 @@ static bool
 has_moved(Oid relid, ItemPointer place)
 {
 	Relation	rel = try_table_open(relid, AccessShareLock);
-	TupleTableSlot *slot;
+	TupleTableSlot *version;
 	bool		moved = false;
 
 	if (rel == NULL)
 		return false;
-	slot = table_slot_create(rel, NULL);
-	if (table_tuple_fetch_row_version(rel, place, SnapshotAny, slot))
-		moved = ct_is_moved(slot);
-	ExecDropSingleTupleTableSlot(slot);
+	version = table_slot_create(rel, NULL);
+	if (table_tuple_fetch_row_version(rel, place, SnapshotAny, version))
+		moved = ct_is_moved(version);
+	ExecDropSingleTupleTableSlot(version);
 	table_close(rel, NoLock);
 	return moved;
 }
@@ -159,8 +160,8 @@ is_moving(TriggerData *trigdata)
 }
 
 /*
- * S4: a new contact that only a default makes a marketing contact need not be one, if
- * it does not fit.  Note which these are.
+ * Note which new rows are marketing contacts, and which of them only by default: these need
+ * not be, if they do not fit (S4).
  */
 static void
 note_insert(const CtTable *table, Relation rel, HeapTuple tuple, const CtRow *row, bool by_default)
@@ -171,9 +172,9 @@ note_insert(const CtTable *table, Relation rel, HeapTuple tuple, const CtRow *ro
 
 /*
  * A row that has been decided is counted later, by the AFTER trigger, if ours is the last
- * BEFORE trigger, so that the row is written as it leaves it.  Where there are others, they
- * may move contacts that an UPDATE finds to another account, and AFTER triggers may make
- * room in other ways: then none can be decided before all have been seen, but a single one.
+ * BEFORE trigger: then the row is written as decided.  Other BEFORE triggers may move the
+ * contacts of an UPDATE to another account, and AFTER triggers may make room: then only the
+ * row of a statement that writes one can be decided before all have been seen.
  */
 static CtCounting
 judge_counting(TriggerData *trigdata, bool is_insert)
@@ -216,7 +217,7 @@ when_counted(TriggerData *trigdata)
 	return statement->counting;
 }
 
-/* Count a contact that was decided early to be none; an AFTER trigger would not know. */
+/* Count a contact that was dropped early; the AFTER trigger would not know. */
 static void
 note_dropped(const CtTable *table, const CtRow *row)
 {
@@ -260,9 +261,9 @@ names_account(const CtTable *table, const Bitmapset *sets)
 }
 
 /*
- * The source of a change that an UPDATE makes (S5).  Another value than the row had is
- * believed; the same one that was set gives way to the settings, if there are any; what
- * was not given the session tells.
+ * The source of a change by an UPDATE (S5).  A value other than that of the old row stays.
+ * For the same value, if it was set, the setting is used, unless that is empty.  For one that
+ * was not given, the setting or the session's role is used.
  */
 static void
 change_source(const CtTable *table, const CtRow *old, CtRow *row, CtTriggerArg which,
@@ -300,10 +301,13 @@ change_row(const CtTable *table, const CtRow *old, CtRow *row, const Bitmapset *
 }
 
 /*
- * What becomes of the status properties of a row, given as a statement and the
- * triggers before ours leave it.  Returns whether that differs from the row as
- * given.  A row that the extension writes itself is taken as it is, unless a trigger
- * made something of it that is not allowed (S3).
+ * Decide the status properties of a changed row, in place; the statement and the triggers
+ * before ours have set it.  "sets" are the columns that the statement names.  Returns whether
+ * *row was changed.  The decision of the statement at work has been set then.  A row that the
+ * extension writes itself stays as it is, unless a trigger has given it what S3 does not
+ * allow.
+ *
+ * Locks and errors: those of ct_is_full().
  */
 bool
 ct_row_change(const CtTable *table, const CtRow *old, CtRow *row, const Bitmapset *sets, CtCounting counting)
@@ -326,7 +330,7 @@ ct_row_change(const CtTable *table, const CtRow *old, CtRow *row, const Bitmapse
 		!names_account(table, sets) && ct_row_same_account(table, old, row) &&
 		is_dropped(table, row, false, counting))
 	{
-		/* it stays what it is (S5), put right if need be */
+		/* it stays what it is (S5), corrected if S3 does not allow it */
 		decision->dropped = true;
 		ct_row_copy_properties(row, old);
 		ct_row_set_status(table, row, ct_status_on_insert(ct_row_status(table, old), false));
@@ -335,9 +339,9 @@ ct_row_change(const CtTable *table, const CtRow *old, CtRow *row, const Bitmapse
 }
 
 /*
- * The status properties that a row should have got, where another trigger changed them
- * behind maintain_status(), or it did not fire.  "old" is NULL for a new row;
- * *by_default tells whether that has no status.
+ * Decide the status properties of a row that was written otherwise, in place: another trigger
+ * changed them after maintain_status(), or that did not fire.  "old" is NULL for a new row;
+ * *by_default: that has no status.  Errors: those of ct_source_default().
  */
 void
 ct_row_mend(const CtTable *table, const CtRow *old, CtRow *row, bool *by_default)
@@ -350,8 +354,8 @@ ct_row_mend(const CtTable *table, const CtRow *old, CtRow *row, bool *by_default
 }
 
 /*
- * A row that waits for its second write is what was decided, not what is stored: so is
- * what the statement does not change of it.
+ * A row that waits for its second write counts as decided, not as stored; so do the properties
+ * of it that the statement does not change.
  */
 static void
 apply_decided(const CtTable *table, const CtRow *decided, CtRow *old, CtRow *row, const Bitmapset *sets)
@@ -366,7 +370,7 @@ apply_decided(const CtTable *table, const CtRow *decided, CtRow *old, CtRow *row
 	ct_row_copy_properties(old, decided);
 }
 
-/* The columns that a statement names, but for a flag that it leaves alone. */
+/* The columns that a statement names, without a flag that it leaves as it is. */
 static const Bitmapset *
 columns_set(const CtTable *table, CtStatement *statement, const TriggerData *trigdata)
 {
@@ -379,11 +383,11 @@ columns_set(const CtTable *table, CtStatement *statement, const TriggerData *tri
 
 /*
  * ON CONFLICT DO UPDATE in a statement that began before the library was loaded, so that
- * on_conflict.c could not mind what was given: a status or flag that is the one of the row
- * which was proposed right before, and was not given there, is taken for EXCLUDED's.
+ * on_conflict.c could not replace EXCLUDED.  If the status or flag is that of the row proposed
+ * right before, and was not given there, it is assumed to be EXCLUDED's.
  */
 static const Bitmapset *
-mind_excluded(const CtTable *table, const CtStatement *statement, CtRow *row, const Bitmapset *sets)
+guess_excluded(const CtTable *table, const CtStatement *statement, CtRow *row, const Bitmapset *sets)
 {
 	if (statement->key != NULL || statement->proposed_relid != table->relid ||
 		statement->proposed_command != GetCurrentCommandId(false))
@@ -397,8 +401,8 @@ mind_excluded(const CtTable *table, const CtStatement *statement, CtRow *row, co
 }
 
 /*
- * The new version of a row that is updated, as it is to be.  In a second write that has been
- * decided; a row that waits for one is taken for what was decided.
+ * The new version of a row that is updated, as it must be stored.  In a second write that has
+ * been decided before.
  */
 static HeapTuple
 update_contact(const CtTable *table, TriggerData *trigdata)
@@ -413,7 +417,7 @@ update_contact(const CtTable *table, TriggerData *trigdata)
 	ct_row_read(table, trigdata->tg_trigslot, &old);
 	ct_row_read(table, trigdata->tg_newslot, &row);
 	old.tid = trigdata->tg_trigtuple->t_self;
-	sets = mind_excluded(table, statement, &row, sets);
+	sets = guess_excluded(table, statement, &row, sets);
 	note_moving(trigdata, &old);
 	if (ct_second_writes_wait())
 		decided = ct_second_write_find(relid, &old.tid);
@@ -435,7 +439,7 @@ PG_FUNCTION_INFO_V1(contacts_tier_maintain_status);
 /*
  * maintain_status(): BEFORE INSERT OR UPDATE row trigger (rules S1 to S5)
  *
- * Takes no locks; reads the account row where a default is asked for.
+ * Locks no row; reads the account row if a default decides, or room is looked for.
  */
 Datum
 contacts_tier_maintain_status(PG_FUNCTION_ARGS)
@@ -461,8 +465,8 @@ PG_FUNCTION_INFO_V1(contacts_tier_given_flag);
 
 /*
  * is_given(property integer, is_set boolean) boolean: was the row that an INSERT has
- * proposed last given this property?  "is_set": it is to be the flag's new value, which
- * is left alone if it was not.  See on_conflict.c.
+ * proposed last given this property?  "is_set": it is the new value of the flag, which stays
+ * as it is if it was not given.  See on_conflict.c.
  */
 Datum
 contacts_tier_is_given(PG_FUNCTION_ARGS)

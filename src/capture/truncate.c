@@ -1,12 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * truncate.c
- *	  The trigger that takes contacts off the counters before TRUNCATE.
+ *	  The trigger that counts contacts off before TRUNCATE.
  *
  * TRUNCATE fires the triggers of each table that it empties, those of partitions
- * too.  So each takes off what is in its own table; a partition that has no such
- * trigger, because it came while event triggers were off, is taken off by the
- * trigger of the table that it belongs to.
+ * too.  So each counts off what is in its own table.  A partition that has no such
+ * trigger, because it came while event triggers were off, is counted off by the
+ * trigger of its parent.
  *
  *-------------------------------------------------------------------------
  */
@@ -23,24 +23,24 @@
 #include "capture/capture.h"
 
 /*
- * A table that has been taken off the counters, and is going to be emptied.  ExecuteTruncateGuts()
- * fires the BEFORE triggers of all tables before it empties the first one, so a trigger of
- * another table may still write contacts, which nobody would count any more.
+ * A table that has been counted off, and is going to be emptied.  ExecuteTruncateGuts() fires
+ * the BEFORE triggers of all tables before it empties the first one, so a trigger of another
+ * table may still write contacts, which would not be counted any more.
  */
-typedef struct TakenOff
+typedef struct CountedOff
 {
 	CtXactNote	note;
 	Oid			relid;
-	Oid			filenode;		/* as it was when it was taken off */
+	Oid			filenode;		/* as it was when it was counted off */
 	BlockNumber blocks;
 	const void *statement;		/* key of the TRUNCATE; NULL if it is not
 								 * known */
-} TakenOff;
+} CountedOff;
 
-/* Of TakenOff, in TopTransactionContext */
-static CtXactList taken_off = {0};
+/* Of CountedOff, in TopTransactionContext */
+static CtXactList counted_off = {0};
 
-/* BEFORE, for each statement, and TRUNCATE: as attach() made it, or 39P01. */
+/* BEFORE, for each statement, and TRUNCATE: as attach() created it, or 39P01. */
 static void
 check_trigger(FunctionCallInfo fcinfo)
 {
@@ -54,17 +54,17 @@ check_trigger(FunctionCallInfo fcinfo)
 				 errhint("Triggers of contacts_tier are made by contacts_tier.attach().")));
 }
 
-/* A table has been taken off the counters: note how it looks before it is emptied. */
+/* A table has been counted off: note its file and size before it is emptied. */
 static void
-note_taken_off(Relation rel)
+note_counted_off(Relation rel)
 {
-	TakenOff   *table = MemoryContextAlloc(TopTransactionContext, sizeof(TakenOff));
+	CountedOff *table = MemoryContextAlloc(TopTransactionContext, sizeof(CountedOff));
 
 	table->relid = RelationGetRelid(rel);
 	table->filenode = rel->rd_rel->relfilenode;
 	table->blocks = RelationGetNumberOfBlocks(rel);
 	table->statement = ct_statement()->key;
-	ct_xact_note(&taken_off, &table->note);
+	ct_xact_note(&counted_off, &table->note);
 }
 
 /*
@@ -72,7 +72,7 @@ note_taken_off(Relation rel)
  * subtransaction, fewer blocks, unless there were none.  TRUNCATE holds its lock.
  */
 static bool
-is_emptied(const TakenOff *table)
+is_emptied(const CountedOff *table)
 {
 	Relation	rel = try_relation_open(table->relid, NoLock);
 	bool		emptied;
@@ -85,56 +85,57 @@ is_emptied(const TakenOff *table)
 }
 
 /*
- * A statement begins: whatever it writes in a table that has been emptied is counted as
- * ever.
+ * A statement begins: forget tables that have been emptied, in which rows are counted as
+ * usual.
  */
 void
 ct_truncate_look(void)
 {
 	slist_mutable_iter iter;
 
-	slist_foreach_modify(iter, &taken_off.notes)
+	slist_foreach_modify(iter, &counted_off.notes)
 	{
-		if (is_emptied(slist_container(TakenOff, note.node, iter.cur)))
+		if (is_emptied(slist_container(CountedOff, note.node, iter.cur)))
 			slist_delete_current(&iter);
 	}
 }
 
 /*
- * A TRUNCATE has ended, be it by an error.
+ * A TRUNCATE has ended, also by an error: forget its tables.
  */
 void
 ct_truncate_ends(const CtStatement *statement)
 {
 	slist_mutable_iter iter;
 
-	slist_foreach_modify(iter, &taken_off.notes)
+	slist_foreach_modify(iter, &counted_off.notes)
 	{
-		if (slist_container(TakenOff, note.node, iter.cur)->statement == statement->key)
+		if (slist_container(CountedOff, note.node, iter.cur)->statement == statement->key)
 			slist_delete_current(&iter);
 	}
 }
 
 /*
- * Is a TRUNCATE at work that has taken tables off the counters and not emptied them yet?
+ * Is there a table that a TRUNCATE has counted off, and perhaps not emptied yet?
  */
 bool
 ct_is_truncating(void)
 {
-	return !slist_is_empty(&taken_off.notes);
+	return !slist_is_empty(&counted_off.notes);
 }
 
 /*
- * Refuse to count a marketing contact in a table that TRUNCATE is about to empty: 55000.
+ * Check that TRUNCATE is not about to empty a table, in which a marketing contact changes.
+ * Errors: 55000.
  */
 void
 ct_check_not_truncated(Oid relid)
 {
 	slist_iter	iter;
 
-	slist_foreach(iter, &taken_off.notes)
+	slist_foreach(iter, &counted_off.notes)
 	{
-		if (slist_container(TakenOff, note.node, iter.cur)->relid == relid)
+		if (slist_container(CountedOff, note.node, iter.cur)->relid == relid)
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("cannot change marketing contacts of \"%s\" while it is truncated", get_rel_name(relid)),
@@ -144,18 +145,18 @@ ct_check_not_truncated(Oid relid)
 }
 
 /*
- * Have what was taken off be known as long as its (sub)transaction stands.
+ * Add the list of tables that were counted off, so that they end with subtransactions.
  */
 void
 ct_truncate_init(void)
 {
-	ct_xact_list_add(&taken_off);
+	ct_xact_list_add(&counted_off);
 }
 
 /*
- * Take a table that is going to be truncated off the counters, as a DELETE of all
- * its contacts would.  What the owner has put on the counter table is evaluated,
- * so the search_path must not be that of the caller.
+ * Count a table off that is going to be truncated, as a DELETE of all its contacts would.
+ * Triggers and expressions on the counter table are evaluated, so the search_path must not
+ * be that of the caller.
  */
 static void
 uncount_table(Relation rel, const CtTable *table)
@@ -169,12 +170,11 @@ uncount_table(Relation rel, const CtTable *table)
 	ct_uncount(table, psprintf("ONLY %s", ct_qualified_name(rel)), true);
 	ct_restore_identity(&identity);
 	SPI_finish();
-	note_taken_off(rel);
+	note_counted_off(rel);
 }
 
 /*
- * Take off the partitions below a partitioned table whose own trigger does not do
- * it.
+ * Count off the partitions below a partitioned table that have no trigger of their own.
  */
 static void
 uncount_partitions(Oid parent, char **args)
@@ -215,7 +215,7 @@ contacts_tier_count_truncate(PG_FUNCTION_ARGS)
 	char	   *args[CT_NARGS];
 
 	check_trigger(fcinfo);
-	/* a former partition may have kept this trigger, and is not counted */
+	/* a former partition may still have this trigger, and is not counted */
 	if (ct_find_trigger(rel, CT_TRIGGER_STATUS) == NULL)
 		return PointerGetDatum(NULL);
 	ct_complete_args(trigdata->tg_trigger->tgnargs, trigdata->tg_trigger->tgargs, args);
