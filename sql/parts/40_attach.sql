@@ -100,6 +100,9 @@ BEGIN
             demoted   bigint NOT NULL DEFAULT 0,
             corrected bigint NOT NULL DEFAULT 0,
             peak      bigint NOT NULL DEFAULT 0,
+            floor     bigint,
+            bottom    bigint,
+            lowest    bigint,
             PRIMARY KEY (account, slot)
         ) WITH (fillfactor = 30, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0.0,
                 autovacuum_vacuum_cost_delay = 0)$sql$, schema, account_type);
@@ -113,7 +116,10 @@ BEGIN
         COMMENT ON COLUMN %1$s.contacts_tier_counter.promoted IS 'number of contacts that became marketing contacts of the account in the current period';
         COMMENT ON COLUMN %1$s.contacts_tier_counter.demoted IS 'number of contacts that ceased to be marketing contacts of the account in the current period';
         COMMENT ON COLUMN %1$s.contacts_tier_counter.corrected IS 'number of marketing contacts that partitions, attach() and repair() added in the current period, minus those that they removed';
-        COMMENT ON COLUMN %1$s.contacts_tier_counter.peak IS 'highest count of the account in the current period, as recorded before contacts were subtracted'
+        COMMENT ON COLUMN %1$s.contacts_tier_counter.peak IS 'highest count of the account in the current period, as recorded before contacts were subtracted';
+        COMMENT ON COLUMN %1$s.contacts_tier_counter.floor IS 'number of marketing contacts below which the next statement must look at all slots; null for a single slot, or if nothing has been announced';
+        COMMENT ON COLUMN %1$s.contacts_tier_counter.bottom IS 'number of marketing contacts of the account below which an announcement has to be made again; null if nothing has been announced';
+        COMMENT ON COLUMN %1$s.contacts_tier_counter.lowest IS 'lowest number of marketing contacts of the account below that, as far as the slot has noted it'
         $sql$, schema);
 
     EXECUTE format($sql$

@@ -73,9 +73,9 @@ set_claimed(CtClaim *claim, const CtDelta *delta)
 
 /*
  * The counter is locked and has no room: let the tier decide, and drop what does not fit.
- * Returns the new ceiling.
+ * Returns the bounds within which nobody needs to ask.
  */
-static int64
+static CtBounds
 decide(CtClaim *claim, CtDelta *delta)
 {
 	bool		only_defaults;
@@ -94,17 +94,20 @@ static void
 count_delta(CtCounters *counters, CtClaim *claim, CtDelta *delta)
 {
 	CtChange	change = change_of(delta);
-	int64		ceiling;
+	CtExact		exact;
+	CtBounds	bounds;
 
 	if (ct_counter_claim(counters, &change))
 		return;
 	if (change.marketing > 0 && catch_up(claim->table, delta) && ct_counter_claim(counters, &change))
 		return;
-	if (ct_counter_lock(counters, &change, &claim->used))
+	if (ct_counter_lock(counters, &change, &exact))
 		return;
-	ceiling = decide(claim, delta);
+	claim->used = exact.used;
+	claim->lowest = exact.lowest;
+	bounds = decide(claim, delta);
 	change = change_of(delta);
-	ct_counter_settle(counters, &change, ceiling);
+	ct_counter_settle(counters, &change, &bounds);
 }
 
 /*

@@ -16,6 +16,17 @@
 
 #include "capture/capture.h"
 
+/* Is nothing to be announced, so that a contact that does not fit announces nothing? */
+static bool
+is_announced(const CtAccountLook *look, const CtExact *exact)
+{
+	CtThresholds thresholds = {
+		.limit = look->contact_limit,.count = look->nthresholds,.percent = look->thresholds
+	};
+
+	return ct_thresholds_are_announced(&thresholds, look->announced, exact->used, exact->lowest);
+}
+
 /*
  * How many more marketing contacts an account has room for, if that is known without a wait:
  * no slot of it is locked, no update date is overdue, and no threshold is to be announced.
@@ -29,16 +40,18 @@ look_for_room(const CtTable *table, Datum account)
 {
 	CtRoom		room = {0};
 	CtAccountLook look;
+	CtExact		exact;
 	CtIdentity	identity;
 
 	ct_act_as_owner(table->owner, &identity);
-	if (ct_counter_look(table, account, &room.total) &&
+	if (ct_counter_look(table, account, &exact) &&
 		ct_account_look(table, account, &look, true) == CT_ACCOUNT_FOUND &&
-		look.has_subscription && look.next_update_at > ct_now() && ct_limit_is_announced(&look, room.total))
+		look.has_subscription && look.next_update_at > ct_now() && is_announced(&look, &exact))
 	{
 		const char *policy = ct_enum_label(look.on_exceed);
 
 		room.caps = strcmp(policy, "cap") == 0;
+		room.total = exact.used;
 		room.is_known = room.caps || strcmp(policy, "block") == 0;
 		room.room = look.contact_limit - room.total +
 			Min(look.grace, PG_INT64_MAX - look.contact_limit);

@@ -76,38 +76,36 @@ ct_counter_claim(CtCounters *counters, const CtChange *change)
 
 /*
  * Lock the counter of the account of a change, after ct_counter_claim().  True if there is
- * room for it after all, or it needs none: then it is in the counter.  Otherwise *used
- * is how many marketing contacts the account has, exactly, and ct_counter_settle() is to
- * follow.  The change must stay where it is until then.
+ * room for it after all, or it needs none: then it is in the counter.  Otherwise *exact
+ * says exactly what it has, and ct_counter_settle() is to follow.  The change must stay where it is until then.
  *
  * Locks: all slots of the account, until the transaction ends.
  */
 bool
-ct_counter_lock(CtCounters *counters, const CtChange *change, int64 *used)
+ct_counter_lock(CtCounters *counters, const CtChange *change, CtExact *exact)
 {
-	return counters->way->lock(counters, change, used);
+	return counters->way->lock(counters, change, exact);
 }
 
 /*
- * Put a change, or what is left of it, into a counter that is locked.  Up to the ceiling,
- * in contacts, others may claim then without asking; none may if that is below the
- * count.
+ * Put a change, or what is left of it, into a counter that is locked.  Within the bounds
+ * others may claim then without asking; none may if the ceiling is below the count.
  */
 void
-ct_counter_settle(CtCounters *counters, const CtChange *change, int64 ceiling)
+ct_counter_settle(CtCounters *counters, const CtChange *change, const CtBounds *bounds)
 {
-	counters->way->settle(counters, change, ceiling);
+	counters->way->settle(counters, change, bounds);
 }
 
 /*
- * How many marketing contacts an account has, if nobody is changing that at this moment.
+ * What the counter of an account says, if nobody is changing it at this moment.
  * False if somebody is, or it can only be told by SQL.
  *
  * Takes no lock but on the counter table: somebody may change it right afterwards.  The
  * caller is the table's owner.
  */
 bool
-ct_counter_look(const CtTable *table, Datum account, int64 *used)
+ct_counter_look(const CtTable *table, Datum account, CtExact *exact)
 {
 	CtCounter	counter;
 	CtSlots		slots;
@@ -117,7 +115,7 @@ ct_counter_look(const CtTable *table, Datum account, int64 *used)
 	if (!ct_direct_access || !ct_slots_open(&counter, table))
 		return false;
 	ct_slots_recall(&counter, account, &slots);
-	*used = ct_slots_list(&counter, &slots);
+	*exact = ct_slots_list(&counter, &slots);
 	for (int i = 0; i < slots.count; i++)
 		held |= ct_slot_is_held(&counter, &slots, i, &holder);
 	ct_slots_remember(&counter, &slots);

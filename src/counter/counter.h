@@ -49,6 +49,28 @@ typedef struct CtCount
 	int64		peak;			/* most there were after any statement */
 } CtCount;
 
+/* What a counter that is locked says of the marketing contacts of an account, exactly */
+typedef struct CtExact
+{
+	int64		used;			/* how many there are */
+	int64		lowest;			/* the fewest since the counter was settled, if
+								 * that was below its bottom; where several
+								 * change it at once, it may be less */
+} CtExact;
+
+/*
+ * Between which counts nobody needs to ask.  A change that leads above the ceiling asks;
+ * and once the count has been below the bottom, so does one that leads to "again", if not
+ * an earlier one, and is told the lowest count.
+ */
+typedef struct CtBounds
+{
+	int64		ceiling;
+	bool		has_bottom;
+	int64		bottom;
+	int64		again;			/* not less than the bottom */
+} CtBounds;
+
 /* Opaque to other folders */
 typedef struct CtCounters CtCounters;
 
@@ -56,9 +78,9 @@ extern CtCounters *ct_counters_open(const CtTable *table);
 extern void ct_counters_close(CtCounters *counters);
 extern bool ct_counters_are_direct(const CtCounters *counters);
 extern bool ct_counter_claim(CtCounters *counters, const CtChange *change);
-extern bool ct_counter_lock(CtCounters *counters, const CtChange *change, int64 *used);
-extern void ct_counter_settle(CtCounters *counters, const CtChange *change, int64 ceiling);
-extern bool ct_counter_look(const CtTable *table, Datum account, int64 *used);
+extern bool ct_counter_lock(CtCounters *counters, const CtChange *change, CtExact *exact);
+extern void ct_counter_settle(CtCounters *counters, const CtChange *change, const CtBounds *bounds);
+extern bool ct_counter_look(const CtTable *table, Datum account, CtExact *exact);
 extern CtCount ct_counter_withdraw(const CtTable *table, Datum account);
 extern CtCount ct_counter_close_period(const CtTable *table, Datum account);
 
@@ -108,7 +130,13 @@ typedef struct CtSlot
 	int64		pending;		/* of these, until next update; either may be
 								 * negative, see src/README */
 	int64		granted;
-	bool		closed;			/* granted is null: somebody must look first */
+	bool		closed;			/* granted is null: the next claim asks */
+	bool		observed;		/* is it noted how far the count falls? */
+	bool		alone;			/* was it the only slot when it was settled? */
+	int64		floor;			/* else the slot closes when it falls below this */
+	int64		bottom;			/* falls of the account below this are noted */
+	bool		fell;			/* did it, as a release in this slot saw? */
+	int64		lowest;			/* to how many */
 	int64		promoted;		/* in the running period */
 	int64		demoted;
 	int64		corrected;
@@ -144,6 +172,9 @@ typedef struct CtCounterTable
 	AttrNumber	demoted;
 	AttrNumber	corrected;
 	AttrNumber	peak;
+	AttrNumber	floor;
+	AttrNumber	bottom;
+	AttrNumber	lowest;
 	Oid			index;			/* its primary key */
 	RegProcedure equals;		/* of the account's type */
 	MemoryContext context;		/* of the memory below */
@@ -174,9 +205,9 @@ typedef struct CtCounterWay
 	/* ct_counter_claim() */
 	bool		(*claim) (CtCounters *counters, const CtChange *change);
 	/* ct_counter_lock() */
-	bool		(*lock) (CtCounters *counters, const CtChange *change, int64 *used);
+	bool		(*lock) (CtCounters *counters, const CtChange *change, CtExact *exact);
 	/* ct_counter_settle() */
-	void		(*settle) (CtCounters *counters, const CtChange *change, int64 ceiling);
+	void		(*settle) (CtCounters *counters, const CtChange *change, const CtBounds *bounds);
 	/* ct_counter_withdraw(), or ct_counter_close_period() */
 	CtCount		(*withdraw) (CtCounters *counters, Datum account, bool close_period);
 } CtCounterWay;
@@ -210,7 +241,8 @@ extern void ct_slots_close(CtCounter *counter);
 
 /* slot.c */
 
-extern int64 ct_slots_list(CtCounter *counter, CtSlots *slots);
+extern CtExact ct_slots_list(CtCounter *counter, CtSlots *slots);
+extern int64 ct_slots_least(CtCounter *counter, Datum account);
 extern bool ct_slot_read(CtCounter *counter, CtSlots *slots, int index, CtSlot *slot);
 extern bool ct_slot_is_ours(const CtSlot *slot);
 extern bool ct_slot_is_held(CtCounter *counter, const CtSlots *slots, int index, TransactionId *holder);
@@ -237,14 +269,15 @@ extern bool ct_update_firing(Relation rel, ItemPointer place, TupleTableSlot *ne
 extern bool ct_slot_has_room(const CtSlot *slot, const CtChange *change);
 extern void ct_slot_add(CtSlot *slot, const CtChange *change, int64 total);
 extern int64 ct_slots_total(CtCounter *counter, const CtSlots *slots, const CtSlot *slot, const CtChange *change);
+extern void ct_slot_note_fall(CtCounter *counter, CtSlots *slots, const CtSlot *slot, const CtChange *change);
 extern void ct_slot_write_locked(CtCounter *counter, CtSlots *slots, CtSlot *slot);
 extern void ct_slots_add_first(const CtTable *table, Datum account);
 extern void ct_slots_changed(CtCounter *counter, CtSlots *slots);
 
 /* slots_locked.c */
 
-extern bool ct_slots_lock(CtCounters *counters, const CtChange *change, int64 *used);
-extern void ct_slots_settle(CtCounters *counters, const CtChange *change, int64 ceiling);
+extern bool ct_slots_lock(CtCounters *counters, const CtChange *change, CtExact *exact);
+extern void ct_slots_settle(CtCounters *counters, const CtChange *change, const CtBounds *bounds);
 extern CtCount ct_slots_withdraw(CtCounters *counters, Datum account, bool close_period);
 
 #endif							/* CONTACTS_TIER_COUNTER_H */

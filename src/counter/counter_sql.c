@@ -23,7 +23,9 @@ static const CtQuery claim_query = {
 	"UPDATE {counter}"
 	" SET used = used" CT_ADD "$2, pending = pending" CT_ADD "$3,"
 	" promoted = promoted" CT_ADD "$4, demoted = demoted" CT_ADD "$5,"
-	" peak = CASE WHEN $2" CT_LT "0 THEN greatest(peak, used) ELSE peak END"
+	" peak = CASE WHEN $2" CT_LT "0 THEN greatest(peak, used) ELSE peak END,"
+	" lowest = CASE WHEN used" CT_ADD "$2" CT_LT "bottom THEN least(lowest, used" CT_ADD "$2) ELSE lowest END,"
+	" granted = CASE WHEN used" CT_ADD "$2" CT_LT "bottom THEN NULL ELSE granted END"
 	" WHERE account {=} $1 AND slot" CT_EQ "0"
 	" AND ($2" CT_LE "0 OR used" CT_ADD "$2" CT_LE "granted)",
 	5, {CT_ACCOUNT_TYPE, INT8OID, INT8OID, INT8OID, INT8OID}
@@ -37,20 +39,28 @@ const CtQuery ct_add_slot_query = {
 };
 
 static const CtQuery lock_slot_query = {
-	"SELECT used, coalesce(granted, used" CT_SUB "1), pending, promoted, demoted, corrected, peak FROM {counter}"
+	"SELECT used, coalesce(granted, used" CT_SUB "1), pending, promoted, demoted, corrected, peak,"
+	" least(lowest, used) FROM {counter}"
 	" WHERE account {=} $1 AND slot" CT_EQ "0 FOR NO KEY UPDATE",
 	1, {CT_ACCOUNT_TYPE}
 };
 
-/* $2: the new ceiling, NULL to withdraw it */
-static const CtQuery grant_query = {
-	"UPDATE {counter} SET granted = $2"
+/* $2: the new ceiling, or NULL: closed, $3: bottom, or NULL */
+static const CtQuery settle_query = {
+	"UPDATE {counter} SET granted = $2, bottom = $3, floor = NULL, lowest = NULL"
 	" WHERE account {=} $1 AND slot" CT_EQ "0",
-	2, {CT_ACCOUNT_TYPE, INT8OID}
+	3, {CT_ACCOUNT_TYPE, INT8OID, INT8OID}
+};
+
+static const CtQuery withdraw_query = {
+	"UPDATE {counter} SET granted = NULL"
+	" WHERE account {=} $1 AND slot" CT_EQ "0",
+	1, {CT_ACCOUNT_TYPE}
 };
 
 static const CtQuery close_period_query = {
-	"UPDATE {counter} SET promoted = 0, demoted = 0, corrected = 0, peak = 0"
+	"UPDATE {counter} SET promoted = 0, demoted = 0, corrected = 0, peak = 0,"
+	" floor = NULL, bottom = NULL, lowest = NULL"
 	" WHERE account {=} $1 AND slot" CT_EQ "0",
 	1, {CT_ACCOUNT_TYPE}
 };
@@ -105,15 +115,16 @@ claim(CtCounters *counters, const CtChange *change)
 
 /* ct_counter_lock(), by SQL: 40001 above READ COMMITTED where others have changed it */
 static bool
-lock(CtCounters *counters, const CtChange *change, int64 *used)
+lock(CtCounters *counters, const CtChange *change, CtExact *exact)
 {
 	int64		granted;
 	bool		fits;
 
 	ct_connect_spi();
-	counters->used = *used = lock_slot(counters->table, change->account, &granted);
+	counters->used = exact->used = lock_slot(counters->table, change->account, &granted);
+	exact->lowest = ct_result_int64(8);
 	/* a release: there was no slot yet.  Else somebody may have made room. */
-	fits = change->marketing <= 0 || *used + change->marketing <= granted;
+	fits = change->marketing <= 0 || exact->used + change->marketing <= granted;
 	if (fits)
 		claim_surely(counters->table, change);
 	SPI_finish();
@@ -122,15 +133,21 @@ lock(CtCounters *counters, const CtChange *change, int64 *used)
 
 /* ct_counter_settle(), by SQL */
 static void
-settle(CtCounters *counters, const CtChange *change, int64 ceiling)
+settle(CtCounters *counters, const CtChange *change, const CtBounds *bounds)
 {
-	Datum		values[] = {change->account, Int64GetDatum(ceiling)};
+	Datum		values[] = {
+		change->account, Int64GetDatum(bounds->ceiling), Int64GetDatum(bounds->bottom)
+	};
+	char		nulls[] = "   ";
 
 	/* above its tier, the account has no room even after a release */
-	bool		is_above = ceiling < counters->used + change->marketing;
+	if (bounds->ceiling < counters->used + change->marketing)
+		nulls[1] = 'n';
+	if (!bounds->has_bottom)
+		nulls[2] = 'n';
 
 	ct_connect_spi();
-	ct_companion_query(counters->table, &grant_query, values, is_above ? " n" : NULL);
+	ct_companion_query(counters->table, &settle_query, values, nulls);
 	claim_surely(counters->table, change);
 	SPI_finish();
 }
@@ -140,7 +157,7 @@ static CtCount
 withdraw(CtCounters *counters, Datum account, bool close_period)
 {
 	const CtTable *table = counters->table;
-	Datum		values[] = {account, 0};
+	Datum		values[] = {account};
 	CtCount		count;
 	int64		granted;
 
@@ -151,7 +168,7 @@ withdraw(CtCounters *counters, Datum account, bool close_period)
 	count.demoted = ct_result_int64(5);
 	count.corrected = ct_result_int64(6);
 	count.peak = Max(ct_result_int64(7), count.marketing);
-	ct_companion_query(table, &grant_query, values, " n");
+	ct_companion_query(table, &withdraw_query, values, NULL);
 	if (close_period)
 		ct_companion_query(table, &close_period_query, values, NULL);
 	SPI_finish();

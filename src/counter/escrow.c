@@ -59,6 +59,7 @@ try_slot(CtCounter *counter, CtSlots *slots, int index, const CtChange *change, 
 		if (result == TM_Ok)
 		{
 			slots->home = index;
+			ct_slot_note_fall(counter, slots, &slot, change);
 			ct_counter_remember_room(counter->table, slots->account, slot.closed ? 0 : slot.granted - slot.used);
 			return DONE;
 		}

@@ -160,6 +160,10 @@ ct_count_in(const CtTable *table, const char *from)
 	withdraw_counted(table);
 }
 
+/* What the slots of an account "c" count together */
+#define TOTAL \
+	"(SELECT pg_catalog.sum(s.used)::pg_catalog.int8 FROM {counter} s WHERE s.account {=} c.account)"
+
 /*
  * Take the contacts of a relation off the counters, as demoted, or as a
  * correction (D3).  The caller has locked the relation against writers, and is
@@ -178,8 +182,12 @@ ct_uncount(const CtTable *table, const char *from, bool demotes)
 							  " SET used = c.used OPERATOR(pg_catalog.+) excluded.used,"
 							  " pending = c.pending OPERATOR(pg_catalog.+) excluded.pending,"
 							  " %2$s = c.%2$s OPERATOR(pg_catalog.+) excluded.%2$s,"
-							  " peak = greatest(c.peak, (SELECT pg_catalog.sum(s.used)::pg_catalog.int8"
-							  "  FROM {counter} s WHERE s.account {=} c.account))",
+							  " lowest = CASE WHEN " TOTAL " OPERATOR(pg_catalog.+) excluded.used OPERATOR(pg_catalog.<) c.bottom"
+							  "  THEN least(c.lowest, " TOTAL " OPERATOR(pg_catalog.+) excluded.used) ELSE c.lowest END,"
+							  " granted = CASE WHEN c.used OPERATOR(pg_catalog.+) excluded.used OPERATOR(pg_catalog.<) c.floor"
+							  "  OR " TOTAL " OPERATOR(pg_catalog.+) excluded.used OPERATOR(pg_catalog.<) c.bottom"
+							  "  THEN NULL ELSE c.granted END,"
+							  " peak = greatest(c.peak, " TOTAL ")",
 							  count_query(table, from),
 							  demotes ? "demoted" : "corrected",
 							  demotes ? "" : "OPERATOR(pg_catalog.-)"));

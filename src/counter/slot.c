@@ -32,8 +32,8 @@
 #include "counter/counter.h"
 
 /*
- * Look up by the index which slots an account has.  Returns the sum of what was
- * counted in them.
+ * Look up by the index which slots an account has.  Returns the sums of what they
+ * say.
  *
  * Not by SnapshotSelf: a slot that moves to another index entry between the look
  * at the index and that at the table would be missed, or seen twice.  All
@@ -41,7 +41,7 @@
  * there is exactly one.  Doing the check here instead of in the scan keeps
  * predicate locks of SERIALIZABLE transactions off the slots.
  */
-int64
+CtExact
 ct_slots_list(CtCounter *counter, CtSlots *slots)
 {
 	const CtCounterTable *info = counter->info;
@@ -49,7 +49,7 @@ ct_slots_list(CtCounter *counter, CtSlots *slots)
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple	tuple;
-	int64		used = 0;
+	CtExact		exact = {.used = 0,.lowest = PG_INT64_MAX};
 
 	ScanKeyEntryInitialize(&key, 0, info->account, BTEqualStrategyNumber, InvalidOid,
 						   info->table.account_collation, info->equals, slots->account);
@@ -59,6 +59,7 @@ ct_slots_list(CtCounter *counter, CtSlots *slots)
 	{
 		bool		isnull;
 		Datum		number;
+		int64		lowest;
 
 		if (!table_tuple_satisfies_snapshot(counter->rel, scan->slot, snapshot))
 			continue;
@@ -66,11 +67,63 @@ ct_slots_list(CtCounter *counter, CtSlots *slots)
 		slots->place[slots->count].number = DatumGetInt32(number);
 		slots->place[slots->count].tid = tuple->t_self;
 		slots->count++;
-		used += DatumGetInt64(heap_getattr(tuple, info->used, RelationGetDescr(counter->rel), &isnull));
+		exact.used += DatumGetInt64(heap_getattr(tuple, info->used, RelationGetDescr(counter->rel), &isnull));
+		lowest = DatumGetInt64(heap_getattr(tuple, info->lowest, RelationGetDescr(counter->rel), &isnull));
+		if (!isnull)
+			exact.lowest = Min(exact.lowest, lowest);
 	}
 	systable_endscan(scan);
 	UnregisterSnapshot(snapshot);
-	return used;
+	exact.lowest = Min(exact.lowest, exact.used);
+	return exact;
+}
+
+/*
+ * The least that the slots of an account may count together, however the transactions
+ * end that are changing them: of each slot the committed version, or our own, and the one
+ * that another transaction has written, whichever has less.
+ *
+ * HeapTupleSatisfiesDirty() finds both of them visible.
+ */
+int64
+ct_slots_least(CtCounter *counter, Datum account)
+{
+	const CtCounterTable *info = counter->info;
+	TupleDesc	tupdesc = RelationGetDescr(counter->rel);
+	SnapshotData dirty;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	int32		number = -1;
+	int64		of_slot = 0;
+	int64		sum = 0;
+
+	InitDirtySnapshot(dirty);
+	ScanKeyEntryInitialize(&key, 0, info->account, BTEqualStrategyNumber, InvalidOid,
+						   info->table.account_collation, info->equals, account);
+	scan = systable_beginscan(counter->rel, info->index, true, SnapshotAny, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		bool		isnull;
+		int64		used;
+		int32		this_number;
+
+		if (!table_tuple_satisfies_snapshot(counter->rel, scan->slot, &dirty))
+			continue;
+		used = DatumGetInt64(heap_getattr(tuple, info->used, tupdesc, &isnull));
+		this_number = DatumGetInt32(heap_getattr(tuple, info->number, tupdesc, &isnull));
+		if (this_number == number)
+		{
+			of_slot = Min(of_slot, used);
+			continue;
+		}
+		/* the index has them in the order of the slots */
+		sum += of_slot;
+		number = this_number;
+		of_slot = used;
+	}
+	systable_endscan(scan);
+	return sum + of_slot;
 }
 
 /* Take the row in counter->row apart; false if it is not the one expected. */
@@ -93,6 +146,11 @@ deform_slot(CtCounter *counter, CtSlots *slots, int index, CtSlot *slot)
 	slot->demoted = DatumGetInt64(slot_getattr(row, info->demoted, &isnull));
 	slot->corrected = DatumGetInt64(slot_getattr(row, info->corrected, &isnull));
 	slot->peak = DatumGetInt64(slot_getattr(row, info->peak, &isnull));
+	slot->floor = DatumGetInt64(slot_getattr(row, info->floor, &slot->alone));
+	slot->bottom = DatumGetInt64(slot_getattr(row, info->bottom, &isnull));
+	slot->observed = !isnull;
+	slot->lowest = DatumGetInt64(slot_getattr(row, info->lowest, &isnull));
+	slot->fell = !isnull;
 	slot->tuple = ExecCopySlotHeapTuple(row);
 	slots->place[index].tid = row->tts_tid;
 	return true;

@@ -25,10 +25,25 @@ ct_slot_has_room(const CtSlot *slot, const CtChange *change)
 		(!slot->closed && slot->used + change->marketing <= slot->granted);
 }
 
+/* Note that the account has fallen to so many, if that is below the bottom. */
+static bool
+note_count(CtSlot *slot, int64 count)
+{
+	if (!slot->observed || count >= slot->bottom || (slot->fell && count >= slot->lowest))
+		return false;
+	slot->lowest = count;
+	slot->fell = true;
+	slot->closed = true;
+	return true;
+}
+
 /*
  * Put a change into a slot.  Between two releases the count only grows, so the
  * peak of the period is among the counts before releases and the last one;
  * "total" is the count of the account before this one.
+ *
+ * A slot that falls below its floor closes, so that the next claim asks, whatever others
+ * have released (see src/README on thresholds).
  */
 void
 ct_slot_add(CtSlot *slot, const CtChange *change, int64 total)
@@ -36,6 +51,10 @@ ct_slot_add(CtSlot *slot, const CtChange *change, int64 total)
 	if (change->marketing < 0)
 		slot->peak = Max(slot->peak, total);
 	slot->used += change->marketing;
+	if (slot->observed && slot->alone)
+		(void) note_count(slot, slot->used);
+	else if (slot->observed && slot->used < slot->floor)
+		slot->closed = true;
 	slot->pending += change->pending;
 	slot->promoted += change->promoted;
 	slot->demoted += change->demoted;
@@ -47,7 +66,7 @@ count_afresh(CtCounter *counter, Datum account)
 {
 	CtSlots		fresh = {.account = account};
 
-	return ct_slots_list(counter, &fresh);
+	return ct_slots_list(counter, &fresh).used;
 }
 
 /*
@@ -76,6 +95,31 @@ ct_slot_write_locked(CtCounter *counter, CtSlots *slots, CtSlot *slot)
 }
 
 /*
+ * After a release was written into a slot that is not alone: note how far the account may
+ * have fallen by it.  Of two transactions that release at the same time, one sees what the
+ * other has written, for it looks after it has written itself.
+ *
+ * Waits for nobody: the slot is ours.
+ */
+void
+ct_slot_note_fall(CtCounter *counter, CtSlots *slots, const CtSlot *slot, const CtChange *change)
+{
+	CtSlot		again = *slot;
+	int64		least;
+
+	if (change->marketing >= 0 || !slot->observed || slot->alone)
+		return;
+	least = ct_slots_least(counter, slots->account);
+	if (!note_count(&again, least))
+		return;
+	CommandCounterIncrement();	/* a slot is written once per command */
+	if (!ct_slot_read(counter, slots, slot->index, &again))
+		elog(ERROR, "slot %d has vanished", slots->place[slot->index].number);
+	(void) note_count(&again, least);
+	ct_slot_write_locked(counter, slots, &again);
+}
+
+/*
  * Make the first slot of an account, closed, unless somebody else has made one meanwhile; that
  * one is waited for.  By SQL, for it is done once for an account.  The caller is the
  * table's owner.
@@ -91,11 +135,11 @@ ct_slots_add_first(const CtTable *table, Datum account)
 	CommandCounterIncrement();
 }
 
-/* $2, $3: first and last of the new slots, $4: granted to each */
+/* $2, $3: first and last of the new slots, $4: granted to each, or NULL: closed, $5: bottom */
 static const CtQuery add_slots_query = {
-	"INSERT INTO {counter} (account, slot, granted)"
-	" SELECT $1, slot, $4 FROM pg_catalog.generate_series($2, $3) slot",
-	4, {CT_ACCOUNT_TYPE, INT4OID, INT4OID, INT8OID}
+	"INSERT INTO {counter} (account, slot, granted, floor, bottom)"
+	" SELECT $1, slot, $4, CASE WHEN $5 IS NOT NULL THEN 0 END, $5 FROM pg_catalog.generate_series($2, $3) slot",
+	5, {CT_ACCOUNT_TYPE, INT4OID, INT4OID, INT8OID, INT8OID}
 };
 
 /*
@@ -119,6 +163,14 @@ add_slots(CtCounter *counter, CtSlots *slots)
 	if (count == 0 || !ct_slot_read(counter, slots, 0, &first) || first.closed)
 		return;
 
+	/*
+	 * The bounds of one slot may be wider than those of several: where it is
+	 * observed, the next claim asks, and all get theirs
+	 */
+	first.closed = first.observed;
+	if (first.alone)
+		first.floor = first.used;
+	first.alone = false;
 	share = Max(first.granted - first.used, 0) / (count + 1);
 	first.granted -= share * count;
 	ct_slot_write_locked(counter, slots, &first);
@@ -127,11 +179,12 @@ add_slots(CtCounter *counter, CtSlots *slots)
 			slots->account,
 			Int32GetDatum(slots->place[slots->count - 1].number + 1),
 			Int32GetDatum(slots->place[slots->count - 1].number + count),
-			Int64GetDatum(share)
+			Int64GetDatum(share),
+			Int64GetDatum(first.bottom)
 		};
 
 		ct_connect_spi();
-		ct_companion_query(counter->table, &add_slots_query, values, NULL);
+		ct_companion_query(counter->table, &add_slots_query, values, first.observed ? "   n " : "    n");
 		SPI_finish();
 	}
 	slots->count = 0;			/* list them when they are needed next */

@@ -54,6 +54,9 @@ is_direct(Relation rel, const CtTable *table, CtCounterTable *counter)
 	counter->demoted = ct_typed_column(relid, "demoted", INT8OID);
 	counter->corrected = ct_typed_column(relid, "corrected", INT8OID);
 	counter->peak = ct_typed_column(relid, "peak", INT8OID);
+	counter->floor = ct_typed_column(relid, "floor", INT8OID);
+	counter->bottom = ct_typed_column(relid, "bottom", INT8OID);
+	counter->lowest = ct_typed_column(relid, "lowest", INT8OID);
 	counter->index = ct_primary_key_index(rel);
 	counter->equals = get_opcode(table->account_eq);
 
@@ -62,6 +65,7 @@ is_direct(Relation rel, const CtTable *table, CtCounterTable *counter)
 	return counter->account && counter->number && counter->used &&
 		counter->pending && counter->granted &&
 		counter->promoted && counter->demoted && counter->corrected && counter->peak &&
+		counter->floor && counter->bottom && counter->lowest &&
 		ct_is_ordinary(rel, table, key, lengthof(key));
 }
 

@@ -166,14 +166,20 @@ ct_slot_write(CtCounter *counter, CtSlots *slots, CtSlot *slot, bool wait, Trans
 	const CtCounterTable *info = counter->info;
 	int			attnos[] = {
 		info->used, info->pending, info->promoted, info->demoted,
-		info->corrected, info->peak, info->granted
+		info->corrected, info->peak, info->granted, info->floor, info->bottom, info->lowest
 	};
 	Datum		values[] = {
 		Int64GetDatum(slot->used), Int64GetDatum(slot->pending), Int64GetDatum(slot->promoted),
 		Int64GetDatum(slot->demoted), Int64GetDatum(slot->corrected), Int64GetDatum(slot->peak),
-		Int64GetDatum(slot->granted)
+		Int64GetDatum(slot->granted), Int64GetDatum(slot->floor), Int64GetDatum(slot->bottom),
+		Int64GetDatum(slot->lowest)
 	};
-	bool		nulls[lengthof(attnos)] = {[lengthof(attnos) - 1] = slot->closed};
+	bool		nulls[lengthof(attnos)] = {
+		[lengthof(attnos) - 4] = slot->closed,
+		[lengthof(attnos) - 3] = !slot->observed || slot->alone,
+		[lengthof(attnos) - 2] = !slot->observed,
+		[lengthof(attnos) - 1] = !slot->fell
+	};
 	ItemPointer tid = &slots->place[slot->index].tid;
 	HeapTuple	tuple;
 	TM_FailureData failure;

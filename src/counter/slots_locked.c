@@ -58,15 +58,20 @@ lock_room(CtCounter *counter, CtSlots *slots, int64 wanted, CtLockedSlots *locke
 		lock_slot(counter, slots, i, true, locked);
 }
 
-/* How many marketing contacts locked slots count; exact where all are locked. */
-static int64
-sum_used(const CtLockedSlots *locked)
+/* What locked slots say together; exact where all are locked. */
+static CtExact
+sum_up(const CtLockedSlots *locked)
 {
-	int64		used = 0;
+	CtExact		exact = {.used = 0,.lowest = PG_INT64_MAX};
 
 	for (int i = 0; i < locked->count; i++)
-		used += locked->slot[i].used;
-	return used;
+	{
+		exact.used += locked->slot[i].used;
+		if (locked->slot[i].fell)
+			exact.lowest = Min(exact.lowest, locked->slot[i].lowest);
+	}
+	exact.lowest = Min(exact.lowest, exact.used);
+	return exact;
 }
 
 /* Does a slot say what it said when it was read? */
@@ -76,7 +81,47 @@ is_unchanged(const CtSlot *slot, const CtSlot *before)
 	return slot->used == before->used && slot->pending == before->pending &&
 		slot->closed == before->closed && (slot->closed || slot->granted == before->granted) &&
 		slot->promoted == before->promoted && slot->demoted == before->demoted &&
-		slot->corrected == before->corrected && slot->peak == before->peak;
+		slot->corrected == before->corrected && slot->peak == before->peak &&
+		slot->fell == before->fell && (!slot->fell || slot->lowest == before->lowest) &&
+		slot->observed == before->observed && slot->alone == before->alone &&
+		(!slot->observed || slot->bottom == before->bottom) &&
+		(!slot->observed || slot->alone || slot->floor == before->floor);
+}
+
+/*
+ * Begin to observe the count anew, with the slack down to the bottom spread evenly over
+ * all slots.  Where there are several, some may fall below their floor, and close, while
+ * others stay open: these must not have room to reach bounds->again.  So what lies between
+ * floors and ceiling of all of them together is limited.  Returns the room up to the
+ * ceiling.
+ */
+static int64
+set_bounds(CtLockedSlots *locked, const CtBounds *bounds)
+{
+	int64		total = sum_up(locked).used;
+	int64		room = bounds->ceiling - total;
+	int64		slack = bounds->has_bottom ? Max(total - bounds->bottom, 0) : 0;
+
+	if (bounds->has_bottom && locked->count > 1)
+	{
+		int64		window = bounds->again - bounds->bottom;
+
+		slack = Min(slack, window / 2);
+		room = Min(room, window - slack);
+	}
+	for (int i = 0; i < locked->count; i++)
+	{
+		CtSlot	   *slot = &locked->slot[i];
+		int64		share = slack / (locked->count - i);
+
+		slot->observed = bounds->has_bottom;
+		slot->alone = locked->count == 1 || !slot->observed;
+		slot->bottom = bounds->bottom;
+		slot->floor = slot->used - share;
+		slot->fell = false;
+		slack -= share;
+	}
+	return room;
 }
 
 /*
@@ -100,19 +145,16 @@ write_slots(CtCounter *counter, CtSlots *slots, CtLockedSlots *locked, int64 roo
 	}
 }
 
-/*
- * Put a change into slots that are locked, and share out what room there is then.
- * "total" as in ct_slot_add().
- */
+/* Write slots that are locked and changed, and share out what room there is then. */
 static void
-change_locked(CtCounters *counters, const CtChange *change, int64 total, int64 room)
+write_changed(CtCounters *counters, const CtChange *change, int64 room)
 {
 	CtLockedSlots *locked = counters->locked;
 	CtSlot	   *first = &locked->slot[0];
 
-	ct_slot_add(first, change, total);
 	write_slots(&counters->direct, &counters->slots, locked, room);
 	counters->slots.home = first->index;
+	ct_slot_note_fall(&counters->direct, &counters->slots, first, change);
 	ct_counter_remember_room(counters->table, change->account, locked->closed ? 0 : first->granted - first->used);
 	ct_slots_changed(&counters->direct, &counters->slots);
 	counters->locked = NULL;
@@ -123,7 +165,7 @@ change_locked(CtCounters *counters, const CtChange *change, int64 total, int64 r
  * is settled.
  */
 bool
-ct_slots_lock(CtCounters *counters, const CtChange *change, int64 *used)
+ct_slots_lock(CtCounters *counters, const CtChange *change, CtExact *exact)
 {
 	CtCounter  *counter = &counters->direct;
 	CtSlots    *slots = &counters->slots;
@@ -135,14 +177,18 @@ ct_slots_lock(CtCounters *counters, const CtChange *change, int64 *used)
 	room = locked->room - change->marketing;
 	if (change->marketing <= 0 || (!locked->closed && room >= 0))
 	{
-		change_locked(counters, change, ct_slots_total(counter, slots, &locked->slot[0], change), room);
+		CtSlot	   *first = &locked->slot[0];
+
+		ct_slot_add(first, change, ct_slots_total(counter, slots, first, change));
+		locked->closed |= first->closed;
+		write_changed(counters, change, room);
 		return true;
 	}
 	/* only the sum of all is exact */
 	if (locked->count < slots->count)
 		elog(ERROR, "could not lock all slots of account \"%s\"",
 			 ct_account_text(counters->table, change->account));
-	*used = sum_used(locked);
+	*exact = sum_up(locked);
 	return false;
 }
 
@@ -151,14 +197,16 @@ ct_slots_lock(CtCounters *counters, const CtChange *change, int64 *used)
  * was granted.
  */
 void
-ct_slots_settle(CtCounters *counters, const CtChange *change, int64 ceiling)
+ct_slots_settle(CtCounters *counters, const CtChange *change, const CtBounds *bounds)
 {
-	int64		used = sum_used(counters->locked);
-	int64		room = ceiling - used - change->marketing;
+	CtLockedSlots *locked = counters->locked;
+	int64		room;
 
+	ct_slot_add(&locked->slot[0], change, sum_up(locked).used);
+	room = set_bounds(locked, bounds);
 	/* above its tier, the account has no room even after a release */
-	counters->locked->closed = room < 0;
-	change_locked(counters, change, used, room);
+	locked->closed = room < 0;
+	write_changed(counters, change, room);
 }
 
 /* What all slots of an account say together. */
@@ -192,6 +240,9 @@ begin_period(CtLockedSlots *locked)
 		locked->slot[i].demoted = 0;
 		locked->slot[i].corrected = 0;
 		locked->slot[i].peak = 0;
+		locked->slot[i].observed = false;
+		locked->slot[i].alone = true;
+		locked->slot[i].fell = false;
 	}
 }
 

@@ -40,6 +40,8 @@ extern void ct_ledger_record(const CtTable *table, Datum account, const char *ev
 
 extern void ct_announce(const CtTable *table, Datum account, const char *event,
 						int64 contacts, int64 marketing_contacts, const char *details);
+extern void ct_notify(const CtTable *table, Datum account, const char *event,
+					  int64 marketing_contacts, const char *details);
 extern void ct_notify_init(void);
 
 #endif							/* CONTACTS_TIER_LEDGER_H */

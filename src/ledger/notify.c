@@ -44,16 +44,10 @@ notify_at_commit(const char *payload)
 	ct_xact_note(&announcements, &announcement->note);
 }
 
-/*
- * Announce in the ledger and by NOTIFY what happened to so many contacts of an
- * account, and how many marketing contacts it has now, or -1 where the details
- * tell.  "details" is a JSON
- * object that is not empty; the payload has its members too.  The caller is the
- * table's owner and connected to SPI.
- */
-void
-ct_announce(const CtTable *table, Datum account, const char *event,
-			int64 contacts, int64 marketing_contacts, const char *details)
+/* The payload; without the name of the account where "name" is NULL */
+static StringInfoData
+make_payload(const CtTable *table, const char *name, const char *event,
+			 int64 marketing_contacts, const char *details)
 {
 	StringInfoData payload;
 
@@ -61,19 +55,47 @@ ct_announce(const CtTable *table, Datum account, const char *event,
 	appendStringInfoString(&payload, "{\"schema\": ");
 	escape_json(&payload, NameStr(table->names.schema));
 	appendStringInfoString(&payload, ", \"account\": ");
-	escape_json(&payload, ct_account_text(table, account));
+	if (name != NULL)
+		escape_json(&payload, name);
+	else
+		appendStringInfoString(&payload, "null, \"truncated\": true");
 	appendStringInfo(&payload, ", \"event\": \"%s\", ", event);
 	if (marketing_contacts >= 0)
 		appendStringInfo(&payload, "\"marketing_contacts\": %lld, ", (long long) marketing_contacts);
 	appendStringInfoString(&payload, details + 1);
-	ct_ledger_record(table, account, event, contacts, details);
+	return payload;
+}
 
-	/*
-	 * a name too long for NOTIFY must not fail the statement; the ledger has
-	 * it
-	 */
-	if (payload.len < NOTIFY_PAYLOAD_MAX)
-		notify_at_commit(payload.data);
+/*
+ * NOTIFY what happened to an account, and how many marketing contacts it has now, or -1
+ * where the details tell.  "details" is a JSON object that is not empty, whose members the
+ * payload has, too.
+ *
+ * A name that is too long for NOTIFY must not fail the statement: the payload has no name
+ * then, and says so; the ledger has it.
+ */
+void
+ct_notify(const CtTable *table, Datum account, const char *event,
+		  int64 marketing_contacts, const char *details)
+{
+	StringInfoData payload = make_payload(table, ct_account_text(table, account), event,
+										  marketing_contacts, details);
+
+	if (payload.len >= NOTIFY_PAYLOAD_MAX)
+		payload = make_payload(table, NULL, event, marketing_contacts, details);
+	notify_at_commit(payload.data);
+}
+
+/*
+ * Record in the ledger what happened to so many contacts of an account, and notify as
+ * ct_notify() does.  The caller is the table's owner and connected to SPI.
+ */
+void
+ct_announce(const CtTable *table, Datum account, const char *event,
+			int64 contacts, int64 marketing_contacts, const char *details)
+{
+	ct_ledger_record(table, account, event, contacts, details);
+	ct_notify(table, account, event, marketing_contacts, details);
 }
 
 /*

@@ -82,11 +82,23 @@ static void
 read_thresholds(CtSubscription *subscription, ArrayType *array)
 {
 	Datum	   *thresholds;
-	Size		size;
+	int			count;
 
-	deconstruct_array(array, INT4OID, sizeof(int32), true, TYPALIGN_INT, &thresholds, NULL, &subscription->nthresholds);
-	size = sizeof(Datum) * subscription->nthresholds;
-	subscription->thresholds = memcpy(SPI_palloc(Max(size, 1)), thresholds, size);
+	deconstruct_array(array, INT4OID, sizeof(int32), true, TYPALIGN_INT, &thresholds, NULL, &count);
+	subscription->nthresholds = count;
+	subscription->thresholds = SPI_palloc(sizeof(int) * Max(count, 1));
+	for (int i = 0; i < count; i++)
+		subscription->thresholds[i] = DatumGetInt32(thresholds[i]);
+}
+
+static CtThresholds
+thresholds_of(const CtSubscription *subscription)
+{
+	return (CtThresholds)
+	{
+		.limit = subscription->contact_limit,
+			.count = subscription->nthresholds,.percent = subscription->thresholds
+	};
 }
 
 /*
@@ -120,35 +132,6 @@ read_subscription(const CtClaim *claim, const CtQuery *query)
 	return subscription;
 }
 
-/* The count at which a threshold is reached: its share of the limit, rounded up. */
-static int64
-threshold_count(int64 limit, int percent)
-{
-	return limit / 100 * percent + (limit % 100 * percent + 99) / 100;
-}
-
-/*
- * Announcements that the count has fallen below since are forgotten, so that
- * they are made again.
- */
-static void
-rearm(CtSubscription *subscription, int64 used)
-{
-	int			still = 0;
-
-	if (used > subscription->contact_limit)
-		return;
-	subscription->announced.exceeded = false;
-	for (int i = 0; i < subscription->nthresholds; i++)
-	{
-		int			percent = DatumGetInt32(subscription->thresholds[i]);
-
-		if (percent <= subscription->announced.threshold && threshold_count(subscription->contact_limit, percent) <= used)
-			still = percent;
-	}
-	subscription->announced.threshold = still;
-}
-
 /* Announce an event in the ledger and by NOTIFY. */
 static void
 announce(const CtClaim *claim, const CtSubscription *subscription, const char *event, const char *details)
@@ -164,14 +147,11 @@ static void
 announce_thresholds(const CtClaim *claim, CtSubscription *subscription)
 {
 	int64		count = claim->used + claim->marketing;
+	CtThresholds thresholds = thresholds_of(subscription);
+	int			percent;
 
-	for (int i = 0; i < subscription->nthresholds; i++)
+	while ((percent = ct_next_announcement(&thresholds, &subscription->announced, count)) > 0)
 	{
-		int			percent = DatumGetInt32(subscription->thresholds[i]);
-
-		if (percent <= subscription->announced.threshold ||
-			threshold_count(subscription->contact_limit, percent) > count)
-			continue;
 		announce(claim, subscription, "threshold", psprintf("\"threshold\": %d, ", percent));
 		subscription->announced.threshold = percent;
 	}
@@ -180,26 +160,6 @@ announce_thresholds(const CtClaim *claim, CtSubscription *subscription)
 		announce(claim, subscription, "exceeded", "");
 		subscription->announced.exceeded = true;
 	}
-}
-
-/*
- * The count up to which nobody needs to look: one below the next threshold, at
- * most the limit, or the grace where the limit is exceeded already.
- */
-static int64
-ceiling(const CtSubscription *subscription, int64 count)
-{
-	if (count > subscription->contact_limit)
-		return subscription->contact_limit +
-			Min(subscription->grace, PG_INT64_MAX - subscription->contact_limit);
-	for (int i = 0; i < subscription->nthresholds; i++)
-	{
-		int			percent = DatumGetInt32(subscription->thresholds[i]);
-
-		if (percent > subscription->announced.threshold)
-			return Min(threshold_count(subscription->contact_limit, percent) - 1, subscription->contact_limit);
-	}
-	return subscription->contact_limit;
 }
 
 /*
@@ -230,8 +190,8 @@ excess(const CtClaim *claim, const CtSubscription *subscription)
 }
 
 /*
- * Note which tier the account would need, for somebody to approve (approve_upgrade),
- * unless as much was asked for already.
+ * Record which tier the account would need, for somebody to approve (approve_upgrade), and
+ * notify, unless as much was requested already.
  */
 static void
 request_upgrade(const CtClaim *claim, const CtSubscription *subscription)
@@ -242,9 +202,14 @@ request_upgrade(const CtClaim *claim, const CtSubscription *subscription)
 		Int64GetDatum(subscription->wanted),
 		CStringGetTextDatum(ct_caller_name())
 	};
+	bool		requested = false;
 
 	if (strcmp(subscription->on_exceed, "cap") == 0 && subscription->larger_tier > 0)
-		ct_companion_query(claim->table, &request_upgrade_query, values, NULL);
+		requested = ct_companion_query(claim->table, &request_upgrade_query, values, NULL) > 0;
+	if (requested)
+		ct_notify(claim->table, claim->account, "upgrade_request", claim->used + claim->marketing,
+				  psprintf("{\"contact_limit\": %lld, \"requested_limit\": %lld}",
+						   (long long) subscription->contact_limit, (long long) subscription->larger_tier));
 }
 
 /* Announce how many contacts were stored as non-marketing contacts, if any. */
@@ -295,7 +260,9 @@ ct_limit_excess(CtClaim *claim, bool *only_defaults)
 	subscription = claim->subscription = read_subscription(claim, &lock_account_query);
 	if (subscription != NULL && subscription->has_access)
 	{
-		rearm(subscription, claim->used);
+		CtThresholds thresholds = thresholds_of(subscription);
+
+		ct_rearm_thresholds(&thresholds, &subscription->announced, claim->lowest);
 		try_upgrade(claim);
 		*only_defaults = strcmp(subscription->on_exceed, "cap") != 0;
 		result = Max(excess(claim, subscription), 0);
@@ -318,17 +285,21 @@ store_announced(const CtClaim *claim)
 		ct_companion_query(claim->table, &set_announced_query, values, NULL);
 }
 
-static int64
+static CtBounds
 conclude(CtClaim *claim)
 {
 	CtSubscription *subscription = claim->subscription;
+	CtThresholds thresholds;
 
 	if (subscription == NULL || !subscription->has_access)
 	{
 		if (claim->marketing > 0)
 			ct_no_access_error(claim, subscription);
 		announce_dropped(claim);
-		return 0;
+		return (CtBounds)
+		{
+			.ceiling = 0
+		};
 	}
 	if (claim->marketing > 0 && excess(claim, subscription) > 0)
 		ct_exceeded_error(claim, subscription);
@@ -337,20 +308,22 @@ conclude(CtClaim *claim)
 	announce_dropped(claim);
 	announce_thresholds(claim, subscription);
 	store_announced(claim);
-	return ceiling(subscription, claim->used + claim->marketing);
+	thresholds = thresholds_of(subscription);
+	return ct_threshold_bounds(&thresholds, &subscription->announced, claim->used + claim->marketing,
+							   subscription->grace);
 }
 
 /*
- * Decide about what is left of the claim.  Returns the new ceiling, which holds the claim,
- * or is below the count where that is above the tier already; announces the thresholds
- * that the claim reaches, and the contacts that were dropped.
+ * Decide about what is left of the claim.  Returns the new bounds; the ceiling holds the
+ * claim, or is below the count where that is above the tier already.  Announces the
+ * thresholds that the claim reaches, and the contacts that were dropped.
  *
  * Locks: as ct_limit_excess().  Errors: MC001, MC002.
  */
-int64
+CtBounds
 ct_limit_conclude(CtClaim *claim)
 {
-	int64		result;
+	CtBounds	result;
 
 	ct_connect_spi();
 	result = conclude(claim);
@@ -394,16 +367,20 @@ ct_limit_warn_dropped(const CtClaim *claim)
 }
 
 /*
- * Has everything been announced that the account has reached, and nothing that it has fallen
- * below?  Then a contact that does not fit announces nothing.
+ * A period begins, and nothing is announced in it yet: announce the thresholds that the
+ * account is above already.
+ *
+ * The caller holds the slots and the account row, and is the table's owner and connected
+ * to SPI.
  */
-bool
-ct_limit_is_announced(const CtAccountLook *look, int64 count)
+void
+ct_limit_begin_period(const CtTable *table, Datum account, int64 count)
 {
-	int			reached = 0;
+	CtClaim		claim = {.table = table,.account = account,.used = count,.lowest = count};
 
-	for (int i = 0; i < look->nthresholds; i++)
-		if (threshold_count(look->contact_limit, look->thresholds[i]) <= count)
-			reached = look->thresholds[i];
-	return look->announced.threshold == reached && look->announced.exceeded == (count > look->contact_limit);
+	claim.subscription = read_subscription(&claim, &read_account_query);
+	if (claim.subscription == NULL || !claim.subscription->has_access)
+		return;
+	announce_thresholds(&claim, claim.subscription);
+	store_announced(&claim);
 }

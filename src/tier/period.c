@@ -310,4 +310,5 @@ ct_apply_update_date(const CtUpdateDate *due)
 		renew(due, &account, closing.marketing);
 	open_period(due, closing.marketing);
 	settle_grace(due, &account, closing.marketing);
+	ct_limit_begin_period(table, due->account, closing.marketing);
 }

@@ -20,7 +20,7 @@ extern bool ct_source_default(const CtTable *table, Datum account, const char *s
 extern void ct_source_forget(void);
 extern void ct_source_default_init(void);
 
-/* account.c */
+/* threshold.c */
 
 /* Thresholds are growing percentages, so an account has not more */
 #define CT_MAX_THRESHOLDS	100
@@ -32,6 +32,23 @@ typedef struct CtAnnounced
 								 * none */
 	bool		exceeded;		/* that the limit is exceeded? */
 } CtAnnounced;
+
+/* The thresholds of an account */
+typedef struct CtThresholds
+{
+	int64		limit;			/* of its tier */
+	int			count;			/* of thresholds */
+	const int  *percent;		/* of the limit, ascending */
+} CtThresholds;
+
+extern int	ct_next_announcement(const CtThresholds *thresholds, const CtAnnounced *announced, int64 count);
+extern void ct_rearm_thresholds(const CtThresholds *thresholds, CtAnnounced *announced, int64 lowest);
+extern bool ct_thresholds_are_announced(const CtThresholds *thresholds, CtAnnounced announced,
+										int64 count, int64 lowest);
+extern CtBounds ct_threshold_bounds(const CtThresholds *thresholds, const CtAnnounced *announced,
+									int64 count, int64 grace);
+
+/* account.c */
 
 /* What the account row says of interest to a statement */
 typedef struct CtAccountLook
@@ -75,7 +92,7 @@ typedef struct CtSubscription
 	bool		has_access;		/* does the plan include marketing contacts? */
 	bool		ended;			/* was it cancelled, and is over? */
 	int			nthresholds;
-	Datum	   *thresholds;		/* int4, percent of the limit, ascending */
+	int		   *thresholds;		/* percent of the limit, ascending */
 	CtAnnounced announced;
 	CtAnnounced stored;			/* the same, as the account row has it */
 	int64		wanted;			/* contacts that the tier would have to hold */
@@ -87,6 +104,7 @@ typedef struct CtClaim
 	const CtTable *table;
 	Datum		account;
 	int64		used;			/* marketing contacts of the account now */
+	int64		lowest;			/* the fewest since the last decision */
 	int64		marketing;		/* so many more are claimed */
 	int64		dropped;		/* and so many stored as non-marketing
 								 * contacts instead */
@@ -98,10 +116,10 @@ typedef struct CtClaim
 } CtClaim;
 
 extern int64 ct_limit_excess(CtClaim *claim, bool *only_defaults);
-extern int64 ct_limit_conclude(CtClaim *claim);
+extern CtBounds ct_limit_conclude(CtClaim *claim);
 extern void ct_limit_tell_dropped(CtClaim *claim);
 extern void ct_limit_warn_dropped(const CtClaim *claim);
-extern bool ct_limit_is_announced(const CtAccountLook *look, int64 count);
+extern void ct_limit_begin_period(const CtTable *table, Datum account, int64 count);
 
 /* refuse.c */
 

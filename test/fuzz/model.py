@@ -97,10 +97,13 @@ class Account:
     def threshold_count(self, percent):
         return self.limit + 1 if percent == EXCEEDED else -(-self.limit * percent // 100)
 
+    def rearmed_at(self, percent):
+        """The count at which a threshold is announced again when it is reached later: 5 points less."""
+        return self.limit * (min(percent, 100) - 5) // 100
+
     def saw(self, count):
         """The count is this now."""
-        for percent, lowest in self.seen.items():
-            self.seen[percent] = min(lowest, count)
+        self.seen = {percent: at for percent, at in self.seen.items() if count > self.rearmed_at(percent)}
         self.peak = max(self.peak, count)
 
 
@@ -165,6 +168,7 @@ class Work:
         self.errors = set()         # what rows were refused for
         self.events = []            # (account, event, contacts, details)
         self.warnings = []          # (account, number of contacts stored non-marketing)
+        self.is_whole = True        # one statement, not a block of several
         self.announced = []         # (account, thresholds that must be announced, that may be)
         self.loose = {}             # contact: properties that the rules leave open
         self.dropped = set()        # contacts that the end of the statement makes non-marketing
@@ -400,10 +404,9 @@ class Work:
     def announce(self, account, sure):
         """N1: which thresholds must, and which may, be announced now."""
         reached = [t for t in THRESHOLDS + (EXCEEDED,) if account.threshold_count(t) <= account.marketing]
-        highest = max(account.seen, default=0)
-        must = [t for t in reached if t > highest] if sure else []
-        may = [t for t in reached if t not in account.seen or account.seen[t] < account.threshold_count(t)]
-        self.announced.append((account.name, must, may))
+        new = [t for t in reached if t not in account.seen]
+        may = [t for t in reached if account.seen.get(t) == 'perhaps']
+        self.announced.append((account.name, new if sure else [], new + may))
 
     # time
 
@@ -442,7 +445,8 @@ class Work:
             larger = account.smallest_tier(account.marketing)
             if larger is not None:
                 self.move(account, larger, account.marketing, 'grace')
-        self.announce(account, False)
+        if account.has_access():
+            self.announce(account, True)
 
     def renew(self, account):
         wanted = account.renewal_limit

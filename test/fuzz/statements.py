@@ -454,6 +454,7 @@ class Block(Statement):
         whole.events += work.events
         whole.warnings += work.warnings
         whole.announced += [(name, [], may + must) for name, must, may in work.announced]
+        whole.is_whole = False
         whole.loose.update(work.loose)
         whole.returned = None
 
