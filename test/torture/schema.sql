@@ -165,7 +165,9 @@ BEGIN ATOMIC
              AS c (account, status, until_next_update)
         GROUP BY account
     ), counter AS (
-        SELECT account, sum(used) AS used, sum(pending) AS pending, sum(granted) AS granted,
+        SELECT account, sum(used) AS used, sum(pending) AS pending,
+               -- a closed slot cannot grow without a decision
+               CASE WHEN bool_or(granted IS NOT NULL) THEN sum(coalesce(granted, used)) END AS granted,
                sum(promoted) - sum(demoted) AS change, max(peak) AS peak,
                count(*) AS slots, max(slot) + 1 AS expected_slots, count(*) FILTER (WHERE used > granted) AS overdrawn
         FROM contacts_tier_counter
