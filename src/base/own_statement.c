@@ -27,7 +27,7 @@ static const void *own_statement = NULL;
 
 /* Values of parameters, as the executor wants them. */
 static ParamListInfo
-make_params(int nargs, const Oid *types, const Datum *values)
+create_params(int nargs, const Oid *types, const Datum *values)
 {
 	ParamListInfo params = makeParamList(nargs);
 
@@ -140,7 +140,7 @@ ct_execute_as_application(Oid owner, Oid relid, const char *command,
 	 * together
 	 */
 	count = run_as_rewritten(linitial(SPI_plan_get_plan_sources(plan)), cached,
-							 make_params(nargs, types, values));
+							 create_params(nargs, types, values));
 	PopActiveSnapshot();
 	CommandCounterIncrement();
 	AtEOXact_GUC(false, level);

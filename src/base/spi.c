@@ -287,7 +287,7 @@ ct_check_result_type(TupleDesc tupdesc, int column, Oid type)
 				 errmsg("\"%s\" of the companion tables must be of type %s, not %s",
 						SPI_fname(tupdesc, column), format_type_be(type),
 						format_type_be(SPI_gettypeid(tupdesc, column))),
-				 errhint("Companion tables are made by contacts_tier.attach().")));
+				 errhint("Companion tables must be as contacts_tier.attach() creates them.")));
 }
 
 /*

@@ -125,7 +125,7 @@ ct_check_account_fits(const CtTable *table, Datum account)
 	if (!ct_account_fits(table, account))
 		ereport(ERROR,
 				(errcode(ERRCODE_CT_NO_ACCESS),
-				 errmsg("an account of %zu bytes has no marketing contacts",
+				 errmsg("an account of %zu bytes may not have marketing contacts",
 						toast_raw_datum_size(account) - VARHDRSZ),
 				 errdetail("It is too long to be a key of the companion tables, so it cannot have a subscription."),
 				 errhint("Correct the account, or leave the contacts non-marketing.")));

@@ -133,12 +133,12 @@ find_owner_fault(const CtCompanionOf *of, const char *name, Oid relid, CtFault *
 		return fault_is(fault, ERRCODE_UNDEFINED_TABLE,
 						psprintf("companion table \"%s.%s\" of attached table \"%s\" does not exist",
 								 NameStr(of->names.schema), name, of->contacts),
-						"If the schema was renamed, rename it back; if the companion tables were dropped, detach the table and attach it again.");
+						"If the schema was renamed, rename it back.  If the companion tables were dropped, detach the table and attach it again.");
 	if (owner != of->owner)
 		return fault_is(fault, ERRCODE_INSUFFICIENT_PRIVILEGE,
 						psprintf("companion table \"%s.%s\" does not belong to the owner of \"%s\"",
 								 NameStr(of->names.schema), name, of->contacts),
-						"Attached tables and their companion tables must have one owner: use ALTER TABLE ... OWNER TO.");
+						"Attached tables and their companion tables must have one owner.  Use ALTER TABLE ... OWNER TO.");
 	return false;
 }
 
@@ -153,18 +153,26 @@ find_account_fault(const CtCompanionOf *of, const char *name, Oid relid, AttrNum
 	get_atttypetypmodcoll(relid, attno, &type, &typmod, &collation);
 	if (type == of->account_type && collation == of->account_collation)
 		return false;
+	if (!of->has_account_column)
+		return fault_is(fault, ERRCODE_DATATYPE_MISMATCH,
+						psprintf("table \"%s\" without an account column needs companion tables of account type %s, but those of schema \"%s\" are of type %s%s",
+								 of->contacts, format_type_be(of->account_type), NameStr(of->names.schema),
+								 format_type_be(type), type == of->account_type ? " with another collation" : ""),
+						"Attached tables of one schema share their companion tables.  Put the table into another schema.");
 	return fault_is(fault, ERRCODE_DATATYPE_MISMATCH,
-					psprintf("accounts of \"%s\" are of type %s, but those of companion table \"%s\" are of type %s%s",
-							 of->contacts, format_type_be(of->account_type), name, format_type_be(type),
-							 type == of->account_type ? " with another collation" : ""),
-					"Attached tables of one schema share their companion tables; move the table to another schema.");
+					psprintf("accounts of table \"%s\" are of type %s, but those of companion table \"%s.%s\" are of type %s%s",
+							 of->contacts, format_type_be(of->account_type), NameStr(of->names.schema), name,
+							 format_type_be(type), type == of->account_type ? " with another collation" : ""),
+					psprintf("Attached tables of one schema share their companion tables.  Put the table into another schema, or change %s.",
+							 type == of->account_type ? "the collation of its account column" :
+							 psprintf("its account column to %s", format_type_be(type))));
 }
 
 static bool
 find_column_fault(const CtCompanionOf *of, int column, Oid relid, CtFault *fault)
 {
 	static const char *const hint =
-		"Add the column, or drop the companion tables, with which all history goes; then attach the table again.";
+		"Add the column, or drop the companion tables and all history with them.  Then attach the table again.";
 	const char *name = NameStr(of->names.companions[companion_columns[column].which]);
 	const char *own_type = companion_columns[column].own_type;
 	Oid			type = own_type != NULL ? ct_own_type(own_type) : companion_columns[column].type;
@@ -204,13 +212,13 @@ find_key_fault(const CtCompanionOf *of, CtCompanion which, Oid relid, CtFault *f
 					psprintf("companion table \"%s.%s\" has no primary key (%s%s%s)",
 							 NameStr(of->names.schema), NameStr(of->names.companions[which]),
 							 companion_keys[which][0], nkeys > 1 ? ", " : "", nkeys > 1 ? companion_keys[which][1] : ""),
-					"Add it by ALTER TABLE ... ADD PRIMARY KEY.");
+					"Add it with ALTER TABLE ... ADD PRIMARY KEY.");
 }
 
 /*
  * Are the companion tables in a schema not what attach() makes for these contacts?
- * The first thing that is wrong is told.  Looks at the catalogues only: no lock on the
- * tables is taken, so what is found may change at once.
+ * The first difference goes into "fault".  Looks at the catalogues only and locks no
+ * table, so what it finds may change at once.
  */
 bool
 ct_find_companion_fault(const CtCompanionOf *of, CtFault *fault)
@@ -242,6 +250,7 @@ ct_check_companions(const CtTable *table)
 	char	   *name = get_rel_name(table->relid);
 	CtCompanionOf of = {
 		.names = table->names,.contacts = name != NULL ? name : "?",.owner = table->owner,
+		.has_account_column = AttributeNumberIsValid(table->attno[CT_ARG_ACCOUNT]),
 		.account_type = table->account_type,.account_collation = table->account_collation
 	};
 	CtFault		fault;

@@ -136,6 +136,7 @@ extern void ct_table_init(void);
 
 extern Oid	ct_own_type(const char *name);
 extern Oid	ct_column_type(CtTriggerArg which);
+extern char *ct_missing_column_hint(Oid type);
 
 extern CtTable *ct_table_of_trigger(FunctionCallInfo fcinfo, const char *function);
 extern CtTable *ct_table_resolve(Relation rel, int nargs, char **args);
@@ -166,8 +167,8 @@ typedef struct CtManaged
 extern void ct_check_not_null(FunctionCallInfo fcinfo, int argument, const char *name);
 extern void ct_check_owner(Oid relid);
 extern bool ct_attempt(void (*work) (void *arg), void *arg, const char *what);
-extern void ct_lock_at_once(Oid relid, LOCKMODE lockmode);
-extern void ct_wait_briefly(void);
+extern void ct_lock_nowait(Oid relid, LOCKMODE lockmode);
+extern void ct_limit_lock_waits(void);
 extern List *ct_primary_key(Relation rel);
 extern Relation ct_open_owned(Oid relid, LOCKMODE lockmode);
 extern void ct_manage_begin(CtManaged *managed, Oid relid, LOCKMODE lockmode);
@@ -250,7 +251,7 @@ typedef struct CtSessionSource
 		char	   *setting;	/* NULL: not known yet */
 		Oid			role;
 		Datum		text;
-	}			kept[2];		/* by CtTriggerArg less CT_ARG_SOURCE_TYPE */
+	}			texts[2];		/* by CtTriggerArg less CT_ARG_SOURCE_TYPE */
 } CtSessionSource;
 
 extern const char *ct_session_source_type(void);
@@ -330,8 +331,9 @@ typedef struct CtCompanionOf
 {
 	CtNames		names;
 	const char *contacts;		/* the table, for messages */
-	Oid			owner;
-	Oid			account_type;
+	Oid			owner;			/* of the table */
+	bool		has_account_column; /* or is the whole table one account? */
+	Oid			account_type;	/* then text */
 	Oid			account_collation;
 } CtCompanionOf;
 

@@ -96,7 +96,7 @@ ct_attempt(void (*work) (void *arg), void *arg, const char *what)
  * relation up, which must not be dropped meanwhile.
  */
 static void
-lock_tree_at_once(Oid relid, LOCKMODE lockmode)
+lock_tree_nowait(Oid relid, LOCKMODE lockmode)
 {
 	char	   *name = get_rel_name(relid);
 	ListCell   *cell;
@@ -111,7 +111,7 @@ lock_tree_at_once(Oid relid, LOCKMODE lockmode)
 		return;
 	children = find_inheritance_children(relid, NoLock);
 	foreach(cell, children)
-		lock_tree_at_once(lfirst_oid(cell), lockmode);
+		lock_tree_nowait(lfirst_oid(cell), lockmode);
 }
 
 /*
@@ -119,11 +119,11 @@ lock_tree_at_once(Oid relid, LOCKMODE lockmode)
  * holds one of them.  The caller may lock them.
  */
 void
-ct_lock_at_once(Oid relid, LOCKMODE lockmode)
+ct_lock_nowait(Oid relid, LOCKMODE lockmode)
 {
 	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)))
 		ct_no_relation_error(relid);
-	lock_tree_at_once(relid, lockmode);
+	lock_tree_nowait(relid, lockmode);
 }
 
 /*
@@ -131,7 +131,7 @@ ct_lock_at_once(Oid relid, LOCKMODE lockmode)
  * of many is not worth more.
  */
 void
-ct_wait_briefly(void)
+ct_limit_lock_waits(void)
 {
 	if (LockTimeout == 0 || LockTimeout > 1000)
 		ct_set_for_now("lock_timeout", "1s");
@@ -166,7 +166,7 @@ find_table(Relation rel)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("table \"%s\" is not attached", RelationGetRelationName(rel)),
-				 errhint("Put it under management by contacts_tier.attach()."),
+				 errhint("Use contacts_tier.attached() to list attached tables, and contacts_tier.attach() to attach one."),
 				 errtable(rel)));
 	if (rel->rd_rel->relispartition)
 		ereport(ERROR,
@@ -233,7 +233,7 @@ ct_managed_account(const CtManaged *managed, const char *account)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("table \"%s\" has no account \"%s\"",
 						RelationGetRelationName(managed->rel), account),
-				 errdetail("It was attached without an account column: the whole table is the account \"%s\".",
+				 errdetail("The table was attached without an account column, so the whole table is account \"%s\".",
 						   CT_DEFAULT_ACCOUNT),
 				 errtable(managed->rel)));
 	return ct_account_input(managed->table, account);

@@ -113,7 +113,7 @@ ct_companion_schema(Oid relid)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("table \"%s\" is not attached", name),
-				 errhint("Put it under management by contacts_tier.attach().")));
+				 errhint("Use contacts_tier.attached() to list attached tables, and contacts_tier.attach() to attach one.")));
 	return args[CT_ARG_SCHEMA];
 }
 
@@ -131,14 +131,16 @@ find_column_fault(Oid relid, char *const args[CT_NARGS], CtCompanionOf *of, CtFa
 
 		if (i == CT_ARG_ACCOUNT && args[i][0] == '\0')
 			continue;
-		fault->code = ERRCODE_UNDEFINED_COLUMN;
-		fault->message = psprintf("column \"%s\" of attached table \"%s\" does not exist", args[i], of->contacts);
-		fault->hint = "If it was renamed, rename it back; then detach the table and attach it with the new name in \"columns\".";
 		if (attno <= 0)
+		{
+			fault->code = ERRCODE_UNDEFINED_COLUMN;
+			fault->message = psprintf("column \"%s\" of attached table \"%s\" does not exist", args[i], of->contacts);
+			fault->hint = ct_missing_column_hint(i == CT_ARG_ACCOUNT ? InvalidOid : ct_column_type(i));
 			return true;
+		}
 		fault->code = ERRCODE_DATATYPE_MISMATCH;
-		fault->hint = NULL;
 		fault->message = psprintf("column \"%s\" of attached table \"%s\" has another type than attach() gives it", args[i], of->contacts);
+		fault->hint = NULL;
 		if (i == CT_ARG_ACCOUNT)
 			get_atttypetypmodcoll(relid, attno, &of->account_type, &typmod, &of->account_collation);
 		else if (get_atttype(relid, attno) != ct_column_type(i))
@@ -156,7 +158,8 @@ find_fault(Oid relid, char *const args[CT_NARGS], CtFault *fault)
 {
 	char	   *name = get_rel_name(relid);
 	CtCompanionOf of = {
-		.contacts = name != NULL ? name : "?",.owner = ct_companion_owner(relid)
+		.contacts = name != NULL ? name : "?",.owner = ct_companion_owner(relid),
+		.has_account_column = args[CT_ARG_ACCOUNT][0] != '\0'
 	};
 
 	ct_names_resolve(&of.names, args[CT_ARG_SCHEMA]);
@@ -214,7 +217,7 @@ warn_of_fault(Oid relid, const CtFault *fault)
 		return;
 	ereport(WARNING,
 			(errcode(ERRCODE_WARNING),
-			 errmsg("table \"%s\" is skipped, for it is not as contacts_tier.attach() makes it", name),
+			 errmsg("table \"%s\" is skipped because it is not as contacts_tier.attach() creates it", name),
 			 errdetail_internal("%s", fault->message),
 			 fault->hint != NULL ? errhint("%s", fault->hint) : 0));
 }

@@ -42,7 +42,7 @@ ct_source_is_set(CtTriggerArg which)
 	return *ct_valid_setting(which == CT_ARG_SOURCE_TYPE ? ct_source_type : ct_source_name) != '\0';
 }
 
-/* Where the texts are kept for the statement at hand; NULL: nowhere */
+/* Where the texts are remembered for the statement at hand; NULL: nowhere */
 static CtSessionSource *used_source = NULL;
 
 /*
@@ -77,8 +77,8 @@ ct_row_set_source(CtRow *row, CtTriggerArg which)
 		row->value[which] = session_text(which);
 		return;
 	}
-	if (source->kept[i].setting == NULL || strcmp(source->kept[i].setting, setting) != 0 ||
-		source->kept[i].role != GetOuterUserId())
+	if (source->texts[i].setting == NULL || strcmp(source->texts[i].setting, setting) != 0 ||
+		source->texts[i].role != GetOuterUserId())
 	{
 		MemoryContext old = MemoryContextSwitchTo(source->context);
 
@@ -86,18 +86,18 @@ ct_row_set_source(CtRow *row, CtTriggerArg which)
 		 * a function may set it for each row; rows before this one are
 		 * written
 		 */
-		if (source->kept[i].setting != NULL)
+		if (source->texts[i].setting != NULL)
 		{
-			pfree(source->kept[i].setting);
-			pfree(DatumGetPointer(source->kept[i].text));
-			source->kept[i].setting = NULL;
+			pfree(source->texts[i].setting);
+			pfree(DatumGetPointer(source->texts[i].text));
+			source->texts[i].setting = NULL;
 		}
-		source->kept[i].setting = pstrdup(setting);
-		source->kept[i].role = GetOuterUserId();
-		source->kept[i].text = session_text(which);
+		source->texts[i].setting = pstrdup(setting);
+		source->texts[i].role = GetOuterUserId();
+		source->texts[i].text = session_text(which);
 		MemoryContextSwitchTo(old);
 	}
-	row->value[which] = source->kept[i].text;
+	row->value[which] = source->texts[i].text;
 }
 
 /*

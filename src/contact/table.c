@@ -95,9 +95,23 @@ enum_value(Oid type, const char *label)
 }
 
 /*
- * Attribute number of a column that a trigger argument names; its type must be
- * the given one (InvalidOid: any).  A renamed column is the one way in which a
- * user can make the arguments wrong, so the hint speaks of that.
+ * HINT for a column that a trigger argument names and that does not exist any more.
+ * "type" is that of a status column, InvalidOid for the account column.
+ */
+char *
+ct_missing_column_hint(Oid type)
+{
+	if (!OidIsValid(type))
+		return "If it was renamed, rename it back.  If it was dropped, add it again.";
+	return psprintf("If it was renamed, rename it back.  If it was dropped, add it again as %s and run contacts_tier.repair().",
+					format_type_be_qualified(type));
+}
+
+/*
+ * Attribute number of a column that a trigger argument names.  "type" is the type
+ * that a status column must have, InvalidOid for the account column, which has any.
+ * Columns of attached tables can be renamed and dropped, so each is looked for.
+ * Errors: 42703, 42804, 42809 (a generated column).
  */
 static AttrNumber
 resolve_column(Relation rel, const char *column, Oid type)
@@ -109,7 +123,7 @@ resolve_column(Relation rel, const char *column, Oid type)
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
 				 errmsg("column \"%s\" of attached table \"%s\" does not exist",
 						column, RelationGetRelationName(rel)),
-				 errhint("If it was renamed, rename it back; then detach the table and attach it with the new name in \"columns\"."),
+				 errhint("%s", ct_missing_column_hint(type)),
 				 errtable(rel)));
 	/* attach() refuses that; a column of the name can come later */
 	if (TupleDescAttr(RelationGetDescr(rel), attno - 1)->attgenerated)
@@ -117,7 +131,7 @@ resolve_column(Relation rel, const char *column, Oid type)
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("column \"%s\" of attached table \"%s\" is a generated column",
 						column, RelationGetRelationName(rel)),
-				 errdetail("Triggers can neither see nor write it."),
+				 errdetail("Triggers can neither see nor write generated columns."),
 				 errtablecol(rel, attno)));
 	if (OidIsValid(type) && TupleDescAttr(RelationGetDescr(rel), attno - 1)->atttypid != type)
 		ereport(ERROR,
@@ -238,7 +252,7 @@ ct_table_of_trigger(FunctionCallInfo fcinfo, const char *function)
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("function \"%s\" must be called with %d to %d arguments",
 						function, CT_MIN_NARGS, CT_NARGS),
-				 errhint("Triggers of contacts_tier are made by contacts_tier.attach().")));
+				 errhint("Create triggers of contacts_tier with contacts_tier.attach().")));
 	return ct_table_resolve(trigdata->tg_relation, trigdata->tg_trigger->tgnargs,
 							trigdata->tg_trigger->tgargs);
 }

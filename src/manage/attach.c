@@ -51,13 +51,14 @@ static const struct
 	"time at which the marketing status of the contact last changed"}
 };
 
+/* The reason continues a sentence that begins with the name of the table; hint may be NULL. */
 static void
-refuse_kind(Relation rel, int code, const char *why, const char *hint)
+refuse_kind(Relation rel, int code, const char *reason, const char *hint)
 {
 	ereport(ERROR,
 			(errcode(code),
 			 errmsg("cannot attach \"%s\"", RelationGetRelationName(rel)),
-			 errdetail_internal("%s", why),
+			 errdetail_internal("\"%s\" %s", RelationGetRelationName(rel), reason),
 			 hint != NULL ? errhint("%s", hint) : 0,
 			 errtable(rel)));
 }
@@ -73,27 +74,31 @@ check_kind(Relation rel)
 	CtNames		names;
 
 	if (form->relkind != RELKIND_RELATION && form->relkind != RELKIND_PARTITIONED_TABLE)
-		refuse_kind(rel, ERRCODE_WRONG_OBJECT_TYPE, "It is not a table.",
-					"Attach the table that holds the contacts.");
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("cannot attach relation \"%s\"", RelationGetRelationName(rel)),
+				 errdetail_relkind_not_supported(form->relkind),
+				 errhint("Attach the table that holds the contacts."),
+				 errtable(rel)));
 	if (RelationGetRelid(rel) < FirstNormalObjectId)
-		refuse_kind(rel, ERRCODE_INSUFFICIENT_PRIVILEGE, "It is a system table.", NULL);
+		refuse_kind(rel, ERRCODE_INSUFFICIENT_PRIVILEGE, "is a system table.", NULL);
 	if (form->relispartition)
-		refuse_kind(rel, ERRCODE_WRONG_OBJECT_TYPE, "It is a partition.",
+		refuse_kind(rel, ERRCODE_WRONG_OBJECT_TYPE, "is a partition.",
 					"Attach the partitioned table that it belongs to.");
 	if (form->relpersistence != RELPERSISTENCE_PERMANENT)
 		refuse_kind(rel, ERRCODE_FEATURE_NOT_SUPPORTED,
-					"It is temporary or unlogged: its contacts can vanish, its counters would stay.",
+					"is temporary or unlogged: it loses its rows in a crash or at the end of the session, but the counters would remain.",
 					NULL);
 	if (form->relkind == RELKIND_RELATION &&
 		(has_subclass(RelationGetRelid(rel)) || has_superclass(RelationGetRelid(rel))))
-		refuse_kind(rel, ERRCODE_FEATURE_NOT_SUPPORTED, "It is part of an inheritance tree.",
+		refuse_kind(rel, ERRCODE_FEATURE_NOT_SUPPORTED, "is part of an inheritance tree.",
 					"Use a partitioned table.");
 	if (OidIsValid(getExtensionOfObject(RelationRelationId, RelationGetRelid(rel))))
-		refuse_kind(rel, ERRCODE_WRONG_OBJECT_TYPE, "It belongs to an extension.", NULL);
+		refuse_kind(rel, ERRCODE_WRONG_OBJECT_TYPE, "belongs to an extension.", NULL);
 	ct_names_resolve(&names, get_namespace_name(RelationGetNamespace(rel)));
 	for (int i = 0; i < CT_NCOMPANIONS; i++)
 		if (strcmp(RelationGetRelationName(rel), NameStr(names.companions[i])) == 0)
-			refuse_kind(rel, ERRCODE_WRONG_OBJECT_TYPE, "It is a companion table.", NULL);
+			refuse_kind(rel, ERRCODE_WRONG_OBJECT_TYPE, "is a companion table.", NULL);
 	if (ct_find_trigger(rel, CT_TRIGGER_STATUS) != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
@@ -111,8 +116,8 @@ column_of_key(const char *key, int length)
 			return i;
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("\"%.*s\" is not a status column", length, key),
-			 errhint("The keys of \"columns\" are status, until_next_update, source_type, source_name and updated_at.")));
+			 errmsg("\"%.*s\" is not a key of argument \"columns\"", length, key),
+			 errhint("The keys are status, until_next_update, source_type, source_name and updated_at.")));
 }
 
 /*
@@ -140,7 +145,7 @@ read_columns(Jsonb *columns, char **args)
 				value.val.string.len >= NAMEDATALEN)
 				ereport(ERROR,
 						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						 errmsg("\"%s\" in \"columns\" must be the name of a column",
+						 errmsg("key \"%s\" of argument \"columns\" must have the name of a column as its value",
 								status_columns[column].key)));
 			args[CT_ARG_STATUS + column] = pnstrdup(value.val.string.val, value.val.string.len);
 		}
@@ -155,7 +160,7 @@ check_distinct_columns(char **args)
 			if (strcmp(args[i], args[j]) == 0)
 				ereport(ERROR,
 						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						 errmsg("column \"%s\" cannot serve twice", args[i]),
+						 errmsg("column \"%s\" is named more than once", args[i]),
 						 errhint("Name different columns for the account and each status property.")));
 }
 
@@ -175,7 +180,7 @@ has_column(Oid relid, const char *column)
 				(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
 				 errmsg("column \"%s\" of table \"%s\" cannot be the account or a status property",
 						column, get_rel_name(relid)),
-				 errdetail("It is a system or generated column, which triggers cannot see or write.")));
+				 errdetail("The column is a system or generated column, which triggers cannot see or write.")));
 	return true;
 }
 
@@ -190,7 +195,7 @@ check_nullable(Relation rel, AttrNumber attno)
 				(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
 				 errmsg("column \"%s\" of table \"%s\" must not be NOT NULL",
 						get_attname(RelationGetRelid(rel), attno, false), RelationGetRelationName(rel)),
-				 errdetail("It is true on contacts that are marketing contacts until the next update, and null on all others."),
+				 errdetail("The column is true on contacts that are marketing contacts until the next update, and null on all others."),
 				 errtablecol(rel, attno)));
 }
 
@@ -209,7 +214,7 @@ add_columns(Oid relid, const char *name, char **args)
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
 				 errmsg("column \"%s\" of table \"%s\" does not exist",
 						args[CT_ARG_ACCOUNT], get_rel_name(relid)),
-				 errhint("Name the column that tells the account of a contact, or none if the whole table is one account.")));
+				 errhint("Pass the column that identifies the account, or omit it if the whole table is one account.")));
 	for (int i = 0; i < CT_NCOLUMNS; i++)
 	{
 		const char *column = args[CT_ARG_STATUS + i];
@@ -271,17 +276,41 @@ check_may_attach(Oid owner)
 }
 
 /*
- * Companion tables that are there already must be as they would be made.
+ * How many of the companion tables exist?  Of those that attach() creates all do, or
+ * none; a relation that is there alone has its name from somebody else: 42P07.
  */
-static void
-make_companions(Relation rel, const CtTable *table)
+static bool
+companions_exist(const CtTable *table)
 {
-	StringInfoData type;
-	bool		exists = false;
+	int			count = 0;
+	const char *existing = NULL;
 
 	for (int i = 0; i < CT_NCOMPANIONS; i++)
-		exists |= OidIsValid(ct_companion_relid(&table->names, i));
-	if (exists)
+		if (OidIsValid(ct_companion_relid(&table->names, i)))
+		{
+			count++;
+			existing = NameStr(table->names.companions[i]);
+		}
+	if (count > 0 && count < CT_NCOMPANIONS)
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_TABLE),
+				 errmsg("relation \"%s.%s\" already exists", NameStr(table->names.schema), existing),
+				 errdetail("The other companion tables of schema \"%s\" do not exist, so it cannot be one of them.",
+						   NameStr(table->names.schema)),
+				 errhint("Rename it, or move the contacts table to another schema.")));
+	return count > 0;
+}
+
+/*
+ * Create the companion tables.  Those that exist already must be as they would be
+ * created.
+ */
+static void
+create_companions(const CtTable *table)
+{
+	StringInfoData type;
+
+	if (companions_exist(table))
 	{
 		ct_check_companions(table);
 		return;
@@ -338,7 +367,7 @@ attach_table(Oid relid, const char *name, char **args)
 
 	check_nullable(rel, table->attno[CT_ARG_UNTIL]);
 	ct_check_partitions(relid, args);
-	make_companions(rel, table);
+	create_companions(table);
 	table_close(rel, NoLock);
 
 	ct_execute(create_index, 0, NULL, NULL, NULL);
@@ -347,8 +376,8 @@ attach_table(Oid relid, const char *name, char **args)
 		ct_normalise_contacts(name, table);
 		ct_count_in(table, name);
 	}
-	ct_make_row_triggers(name, args);
-	ct_make_statement_triggers(name, args);
+	ct_create_row_triggers(name, args);
+	ct_create_statement_triggers(name, args);
 	ct_add_partition_triggers(relid);
 	set_defaults(relid, name, args);
 }
@@ -380,8 +409,8 @@ contacts_tier_attach(PG_FUNCTION_ARGS)
 	if (!PG_ARGISNULL(1) && args[CT_ARG_ACCOUNT][0] == '\0')
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
-				 errmsg("account column must not have an empty name"),
-				 errhint("Leave it out if the whole table is one account.")));
+				 errmsg("name of the account column must not be empty"),
+				 errhint("Omit the argument if the whole table is one account.")));
 	if (!PG_ARGISNULL(2))
 		read_columns(PG_GETARG_JSONB_P(2), args);
 	check_distinct_columns(args);
@@ -398,7 +427,7 @@ contacts_tier_attach(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* Drop the index of make_index(): the one that depends on library_loaded(). */
+/* Drop the index that index_statement() describes: the one that depends on library_loaded(). */
 static void
 drop_index(Oid relid)
 {

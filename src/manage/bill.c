@@ -282,7 +282,7 @@ contacts_tier_preview(PG_FUNCTION_ARGS)
 	if (PG_GETARG_INT64(2) < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("additional must not be negative")));
+				 errmsg("argument \"additional\" must not be negative")));
 	ct_report(fcinfo, &preview);
 	return (Datum) 0;
 }

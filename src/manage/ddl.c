@@ -123,7 +123,7 @@ inheritance_changed(Oid relid, Oid parent)
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("attached table \"%s\" cannot become part of \"%s\"",
 						get_rel_name(relid), get_rel_name(parent)),
-				 errhint("Detach it by contacts_tier.detach() first; a partitioned table is attached as a whole.")));
+				 errhint("Detach it with contacts_tier.detach() first; a partitioned table is attached as a whole.")));
 }
 
 /*
@@ -155,7 +155,7 @@ changed_column(Oid relid, int attno, FormData_pg_attribute *column)
  * round.
  */
 static bool
-keeps_values(Oid type, int32 old_typmod, int32 typmod)
+preserves_values(Oid type, int32 old_typmod, int32 typmod)
 {
 	return typmod == old_typmod || typmod < 0 || type == VARCHAROID || type == BPCHAROID;
 }
@@ -178,13 +178,13 @@ column_altered(Oid relid, int attno)
 		return;
 	get_atttypetypmodcoll(relid, attno, &type, &typmod, &collation);
 	if (new.atttypid != type || new.attcollation != collation ||
-		!keeps_values(type, typmod, new.atttypmod))
+		!preserves_values(type, typmod, new.atttypmod))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("cannot alter type of column \"%s\" of attached table \"%s\"",
 						get_attname(relid, attno, false), get_rel_name(relid)),
-				 errdetail("It tells the account of a contact, and the companion tables know accounts by this type and collation."),
-				 errhint("Detach the table by contacts_tier.detach(), alter the column, and the columns \"account\" of its companion tables, and attach it again.")));
+				 errdetail("The column identifies the account of a contact, and the companion tables know accounts by this type and collation."),
+				 errhint("Detach the table with contacts_tier.detach(), alter the column and the columns \"account\" of its companion tables, and attach the table again.")));
 }
 
 static void
@@ -206,9 +206,9 @@ access_object(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, 
 	if (access == OAT_POST_ALTER)
 		altered(class_id, object_id, sub_id, arg);
 	else if (access == OAT_DROP && class_id == RelationRelationId && sub_id == 0)
-		ct_ddl_table_goes(object_id);
+		ct_ddl_table_dropped(object_id);
 	if (access == OAT_DROP && (((ObjectAccessDrop *) arg)->dropflags & PERFORM_DELETION_INTERNAL) == 0)
-		ct_ddl_goes(class_id, object_id);
+		ct_ddl_object_dropped(class_id, object_id);
 }
 
 /*
@@ -270,7 +270,7 @@ check_alter_table(const AlterTableStmt *statement)
 					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 					 errmsg("cannot detach a partition of attached table \"%s\" concurrently",
 							statement->relation->relname),
-					 errdetail("Its contacts would not be in the table any more, and still be counted, until the command has ended."),
+					 errdetail("The contacts of the partition would no longer be in the table, but be counted until the command has ended."),
 					 errhint("Use DETACH PARTITION without CONCURRENTLY.")));
 	}
 }
@@ -317,7 +317,7 @@ check_rewritten(const AlterTableStmt *statement)
 						(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						 errmsg("cannot rewrite column \"%s\" of attached table \"%s\"",
 								command->name, statement->relation->relname),
-						 errdetail("Its contacts would be counted as they were before."),
+						 errdetail("The contacts of the table would be counted as they were before."),
 						 errhint("Use UPDATE instead of ALTER COLUMN ... USING.")));
 	}
 }
@@ -331,9 +331,9 @@ settle(const Note *note)
 	if (!OidIsValid(note->parent))
 		ct_partition_altered(note->relid);
 	else if (get_rel_relispartition(note->relid))
-		ct_partition_came(note->relid, note->parent);
+		ct_partition_attached(note->relid, note->parent);
 	else
-		ct_partition_went(note->relid, note->parent);
+		ct_partition_detached(note->relid, note->parent);
 }
 
 PG_FUNCTION_INFO_V1(contacts_tier_command_ends);

@@ -113,7 +113,7 @@ note_trigger(HeapTuple tuple, TupleDesc tupdesc)
  * for a partition that is detached, do not matter.
  */
 static void
-trigger_goes(Oid trigger_oid)
+trigger_dropped(Oid trigger_oid)
 {
 	Relation	pg_trigger = table_open(TriggerRelationId, AccessShareLock);
 	ScanKeyData key;
@@ -132,14 +132,14 @@ trigger_goes(Oid trigger_oid)
 
 /* Take a table that goes off the counters. */
 static void
-count_out(Dropped *note)
+uncount_dropped(Dropped *note)
 {
 	slist_head	all = dropped.notes;
 
 	/* commands of others that this makes run have notes of their own */
 	slist_init(&dropped.notes);
 	if (!note->counted)
-		ct_table_goes(note->relid, note->args);
+		ct_table_dropped(note->relid, note->args);
 	note->counted = true;
 	dropped.notes = all;
 }
@@ -175,7 +175,7 @@ toasted_table(Oid toast_relid)
  * Its triggers have gone before, or will go next.
  */
 static void
-toast_goes(Oid index_relid)
+toast_dropped(Oid index_relid)
 {
 	Oid			relid = toasted_table(IndexGetRelation(index_relid, false));
 	char	   *args[CT_NARGS];
@@ -184,20 +184,20 @@ toast_goes(Oid index_relid)
 	if (note == NULL && ct_ddl_args(relid, args))
 		note = note_dropped(relid, args);
 	if (note != NULL)
-		count_out(note);
+		uncount_dropped(note);
 }
 
 /*
  * A table goes: what depends on it, as its triggers, has gone before it.
  */
 void
-ct_ddl_table_goes(Oid relid)
+ct_ddl_table_dropped(Oid relid)
 {
 	Dropped    *note = find_dropped(relid);
 
 	if (note == NULL)
 		return;
-	count_out(note);
+	uncount_dropped(note);
 	slist_delete(&dropped.notes, &note->note.node);
 }
 
@@ -205,13 +205,13 @@ ct_ddl_table_goes(Oid relid)
  * Something is dropped, for good: not what PostgreSQL puts something else in the place of.
  */
 void
-ct_ddl_goes(Oid class_id, Oid object_id)
+ct_ddl_object_dropped(Oid class_id, Oid object_id)
 {
 	if (class_id == TriggerRelationId)
-		trigger_goes(object_id);
+		trigger_dropped(object_id);
 	else if (class_id == RelationRelationId && get_rel_relkind(object_id) == RELKIND_INDEX &&
 			 get_rel_namespace(object_id) == PG_TOAST_NAMESPACE)
-		toast_goes(object_id);
+		toast_dropped(object_id);
 }
 
 /*

@@ -60,7 +60,7 @@ belongs_to(Relation rel, Oid owner)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("the contacts of \"%s\" cannot be counted", RelationGetRelationName(rel)),
-				 errdetail("It does not belong to the owner of the attached table."),
+				 errdetail("\"%s\" does not belong to the owner of the attached table.", RelationGetRelationName(rel)),
 				 errhint("Use ALTER TABLE ... OWNER TO first."),
 				 errtable(rel)));
 	return false;
@@ -91,7 +91,7 @@ ct_add_partition_triggers(Oid root_relid)
 				rel->rd_rel->relkind != RELKIND_FOREIGN_TABLE &&
 				rel->rd_rel->relowner == root->rd_rel->relowner &&
 				!is_counted(rel))
-				ct_make_statement_triggers(ct_qualified_name(rel), args);
+				ct_create_statement_triggers(ct_qualified_name(rel), args);
 			table_close(rel, NoLock);
 		}
 	}
@@ -183,7 +183,7 @@ ct_drop_former_triggers(const char *schema)
  * it one that is counted.
  */
 static void
-bring_in(Oid relid, char **args, Oid owner)
+count_partition(Oid relid, char **args, Oid owner)
 {
 	Relation	rel = table_open(relid, NoLock);
 	const char *name = ct_qualified_name(rel);
@@ -199,7 +199,7 @@ bring_in(Oid relid, char **args, Oid owner)
 			ct_normalise_contacts(name, table);
 			ct_count_in(table, psprintf("ONLY %s", name));
 		}
-		ct_make_statement_triggers(name, args);
+		ct_create_statement_triggers(name, args);
 	}
 	table_close(rel, NoLock);
 }
@@ -225,7 +225,7 @@ manage_tree(Oid relid, char **args, Oid owner, void (*work) (Oid relid, char **a
  * command that made it one has locked it, and what is below it.
  */
 void
-ct_partition_came(Oid relid, Oid parent)
+ct_partition_attached(Oid relid, Oid parent)
 {
 	Relation	rel = table_open(relid, NoLock);
 	Oid			owner = ct_companion_owner(parent);
@@ -234,7 +234,7 @@ ct_partition_came(Oid relid, Oid parent)
 
 	table_close(rel, NoLock);
 	if (is_ours)
-		manage_tree(relid, args, owner, bring_in);
+		manage_tree(relid, args, owner, count_partition);
 }
 
 /*
@@ -277,7 +277,7 @@ has_columns(Relation rel, char **args)
  * 42703, 42804 for columns that are not as the triggers say.
  */
 static void
-take_out(Relation rel, char **args)
+uncount(Relation rel, char **args)
 {
 	if (may_have_contacts(rel) && has_counters(rel, args))
 		ct_uncount_going(ct_table_resolve(rel, CT_NARGS, args), rel);
@@ -295,12 +295,12 @@ warn_still_counted(Relation rel, const char *why)
 
 /* Take what was a partition off the counters; its triggers go when it is closed. */
 static void
-see_off(Oid relid, char **args, Oid owner)
+uncount_detached(Oid relid, char **args, Oid owner)
 {
 	Relation	rel = relation_open(relid, NoLock);
 
 	if (belongs_to(rel, owner))
-		take_out(rel, args);
+		uncount(rel, args);
 	relation_close(rel, NoLock);
 	drop_statement_triggers(relid);
 }
@@ -310,7 +310,7 @@ see_off(Oid relid, char **args, Oid owner)
  * the counters.  The command that did it has locked both, and what is below it.
  */
 void
-ct_partition_went(Oid relid, Oid parent)
+ct_partition_detached(Oid relid, Oid parent)
 {
 	Relation	rel = try_relation_open(parent, AccessShareLock);
 	char	   *args[CT_NARGS];
@@ -320,7 +320,7 @@ ct_partition_went(Oid relid, Oid parent)
 	if (rel != NULL)
 		relation_close(rel, NoLock);
 	if (was_ours)
-		manage_tree(relid, args, owner, see_off);
+		manage_tree(relid, args, owner, uncount_detached);
 }
 
 /*
@@ -336,7 +336,7 @@ ct_detach_pending(Oid root)
 	foreach(cell, relids)
 	{
 		LockRelationOid(lfirst_oid(cell), AccessExclusiveLock);
-		ct_partition_went(lfirst_oid(cell), root);
+		ct_partition_detached(lfirst_oid(cell), root);
 	}
 }
 
@@ -345,7 +345,7 @@ ct_detach_pending(Oid root)
  * if there is nothing in it.
  */
 static void
-bring_in_empty(Relation rel, char **args)
+count_empty_partition(Relation rel, char **args)
 {
 	const char *name = ct_qualified_name(rel);
 	CtIdentity	identity;
@@ -354,7 +354,7 @@ bring_in_empty(Relation rel, char **args)
 	ct_manage_as_owner(rel->rd_rel->relowner, &identity);
 	if (!may_have_contacts(rel) ||
 		ct_execute_latest(psprintf("SELECT FROM ONLY %s LIMIT 1", name)) == 0)
-		ct_make_statement_triggers(name, args);
+		ct_create_statement_triggers(name, args);
 	ct_restore_identity(&identity);
 	SPI_finish();
 }
@@ -376,20 +376,20 @@ ct_partition_altered(Oid relid)
 		ct_check_countable(rel, args);
 		if (rel->rd_rel->relispartition && !is_counted(rel) &&
 			ct_companion_owner(get_partition_parent(relid, true)) == rel->rd_rel->relowner)
-			bring_in_empty(rel, args);
+			count_empty_partition(rel, args);
 	}
 	relation_close(rel, AccessShareLock);
 }
 
 /* Take a table that is about to be dropped off the counters. */
 static void
-take_out_dropped(Relation rel, char **args)
+uncount_as_owner(Relation rel, char **args)
 {
 	CtIdentity	identity;
 
 	ct_connect_spi();
 	ct_manage_as_owner(rel->rd_rel->relowner, &identity);
-	take_out(rel, args);
+	uncount(rel, args);
 	ct_restore_identity(&identity);
 	SPI_finish();
 }
@@ -399,7 +399,7 @@ take_out_dropped(Relation rel, char **args)
  * put on the counters must not keep him from that (R5).
  */
 static void
-try_to_take_out_dropped(Relation rel, char **args)
+try_to_uncount(Relation rel, char **args)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -408,7 +408,7 @@ try_to_take_out_dropped(Relation rel, char **args)
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
-		take_out_dropped(rel, args);
+		uncount_as_owner(rel, args);
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
@@ -433,7 +433,7 @@ try_to_take_out_dropped(Relation rel, char **args)
  * what is in "args".  The table is locked exclusively.
  */
 void
-ct_table_goes(Oid relid, char **args)
+ct_table_dropped(Oid relid, char **args)
 {
 	Relation	rel = try_relation_open(relid, NoLock);
 
@@ -444,9 +444,9 @@ ct_table_goes(Oid relid, char **args)
 		if (!has_columns(rel, args))
 			warn_still_counted(rel, "Its columns are not those that it was attached with.");
 		else if (rel->rd_rel->relowner == GetUserId())
-			take_out_dropped(rel, args);
+			uncount_as_owner(rel, args);
 		else
-			try_to_take_out_dropped(rel, args);
+			try_to_uncount(rel, args);
 	}
 	relation_close(rel, NoLock);
 }

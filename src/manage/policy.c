@@ -12,6 +12,7 @@
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
@@ -35,7 +36,7 @@ ct_check_grace(int64 grace)
 	if (grace < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("grace must not be negative")));
+				 errmsg("argument \"grace\" must not be negative")));
 }
 
 /*
@@ -52,21 +53,44 @@ check_thresholds(ArrayType *thresholds)
 	if (ARR_NDIM(thresholds) > 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("thresholds must be a one-dimensional array")));
+				 errmsg("argument \"thresholds\" must be a one-dimensional array")));
 	deconstruct_array(thresholds, INT4OID, sizeof(int32), true, TYPALIGN_INT, &values, &nulls, &count);
 	for (int i = 0; i < count; i++)
 	{
 		if (nulls[i] || DatumGetInt32(values[i]) <= last || DatumGetInt32(values[i]) > 100)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("thresholds must be growing percentages from 1 to 100")));
+					 errmsg("thresholds must be percentages between 1 and 100 in ascending order"),
+					 errdetail("The thresholds are %s.",
+							   OidOutputFunctionCall(F_ARRAY_OUT, PointerGetDatum(thresholds)))));
 		last = DatumGetInt32(values[i]);
 	}
 }
 
+/* Say what is wrong with the default of one source type; "status" is NULL for a null. */
+pg_noreturn static void
+source_default_error(const char *source_type, const char *status, bool exists, bool changeable)
+{
+	if (!exists)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("source type \"%s\" does not exist", source_type),
+				 errhint("Table contacts_tier.source_type lists the source types.")));
+	if (!changeable)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("default of source type \"%s\" cannot be changed", source_type)));
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 status != NULL ?
+			 errmsg("invalid status \"%s\" for source type \"%s\"", status, source_type) :
+			 errmsg("status for source type \"%s\" must not be null", source_type),
+			 errhint("The status must be \"marketing\" or \"non_marketing\".")));
+}
+
 /*
  * Source defaults are an object from source types that an account may change to
- * a status.
+ * a status.  Errors: 22023, 42704.
  */
 static void
 check_source_defaults(const CtTable *table, Datum source_defaults)
@@ -77,19 +101,12 @@ check_source_defaults(const CtTable *table, Datum source_defaults)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("argument \"source_defaults\" must be a JSON object")));
-	if (ct_execute(ct_sql(table, "SELECT d.key, d.value FROM jsonb_each_text($1) d"
-						  " LEFT JOIN {source_type} s ON s.name = d.key AND s.changeable"
-						  " WHERE s.name IS NULL OR d.value IS NULL OR d.value NOT IN ('marketing', 'non_marketing')"
+	if (ct_execute(ct_sql(table, "SELECT d.key, d.value, s.name IS NOT NULL, coalesce(s.changeable, false)"
+						  " FROM jsonb_each_text($1) d LEFT JOIN {source_type} s ON s.name = d.key"
+						  " WHERE s.changeable IS NOT TRUE OR d.value IS NULL"
+						  "  OR d.value NOT IN ('marketing', 'non_marketing')"
 						  " ORDER BY 1 LIMIT 1"), 1, types, &source_defaults, NULL) > 0)
-	{
-		const char *value = ct_result_text(2);
-
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid source default: \"%s\" for \"%s\"",
-						value != NULL ? value : "null", ct_result_text(1)),
-				 errhint("The value must be marketing or non_marketing, the source type one of contacts_tier.source_type that is changeable.")));
-	}
+		source_default_error(ct_result_text(1), ct_result_text(2), ct_result_bool(3), ct_result_bool(4));
 }
 
 /* The arguments from on_exceed on as parameters, enums as text. */

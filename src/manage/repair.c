@@ -29,7 +29,7 @@
 typedef struct CompanionGroup
 {
 	const char *schema;
-	bool		at_once;		/* is it one of many, not to be waited for? */
+	bool		nowait;		/* is it one of many, not to be waited for? */
 	MemoryContext context;
 	List	   *mended;			/* rows of the result */
 } CompanionGroup;
@@ -101,11 +101,11 @@ open_group(const CompanionGroup *group, List *relids)
 		Oid			relid = lfirst_oid(cell);
 
 		ct_check_owner(relid);
-		if (group->at_once)
-			ct_lock_at_once(relid, ShareRowExclusiveLock);
+		if (group->nowait)
+			ct_lock_nowait(relid, ShareRowExclusiveLock);
 		ct_manage_begin(&tables[foreach_current_index(cell)], relid, ShareRowExclusiveLock);
-		if (group->at_once)
-			ct_wait_briefly();
+		if (group->nowait)
+			ct_limit_lock_waits();
 		(void) find_all_inheritors(relid, ShareRowExclusiveLock, NULL);
 		lock_pending_partitions(relid);
 	}
@@ -162,7 +162,7 @@ repair_all(ReturnSetInfo *result)
 	foreach(cell, relids)
 	{
 		char	   *args[CT_NARGS];
-		CompanionGroup group = {.at_once = true,.context = CurrentMemoryContext};
+		CompanionGroup group = {.nowait = true,.context = CurrentMemoryContext};
 
 		if (get_rel_name(lfirst_oid(cell)) == NULL ||
 			!object_ownercheck(RelationRelationId, lfirst_oid(cell), GetUserId()) ||

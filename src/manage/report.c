@@ -53,7 +53,7 @@ may_read(Oid relid, bool missing_ok)
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("row-level security hides rows of table \"%s\" from role \"%s\"",
 						name, GetUserNameFromId(GetUserId(), false)),
-				 errhint("Query the companion tables directly, or ask as a role that bypasses row-level security.")));
+				 errhint("Query the companion tables directly, or call the function as a role that bypasses row-level security.")));
 	return false;
 }
 
@@ -117,7 +117,7 @@ typedef struct CompanionGroup
 	const CtReportKind *kind;
 	Oid			relid;			/* of one of its tables */
 	CtNames		names;			/* of the companion tables */
-	bool		at_once;		/* is it one of many, not to be waited for? */
+	bool		nowait;		/* is it one of many, not to be waited for? */
 } CompanionGroup;
 
 /*
@@ -125,22 +125,22 @@ typedef struct CompanionGroup
  * all that is counted together wrong.
  */
 static void
-lock_group_at_once(const CompanionGroup *group)
+lock_group_nowait(const CompanionGroup *group)
 {
 	ListCell   *cell;
 
-	ct_lock_at_once(group->relid, AccessShareLock);
+	ct_lock_nowait(group->relid, AccessShareLock);
 	for (int i = 0; i < CT_NCOMPANIONS; i++)
 		if (reads(group->kind, i))
-			ct_lock_at_once(companion(&group->names, i, false), AccessShareLock);
+			ct_lock_nowait(companion(&group->names, i, false), AccessShareLock);
 	foreach(cell, group->report->relids)
 	{
 		if (!ct_is_sound(lfirst_oid(cell), NameStr(group->names.schema)))
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("a table that shares its companion tables is not as contacts_tier.attach() makes it"),
-					 errhint("Ask for it by its name, and the error says more.")));
-		ct_lock_at_once(lfirst_oid(cell), AccessShareLock);
+					 errmsg("a table that shares its companion tables is not as contacts_tier.attach() creates it"),
+					 errhint("Pass the table as an argument, and the error says more.")));
+		ct_lock_nowait(lfirst_oid(cell), AccessShareLock);
 	}
 }
 
@@ -159,18 +159,18 @@ report_group(void *arg)
 
 	/* it reads all triggers of the database: only where it must */
 	report->relids = group->kind->reads_contacts ? ct_attached_tables(NameStr(group->names.schema)) : NIL;
-	if (!may_report(&group->names, group->kind, report->relids, group->at_once))
+	if (!may_report(&group->names, group->kind, report->relids, group->nowait))
 		return;
-	if (group->at_once)
-		lock_group_at_once(group);
+	if (group->nowait)
+		lock_group_nowait(group);
 	ct_read_open(&managed, group->relid);
 	if (!ct_names_equal(&managed.table->names, &group->names))
 		ct_no_relation_error(group->relid);
 	(void) may_report(&group->names, group->kind, report->relids, false);
 	ct_check_companions(managed.table);
 	ct_read_begin(&managed);
-	if (group->at_once)
-		ct_wait_briefly();
+	if (group->nowait)
+		ct_limit_lock_waits();
 	report->table = &managed;
 	count = ct_query(group->kind->query(report));
 	for (int i = 0; count > 0 && i < result->setDesc->natts; i++)
@@ -227,7 +227,7 @@ report_all(CtReport *report, const CtReportKind *kind)
 	{
 		const Attached *attached = lfirst(cell);
 		CompanionGroup group = {
-			.report = report,.kind = kind,.relid = attached->relid,.at_once = true
+			.report = report,.kind = kind,.relid = attached->relid,.nowait = true
 		};
 
 		if (list_member(done, makeString(attached->companion_schema)))
@@ -260,7 +260,7 @@ ct_report(FunctionCallInfo fcinfo, const CtReportKind *kind)
 	else
 	{
 		CompanionGroup group = {
-			.report = &report,.kind = kind,.relid = PG_GETARG_OID(0),.at_once = false
+			.report = &report,.kind = kind,.relid = PG_GETARG_OID(0),.nowait = false
 		};
 
 		ct_names_resolve(&group.names, ct_companion_schema(group.relid));

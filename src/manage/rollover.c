@@ -84,7 +84,7 @@ do_work(CtWork *work)
 	CtRun	   *run = work->run;
 	MemoryContext old;
 
-	if (ct_rollover_take_steps(work) != CT_STEP_LOCKED)
+	if (ct_rollover_run_steps(work) != CT_STEP_LOCKED)
 	{
 		free_work(work);
 		return;
@@ -105,7 +105,7 @@ do_accounts(CtTableGroup *group)
 	group->accounts = NIL;
 	foreach(cell, accounts)
 	{
-		char	   *what = psprintf("account \"%s\"", (char *) lfirst(cell));
+		char	   *what = psprintf("account \"%s\" in schema \"%s\"", (char *) lfirst(cell), group->schema);
 		CtWork	   *work = new_work(group, ct_rollover_account, what);
 
 		work->account = lfirst(cell);
@@ -137,7 +137,7 @@ do_group(CtTableGroup *group)
  * for it is over.
  */
 static void
-do_what_is_aside(CtRun *run)
+retry_aside(CtRun *run)
 {
 	run->deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), TIME_FOR_LOCKED);
 	while (run->aside != NIL)
@@ -166,7 +166,7 @@ do_what_is_aside(CtRun *run)
  * Tell of what is locked even then.  That is no failure: the next run does it.
  */
 static void
-skip_what_is_aside(CtRun *run)
+report_skipped(CtRun *run)
 {
 	ListCell   *cell;
 
@@ -178,7 +178,7 @@ skip_what_is_aside(CtRun *run)
 				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 				 errmsg("rollover of %s skipped: another transaction holds a lock that it needs", work->what),
 				 errdetail("Schema \"%s\": %s.", work->group->schema, work->lock),
-				 errhint("The next rollover takes it up.")));
+				 errhint("The next rollover tries again.")));
 	}
 }
 
@@ -262,6 +262,25 @@ start_run(CtRun *run, FunctionCallInfo fcinfo)
 	run->id = MemoryContextStrdup(run->context, ct_result_text(1));
 }
 
+/*
+ * What failed, as DETAIL of the error at the end: schedulers store that, but not the
+ * warnings.
+ */
+static int
+errdetail_failures(const CtRun *run)
+{
+	int			more = run->failures - list_length(run->failed);
+	StringInfoData buf;
+	ListCell   *cell;
+
+	initStringInfo(&buf);
+	foreach(cell, run->failed)
+		appendStringInfo(&buf, "%s%s", buf.len > 0 ? "\n" : "", (char *) lfirst(cell));
+	if (more > 0)
+		appendStringInfo(&buf, _("\nand %d more"), more);
+	return errdetail_internal("%s", buf.data);
+}
+
 PG_FUNCTION_INFO_V1(contacts_tier_rollover);
 
 /*
@@ -286,7 +305,7 @@ contacts_tier_rollover(PG_FUNCTION_ARGS)
 	if (PG_GETARG_INT32(2) <= 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("batch size must be greater than zero")));
+				 errmsg("argument \"batch_size\" must be greater than zero")));
 	if (RecoveryInProgress())
 		PG_RETURN_VOID();
 
@@ -300,15 +319,15 @@ contacts_tier_rollover(PG_FUNCTION_ARGS)
 		SPI_commit();
 	foreach(cell, groups)
 		do_group(lfirst(cell));
-	do_what_is_aside(&run);
-	skip_what_is_aside(&run);
+	retry_aside(&run);
+	report_skipped(&run);
 	SPI_finish();
 	if (run.failures > 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg_plural("rollover of %d account failed", "rollover of %d accounts failed",
 							   run.failures, run.failures),
-				 errdetail("All others are done; the warnings above tell what failed."),
-				 errhint("What failed is tried again by the next rollover.")));
+				 errdetail_failures(&run),
+				 errhint("The next rollover tries again.")));
 	PG_RETURN_VOID();
 }

@@ -33,7 +33,7 @@
 #define LEAST_PATIENCE	10
 
 static void
-tell_table(void *name)
+add_lock_context(void *name)
 {
 	errcontext("while locking table \"%s\"", (char *) name);
 }
@@ -46,7 +46,7 @@ static bool
 lock_attached(Oid relid)
 {
 	char	   *name = get_rel_name(relid);
-	ErrorContextCallback context = {.callback = tell_table,.arg = name,.previous = error_context_stack};
+	ErrorContextCallback context = {.callback = add_lock_context,.arg = name,.previous = error_context_stack};
 	Relation	rel;
 	bool		attached;
 
@@ -150,6 +150,33 @@ note_lock(CtWork *work, const ErrorData *error)
 }
 
 /*
+ * Put the schema of a group into the fields of a warning, and its table if it is the
+ * only one.
+ */
+static int
+errgroup(const CtTableGroup *group)
+{
+	char	   *name = group->ntables == 1 ? get_rel_name(group->relids[0]) : NULL;
+
+	err_generic_string(PG_DIAG_SCHEMA_NAME, group->schema);
+	if (name != NULL)
+		err_generic_string(PG_DIAG_TABLE_NAME, name);
+	return 0;
+}
+
+/* Count a failure, and remember what it was for the error at the end. */
+static void
+note_failure(const CtWork *work, const ErrorData *error)
+{
+	CtRun	   *run = work->run;
+	MemoryContext old = MemoryContextSwitchTo(run->context);
+
+	if (run->failures++ < CT_MAX_FAILED)
+		run->failed = lappend(run->failed, psprintf("%s: %s", work->what, error->message));
+	MemoryContextSwitchTo(old);
+}
+
+/*
  * What becomes of the run after a step that was undone because of an error?
  */
 static CtStepResult
@@ -169,8 +196,9 @@ judge_error(CtWork *work, ErrorData *error)
 			(errcode(error->sqlerrcode),
 			 errmsg("rollover of %s failed: %s", work->what, error->message),
 			 error->detail != NULL ? errdetail_internal("%s", error->detail) : 0,
-			 error->hint != NULL ? errhint("%s", error->hint) : 0));
-	work->run->failures++;
+			 error->hint != NULL ? errhint("%s", error->hint) : 0,
+			 errgroup(work->group)));
+	note_failure(work, error);
 	return CT_STEP_FAILED;
 }
 
@@ -232,7 +260,7 @@ run_step(CtWork *work)
  * other.
  */
 CtStepResult
-ct_rollover_take_steps(CtWork *work)
+ct_rollover_run_steps(CtWork *work)
 {
 	CtStepResult result = CT_STEP_DONE;
 

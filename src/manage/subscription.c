@@ -64,9 +64,9 @@ read_plan(const CtTable *table, char *name)
 						  " FROM {plan} p LEFT JOIN {tier} t ON t.plan = p.name"
 						  " WHERE p.name = $1 GROUP BY p.name"), 1, types, values, NULL) == 0)
 		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("plan \"%s\" does not exist", name),
-				 errhint("Make it by contacts_tier.create_plan().")));
+				 errhint("Create it with contacts_tier.create_plan().")));
 	plan.has_access = ct_result_bool(1);
 	plan.limits = ct_result_text(2);
 	return plan;
@@ -87,20 +87,20 @@ smallest_tier(const ChosenPlan *plan, int64 size)
 }
 
 /*
- * Check that the tier asked for is of the plan and holds the contacts of the
- * account.
+ * The tier that the caller has chosen, once it is known to be one of the plan and to
+ * hold the contacts of the account.  Errors: 22023, MC001.
  */
 static int64
-asked_tier(const ChosenPlan *plan, const char *account, int64 asked, int64 used)
+chosen_tier(const ChosenPlan *plan, const char *account, int64 contact_limit, int64 used)
 {
-	ct_check_tier(plan->table, plan->name, asked);
-	if (asked < used)
+	ct_check_tier(plan->table, plan->name, contact_limit);
+	if (contact_limit < used)
 		ereport(ERROR,
 				(errcode(ERRCODE_CT_TIER_EXCEEDED),
-				 errmsg("account \"%s\" does not fit into a contact tier of %lld", account, (long long) asked),
+				 errmsg("account \"%s\" does not fit into a contact tier of %lld", account, (long long) contact_limit),
 				 errdetail("The account has %lld marketing contacts.", (long long) used),
 				 errhint("The tiers of plan \"%s\" are: %s.", plan->name, plan->limits)));
-	return asked;
+	return contact_limit;
 }
 
 /*
@@ -142,12 +142,12 @@ check_start(TimestampTz started_at, TimestampTz now)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
 				 errmsg("the start of a subscription is out of range"),
-				 errdetail("It must not be before the year 1900.")));
+				 errdetail("A subscription must not start before the year 1900.")));
 	if (started_at > now)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("a subscription cannot start in the future"),
-				 errdetail("It is %s now.", timestamptz_to_str(now))));
+				 errdetail("The current time is %s.", timestamptz_to_str(now))));
 }
 
 /* A key of the companion tables cannot be of any length. */
@@ -234,7 +234,7 @@ check_not_subscribed(const CtManaged *managed, Datum account)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("account \"%s\" is already subscribed", ct_account_text(managed->table, account)),
-				 errhint("Change its tier by contacts_tier.change_tier() or its policy by contacts_tier.set_policy(); another plan needs contacts_tier.cancel() first."),
+				 errhint("Change its tier with contacts_tier.change_tier() or its policy with contacts_tier.set_policy().  To change the plan, cancel the subscription; a new one can start at the renewal date."),
 				 errtable(managed->rel)));
 }
 
@@ -244,8 +244,9 @@ PG_FUNCTION_INFO_V1(contacts_tier_subscribe);
  * subscribe(contacts regclass, account text, plan text, ...) void
  *
  * Locks: slots and account row of the account, until the transaction ends.
- * Errors: 42501, 55000 (not attached), 42710 (subscribed already), 22023
- * (account, plan, limit, time zone, start), 22008 (start), 22P02 (account), MC001 (contacts do not fit).
+ * Errors: 42501, 55000 (not attached), 42710 (subscribed already), 42704 (plan),
+ * 22023 (account, limit, time zone, start), 22008 (start), 22P02 (account), MC001
+ * (contacts do not fit).
  */
 Datum
 contacts_tier_subscribe(PG_FUNCTION_ARGS)
@@ -266,7 +267,7 @@ contacts_tier_subscribe(PG_FUNCTION_ARGS)
 	used = ct_counter_close_period(managed.table, account).marketing;
 	check_not_subscribed(&managed, account);
 	contact_limit = PG_ARGISNULL(SUB_LIMIT) ? fitting_tier(&plan, name, used) :
-		asked_tier(&plan, name, PG_GETARG_INT64(SUB_LIMIT), used);
+		chosen_tier(&plan, name, PG_GETARG_INT64(SUB_LIMIT), used);
 	insert_subscription(&managed, fcinfo, account, contact_limit, used);
 	ct_ledger_record(managed.table, account, "subscribe", 0,
 					 subscribe_details(plan.name, contact_limit));
@@ -280,7 +281,7 @@ PG_FUNCTION_INFO_V1(contacts_tier_cancel);
 /*
  * cancel(contacts regclass, account text, withdraw boolean) void
  *
- * Locks: as subscribe().  Errors: 42501, 55000 (not attached), 22023 (no
+ * Locks: as subscribe().  Errors: 42501, 55000 (not attached, no
  * subscription).
  */
 Datum

@@ -50,7 +50,7 @@ ct_normalise_contacts(const char *name, const CtTable *table)
 	const char *status = ct_table_column(table, CT_ARG_STATUS);
 	const char *until = ct_table_column(table, CT_ARG_UNTIL);
 	const char *marketing = psprintf("%s OPERATOR(pg_catalog.=) 'marketing'::contacts_tier.marketing_status", status);
-	const char *keeps = AttributeNumberIsValid(table->attno[CT_ARG_ACCOUNT]) ?
+	const char *remains_marketing = AttributeNumberIsValid(table->attno[CT_ARG_ACCOUNT]) ?
 		psprintf("%s AND %s IS NOT NULL", marketing, ct_table_column(table, CT_ARG_ACCOUNT)) : marketing;
 
 	ct_execute_as_application(table->owner, table->relid,
@@ -60,7 +60,7 @@ ct_normalise_contacts(const char *name, const CtTable *table)
 									   " %3$s = CASE WHEN %4$s AND %3$s THEN true END"
 									   " WHERE %2$s IS NULL OR NOT %3$s"
 									   " OR ((%5$s OR %3$s) AND (%4$s) IS NOT TRUE)",
-									   name, status, until, keeps, marketing),
+									   name, status, until, remains_marketing, marketing),
 							  0, NULL, NULL, false);
 }
 
@@ -127,7 +127,7 @@ comment_on_triggers(const char *name)
  * row triggers must be there: all of them get their comments.
  */
 void
-ct_make_statement_triggers(const char *name, char **args)
+ct_create_statement_triggers(const char *name, char **args)
 {
 	CtNames		names;
 
@@ -147,7 +147,7 @@ ct_make_statement_triggers(const char *name, char **args)
  * Make the row triggers of a managed table; partitions get clones of them.
  */
 void
-ct_make_row_triggers(const char *name, char **args)
+ct_create_row_triggers(const char *name, char **args)
 {
 	const char *arguments = argument_list(args);
 

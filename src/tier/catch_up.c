@@ -25,7 +25,7 @@
 #define TABLE_LOCK_TIMEOUT	1000
 
 static void
-tell_table(void *name)
+add_lock_context(void *name)
 {
 	errcontext("while locking table \"%s\" to apply an update date that has passed", (char *) name);
 }
@@ -46,7 +46,7 @@ lock_tables(List *relids)
 	foreach(cell, relids)
 	{
 		char	   *name = get_rel_name(lfirst_oid(cell));
-		ErrorContextCallback context = {.callback = tell_table,.arg = name,.previous = error_context_stack};
+		ErrorContextCallback context = {.callback = add_lock_context,.arg = name,.previous = error_context_stack};
 
 		if (name == NULL)
 			continue;

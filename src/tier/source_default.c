@@ -144,7 +144,7 @@ static const CtQuery source_default_query = {
 
 /* Look the default up, as the owner of the companion tables. */
 static bool
-ask_default(const CtTable *table, Datum account, const char *source_type)
+look_up_default(const CtTable *table, Datum account, const char *source_type)
 {
 	Datum		values[] = {account, CStringGetTextDatum(source_type)};
 	CtIdentity	identity;
@@ -177,7 +177,7 @@ still_holds(const CtTable *table, DefaultEntry *entry)
 
 /* Ask, and remember the answer with the version of the account row before the question. */
 static bool
-ask_and_remember(const CtTable *table, Datum account, const char *source_type, const void *statement)
+look_up_and_remember(const CtTable *table, Datum account, const char *source_type, const void *statement)
 {
 	CtAccountLook look = {0};
 	CtAccountFound found = ct_direct_access ? ct_account_look(table, account, &look, false) : CT_ACCOUNT_BY_SQL;
@@ -185,7 +185,7 @@ ask_and_remember(const CtTable *table, Datum account, const char *source_type, c
 	DefaultEntry *entry;
 
 	watch_catalogue();
-	marketing = found != CT_ACCOUNT_MISSING && ask_default(table, account, source_type);
+	marketing = found != CT_ACCOUNT_MISSING && look_up_default(table, account, source_type);
 	set_moment(statement);		/* the question is a command, too */
 	if (!catalogue_is_unchanged())
 		return marketing;
@@ -224,7 +224,7 @@ ct_source_default(const CtTable *table, Datum account, const char *source_type, 
 		entry->moment = moment.number;
 		return entry->marketing;
 	}
-	return ask_and_remember(table, account, source_type, statement);
+	return look_up_and_remember(table, account, source_type, statement);
 }
 
 PG_FUNCTION_INFO_V1(contacts_tier_catalogue_changed);
