@@ -25,6 +25,7 @@ ct_session_source_type(void)
 	return *given != '\0' ? given : "USER";
 }
 
+/* The same for its name. */
 const char *
 ct_session_source_name(void)
 {
@@ -34,7 +35,7 @@ ct_session_source_name(void)
 }
 
 /*
- * Does a setting of the session tell the source type, or the source name?
+ * Does the session have a setting for the source type, or the source name?
  */
 bool
 ct_source_is_set(CtTriggerArg which)
@@ -46,8 +47,9 @@ ct_source_is_set(CtTriggerArg which)
 static CtSessionSource *used_source = NULL;
 
 /*
- * Keep the texts of the session's source here for the rows that follow, until this is
- * called with NULL.
+ * Remember the texts of the session's source here for the rows that follow, until this is
+ * called with NULL.  A row that a statement builds holds a pointer to the text, so the
+ * memory must live as long as the statement.
  */
 void
 ct_use_session_source(CtSessionSource *source)
@@ -55,6 +57,7 @@ ct_use_session_source(CtSessionSource *source)
 	used_source = source;
 }
 
+/* What the session says, as a new value of type text. */
 static Datum
 session_text(CtTriggerArg which)
 {
@@ -111,7 +114,7 @@ ct_row_complete_source(CtRow *row)
 			ct_row_set_source(row, i);
 }
 
-/* Nobody sets it back in a statement that failed. */
+/* A statement that failed does not call ct_use_session_source(NULL). */
 static void
 forget_used(void)
 {

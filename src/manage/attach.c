@@ -1,10 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * attach.c
- *	  Putting a table under management, and taking it off.
+ *	  attach() and detach(): putting a table under management, and ending that.
  *
- * Everything that attach() makes is an ordinary object of the table's owner:
- * columns, companion tables, an index and triggers.
+ * Everything that attach() creates is an ordinary object of the table's owner:
+ * columns, companion tables, an index and triggers.  So pg_dump has all of it, and
+ * ownership is what decides who may change it.
  *
  *-------------------------------------------------------------------------
  */
@@ -35,10 +36,11 @@
 static const struct
 {
 	const char *key;			/* in the "columns" argument */
-	const char *type;
+	const char *type;			/* as in a statement, qualified */
 	const char *expression;		/* its default, or NULL */
 	const char *comment;		/* its comment, where attach() adds it */
 }			status_columns[CT_NCOLUMNS] = {
+
 	{"status", "contacts_tier.marketing_status", "contacts_tier_internal.default_status()",
 	"whether the contact is a marketing contact, which counts against the contact tier"},
 	{"until_next_update", "pg_catalog.bool", "contacts_tier_internal.default_until_next_update()",
@@ -65,7 +67,9 @@ refuse_kind(Relation rel, int code, const char *reason, const char *hint)
 
 /*
  * What can be attached: an ordinary or partitioned table of the user, logged,
- * whole.
+ * whole.  A child by inheritance has rows that SELECT from its parent shows, and none of
+ * the parent's triggers, so counts and contacts would differ; partitions get clones of the
+ * row triggers.  Errors: 42809, 42501, 0A000, 42710.
  */
 static void
 check_kind(Relation rel)
@@ -107,6 +111,7 @@ check_kind(Relation rel)
 				 errtable(rel)));
 }
 
+/* Which status column a key of "columns" means: 22023 for another key. */
 static int
 column_of_key(const char *key, int length)
 {
@@ -121,7 +126,8 @@ column_of_key(const char *key, int length)
 }
 
 /*
- * Read the "columns" argument, an object from keys to names of columns.
+ * Read the "columns" argument, an object from keys to names of columns; what it does not
+ * have stays as it is in "args".  Errors: 22023.
  */
 static void
 read_columns(Jsonb *columns, char **args)
@@ -152,6 +158,7 @@ read_columns(Jsonb *columns, char **args)
 	}
 }
 
+/* Each property needs a column of its own: 22023. */
 static void
 check_distinct_columns(char **args)
 {
@@ -166,7 +173,8 @@ check_distinct_columns(char **args)
 
 /*
  * A status column that is there already must be one that triggers can write;
- * its type is checked when the table is resolved.
+ * its type is checked when the table is resolved.  A BEFORE trigger sees no generated
+ * column, whose value is computed after it.  Errors: 42P10.
  */
 static bool
 has_column(Oid relid, const char *column)
@@ -185,7 +193,8 @@ has_column(Oid relid, const char *column)
 }
 
 /*
- * The flag is NULL on most contacts.
+ * The flag is NULL on most contacts, so that the index of flagged contacts is small, and a
+ * column of the application's own must allow that.  Errors: 42P10.
  */
 static void
 check_nullable(Relation rel, AttrNumber attno)
@@ -202,7 +211,9 @@ check_nullable(Relation rel, AttrNumber attno)
 /*
  * Add the status columns that are missing.  Returns whether the status was
  * there already, in which case contacts are counted as they stand.  The table
- * must not be open, as ALTER TABLE demands.
+ * must not be open, as ALTER TABLE demands (CheckTableNotInUse()).  A column with a constant
+ * default is added without rewriting the table (ATExecAddColumn()), however large it is.
+ * Errors: 42703 where the account column is missing, 42P10.
  */
 static bool
 add_columns(Oid relid, const char *name, char **args)
@@ -236,7 +247,8 @@ add_columns(Oid relid, const char *name, char **args)
 
 /*
  * Give the status columns that have no default one that says that nothing was given,
- * and has the library loaded.  A default of the application's own stays.
+ * and has the library loaded.  A default of the application's own stays.  The table is
+ * opened and closed for each, since ALTER TABLE changes what is known of it.
  */
 static void
 set_defaults(Oid relid, const char *name, char **args)
@@ -255,8 +267,9 @@ set_defaults(Oid relid, const char *name, char **args)
 }
 
 /*
- * Who attaches needs the right to our trigger functions, and its partitions will, too:
- * CREATE TRIGGER looks at it, and so does CREATE TABLE ... PARTITION OF.
+ * The owner needs EXECUTE on our trigger functions: CREATE TRIGGER checks it, and so does
+ * CREATE TABLE ... PARTITION OF for the clones (CreateTriggerFiringOn()).  Checked here, the
+ * error says what is missing.  Errors: 42501.
  */
 static void
 check_may_attach(Oid owner)
@@ -328,6 +341,9 @@ create_companions(const CtTable *table)
 /*
  * The statements that create the index by which rollover finds flagged contacts,
  * on the account, and the primary key, by whose ranges it works; and its comment.
+ * ChooseRelationName() gives it a name that no relation of the schema has.  Most contacts are
+ * not flagged, so the index is small.  Its predicate calls library_loaded(), by which
+ * detach() finds it again.
  */
 static char *
 index_statement(Relation rel, const CtTable *table)
@@ -355,7 +371,8 @@ index_statement(Relation rel, const CtTable *table)
 }
 
 /*
- * Attach a locked table, as its owner, in an SPI connection.
+ * Attach a locked table, as its owner, in an SPI connection.  The triggers come after the
+ * contacts have been counted, or normalising them would fire these.
  */
 static void
 attach_table(Oid relid, const char *name, char **args)
@@ -387,8 +404,10 @@ PG_FUNCTION_INFO_V1(contacts_tier_attach);
 /*
  * attach(contacts regclass, account_column name, columns jsonb) void
  *
- * Locks: the table, exclusively.  Errors: 42809, 0A000 (not a table that can be
- * attached), 42501, 42710 (attached already), 42703, 42804 (columns), 22023.
+ * Locks: the table and its partitions, exclusively, since ALTER TABLE and CREATE TRIGGER
+ * need it, and contacts are counted that must not change meanwhile.  Errors: 42809, 0A000
+ * (not a table that can be attached), 42501, 42710 (attached already), 42P07 (a relation
+ * has the name of a companion table), 42703, 42804 (columns), 22023.
  */
 Datum
 contacts_tier_attach(PG_FUNCTION_ARGS)
@@ -427,7 +446,10 @@ contacts_tier_attach(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* Drop the index that index_statement() describes: the one that depends on library_loaded(). */
+/*
+ * Drop the index that index_statement() describes: the one that depends on
+ * library_loaded().  Its name may be another by now.
+ */
 static void
 drop_index(Oid relid)
 {
@@ -476,7 +498,12 @@ PG_FUNCTION_INFO_V1(contacts_tier_detach);
 /*
  * detach(contacts regclass, drop_columns boolean) void
  *
- * Locks: the table, exclusively, and the counter rows of its accounts.
+ * The companion tables stay, with the history of the accounts, and so do accounts that are
+ * subscribed: the table can be attached again.  Its contacts are subtracted from the counters
+ * before the columns go, and the triggers are dropped after that, so that no writer comes in
+ * between: the lock excludes them.
+ *
+ * Locks: the table and its partitions, exclusively, and the slots of its accounts.
  * Errors: 42501, 55000 where the table is not attached.
  */
 Datum

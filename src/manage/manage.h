@@ -19,9 +19,10 @@
 typedef struct CtSubscribed
 {
 	Datum		account;
-	char	   *plan;
-	int64		contact_limit;
-	int64		requested_limit;	/* by contacts that were capped; 0: none */
+	char	   *plan;			/* its name; it may have been deleted */
+	int64		contact_limit;	/* the current tier */
+	int64		requested_limit;	/* the requested tier, from contacts that
+									 * were capped; 0: none */
 	int64		count;			/* marketing contacts */
 } CtSubscribed;
 
@@ -38,7 +39,7 @@ extern void ct_check_grace(int64 grace);
 typedef struct CtReport
 {
 	FunctionCallInfo fcinfo;	/* of the function that reports */
-	const CtManaged *table;		/* the one asked for, or the first of them */
+	const CtManaged *table;		/* the argument, or the first of them */
 	List	   *relids;			/* all, ascending, if it reads contacts */
 	const char *account;		/* only this, as text; NULL for all */
 } CtReport;
@@ -77,17 +78,17 @@ typedef struct CtRun
 								 * a crash? */
 	int			patience;		/* with locks, in milliseconds */
 	TimestampTz deadline;		/* of trying again; 0 before that */
-	List	   *aside;			/* works that met a lock */
+	List	   *aside;			/* of CtWork: those that met a lock */
 } CtRun;
 
 /* The attached tables that share one set of companion tables */
 typedef struct CtTableGroup
 {
 	CtRun	   *run;
-	char	   *schema;
+	char	   *schema;			/* of the companion tables */
 	int			ntables;
-	Oid		   *relids;
-	List	   *accounts;		/* due, as text */
+	Oid		   *relids;			/* ascending */
+	List	   *accounts;		/* due, as text, in the order of their dates */
 } CtTableGroup;
 
 /* Something to be done in steps, for instance an account, and how far it is */
@@ -102,7 +103,7 @@ typedef struct CtWork
 	/* of an account */
 	const char *account;		/* as text */
 	TimestampTz due;			/* the update date that is applied */
-	int			table;			/* the table that full batches are taken from */
+	int			table;			/* index of the table whose batches are done */
 	char	   *position;		/* key of the last contact done in it, as a
 								 * list of literals, NULL at its start */
 } CtWork;

@@ -1,13 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * partition.c
- *	  Partitions that come to an attached table or leave it, and tables that are
- *	  dropped: the counters follow (rule C1).
+ *	  Partitions that are attached to a managed table or detached from it, and tables
+ *	  that are dropped: the counters follow (rule C1).
  *
  * PostgreSQL gives the row triggers to each partition.  The statement triggers it
- * does not, and so they tell what it cannot: a partition that has them is counted.
- * What a partition brings in or takes out nobody has promoted or demoted; it
- * corrects the period (D3).
+ * does not, and so they can mark a partition: one that has them is counted.
+ * The contacts of a partition are neither promoted nor demoted when it is attached
+ * or detached; they correct the period (D3).
  *
  * ddl.c calls these functions, at the end of the command that did it, or just
  * before a table is gone.
@@ -33,14 +33,20 @@
 
 #include "manage/manage.h"
 
-/* Has the partition been counted in? */
+/*
+ * Has the partition been counted in?  Only its statement triggers say so: the row triggers
+ * are there as soon as it is a partition.
+ */
 static bool
 is_counted(Relation rel)
 {
 	return ct_find_trigger(rel, CT_TRIGGER_TRUNCATE) != NULL;
 }
 
-/* May there be contacts in this very relation? */
+/*
+ * May there be contacts in this very relation?  A table of no blocks has none; one that has
+ * blocks may be empty all the same.
+ */
 static bool
 may_have_contacts(Relation rel)
 {
@@ -68,9 +74,9 @@ belongs_to(Relation rel, Oid owner)
 
 /*
  * Give the statement triggers to the partitions of an attached table that do not
- * have them: those that came while event triggers were off.  They are not counted
- * in, for their contacts may have come through the row triggers; verify() tells,
- * and repair() counts.
+ * have them: those that were attached while event triggers were off.  They are not counted
+ * in, since the row triggers may have counted their contacts; verify() shows the
+ * difference, and repair() corrects it.
  */
 void
 ct_add_partition_triggers(Oid root_relid)
@@ -117,7 +123,8 @@ statement_trigger(Oid relid, char **table_name)
 
 /*
  * Drop the statement triggers of a former partition, which the caller has locked
- * and not opened.
+ * and not opened.  As its owner: that may be another role than the caller.  They are looked
+ * up one by one, since each DROP changes what is known of the table.
  */
 static void
 drop_statement_triggers(Oid relid)
@@ -135,7 +142,10 @@ drop_statement_triggers(Oid relid)
 	ct_restore_identity(&identity);
 }
 
-/* Is this a former partition of a table with companion tables in this schema? */
+/*
+ * Is this a former partition of a table with companion tables in this schema?  Locked for
+ * DROP TRIGGER, and looked at under the lock.
+ */
 static bool
 is_former_partition(Oid relid, const char *schema)
 {
@@ -151,7 +161,7 @@ is_former_partition(Oid relid, const char *schema)
 }
 
 /*
- * Tables that were detached while event triggers were off keep the statement
+ * Tables that were detached while event triggers were off still have the statement
  * triggers.  When the counters have been set to what is counted without them, they
  * must not pass for counted ones.
  */
@@ -179,8 +189,9 @@ ct_drop_former_triggers(const char *schema)
 }
 
 /*
- * Count in a partition that is new, whatever the tiers of its accounts, and make
- * it one that is counted.
+ * Count in a partition that is new, whatever the tiers of its accounts, and create the
+ * triggers that say so.  DDL must not fail for a tier: its contacts exist already, and the
+ * next promotion finds the tier full.
  */
 static void
 count_partition(Oid relid, char **args, Oid owner)
@@ -204,7 +215,11 @@ count_partition(Oid relid, char **args, Oid owner)
 	table_close(rel, NoLock);
 }
 
-/* Do something, as the owner of an attached table, with a relation and all below it. */
+/*
+ * Do something, as the owner of an attached table, with a relation and all below it.  Each is
+ * locked exclusively, as the command has locked the topmost: contacts that are counted must
+ * not change meanwhile.
+ */
 static void
 manage_tree(Oid relid, char **args, Oid owner, void (*work) (Oid relid, char **args, Oid owner))
 {
@@ -222,7 +237,8 @@ manage_tree(Oid relid, char **args, Oid owner, void (*work) (Oid relid, char **a
 
 /*
  * A table became a partition: if it is one of an attached table, count it in.  The
- * command that made it one has locked it, and what is below it.
+ * command that did it has locked it, and what is below it.  Errors: 0A000 where it cannot
+ * be counted, 42501 where it belongs to another role and has contacts.
  */
 void
 ct_partition_attached(Oid relid, Oid parent)
@@ -238,8 +254,8 @@ ct_partition_attached(Oid relid, Oid parent)
 }
 
 /*
- * Are there counters to take the contacts of a table off?  They may be gone, or be
- * about to go by the same command.
+ * Are there counters to subtract the contacts of a table from?  They may have been dropped,
+ * or be about to be by the same command.
  */
 static bool
 has_counters(Relation rel, char **args)
@@ -254,7 +270,10 @@ has_counters(Relation rel, char **args)
 		OidIsValid(ct_function_oid(CT_DEFAULT_STATUS));
 }
 
-/* Does a table have the columns that its triggers speak of? */
+/*
+ * Does a table have the columns that its triggers speak of, of the right types?  Without an
+ * error, since a table of any kind can be dropped.
+ */
 static bool
 has_columns(Relation rel, char **args)
 {
@@ -273,7 +292,7 @@ has_columns(Relation rel, char **args)
 }
 
 /*
- * Take the contacts of this very relation off the counters, as its owner.  Errors:
+ * Subtract the contacts of this very relation from the counters, as its owner.  Errors:
  * 42703, 42804 for columns that are not as the triggers say.
  */
 static void
@@ -283,6 +302,7 @@ uncount(Relation rel, char **args)
 		ct_uncount_going(ct_table_resolve(rel, CT_NARGS, args), rel);
 }
 
+/* The table is dropped all the same, so the counters are wrong until repair() is run. */
 static void
 warn_still_counted(Relation rel, const char *why)
 {
@@ -293,7 +313,7 @@ warn_still_counted(Relation rel, const char *why)
 			 errhint("Run contacts_tier.repair() on the tables that share its companion tables.")));
 }
 
-/* Take what was a partition off the counters; its triggers go when it is closed. */
+/* Subtract what was a partition from the counters, and drop its triggers once it is closed. */
 static void
 uncount_detached(Oid relid, char **args, Oid owner)
 {
@@ -306,8 +326,9 @@ uncount_detached(Oid relid, char **args, Oid owner)
 }
 
 /*
- * A table ceased to be a partition: if it was one of an attached table, take it off
- * the counters.  The command that did it has locked both, and what is below it.
+ * A table ceased to be a partition: if it was one of an attached table, subtract it from
+ * the counters.  The command that did it has locked both, and what is below it.  Errors:
+ * 42501 where it belongs to another role and has contacts.
  */
 void
 ct_partition_detached(Oid relid, Oid parent)
@@ -341,7 +362,7 @@ ct_detach_pending(Oid root)
 }
 
 /*
- * A partition that came while it belonged to somebody else is counted from now on,
+ * A partition that belonged to another role when it was attached is counted from now on,
  * if there is nothing in it.
  */
 static void
@@ -361,7 +382,7 @@ count_empty_partition(Relation rel, char **args)
 
 /*
  * A table was altered.  If it is attached, or a partition of one that is, it must
- * be one that can be counted still, and may have got the right owner.
+ * be one that can be counted still (0A000), and may have got the right owner.
  */
 void
 ct_partition_altered(Oid relid)
@@ -381,7 +402,7 @@ ct_partition_altered(Oid relid)
 	relation_close(rel, AccessShareLock);
 }
 
-/* Take a table that is about to be dropped off the counters. */
+/* Subtract a table that is about to be dropped from the counters, as its owner. */
 static void
 uncount_as_owner(Relation rel, char **args)
 {
@@ -395,8 +416,8 @@ uncount_as_owner(Relation rel, char **args)
 }
 
 /*
- * The same for a table that somebody else than its owner drops.  What the owner has
- * put on the counters must not keep him from that (R5).
+ * The same for a table that another role than its owner drops.  What the owner has
+ * put on the counters must not prevent that (R5).
  */
 static void
 try_to_uncount(Relation rel, char **args)
@@ -430,7 +451,8 @@ try_to_uncount(Relation rel, char **args)
 
 /*
  * A table is about to be dropped, which has lost its triggers already; they said
- * what is in "args".  The table is locked exclusively.
+ * what is in "args".  The table is locked exclusively.  Where it cannot be counted, a WARNING
+ * says so: a DROP must not fail for the sake of counters.
  */
 void
 ct_table_dropped(Oid relid, char **args)

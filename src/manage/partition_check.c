@@ -51,7 +51,8 @@ is_partitioned_by_status(Relation rel, char **args)
 }
 
 /*
- * Can the contacts of a table, or of a partition, be counted?  Errors: 0A000.
+ * Can the contacts of a table, or of a partition, be counted?  "args" are those of the
+ * triggers.  Errors: 0A000.
  */
 void
 ct_check_countable(Relation rel, char **args)

@@ -40,7 +40,8 @@ ct_check_grace(int64 grace)
 }
 
 /*
- * Thresholds are percentages of the limit, growing.
+ * Thresholds are percentages of the limit, in ascending order, so there are no more than
+ * CT_MAX_THRESHOLDS of them.  Errors: 22023.
  */
 static void
 check_thresholds(ArrayType *thresholds)
@@ -109,7 +110,10 @@ check_source_defaults(const CtTable *table, Datum source_defaults)
 		source_default_error(ct_result_text(1), ct_result_text(2), ct_result_bool(3), ct_result_bool(4));
 }
 
-/* The arguments from on_exceed on as parameters, enums as text. */
+/*
+ * The arguments from on_exceed on as parameters, enums as text: so the statement need not
+ * know the OIDs of the extension's types.  "nulls" is as SPI wants it.
+ */
 static void
 policy_values(FunctionCallInfo fcinfo, Datum *values, char *nulls)
 {
@@ -125,7 +129,8 @@ policy_values(FunctionCallInfo fcinfo, Datum *values, char *nulls)
 }
 
 /*
- * Write the policy.  Another billing cycle begins with the next renewal.
+ * Write the policy: an argument that is null leaves its column as it is.  Another billing
+ * cycle begins with the next renewal.
  */
 static void
 update_policy(const CtManaged *managed, FunctionCallInfo fcinfo, Datum account)
@@ -153,7 +158,8 @@ update_policy(const CtManaged *managed, FunctionCallInfo fcinfo, Datum account)
 
 /*
  * In a new time zone the next dates stay the same days; where one would then not
- * be after the start of the running period, it is the next.
+ * be after the start of the running period, it is the next.  So a period never ends before it
+ * began, and a change of zone neither skips a bill nor writes one twice.
  */
 static void
 move_dates(const CtManaged *managed, Datum account, Datum time_zone)
@@ -178,7 +184,7 @@ move_dates(const CtManaged *managed, Datum account, Datum time_zone)
 				   lengthof(types), types, values);
 }
 
-/* What set_policy() changed, as a JSON object for the ledger. */
+/* What set_policy() changed, as a JSON object for the ledger; without what stays as it is. */
 static char *
 policy_details(FunctionCallInfo fcinfo)
 {
@@ -201,7 +207,7 @@ PG_FUNCTION_INFO_V1(contacts_tier_set_policy);
  *			  record_activity) void
  *
  * Locks: slots and account row of the account, until the transaction ends.
- * Errors: 42501, 55000 (not attached), 22023 (values, no subscription).
+ * Errors: 42501, 55000 (not attached, no subscription), 22023 (values), 42704 (source type).
  */
 Datum
 contacts_tier_set_policy(PG_FUNCTION_ARGS)

@@ -32,6 +32,7 @@
 #define LAST_PATIENCE	2000
 #define LEAST_PATIENCE	10
 
+/* Say in an error for which table the step waited; note_lock() reads it. */
 static void
 add_lock_context(void *name)
 {
@@ -82,6 +83,9 @@ ct_rollover_open_group(const CtTableGroup *group, int *ntables)
 	return tables;
 }
 
+/*
+ * Close them, in the reverse order, and be the caller again.
+ */
 void
 ct_rollover_close_group(const CtTableGroup *group, CtManaged *tables, int ntables)
 {
@@ -108,7 +112,8 @@ patience(const CtRun *run)
 }
 
 /*
- * Do a step, with bounded waits: those of the user, if he has set smaller ones.
+ * Do a step, with bounded waits: those of the user, if he has set smaller ones.  lock_timeout
+ * holds for row locks, too (XactLockTableWait()), and is restored when the step fails.
  */
 static void
 do_step(CtWork *work)
@@ -123,8 +128,8 @@ do_step(CtWork *work)
 }
 
 /*
- * Does the user, or who administers the server, want the run to end?  Then it is
- * ProcessInterrupts() that says so; anybody's function can raise the same codes.
+ * Does the user, or the administrator of the server, want the run to end?  Then it is
+ * ProcessInterrupts() that raises the error; any function can raise the same codes.
  */
 static bool
 is_interrupt(const ErrorData *error)
@@ -134,8 +139,8 @@ is_interrupt(const ErrorData *error)
 }
 
 /*
- * Keep what a step was doing when it met a lock, as the innermost line of the context
- * tells.
+ * Remember what a step was doing when it met a lock: the innermost line of the context of
+ * the error.
  */
 static void
 note_lock(CtWork *work, const ErrorData *error)
@@ -177,7 +182,8 @@ note_failure(const CtWork *work, const ErrorData *error)
 }
 
 /*
- * What becomes of the run after a step that was undone because of an error?
+ * What becomes of the run after a step that was undone because of an error?  A deadlock is a
+ * lock like others: the step is tried again later, when the other transaction has ended.
  */
 static CtStepResult
 judge_error(CtWork *work, ErrorData *error)
@@ -203,7 +209,7 @@ judge_error(CtWork *work, ErrorData *error)
 }
 
 /*
- * CtRun one step in a subtransaction, so that an error, or a lock that is not to be had,
+ * Run one step in a subtransaction, so that an error, or a lock that is not to be had,
  * undoes only the step.  Where the run commits, it does so after the step, and an
  * error becomes a warning; else it is the caller's.
  */
@@ -219,7 +225,11 @@ run_step(CtWork *work)
 	volatile CtStepResult result = CT_STEP_DONE;
 
 	run->may_be_lost = false;
-	/* its own transaction, which nobody chose a level for, and which waits */
+
+	/*
+	 * a transaction of the run: no level was chosen for it, and it waits for
+	 * locks
+	 */
 	if (run->commits)
 		XactIsoLevel = XACT_READ_COMMITTED;
 	BeginInternalSubTransaction(NULL);
@@ -247,7 +257,7 @@ run_step(CtWork *work)
 	CurrentResourceOwner = owner;
 	if (!run->commits)
 		return result;
-	/* then nobody needs to wait until it is on disk */
+	/* then the commit need not wait until it is on disk */
 	if (run->may_be_lost && result == CT_STEP_DONE)
 		(void) set_config_option("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION,
 								 GUC_ACTION_LOCAL, true, 0, false);
@@ -256,7 +266,7 @@ run_step(CtWork *work)
 }
 
 /*
- * Take the steps of a work: of an account, all its due update dates, one after the
+ * Run the steps of a work: of an account, all its due update dates, one after the
  * other.
  */
 CtStepResult

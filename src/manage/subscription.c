@@ -3,9 +3,9 @@
  * subscription.c
  *	  Opening the subscription of an account, and ending it.
  *
- * Locks are taken in the order of the protocol: the slots of the account, then
- * its account row.  The grants of the slots are taken back, so that the next
- * promotion asks what holds from now on.
+ * Locks are acquired in the order of the protocol: the slots of the account, then
+ * its account row.  The grants of the slots are withdrawn, so that the next
+ * promotion computes a ceiling from what holds from now on.
  *
  *-------------------------------------------------------------------------
  */
@@ -31,6 +31,7 @@ enum
 	SUB_TIME_ZONE, SUB_ON_EXCEED, SUB_GRACE
 };
 
+/* The details of an entry "subscribe": a JSON object. */
 static char *
 subscribe_details(const char *plan, int64 contact_limit)
 {
@@ -49,9 +50,10 @@ typedef struct ChosenPlan
 	char	   *name;
 	const CtTable *table;
 	bool		has_access;		/* does it include marketing contacts? */
-	char	   *limits;			/* of its tiers, for messages */
+	char	   *limits;			/* of its tiers, ascending, for messages */
 } ChosenPlan;
 
+/* Read a plan: 42704 where there is none. */
 static ChosenPlan
 read_plan(const CtTable *table, char *name)
 {
@@ -73,7 +75,8 @@ read_plan(const CtTable *table, char *name)
 }
 
 /*
- * The smallest tier of a plan that is at least this large; 0 if there is none.
+ * The smallest tier of a plan that is at least this large, in contacts; 0 if there is none.
+ * The plan is not locked: a tier that is removed meanwhile is one that was removed later.
  */
 static int64
 smallest_tier(const ChosenPlan *plan, int64 size)
@@ -105,7 +108,7 @@ chosen_tier(const ChosenPlan *plan, const char *account, int64 contact_limit, in
 
 /*
  * The smallest tier that holds the contacts of the account; 0 for a plan without
- * marketing contacts.
+ * marketing contacts.  Errors: MC001.
  */
 static int64
 fitting_tier(const ChosenPlan *plan, const char *account, int64 used)
@@ -150,7 +153,7 @@ check_start(TimestampTz started_at, TimestampTz now)
 				 errdetail("The current time is %s.", timestamptz_to_str(now))));
 }
 
-/* A key of the companion tables cannot be of any length. */
+/* A key of the companion tables must fit into an index entry: 22023. */
 static void
 check_account_length(const CtTable *table, Datum account)
 {
@@ -161,9 +164,10 @@ check_account_length(const CtTable *table, Datum account)
 }
 
 /*
- * Write the account row, with its dates.  A subscription that began in the past
- * has its update dates up to now behind it.  One that has ended is opened again:
- * policies that subscribe() is not told stay.
+ * Write the account row, with its dates, of which the anchor is the day of the start in the
+ * time zone of the account.  A subscription that began in the past has its update dates up
+ * to now behind it: no bill is written for them.  One that has ended is opened again:
+ * policies that are no argument of subscribe() stay.
  */
 static void
 insert_subscription(const CtManaged *managed, FunctionCallInfo fcinfo, Datum account,
@@ -211,6 +215,7 @@ insert_subscription(const CtManaged *managed, FunctionCallInfo fcinfo, Datum acc
 				   lengthof(types), types, values);
 }
 
+/* Errors: 22004, 22023. */
 static void
 check_subscribe_arguments(FunctionCallInfo fcinfo)
 {
@@ -222,7 +227,7 @@ check_subscribe_arguments(FunctionCallInfo fcinfo)
 	ct_check_grace(PG_GETARG_INT64(SUB_GRACE));
 }
 
-/* Only one subscription at a time. */
+/* An account has one subscription at a time.  Locks its row.  Errors: 42710. */
 static void
 check_not_subscribed(const CtManaged *managed, Datum account)
 {
@@ -280,6 +285,9 @@ PG_FUNCTION_INFO_V1(contacts_tier_cancel);
 
 /*
  * cancel(contacts regclass, account text, withdraw boolean) void
+ *
+ * The subscription ends at the renewal date (end_subscription(), period.c); until then the
+ * account can withdraw the cancellation.
  *
  * Locks: as subscribe().  Errors: 42501, 55000 (not attached, no
  * subscription).

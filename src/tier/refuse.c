@@ -3,8 +3,8 @@
  * refuse.c
  *	  The errors by which a statement is refused (rule T2).
  *
- * They tell in numbers what was to be, in the fields of an error which table, and what can
- * be done.
+ * They say in numbers what the statement would do, in the fields of an error which table it
+ * concerns, and in a HINT what can be done.
  *
  *-------------------------------------------------------------------------
  */
@@ -53,7 +53,8 @@ errcontacts(const CtTable *table)
 }
 
 /*
- * A contact that belongs to no account cannot be a marketing contact: MC002.
+ * A contact that belongs to no account cannot be a marketing contact: MC002.  Nothing could
+ * count it.
  */
 void
 ct_null_account_error(const CtTable *table)
@@ -97,6 +98,7 @@ typedef enum Reason
 	PLAN_MISSING
 } Reason;
 
+/* Of several reasons the first counts: a plan does not matter once a subscription has ended. */
 static Reason
 reason_of(const CtClaim *claim, const CtSubscription *subscription)
 {
@@ -143,7 +145,7 @@ errhint_no_access(Reason reason)
 		case NOT_INCLUDED:
 			return errhint("Leave the contacts non-marketing, or cancel the subscription and subscribe the account to another plan.");
 		case PLAN_MISSING:
-			return errhint("Create it again with contacts_tier.create_plan(), or leave the contacts non-marketing.");
+			return errhint("Create the plan again with contacts_tier.create_plan(), or leave the contacts non-marketing.");
 	}
 	return 0;
 }
