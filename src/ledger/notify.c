@@ -79,7 +79,7 @@ ct_notify(const CtTable *table, Datum account, const char *event,
 		  int64 marketing_contacts, const char *details)
 {
 	StringInfoData payload = create_payload(table, ct_account_text(table, account), event,
-										  marketing_contacts, details);
+											marketing_contacts, details);
 
 	if (payload.len >= NOTIFY_PAYLOAD_MAX)
 		payload = create_payload(table, NULL, event, marketing_contacts, details);
