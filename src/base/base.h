@@ -20,7 +20,10 @@
 
 #include "base/compat.h"
 
-/* SQLSTATE class MC */
+/*
+ * SQLSTATE class MC, which applications look at: 001 where marketing contacts do not fit into
+ * the tier, 002 where an account may not have any.  Neither SQL nor PostgreSQL has the class.
+ */
 #define ERRCODE_CT_TIER_EXCEEDED		MAKE_SQLSTATE('M', 'C', '0', '0', '1')
 #define ERRCODE_CT_NO_ACCESS			MAKE_SQLSTATE('M', 'C', '0', '0', '2')
 
@@ -37,6 +40,11 @@ extern TimestampTz ct_now(void);
 
 /* cache.c */
 
+/*
+ * What a backend remembers of relations.  One entry of it is found or begun, filled by the
+ * caller, and ended; from then on it is read only, and stays in place until the transaction
+ * ends.
+ */
 typedef struct CtCache CtCache;
 
 extern void ct_cache_init(void);
@@ -91,11 +99,15 @@ extern void ct_xact_note(CtXactList *list, CtXactNote *note);
 
 /* spi.c */
 
-/* An identity to return to */
+/*
+ * An identity to return to.  Where an error prevents the return, PostgreSQL does it: the
+ * abort of a (sub)transaction restores what was in force at its start (AbortTransaction(),
+ * AbortSubTransaction()), settings included.
+ */
 typedef struct CtIdentity
 {
 	Oid			userid;
-	int			sec_context;
+	int			sec_context;	/* bits of miscadmin.h, and ours */
 	int			guc_level;		/* 0: no settings to restore */
 } CtIdentity;
 
@@ -130,6 +142,7 @@ extern char *ct_result_text(int column);
 
 /* plan.c */
 
+/* Plans of one file, by a key of its own */
 typedef struct CtPlanCache CtPlanCache;
 
 extern CtPlanCache *ct_plan_cache_create(const char *name, Size keysize, int limit);

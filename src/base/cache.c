@@ -9,10 +9,11 @@
  * An entry never changes once it is filled: one whose relation has changed is
  * replaced by another, and stays where it is until the transaction ends, since a
  * caller further up the stack may use it.  Callbacks only mark entries: they run
- * wherever a lock is taken or a catalogue is read.
+ * wherever a lock is acquired or a catalogue is read
+ * (AcceptInvalidationMessages()).
  *
  * Memory is bounded: at the end of a transaction, when nobody uses an entry any
- * more, a cache that has outgrown its limit keeps only what that transaction used.
+ * more, a cache that has outgrown its limit is reduced to what that transaction used.
  *
  *-------------------------------------------------------------------------
  */
@@ -53,21 +54,25 @@ struct CtCache
 {
 	HTAB	   *places;
 	Size		size;			/* of what is remembered of one relation */
-	int			limit;			/* entries that it keeps in any case */
+	int			limit;			/* entries up to which it forgets none */
 	slist_node	node;			/* in "caches" */
 };
 
+/* All caches, of CtCache: the callbacks serve each of them */
 static slist_head caches = SLIST_STATIC_INIT(caches);
+
+/* Entries that are in no cache any more, but may be in use until the transaction ends */
 static slist_head replaced = SLIST_STATIC_INIT(replaced);
 
-/* Counted up by each transaction, and by each message that came in */
+/* Counted up by each transaction, and by each invalidation message that is processed */
 static uint64 transactions = 1;
 static uint64 relation_changes = 0;
 static uint64 name_changes = 0;
 
 /*
- * How often schemas and functions have changed, as far as this backend has heard:
- * what was looked up by name may be kept as long as this stays the same.
+ * How often schemas and functions have changed, as far as this backend has processed the
+ * messages.  What was looked up by name holds as long as this stays the same.  Read it
+ * before the look-up: a message that comes in between must not be missed.
  */
 uint64
 ct_name_changes(void)
@@ -76,7 +81,8 @@ ct_name_changes(void)
 }
 
 /*
- * The same for names of relations.
+ * The same for names of relations: any change of a relation may be a new name, so it
+ * counts them all, and grows faster.
  */
 uint64
 ct_relation_name_changes(void)
@@ -84,6 +90,7 @@ ct_relation_name_changes(void)
 	return relation_changes + name_changes;
 }
 
+/* A message without a relation stands for all: the queue has overflowed. */
 static void
 mark_all(CtCache *cache)
 {
@@ -95,6 +102,7 @@ mark_all(CtCache *cache)
 		place->entry->changed = true;
 }
 
+/* Of CacheRegisterRelcacheCallback().  Must not fail, nor look anything up. */
 static void
 relation_changed(Datum arg, Oid relid)
 {
@@ -113,6 +121,7 @@ relation_changed(Datum arg, Oid relid)
 	}
 }
 
+/* Of CacheRegisterSyscacheCallback(), for schemas and functions. */
 static void
 name_changed(Datum arg, int cacheid, uint32 hashvalue)
 {
@@ -120,8 +129,9 @@ name_changed(Datum arg, int cacheid, uint32 hashvalue)
 }
 
 /*
- * Make a cache of relations.  "size" is that of what is remembered of one, "limit"
- * the number of relations above which it forgets some.
+ * Create a cache of relations, which lives as long as the backend.  "size" is that of what
+ * is remembered of one, in bytes, "limit" the number of relations above which it forgets
+ * some.
  */
 CtCache *
 ct_cache_create(const char *name, Size size, int limit)
@@ -141,7 +151,9 @@ ct_cache_create(const char *name, Size size, int limit)
 }
 
 /*
- * What is remembered of a relation, NULL if there is nothing that still holds.
+ * What is remembered of a relation, NULL if there is nothing that still holds.  Whether it
+ * holds is known as far as messages were processed, as they are when a lock is acquired: to
+ * be sure of it, lock the relation first.
  */
 void *
 ct_cache_find(CtCache *cache, Oid relid)
@@ -179,7 +191,7 @@ ct_cache_begin(CtCache *cache, Oid relid, MemoryContext *context)
 
 /*
  * It is filled.  It holds from now on, unless the relation has changed meanwhile;
- * then it serves its maker alone.
+ * then it serves its creator alone.
  */
 void
 ct_cache_end(void *data)
@@ -187,6 +199,7 @@ ct_cache_end(void *data)
 	ENTRY(data)->filled = true;
 }
 
+/* At the end of a transaction: nobody can use these any more. */
 static void
 free_replaced(void)
 {
@@ -217,7 +230,7 @@ forget(CtCache *cache, bool all)
 
 /*
  * Between transactions nobody holds an entry: a procedure that commits gives up all
- * that it has looked up, as PostgreSQL takes its locks and relations away.
+ * that it has looked up, since PostgreSQL releases its locks and relations.
  */
 static void
 at_transaction_end(XactEvent event, void *arg)

@@ -71,7 +71,7 @@ extern PGDLLEXPORT void _PG_init(void);
 #define ct_may_execute(function, role)	(pg_proc_aclcheck(function, role, ACL_EXECUTE) == ACLCHECK_OK)
 #endif
 
-/* 18: a deferrable primary key must be asked for */
+/* 18: a deferrable primary key must be requested */
 #if PG_VERSION_NUM >= 180000
 #define ct_primary_key_index(rel)	RelationGetPrimaryKeyIndex(rel, false)
 #else

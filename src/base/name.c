@@ -37,7 +37,8 @@ ct_no_relation_error(Oid relid)
 }
 
 /*
- * A relation as it is written in a statement.
+ * A relation as it is written in a statement, palloc'd.  The relation is open; its schema
+ * may still have been dropped, if it is not locked against that: 42P01.
  */
 char *
 ct_qualified_name(Relation rel)
@@ -50,7 +51,8 @@ ct_qualified_name(Relation rel)
 }
 
 /*
- * An operator as it can be written in a statement under any search_path.
+ * An operator as it can be written in a statement under any search_path.  Errors: 42883,
+ * 3F000, where it was dropped since it was looked up.
  */
 const char *
 ct_quoted_operator(Oid operator)

@@ -20,14 +20,14 @@
 
 /*
  * The statement of our own that runs, of which the triggers trust what it writes; NULL if
- * there is none.  Trust names the statement: what it makes others run is another one,
+ * there is none.  Trust names the statement: what it causes others to run is another one,
  * and is not trusted (R2).
  */
 static const void *own_statement = NULL;
 
 /* Values of parameters, as the executor wants them. */
 static ParamListInfo
-make_params(int nargs, const Oid *types, const Datum *values)
+create_params(int nargs, const Oid *types, const Datum *values)
 {
 	ParamListInfo params = makeParamList(nargs);
 
@@ -83,7 +83,7 @@ ct_is_own_statement(const void *key)
 
 /*
  * Run all that a planned command of ours consists of: where the owner has put rules on
- * the table, these have made several statements of it, as in _SPI_execute_plan().  What
+ * the table, these have turned it into several statements, as in _SPI_execute_plan().  What
  * a rule adds is not ours, so it is neither trusted nor counted.
  */
 static uint64
@@ -116,8 +116,8 @@ run_as_rewritten(CachedPlanSource *source, CachedPlan *plan, ParamListInfo param
 
 /*
  * Run a statement that writes the status of contacts, as the owner of their table, so
- * that it sees what is committed now.  Our triggers trust it, and nothing that it makes
- * others do.  Triggers of the application fire too, under the search_path of a session
+ * that it sees what is committed now.  Our triggers trust it, and nothing that it causes
+ * others to do.  Triggers of the application fire too, under the search_path of a session
  * of the owner's, never under the caller's; so the statement itself must qualify every
  * name and operator.  "by_index": it is for few contacts, which an index finds.  Returns
  * how many it wrote.
@@ -140,7 +140,7 @@ ct_execute_as_application(Oid owner, Oid relid, const char *command,
 	 * together
 	 */
 	count = run_as_rewritten(linitial(SPI_plan_get_plan_sources(plan)), cached,
-							 make_params(nargs, types, values));
+							 create_params(nargs, types, values));
 	PopActiveSnapshot();
 	CommandCounterIncrement();
 	AtEOXact_GUC(false, level);

@@ -27,6 +27,7 @@
 
 #include "base/base.h"
 
+/* The default of the setting, where neither role nor database has one (guc.c) */
 #define DEFAULT_PATH	"\"$user\", public"
 
 /*
@@ -130,7 +131,11 @@ append_schema(StringInfo path, const char *schema)
  * The search_path under which triggers on a table run as its owner: that of
  * a session of his, then the schema of the table, then pg_temp.  Temporary schemas
  * that he has named come no earlier than that: this session's is the caller's.
- * "$user" needs no care, since namespace.c takes the role in force, the owner.
+ * "$user" needs no care: recomputeNamespacePath() replaces it by the current role, which is
+ * the owner, and sees to it that he may use each schema.
+ *
+ * Returns a palloc'd value for the setting.  Looked up each time: no message says that
+ * pg_db_role_setting has changed, since no system cache is on it.
  */
 char *
 ct_owner_search_path(Oid owner, Oid relid)

@@ -3,13 +3,13 @@
  * plan.c
  *	  Plans that a backend saves, so that it parses and plans a statement once.
  *
- * Whoever runs statements again and again has one cache, and tells by a key of
- * his own which statement it is: the text is put together only where there is no
- * plan yet.  PostgreSQL replans a saved plan when something that it depends on
- * has changed (RevalidateCachedQuery()).
+ * A file that runs statements again and again has one cache, and identifies a statement by
+ * a key of its own: the text is put together only where there is no plan yet.  PostgreSQL
+ * replans a saved plan when something that it depends on has changed
+ * (RevalidateCachedQuery()).
  *
  * Memory is bounded by the number of plans.  A plan that is running is never
- * dropped: what it fires may ask for others.
+ * dropped: what it fires may need others.
  *
  *-------------------------------------------------------------------------
  */
@@ -40,9 +40,9 @@ struct CtPlanCache
 #define SAVED_PLAN(cache, entry)	((SavedPlan *) ((char *) (entry) + (cache)->keysize))
 
 /*
- * Make a cache.  Keys of "keysize" bytes are compared byte by byte: they must have no
- * padding that is not set.  Above "limit" plans, the one that was not used for longest
- * makes room.
+ * Create a cache, which lives as long as the backend.  Keys of "keysize" bytes are compared
+ * byte by byte: they must have no padding that is not set.  Above "limit" plans, the one
+ * that was not used for longest makes room.
  */
 CtPlanCache *
 ct_plan_cache_create(const char *name, Size keysize, int limit)
@@ -81,6 +81,7 @@ drop_oldest_plan(CtPlanCache *cache)
 	(void) hash_search(cache->plans, oldest, HASH_REMOVE, NULL);
 }
 
+/* The entry of a key, with a plan or, if it is new, without. */
 static SavedPlan *
 find_plan(CtPlanCache *cache, const void *key)
 {

@@ -16,13 +16,16 @@
 
 #include "base/base.h"
 
+/* What base.h declares; the strings are never NULL once the settings are defined */
 char	   *ct_source_type = NULL;
 char	   *ct_source_name = NULL;
 bool		ct_direct_access = true;
 bool		ct_fast_path = true;
 
+/* contacts_tier.now as it was given, "" when unset: relative times are read anew each time */
 static char *fixed_clock = NULL;
 
+/* Errors: those of the type.  Time zones and "now" are read in a transaction. */
 static TimestampTz
 parse_clock(const char *text)
 {
@@ -48,8 +51,8 @@ check_clock(char **newval, void **extra, GucSource source)
 
 /*
  * Refuse text that is not valid in the encoding of the database: connection options
- * are not checked by anybody else, and what is set before the library is there is
- * checked when it comes.  The postmaster serves databases of all encodings, so what it
+ * are not checked by anything else, and what is set before the library is loaded is
+ * checked then (define_custom_variable()).  The postmaster serves databases of all encodings, so what it
  * reads is checked when it is used.
  */
 static bool
@@ -63,7 +66,8 @@ check_source(char **newval, void **extra, GucSource source)
 }
 
 /*
- * A setting of the session as valid text, or else "".
+ * A setting of the session as text that is valid in the encoding of the database, or else
+ * "": see check_source() for how an invalid one can come about.
  */
 const char *
 ct_valid_setting(const char *value)
@@ -72,7 +76,8 @@ ct_valid_setting(const char *value)
 }
 
 /*
- * Define the settings.
+ * Define the settings.  Those that could change what is counted or billed are for
+ * superusers, or whom they grant SET on them.
  */
 void
 ct_settings_init(void)
@@ -111,7 +116,7 @@ ct_settings_init(void)
 }
 
 /*
- * The present instant: the start of the statement, or contacts_tier.now.
+ * The current instant: the start of the statement, or contacts_tier.now.
  *
  * Not the start of the transaction: one that was left open over an update date
  * must not set flags that seem older than that date (rule D2).  Not the

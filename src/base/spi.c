@@ -28,16 +28,16 @@
 /*
  * Our bit in the security context, beside those of miscadmin.h: what runs acts as an
  * owner because of us.  PostgreSQL ignores it, hands it on to functions that change the
- * user, and takes it back with the identity when a (sub)transaction is rolled back.
+ * user, and restores it with the identity when a (sub)transaction is rolled back.
  */
 #define SECURITY_ACTS_AS_OWNER	0x4000
 
 /*
  * Act as the owner of a contacts table inside a trigger.
  *
- * The caller's search_path stays in force, since changing it has its cost: who
- * runs SQL so, or evaluates what somebody else has written, sets a safe one for
- * that.  On error, transaction abort restores the identity.
+ * The caller's search_path stays in force, since changing it has its cost.  A caller that
+ * runs SQL so, or evaluates what others have written, sets a safe one for that.  On error,
+ * transaction abort restores the identity.
  */
 void
 ct_act_as_owner(Oid owner, CtIdentity *saved)
@@ -49,8 +49,9 @@ ct_act_as_owner(Oid owner, CtIdentity *saved)
 }
 
 /*
- * Set a setting until the present GUC nest level ends, for instance when the
- * identity is given back.
+ * Set a setting until the current GUC nest level ends, for instance when the
+ * identity is restored.  GUC_ACTION_SAVE is what SET in a function definition uses; an
+ * error restores the old value, too (AtEOXact_GUC()).
  */
 void
 ct_set_for_now(const char *name, const char *value)
@@ -60,7 +61,9 @@ ct_set_for_now(const char *name, const char *value)
 }
 
 /*
- * Set a search_path under which nobody can slip in functions, likewise.
+ * Likewise, set a search_path under which nobody can slip in functions: pg_temp is
+ * named, and last, since it would come first for tables and types if it were not
+ * (recomputeNamespacePath()).  For functions and operators it is never searched.
  */
 void
 ct_set_safe_search_path(void)
@@ -105,7 +108,7 @@ ct_acts_as_owner(void)
 }
 
 /*
- * Be the caller again.
+ * Be the caller again.  Identities are restored in the reverse order of their being saved.
  */
 void
 ct_restore_identity(const CtIdentity *saved)
@@ -117,8 +120,8 @@ ct_restore_identity(const CtIdentity *saved)
 
 /*
  * Name of the role on whose behalf the session works, whatever identity a
- * trigger or a SECURITY DEFINER function has taken on: provenance records who
- * asked, not who owns the table.
+ * trigger or a SECURITY DEFINER function has assumed: provenance records who
+ * requested the change, not who owns the table.
  */
 char *
 ct_caller_name(void)
@@ -137,7 +140,9 @@ ct_connect_spi(void)
 }
 
 /*
- * Run one statement in the open SPI connection and return its row count.
+ * Run one statement in the open SPI connection and return its row count.  "nulls" has an
+ * 'n' for each parameter that is null and a blank for the others, as SPI wants it; NULL
+ * where none is.  It sees what the snapshot of the transaction shows.
  */
 uint64
 ct_execute(const char *command, int nargs, Oid *types, Datum *values, const char *nulls)
@@ -150,7 +155,8 @@ ct_execute(const char *command, int nargs, Oid *types, Datum *values, const char
 }
 
 /*
- * Plan a statement in the open SPI connection.
+ * Plan a statement in the open SPI connection.  "options" are CURSOR_OPT_ bits.  The plan
+ * goes with the connection unless it is saved.
  */
 SPIPlanPtr
 ct_prepare(const char *command, int nargs, Oid *types, int options)
@@ -164,7 +170,7 @@ ct_prepare(const char *command, int nargs, Oid *types, int options)
 
 /*
  * Plan a statement so that it goes by an index that serves it, row by row: where
- * many entries of the index are dead, it meets each of them once, and keeps
+ * many entries of the index are dead, it meets each of them once, and holds
  * nothing in memory.  The settings that make it so hold while it is planned, not
  * while it runs and fires triggers.
  */
@@ -182,7 +188,11 @@ ct_prepare_by_index(const char *command, int nargs, Oid *types)
 	return plan;
 }
 
-/* Run a statement so that it sees what is committed now. */
+/*
+ * Run a statement so that it sees what is committed now.  SPI_execute_snapshot() uses the
+ * snapshot that it is given, at every isolation level; SPI_execute() would use that of the
+ * transaction above READ COMMITTED.
+ */
 static uint64
 execute_now(SPIPlanPtr plan, const char *command, Datum *values, const char *nulls)
 {
@@ -196,8 +206,8 @@ execute_now(SPIPlanPtr plan, const char *command, Datum *values, const char *nul
 
 /*
  * The same for a statement that must see what is committed now, even where the
- * transaction's snapshot is older: the caller holds a lock that keeps writers
- * out, and counts; or has to find what others have flagged.
+ * transaction's snapshot is older: the caller holds a lock that excludes
+ * writers, and counts; or has to find what others have flagged.
  */
 uint64
 ct_execute_now_nulls(const char *command, int nargs, Oid *types, Datum *values, const char *nulls)
@@ -206,7 +216,8 @@ ct_execute_now_nulls(const char *command, int nargs, Oid *types, Datum *values, 
 }
 
 /*
- * The same for a statement that only locks or reads, by an index.
+ * The same for a statement that only locks or reads, by an index: the settings that its plan
+ * needs are not in force while it runs.
  */
 uint64
 ct_execute_now_by_index(const char *command, int nargs, Oid *types, Datum *values)
@@ -214,12 +225,14 @@ ct_execute_now_by_index(const char *command, int nargs, Oid *types, Datum *value
 	return execute_now(ct_prepare_by_index(command, nargs, types), command, values, NULL);
 }
 
+/* The same where no parameter is null. */
 uint64
 ct_execute_now(const char *command, int nargs, Oid *types, Datum *values)
 {
 	return ct_execute_now_nulls(command, nargs, types, values, NULL);
 }
 
+/* The same without parameters. */
 uint64
 ct_execute_latest(const char *command)
 {
@@ -227,7 +240,8 @@ ct_execute_latest(const char *command)
 }
 
 /*
- * The same for a statement without parameters that is put together first.
+ * As ct_execute(), for a statement without parameters that is put together first.  The
+ * caller quotes what it fills in.
  */
 uint64
 ct_executef(const char *format,...)
@@ -250,7 +264,8 @@ ct_executef(const char *format,...)
 }
 
 /*
- * Run a query that only reads, by the snapshot of the statement that asks.
+ * Run a query that only reads, by the snapshot of the statement that calls us: SPI takes
+ * no new one for a query that is read-only.  Returns the count of rows.
  */
 uint64
 ct_query(const char *query)
@@ -263,8 +278,9 @@ ct_query(const char *query)
 }
 
 /*
- * A value of the first row of the last result.  It must be of the given type:
- * anybody can make companion tables, with columns of any type.  Errors: 42804.
+ * A value of the first row of the last result; columns count from 1.  It must be of the
+ * given type: anybody can create companion tables, with columns of any type.  The value
+ * is in memory of the SPI connection.  Errors: 42804.
  */
 Datum
 ct_result(int column, Oid type, bool *isnull)
@@ -287,7 +303,7 @@ ct_check_result_type(TupleDesc tupdesc, int column, Oid type)
 				 errmsg("\"%s\" of the companion tables must be of type %s, not %s",
 						SPI_fname(tupdesc, column), format_type_be(type),
 						format_type_be(SPI_gettypeid(tupdesc, column))),
-				 errhint("Companion tables are made by contacts_tier.attach().")));
+				 errhint("Companion tables must be as contacts_tier.attach() creates them.")));
 }
 
 /*
@@ -317,7 +333,8 @@ ct_result_int64(int column)
 }
 
 /*
- * A value of any type, as text; NULL for a NULL.
+ * A value of any type, as text; NULL for a NULL.  The text is in memory of the SPI
+ * connection.
  */
 char *
 ct_result_text(int column)
@@ -328,7 +345,7 @@ ct_result_text(int column)
 }
 
 /*
- * The label of an enum value.
+ * The label of an enum value, as stored in pg_enum.  Errors: 22P03 where it is none.
  */
 char *
 ct_enum_label(Oid value)

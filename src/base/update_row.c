@@ -4,8 +4,8 @@
  *	  Updating a row of a table by the executor's functions, without a plan.
  *
  * It is what ExecSimpleRelationUpdate() does, by which the worker of logical replication
- * writes: triggers of rows fire, and generated columns, constraints and indexes are kept.
- * Nobody is asked for privileges.  In contrast to it, triggers with transition tables see
+ * writes: triggers of rows fire, and generated columns, constraints and indexes are maintained.
+ * No privileges are checked.  In contrast to it, triggers with transition tables see
  * the row, too.
  *
  *-------------------------------------------------------------------------

@@ -4,7 +4,7 @@
  *	  What holds only as long as a transaction or subtransaction does.
  *
  * A file has a list of what it notes in a transaction.  A note belongs to the
- * subtransaction in which it was made: it goes when that is rolled back, and becomes
+ * subtransaction in which it was created: it goes when that is rolled back, and becomes
  * the parent's when that is released.  At the end of the transaction the list is
  * emptied.  What is to happen to a note besides, the functions of the list say.
  *
@@ -45,6 +45,10 @@ ct_xact_note(CtXactList *list, CtXactNote *note)
 	slist_push_head(&list->notes, &note->node);
 }
 
+/*
+ * Before the commit or PREPARE a list may still fail; after it, and in an abort, notes are
+ * only dropped: their memory goes with the transaction.
+ */
 static void
 end_transaction(CtXactList *list, XactEvent event)
 {
@@ -61,6 +65,7 @@ end_transaction(CtXactList *list, XactEvent event)
 	}
 }
 
+/* Of RegisterXactCallback().  A list must not be added while it runs. */
 static void
 at_transaction_end(XactEvent event, void *arg)
 {
@@ -98,6 +103,10 @@ end_subtransaction(CtXactList *list, bool rolled_back, SubTransactionId subid, S
 		list->forget();
 }
 
+/*
+ * Of RegisterSubXactCallback().  At COMMIT_SUB the subtransaction is still the current one,
+ * and its parent is named; nothing is to be done when one starts.
+ */
 static void
 at_subtransaction_end(SubXactEvent event, SubTransactionId subid, SubTransactionId parent, void *arg)
 {

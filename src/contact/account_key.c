@@ -71,7 +71,7 @@ ct_account_input(const CtTable *table, const char *text)
 }
 
 /*
- * An account as users write it.
+ * An account as users write it, by the output function of its type; a palloc'd text.
  */
 char *
 ct_account_text(const CtTable *table, Datum account)
@@ -117,7 +117,8 @@ ct_account_fits(const CtTable *table, Datum account)
 }
 
 /*
- * An account that is too long to have a subscription has no marketing contacts: MC002.
+ * An account that is too long to have a subscription may not have marketing contacts:
+ * MC002.
  */
 void
 ct_check_account_fits(const CtTable *table, Datum account)
@@ -125,8 +126,8 @@ ct_check_account_fits(const CtTable *table, Datum account)
 	if (!ct_account_fits(table, account))
 		ereport(ERROR,
 				(errcode(ERRCODE_CT_NO_ACCESS),
-				 errmsg("an account of %zu bytes has no marketing contacts",
+				 errmsg("an account of %zu bytes may not have marketing contacts",
 						toast_raw_datum_size(account) - VARHDRSZ),
-				 errdetail("It is too long to be a key of the companion tables, so it cannot have a subscription."),
+				 errdetail("The account is too long to be a key of the companion tables, so it cannot have a subscription."),
 				 errhint("Correct the account, or leave the contacts non-marketing.")));
 }

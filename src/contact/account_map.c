@@ -51,7 +51,7 @@ struct CtAccountMap
 };
 
 /*
- * Make an empty hash table in a memory context.  "size" is that of an entry, a struct that
+ * Create an empty hash table in a memory context.  "size" is that of an entry, a struct that
  * begins with a CtAccountEntry.  The CtTable, which says what the accounts are, must live
  * as long.
  */
@@ -80,7 +80,7 @@ ct_account_find(CtAccountMap *map, Datum account)
 }
 
 /*
- * The entry of an account, which is made where there is none: its account is a copy that
+ * The entry of an account, which is created where there is none: its account is a copy that
  * depends on nothing, all else is zero.
  */
 void *
@@ -104,7 +104,7 @@ ct_account_enter(CtAccountMap *map, Datum account)
 }
 
 /*
- * The entry that was made last, NULL if there is none; the others follow by "older".
+ * The entry that was created last, NULL if there is none; the others follow by "older".
  */
 void *
 ct_account_newest(const CtAccountMap *map)

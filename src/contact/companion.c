@@ -43,7 +43,10 @@ look_up_companions(const CtTable *table, Oid *relids)
 	}
 }
 
-/* The OID of a companion table, from the cache if it is there. */
+/*
+ * The OID of a companion table, remembered from the last look-up where nothing can have
+ * changed.  Not locked: see ct_open_companion().
+ */
 static Oid
 companion_oid(const CtTable *table, CtCompanion which)
 {
@@ -63,8 +66,10 @@ companion_oid(const CtTable *table, CtCompanion which)
 }
 
 /*
- * Open a companion table of an attached table.  Errors: 42P01 if it is missing,
- * as ct_check_companions().
+ * Open a companion table of an attached table, by name.  As RangeVarGetRelidExtended() does
+ * it, the name is looked up once more when the lock is granted, until it means the same.
+ * The lock stays when the caller closes the table.  Errors: 42P01 if it is missing, as
+ * ct_check_companions().
  */
 Relation
 ct_open_companion(const CtTable *table, CtCompanion which, LOCKMODE lockmode)
@@ -86,8 +91,10 @@ ct_open_companion(const CtTable *table, CtCompanion which, LOCKMODE lockmode)
 }
 
 /*
- * The entry of a companion table, for the contacts of an attached table.  A new one is
- * all zero but for its beginning, and to be filled and handed to ct_cache_end().
+ * The entry of an open companion table in a cache, for the contacts of an attached table.
+ * Contacts of another owner, or with another type of account, replace it: what was found out
+ * holds for one of these.  A new one is all zero but for its beginning, and the caller fills
+ * it and hands it to ct_cache_end().
  */
 CtKnownTable *
 ct_known_table(CtCache *cache, Relation rel, const CtTable *table, bool *is_new)
@@ -108,7 +115,8 @@ ct_known_table(CtCache *cache, Relation rel, const CtTable *table, bool *is_new)
 }
 
 /*
- * Attribute number of a column of this type, invalid if there is none.
+ * Attribute number of a column of this type, invalid if there is none or its type is
+ * another.
  */
 AttrNumber
 ct_typed_column(Oid relid, const char *name, Oid type)
@@ -121,7 +129,8 @@ ct_typed_column(Oid relid, const char *name, Oid type)
 }
 
 /*
- * Is this a table that Citus distributes?  Its rows are elsewhere then.
+ * Is this a table that Citus distributes?  Its rows are elsewhere then, and the local
+ * table is empty.  Looked up in the catalogue of Citus, which need not be installed.
  */
 static bool
 is_distributed(Oid relid)
@@ -148,7 +157,7 @@ first_collation(HeapTuple index)
 }
 
 /*
- * Is the primary key made of exactly these columns?  The first is the account, which is
+ * Does the primary key consist of exactly these columns?  The first is the account, which is
  * to be found by how the contacts table compares accounts.
  */
 static bool
@@ -173,7 +182,7 @@ has_key(Relation rel, const CtTable *table, const AttrNumber *key, int nkeys)
 /*
  * May a companion table be accessed directly?  If it is an ordinary heap of this
  * node, of the same owner, for privileges are not looked at, and has the primary
- * key that attach() made: anybody can make tables of these names.
+ * key that attach() created: anybody can create tables of these names.
  */
 bool
 ct_is_ordinary(Relation rel, const CtTable *table, const AttrNumber *key, int nkeys)

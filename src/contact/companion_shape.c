@@ -1,12 +1,17 @@
 /*-------------------------------------------------------------------------
  *
  * companion_shape.c
- *	  Are companion tables what attach() makes?
+ *	  Are companion tables what attach() creates?
  *
- * They are ordinary tables of the owner of the contacts, and anybody can make tables
- * of these names.  So before a statement on them is planned, or one is accessed
+ * They are ordinary tables of the owner of the contacts, and anybody can create
+ * tables of these names.  So before a statement on them is planned, or one is accessed
  * without SQL, this is checked: whose they are, of which kind, which columns of
  * which types and collation they have, and their primary keys.
+ *
+ * A view of the name would run what it selects from with the rights of the owner of the
+ * contacts; a column of another type would bring in a cast that somebody else has created.
+ * Triggers, rules and policies that the owner has put on his tables are his affair, and run
+ * with his rights alone.
  *
  *-------------------------------------------------------------------------
  */
@@ -24,7 +29,8 @@
 #include "contact/contact.h"
 
 /*
- * Owner of a companion table; invalid if there is no such table.
+ * Owner of a companion table; invalid if there is no such table.  A view or a temporary
+ * table of the name is none: what it does, and to whom it shows what, nobody knows.
  */
 Oid
 ct_companion_owner(Oid relid)
@@ -43,12 +49,12 @@ ct_companion_owner(Oid relid)
 	return owner;
 }
 
-/* Types that are not built in */
+/* Types that are not built in: of the extension, whose OIDs differ between databases */
 #define BILLING_CYCLE	"billing_cycle"
 #define EXCEED_POLICY	"exceed_policy"
 
 /*
- * The columns that the extension needs, as create_companions() makes them; there may
+ * The columns that the extension needs, as create_companions() creates them; there may
  * be more.
  */
 static const struct
@@ -115,6 +121,7 @@ static const char *const companion_keys[CT_NCOMPANIONS][2] = {
 	[CT_LEDGER] = {"account", "entry"}
 };
 
+/* Fill a fault in; true, for its caller to return.  The hint may be NULL. */
 static bool
 fault_is(CtFault *fault, int code, char *message, const char *hint)
 {
@@ -124,6 +131,10 @@ fault_is(CtFault *fault, int code, char *message, const char *hint)
 	return true;
 }
 
+/*
+ * Is a companion table missing, or not the owner's?  His rights are what statements on it
+ * run with, so it must be his (R3).
+ */
 static bool
 find_owner_fault(const CtCompanionOf *of, const char *name, Oid relid, CtFault *fault)
 {
@@ -133,16 +144,19 @@ find_owner_fault(const CtCompanionOf *of, const char *name, Oid relid, CtFault *
 		return fault_is(fault, ERRCODE_UNDEFINED_TABLE,
 						psprintf("companion table \"%s.%s\" of attached table \"%s\" does not exist",
 								 NameStr(of->names.schema), name, of->contacts),
-						"If the schema was renamed, rename it back; if the companion tables were dropped, detach the table and attach it again.");
+						"If the schema was renamed, rename it back.  If the companion tables were dropped, detach the table and attach it again.");
 	if (owner != of->owner)
 		return fault_is(fault, ERRCODE_INSUFFICIENT_PRIVILEGE,
 						psprintf("companion table \"%s.%s\" does not belong to the owner of \"%s\"",
 								 NameStr(of->names.schema), name, of->contacts),
-						"Attached tables and their companion tables must have one owner: use ALTER TABLE ... OWNER TO.");
+						"Attached tables and their companion tables must have one owner.  Use ALTER TABLE ... OWNER TO.");
 	return false;
 }
 
-/* The account must be of the same type, and compared in the same way. */
+/*
+ * The account must be of the same type, and compared in the same way: otherwise accounts
+ * that are equal in one table are two in the other, or an index does not serve.
+ */
 static bool
 find_account_fault(const CtCompanionOf *of, const char *name, Oid relid, AttrNumber attno, CtFault *fault)
 {
@@ -153,18 +167,27 @@ find_account_fault(const CtCompanionOf *of, const char *name, Oid relid, AttrNum
 	get_atttypetypmodcoll(relid, attno, &type, &typmod, &collation);
 	if (type == of->account_type && collation == of->account_collation)
 		return false;
+	if (!of->has_account_column)
+		return fault_is(fault, ERRCODE_DATATYPE_MISMATCH,
+						psprintf("table \"%s\" without an account column needs companion tables of account type %s, but those of schema \"%s\" are of type %s%s",
+								 of->contacts, format_type_be(of->account_type), NameStr(of->names.schema),
+								 format_type_be(type), type == of->account_type ? " with another collation" : ""),
+						"Attached tables of one schema share their companion tables.  Put the table into another schema.");
 	return fault_is(fault, ERRCODE_DATATYPE_MISMATCH,
-					psprintf("accounts of \"%s\" are of type %s, but those of companion table \"%s\" are of type %s%s",
-							 of->contacts, format_type_be(of->account_type), name, format_type_be(type),
-							 type == of->account_type ? " with another collation" : ""),
-					"Attached tables of one schema share their companion tables; move the table to another schema.");
+					psprintf("accounts of table \"%s\" are of type %s, but those of companion table \"%s.%s\" are of type %s%s",
+							 of->contacts, format_type_be(of->account_type), NameStr(of->names.schema), name,
+							 format_type_be(type), type == of->account_type ? " with another collation" : ""),
+					psprintf("Attached tables of one schema share their companion tables.  Put the table into another schema, or change %s.",
+							 type == of->account_type ? "the collation of its account column" :
+							 psprintf("its account column to %s", format_type_be(type))));
 }
 
+/* Is a column missing, or of another type?  Statements would be planned with other casts. */
 static bool
 find_column_fault(const CtCompanionOf *of, int column, Oid relid, CtFault *fault)
 {
 	static const char *const hint =
-		"Add the column, or drop the companion tables, with which all history goes; then attach the table again.";
+		"Add the column, or drop the companion tables and all history with them.  Then attach the table again.";
 	const char *name = NameStr(of->names.companions[companion_columns[column].which]);
 	const char *own_type = companion_columns[column].own_type;
 	Oid			type = own_type != NULL ? ct_own_type(own_type) : companion_columns[column].type;
@@ -184,7 +207,10 @@ find_column_fault(const CtCompanionOf *of, int column, Oid relid, CtFault *fault
 	return false;
 }
 
-/* That of a partitioned table needs the columns that divide it, too. */
+/*
+ * Is the primary key missing?  INSERT ... ON CONFLICT goes by it, and a look-up without SQL
+ * by its index.  That of a partitioned table needs the columns that divide it, too.
+ */
 static bool
 find_key_fault(const CtCompanionOf *of, CtCompanion which, Oid relid, CtFault *fault)
 {
@@ -204,13 +230,13 @@ find_key_fault(const CtCompanionOf *of, CtCompanion which, Oid relid, CtFault *f
 					psprintf("companion table \"%s.%s\" has no primary key (%s%s%s)",
 							 NameStr(of->names.schema), NameStr(of->names.companions[which]),
 							 companion_keys[which][0], nkeys > 1 ? ", " : "", nkeys > 1 ? companion_keys[which][1] : ""),
-					"Add it by ALTER TABLE ... ADD PRIMARY KEY.");
+					"Add it with ALTER TABLE ... ADD PRIMARY KEY.");
 }
 
 /*
- * Are the companion tables in a schema not what attach() makes for these contacts?
- * The first thing that is wrong is told.  Looks at the catalogues only: no lock on the
- * tables is taken, so what is found may change at once.
+ * Are the companion tables in a schema not what attach() creates for these contacts?
+ * The first difference goes into "fault".  Looks at the catalogues only and locks no
+ * table, so what it finds may change at once.
  */
 bool
 ct_find_companion_fault(const CtCompanionOf *of, CtFault *fault)
@@ -235,6 +261,7 @@ ct_find_companion_fault(const CtCompanionOf *of, CtFault *fault)
 /*
  * The companion tables are ordinary tables of the contacts table's owner: say
  * clearly what to do when they are not where, whose, or as the triggers expect.
+ * Errors: 42P01, 42501, 42703, 42804, 55000.
  */
 void
 ct_check_companions(const CtTable *table)
@@ -242,6 +269,7 @@ ct_check_companions(const CtTable *table)
 	char	   *name = get_rel_name(table->relid);
 	CtCompanionOf of = {
 		.names = table->names,.contacts = name != NULL ? name : "?",.owner = table->owner,
+		.has_account_column = AttributeNumberIsValid(table->attno[CT_ARG_ACCOUNT]),
 		.account_type = table->account_type,.account_collation = table->account_collation
 	};
 	CtFault		fault;

@@ -17,7 +17,8 @@
 #include "contact/contact.h"
 
 /*
- * The columns of a row that concern us.
+ * The columns of a row that concern us.  Values are those of the slot, and hold as long
+ * as it does.
  */
 void
 ct_row_read(const CtTable *table, TupleTableSlot *slot, CtRow *row)
@@ -29,7 +30,8 @@ ct_row_read(const CtTable *table, TupleTableSlot *slot, CtRow *row)
 }
 
 /*
- * A copy of a row that depends on nothing.
+ * A copy of a row that depends on nothing but the memory context: source columns may point
+ * into the row, or to TOAST values, which are read now.
  */
 void
 ct_row_copy(const CtTable *table, const CtRow *row, CtRow *copy, MemoryContext context)
@@ -93,8 +95,8 @@ ct_row_is_legal(const CtTable *table, const CtRow *row)
 }
 
 /*
- * Has a new row all that it is to have?  A time to come is not taken, or a flag would outlive its
- * update date.
+ * Has a new row all that it is to have?  A time in the future does not count: a flag with
+ * such a time would outlive its update date.
  */
 bool
 ct_row_is_complete(const CtTable *table, const CtRow *row)
@@ -132,7 +134,7 @@ ct_row_same_columns(const CtRow *a, const CtRow *b)
 }
 
 /*
- * Give a row this status and flag.
+ * Give a row this status and flag.  A flag that is not set is NULL (S3).
  */
 void
 ct_row_set_status(const CtTable *table, CtRow *row, CtStatus status)
@@ -144,7 +146,7 @@ ct_row_set_status(const CtTable *table, CtRow *row, CtStatus status)
 }
 
 /*
- * Its status changes now.
+ * The status of a row changes now.
  */
 void
 ct_row_set_time(CtRow *row)
@@ -172,10 +174,10 @@ ct_row_write(const CtTable *table, Relation rel, HeapTuple tuple, const CtRow *r
  * What a row looks like: a hash of all columns that are not generated, the same before
  * it is written and after.
  *
- * To read a value may mean to open the TOAST table, and so to hear that the relation has
- * changed: the description is pinned.  One that is not goes with the last who has
+ * To read a value may mean to open the TOAST table, and so to process the message that the
+ * relation has changed: the description is pinned.  One that is not goes with the last who has
  * pinned it, such as the type cache (InvalidateCompositeTypeCacheEntry()), though the
- * relation cache itself would keep it until the transaction ends.
+ * relation cache itself would retain it until the transaction ends.
  */
 uint32
 ct_tuple_image(Relation rel, HeapTuple tuple)

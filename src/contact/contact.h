@@ -42,6 +42,7 @@ typedef struct CtNames
 	NameData	catalogue[CT_NCATALOGUE];
 } CtNames;
 
+/* What is known of an attached table: see table.c below */
 typedef struct CtTable CtTable;
 
 extern void ct_names_resolve(CtNames *names, const char *companion_schema);
@@ -136,6 +137,7 @@ extern void ct_table_init(void);
 
 extern Oid	ct_own_type(const char *name);
 extern Oid	ct_column_type(CtTriggerArg which);
+extern char *ct_missing_column_hint(Oid type);
 
 extern CtTable *ct_table_of_trigger(FunctionCallInfo fcinfo, const char *function);
 extern CtTable *ct_table_resolve(Relation rel, int nargs, char **args);
@@ -154,11 +156,14 @@ extern void ct_check_sound(Oid relid);
 
 /* managed.c */
 
-/* An attached table that is being managed */
+/*
+ * An attached table that is being managed, from ct_manage_begin() to ct_manage_end(): open
+ * and locked, with an SPI connection, and its owner as the current role
+ */
 typedef struct CtManaged
 {
-	Relation	rel;
-	CtTable    *table;
+	Relation	rel;			/* NULL once it was closed early */
+	CtTable    *table;			/* until the transaction ends */
 	CtIdentity	identity;		/* of the caller */
 	const char *account_type;	/* of the account column, as in a statement */
 } CtManaged;
@@ -166,8 +171,8 @@ typedef struct CtManaged
 extern void ct_check_not_null(FunctionCallInfo fcinfo, int argument, const char *name);
 extern void ct_check_owner(Oid relid);
 extern bool ct_attempt(void (*work) (void *arg), void *arg, const char *what);
-extern void ct_lock_at_once(Oid relid, LOCKMODE lockmode);
-extern void ct_wait_briefly(void);
+extern void ct_lock_nowait(Oid relid, LOCKMODE lockmode);
+extern void ct_limit_lock_waits(void);
 extern List *ct_primary_key(Relation rel);
 extern Relation ct_open_owned(Oid relid, LOCKMODE lockmode);
 extern void ct_manage_begin(CtManaged *managed, Oid relid, LOCKMODE lockmode);
@@ -201,15 +206,15 @@ extern bool ct_status_equal(CtStatus a, CtStatus b);
  */
 typedef struct CtRow
 {
-	Datum		value[CT_NARGS];
+	Datum		value[CT_NARGS];	/* by reference: see ct_row_copy() */
 	bool		isnull[CT_NARGS];
-	ItemPointerData tid;
+	ItemPointerData tid;		/* invalid before it is written */
 } CtRow;
 
 extern void ct_row_read(const CtTable *table, TupleTableSlot *slot, CtRow *row);
 
 /*
- * Status and flag of a row; asked several times for each.
+ * Status and flag of a row; called several times for each.
  */
 static inline CtStatus
 ct_row_status(const CtTable *table, const CtRow *row)
@@ -248,9 +253,9 @@ typedef struct CtSessionSource
 	struct
 	{
 		char	   *setting;	/* NULL: not known yet */
-		Oid			role;
-		Datum		text;
-	}			kept[2];		/* by CtTriggerArg less CT_ARG_SOURCE_TYPE */
+		Oid			role;		/* whose name it is where the setting is empty */
+		Datum		text;		/* in "context" */
+	}			texts[2];		/* by CtTriggerArg less CT_ARG_SOURCE_TYPE */
 } CtSessionSource;
 
 extern const char *ct_session_source_type(void);
@@ -317,12 +322,12 @@ extern uint64 ct_companion_query(const CtTable *table, const CtQuery *query,
 
 /* companion_shape.c */
 
-/* What is wrong with companion tables, for a message */
+/* What is wrong with a table or its companion tables, for an error or a WARNING */
 typedef struct CtFault
 {
-	int			code;
+	int			code;			/* SQLSTATE */
 	char	   *message;
-	const char *hint;
+	const char *hint;			/* NULL: none */
 } CtFault;
 
 /* Whose companion tables, and in which shape */
@@ -330,8 +335,9 @@ typedef struct CtCompanionOf
 {
 	CtNames		names;
 	const char *contacts;		/* the table, for messages */
-	Oid			owner;
-	Oid			account_type;
+	Oid			owner;			/* of the table */
+	bool		has_account_column; /* or is the whole table one account? */
+	Oid			account_type;	/* then text */
 	Oid			account_collation;
 } CtCompanionOf;
 
@@ -352,8 +358,8 @@ extern Relation ct_open_companion(const CtTable *table, CtCompanion which, LOCKM
  */
 typedef struct CtKnownTable
 {
-	Oid			owner;
-	Oid			account_type;
+	Oid			owner;			/* of the contacts */
+	Oid			account_type;	/* of their account column */
 	Oid			account_collation;
 	MemoryContext context;		/* of what belongs to the entry */
 } CtKnownTable;
@@ -368,9 +374,10 @@ extern bool ct_is_ordinary(Relation rel, const CtTable *table, const AttrNumber 
 typedef struct CtAccountEntry
 {
 	Datum		account;
-	struct CtAccountEntry *older;	/* the one made before it, or NULL */
+	struct CtAccountEntry *older;	/* the one created before it, or NULL */
 } CtAccountEntry;
 
+/* A hash table by account, in the memory context that it was created in */
 typedef struct CtAccountMap CtAccountMap;
 
 extern CtAccountMap *ct_account_map(MemoryContext context, const CtTable *table, Size size);

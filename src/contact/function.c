@@ -51,6 +51,7 @@ static Oid	function_oids[NKINDS];
 static bool functions_known = false;
 static uint64 functions_known_at;
 
+/* By name and argument types; the change count is read first: see ct_name_changes(). */
 static void
 look_up_functions(void)
 {
@@ -73,8 +74,8 @@ look_up_functions(void)
 }
 
 /*
- * Look the functions up, unless they are known.  Whoever goes through the triggers
- * of a relation does it before: to look something up may replace them.
+ * Look the functions up, unless they are known.  Call this before a loop over the triggers
+ * of a relation: a look-up may process messages, and so replace them.
  */
 static void
 know_functions(void)
@@ -105,7 +106,7 @@ ct_function(Oid function)
 }
 
 /*
- * And the other way round.
+ * The OID of one of our functions; invalid where the extension is not installed.
  */
 Oid
 ct_function_oid(CtFunction function)
@@ -115,7 +116,8 @@ ct_function_oid(CtFunction function)
 }
 
 /*
- * Does a column get its default from us?
+ * Does a column get its default from us?  A default that somebody has wrapped into another
+ * expression is the application's own.
  */
 bool
 ct_has_our_default(Relation rel, AttrNumber attno)
@@ -127,7 +129,8 @@ ct_has_our_default(Relation rel, AttrNumber attno)
 }
 
 /*
- * Would the trigger fire in this session?
+ * Would the trigger fire in this session?  As TriggerEnabled() decides, but for columns and
+ * WHEN clauses.
  */
 bool
 ct_fires(const Trigger *trigger)
@@ -137,7 +140,7 @@ ct_fires(const Trigger *trigger)
 	return trigger->tgenabled == TRIGGER_FIRES_ON_ORIGIN || trigger->tgenabled == TRIGGER_FIRES_ALWAYS;
 }
 
-/* Looks nothing up. */
+/* The first trigger that runs one of our functions, or NULL.  Looks nothing up. */
 static Trigger *
 find_known_trigger(TriggerDesc *triggers, CtFunction kind)
 {

@@ -51,8 +51,10 @@ ct_check_owner(Oid relid)
 }
 
 /*
- * Do some work that others must not depend on; where it fails, a WARNING says so, and
- * all is as if it had not begun.  As in PL/pgSQL, the user's wish to stop is obeyed.
+ * Do some work that others must not depend on, in a subtransaction.  Where it fails, a
+ * WARNING says so, the work is rolled back, and the result is false.  "what" names it in
+ * the WARNING.  As in PL/pgSQL, a cancelled query and a failed assertion are errors still
+ * (exception_matches_conditions()).
  */
 bool
 ct_attempt(void (*work) (void *arg), void *arg, const char *what)
@@ -92,11 +94,12 @@ ct_attempt(void (*work) (void *arg), void *arg, const char *what)
 }
 
 /*
- * Each is locked before its partitions are listed: find_inheritance_children() looks its
- * relation up, which must not be dropped meanwhile.
+ * Lock a relation, then what is below it.  Each is locked before its partitions are
+ * listed: find_inheritance_children() looks its relation up, which must not be dropped
+ * meanwhile.
  */
 static void
-lock_tree_at_once(Oid relid, LOCKMODE lockmode)
+lock_tree_nowait(Oid relid, LOCKMODE lockmode)
 {
 	char	   *name = get_rel_name(relid);
 	ListCell   *cell;
@@ -111,27 +114,28 @@ lock_tree_at_once(Oid relid, LOCKMODE lockmode)
 		return;
 	children = find_inheritance_children(relid, NoLock);
 	foreach(cell, children)
-		lock_tree_at_once(lfirst_oid(cell), lockmode);
+		lock_tree_nowait(lfirst_oid(cell), lockmode);
 }
 
 /*
- * Lock a relation and its partitions, or fail at once with 55P03 where somebody else
- * holds one of them.  The caller may lock them.
+ * Lock a relation and its partitions without waiting, as NOWAIT does: 55P03 where another
+ * transaction holds one of them, 42P01 where there is no such relation.  The caller may
+ * lock them.
  */
 void
-ct_lock_at_once(Oid relid, LOCKMODE lockmode)
+ct_lock_nowait(Oid relid, LOCKMODE lockmode)
 {
 	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)))
 		ct_no_relation_error(relid);
-	lock_tree_at_once(relid, lockmode);
+	lock_tree_nowait(relid, lockmode);
 }
 
 /*
- * Wait for no lock longer than a moment, until the identity is given back: what is one
- * of many is not worth more.
+ * Wait for no lock longer than a second, until the identity is restored: what is one of
+ * many is not worth more.  A shorter lock_timeout of the user stays.
  */
 void
-ct_wait_briefly(void)
+ct_limit_lock_waits(void)
 {
 	if (LockTimeout == 0 || LockTimeout > 1000)
 		ct_set_for_now("lock_timeout", "1s");
@@ -139,7 +143,8 @@ ct_wait_briefly(void)
 
 /*
  * Open a table that the caller owns and lock it.  Ownership is looked at before
- * the lock is asked for, so that nobody can stop other people's tables.
+ * the lock is requested, so that nobody can block other people's tables.  Errors: 42501,
+ * 42P01.
  */
 Relation
 ct_open_owned(Oid relid, LOCKMODE lockmode)
@@ -166,7 +171,7 @@ find_table(Relation rel)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("table \"%s\" is not attached", RelationGetRelationName(rel)),
-				 errhint("Put it under management by contacts_tier.attach()."),
+				 errhint("Use contacts_tier.attached() to list attached tables, and contacts_tier.attach() to attach one."),
 				 errtable(rel)));
 	if (rel->rd_rel->relispartition)
 		ereport(ERROR,
@@ -190,7 +195,8 @@ begin(CtManaged *managed)
 }
 
 /*
- * Begin to manage an attached table: lock it, connect to SPI, be its owner.
+ * Begin to manage an attached table: lock it, connect to SPI, be its owner, until
+ * ct_manage_end().
  * Errors: 42501 for others than its owner, 55000 where it is not attached.
  */
 void
@@ -202,8 +208,9 @@ ct_manage_begin(CtManaged *managed, Oid relid, LOCKMODE lockmode)
 
 /*
  * The same for reading, on behalf of a caller whose rights are checked before and once
- * more after the table is opened: what holds when a lock is asked for may not hold when
- * it is granted.
+ * more after the table is opened: what holds when a lock is requested may not hold when
+ * it is granted.  ct_read_open() opens the table alone; ct_read_begin() becomes its owner
+ * then.
  */
 void
 ct_read_open(CtManaged *managed, Oid relid)
@@ -214,6 +221,9 @@ ct_read_open(CtManaged *managed, Oid relid)
 	managed->table = find_table(managed->rel);
 }
 
+/*
+ * Go on with what ct_read_open() has opened, once the caller's rights are known.
+ */
 void
 ct_read_begin(CtManaged *managed)
 {
@@ -233,7 +243,7 @@ ct_managed_account(const CtManaged *managed, const char *account)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("table \"%s\" has no account \"%s\"",
 						RelationGetRelationName(managed->rel), account),
-				 errdetail("It was attached without an account column: the whole table is the account \"%s\".",
+				 errdetail("The table was attached without an account column, so the whole table is account \"%s\".",
 						   CT_DEFAULT_ACCOUNT),
 				 errtable(managed->rel)));
 	return ct_account_input(managed->table, account);
@@ -276,7 +286,8 @@ ct_manage_end(CtManaged *managed)
 }
 
 /*
- * Attribute numbers of the primary key, in its order; NIL if there is none.
+ * Attribute numbers of the primary key, in its order; NIL if there is none.  From the
+ * catalogue, by SQL: the relation cache has them as a set, without order.
  */
 List *
 ct_primary_key(Relation rel)

@@ -69,7 +69,7 @@ ct_companion_relid(const CtNames *names, CtCompanion which)
 }
 
 /*
- * A companion table as it is written in a statement.
+ * A companion table as it is written in a statement, qualified and quoted.
  */
 char *
 ct_companion_name(const CtNames *names, CtCompanion which)
@@ -119,6 +119,7 @@ fill_in(const CtNames *names, Oid equals, const char *text, bool is_format)
 static char *format_names(const CtNames *names, Oid equals, const char *format,
 						  va_list args) pg_attribute_printf(3, 0);
 
+/* Fill the names in, then format as psprintf() does. */
 static char *
 format_names(const CtNames *names, Oid equals, const char *format, va_list args)
 {
@@ -143,7 +144,8 @@ format_names(const CtNames *names, Oid equals, const char *format, va_list args)
 }
 
 /*
- * A statement on the tables of an attached relation, with its placeholders filled in.
+ * A statement on the tables of an attached relation, with its placeholders filled in; a
+ * palloc'd text.  What is no placeholder stays as it is, braces included.
  */
 char *
 ct_sql(const CtTable *table, const char *text)

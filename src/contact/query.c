@@ -31,7 +31,7 @@ typedef struct QueryKey
 static CtPlanCache *plans = NULL;
 
 /*
- * Make the cache of plans.
+ * Create the cache of plans.
  */
 void
 ct_query_init(void)

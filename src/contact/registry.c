@@ -3,8 +3,13 @@
  * registry.c
  *	  Which tables are attached: pg_trigger knows.
  *
- * A table is attached when it has the status trigger.  Its arguments tell the
- * rest, so that a dump, a restore and a shard move carry the registry along.
+ * A table is attached when it has the status trigger.  The arguments of the
+ * trigger name the rest, so that a dump, a restore and a shard move carry the registry
+ * along.  There is no table of attached tables, which could say something else than the
+ * triggers do.
+ *
+ * pg_trigger is read with a catalogue snapshot (systable_beginscan()): what other
+ * transactions have committed is seen, whatever the isolation level.
  *
  *-------------------------------------------------------------------------
  */
@@ -59,8 +64,8 @@ read_registered(HeapTuple tuple, TupleDesc tupdesc, char *args[CT_NARGS])
 }
 
 /*
- * The arguments of the status trigger of a table, read from the catalogue: this
- * takes no lock on the table, which the caller may have no right to.
+ * The arguments of the status trigger of a table, palloc'd; false if it has none.  They
+ * are read from the catalogue: this locks no table, to which the caller may have no right.
  */
 bool
 ct_look_up_args(Oid relid, char *args[CT_NARGS])
@@ -80,7 +85,10 @@ ct_look_up_args(Oid relid, char *args[CT_NARGS])
 	return found;
 }
 
-/* What can be attached at all: anybody may put our triggers on other things. */
+/*
+ * Is it a table that can be attached at all?  Anybody may create our triggers on tables of
+ * other kinds, if he has EXECUTE on their functions.
+ */
 static bool
 is_permanent_table(Oid relid)
 {
@@ -113,11 +121,14 @@ ct_companion_schema(Oid relid)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("table \"%s\" is not attached", name),
-				 errhint("Put it under management by contacts_tier.attach().")));
+				 errhint("Use contacts_tier.attached() to list attached tables, and contacts_tier.attach() to attach one.")));
 	return args[CT_ARG_SCHEMA];
 }
 
-/* Has the table the columns that the arguments name?  If so, read the account's type. */
+/*
+ * Has the table the columns that the arguments name, with the right types?  If so, read the
+ * type of the account.  True, with "fault" filled in, if it has not.
+ */
 static bool
 find_column_fault(Oid relid, char *const args[CT_NARGS], CtCompanionOf *of, CtFault *fault)
 {
@@ -131,14 +142,16 @@ find_column_fault(Oid relid, char *const args[CT_NARGS], CtCompanionOf *of, CtFa
 
 		if (i == CT_ARG_ACCOUNT && args[i][0] == '\0')
 			continue;
-		fault->code = ERRCODE_UNDEFINED_COLUMN;
-		fault->message = psprintf("column \"%s\" of attached table \"%s\" does not exist", args[i], of->contacts);
-		fault->hint = "If it was renamed, rename it back; then detach the table and attach it with the new name in \"columns\".";
 		if (attno <= 0)
+		{
+			fault->code = ERRCODE_UNDEFINED_COLUMN;
+			fault->message = psprintf("column \"%s\" of attached table \"%s\" does not exist", args[i], of->contacts);
+			fault->hint = ct_missing_column_hint(i == CT_ARG_ACCOUNT ? InvalidOid : ct_column_type(i));
 			return true;
+		}
 		fault->code = ERRCODE_DATATYPE_MISMATCH;
-		fault->hint = NULL;
 		fault->message = psprintf("column \"%s\" of attached table \"%s\" has another type than attach() gives it", args[i], of->contacts);
+		fault->hint = NULL;
 		if (i == CT_ARG_ACCOUNT)
 			get_atttypetypmodcoll(relid, attno, &of->account_type, &typmod, &of->account_collation);
 		else if (get_atttype(relid, attno) != ct_column_type(i))
@@ -148,7 +161,7 @@ find_column_fault(Oid relid, char *const args[CT_NARGS], CtCompanionOf *of, CtFa
 }
 
 /*
- * Is something about the table not as attach() makes it?  Anybody can write anything
+ * Is something about the table not as attach() creates it?  Anybody can write anything
  * into the arguments of a trigger on a table of his own.
  */
 static bool
@@ -156,7 +169,8 @@ find_fault(Oid relid, char *const args[CT_NARGS], CtFault *fault)
 {
 	char	   *name = get_rel_name(relid);
 	CtCompanionOf of = {
-		.contacts = name != NULL ? name : "?",.owner = ct_companion_owner(relid)
+		.contacts = name != NULL ? name : "?",.owner = ct_companion_owner(relid),
+		.has_account_column = args[CT_ARG_ACCOUNT][0] != '\0'
 	};
 
 	ct_names_resolve(&of.names, args[CT_ARG_SCHEMA]);
@@ -173,7 +187,7 @@ find_fault(Oid relid, char *const args[CT_NARGS], CtFault *fault)
 
 /*
  * Is a table attached, by companion tables in this schema, and is all as attach()
- * makes it?
+ * creates it?  Nothing is locked, so the answer may change at once.
  */
 bool
 ct_is_sound(Oid relid, const char *companion_schema)
@@ -186,7 +200,8 @@ ct_is_sound(Oid relid, const char *companion_schema)
 }
 
 /*
- * The same as an error that says what is wrong: 42P01, 42501, 42703, 42804, 42809, 55000.
+ * Raise an error that says what is not as attach() creates it: 42P01, 42501, 42703, 42804,
+ * 42809, 55000.
  */
 void
 ct_check_sound(Oid relid)
@@ -202,7 +217,7 @@ ct_check_sound(Oid relid)
 				 fault.hint != NULL ? errhint("%s", fault.hint) : 0));
 }
 
-/* Tell those who may read a table that it is left out. */
+/* Warn the caller that a table is left out, if he may read it: its name is not for others. */
 static void
 warn_of_fault(Oid relid, const CtFault *fault)
 {
@@ -214,13 +229,14 @@ warn_of_fault(Oid relid, const CtFault *fault)
 		return;
 	ereport(WARNING,
 			(errcode(ERRCODE_WARNING),
-			 errmsg("table \"%s\" is skipped, for it is not as contacts_tier.attach() makes it", name),
+			 errmsg("table \"%s\" is skipped because it is not as contacts_tier.attach() creates it", name),
 			 errdetail_internal("%s", fault->message),
 			 fault->hint != NULL ? errhint("%s", fault->hint) : 0));
 }
 
 /*
- * Do the companion tables in a schema belong to the owner of the table?
+ * Do the companion tables in a schema belong to the owner of the table?  Otherwise anybody
+ * could enter a table of his own among those of others, by a trigger that names their schema.
  */
 static bool
 owns_companions(Oid relid, const char *schema)
@@ -235,8 +251,8 @@ owns_companions(Oid relid, const char *schema)
 
 /*
  * Call "visit" for each attached table that is sound, and warn of the others.  With
- * a schema, for all whose companion tables are there and theirs: one of them that is
- * not sound must not be left out of what is counted together.
+ * a schema that is not NULL, for all whose companion tables are there and theirs: one of
+ * them that is not sound must not be left out of what is counted together.
  */
 static void
 visit_attached(const char *schema, void (*visit) (Oid relid, char *args[CT_NARGS], void *arg), void *arg)
@@ -264,6 +280,7 @@ visit_attached(const char *schema, void (*visit) (Oid relid, char *args[CT_NARGS
 	table_close(pg_trigger, AccessShareLock);
 }
 
+/* visit_attached(): add to a list of OIDs */
 static void
 collect_table(Oid relid, char *args[CT_NARGS], void *arg)
 {
@@ -273,9 +290,9 @@ collect_table(Oid relid, char *args[CT_NARGS], void *arg)
 }
 
 /*
- * OIDs of the attached tables whose companion tables are in the given schema, or of
- * all attached tables that are sound for NULL, in the order of their OIDs: whoever
- * locks several of them takes them in this order.  Nothing is locked yet, so each may
+ * OIDs of the attached tables whose companion tables are in the given schema; NULL stands
+ * for all schemas, and then those that are not sound are left out, with a WARNING.  They
+ * are in the order of their OIDs, in which all callers lock them.  Nothing is locked yet, so each may
  * be gone when it is opened.
  */
 List *
@@ -289,6 +306,7 @@ ct_attached_tables(const char *companion_schema)
 	return relids;
 }
 
+/* visit_attached(): a row of attached() */
 static void
 put_attached(Oid relid, char *args[CT_NARGS], void *arg)
 {
@@ -310,7 +328,8 @@ put_attached(Oid relid, char *args[CT_NARGS], void *arg)
 PG_FUNCTION_INFO_V1(contacts_tier_attached);
 
 /*
- * attached(): a row for each attached table
+ * attached(): a row for each attached table that is sound, and a WARNING for each that is
+ * not and that the caller may read
  */
 Datum
 contacts_tier_attached(PG_FUNCTION_ARGS)

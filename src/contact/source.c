@@ -25,6 +25,7 @@ ct_session_source_type(void)
 	return *given != '\0' ? given : "USER";
 }
 
+/* The same for its name. */
 const char *
 ct_session_source_name(void)
 {
@@ -34,7 +35,7 @@ ct_session_source_name(void)
 }
 
 /*
- * Does a setting of the session tell the source type, or the source name?
+ * Does the session have a setting for the source type, or the source name?
  */
 bool
 ct_source_is_set(CtTriggerArg which)
@@ -42,12 +43,13 @@ ct_source_is_set(CtTriggerArg which)
 	return *ct_valid_setting(which == CT_ARG_SOURCE_TYPE ? ct_source_type : ct_source_name) != '\0';
 }
 
-/* Where the texts are kept for the statement at hand; NULL: nowhere */
+/* Where the texts are remembered for the statement at hand; NULL: nowhere */
 static CtSessionSource *used_source = NULL;
 
 /*
- * Keep the texts of the session's source here for the rows that follow, until this is
- * called with NULL.
+ * Remember the texts of the session's source here for the rows that follow, until this is
+ * called with NULL.  A row that a statement builds holds a pointer to the text, so the
+ * memory must live as long as the statement.
  */
 void
 ct_use_session_source(CtSessionSource *source)
@@ -55,6 +57,7 @@ ct_use_session_source(CtSessionSource *source)
 	used_source = source;
 }
 
+/* What the session says, as a new value of type text. */
 static Datum
 session_text(CtTriggerArg which)
 {
@@ -77,8 +80,8 @@ ct_row_set_source(CtRow *row, CtTriggerArg which)
 		row->value[which] = session_text(which);
 		return;
 	}
-	if (source->kept[i].setting == NULL || strcmp(source->kept[i].setting, setting) != 0 ||
-		source->kept[i].role != GetOuterUserId())
+	if (source->texts[i].setting == NULL || strcmp(source->texts[i].setting, setting) != 0 ||
+		source->texts[i].role != GetOuterUserId())
 	{
 		MemoryContext old = MemoryContextSwitchTo(source->context);
 
@@ -86,18 +89,18 @@ ct_row_set_source(CtRow *row, CtTriggerArg which)
 		 * a function may set it for each row; rows before this one are
 		 * written
 		 */
-		if (source->kept[i].setting != NULL)
+		if (source->texts[i].setting != NULL)
 		{
-			pfree(source->kept[i].setting);
-			pfree(DatumGetPointer(source->kept[i].text));
-			source->kept[i].setting = NULL;
+			pfree(source->texts[i].setting);
+			pfree(DatumGetPointer(source->texts[i].text));
+			source->texts[i].setting = NULL;
 		}
-		source->kept[i].setting = pstrdup(setting);
-		source->kept[i].role = GetOuterUserId();
-		source->kept[i].text = session_text(which);
+		source->texts[i].setting = pstrdup(setting);
+		source->texts[i].role = GetOuterUserId();
+		source->texts[i].text = session_text(which);
 		MemoryContextSwitchTo(old);
 	}
-	row->value[which] = source->kept[i].text;
+	row->value[which] = source->texts[i].text;
 }
 
 /*
@@ -111,7 +114,7 @@ ct_row_complete_source(CtRow *row)
 			ct_row_set_source(row, i);
 }
 
-/* Nobody sets it back in a statement that failed. */
+/* A statement that failed does not call ct_use_session_source(NULL). */
 static void
 forget_used(void)
 {

@@ -10,8 +10,9 @@
 
 #include "contact/contact.h"
 
+/* A status that is not NULL. */
 static CtStatus
-make_status(bool marketing, bool until_next_update)
+create_status(bool marketing, bool until_next_update)
 {
 	CtStatus	status = {.given = true,.marketing = marketing,.until_next_update = until_next_update};
 
@@ -31,7 +32,7 @@ ct_status_equal(CtStatus a, CtStatus b)
 }
 
 /*
- * Status of a new contact.  A given status is taken, otherwise the default of
+ * Status of a new contact.  A given status counts, otherwise the default of
  * the source type (S4); the flag is legal only on a marketing contact (S3).
  */
 CtStatus
@@ -39,14 +40,14 @@ ct_status_on_insert(CtStatus row, bool default_marketing)
 {
 	bool		marketing = row.given ? row.marketing : default_marketing;
 
-	return make_status(marketing, marketing && row.until_next_update);
+	return create_status(marketing, marketing && row.until_next_update);
 }
 
 /*
  * Status of a changed contact: "old" as it stands, "row" as the statement and
- * the application's own triggers want it.  sets_status and sets_until tell
+ * the application's own triggers want it.  sets_status and sets_until say
  * whether the statement names these columns in its SET list: setting
- * "marketing" on a flagged contact takes the flag away (S1), while carrying the
+ * "marketing" on a flagged contact removes the flag (S1), while carrying the
  * same value along does not.
  */
 CtStatus
@@ -60,11 +61,11 @@ ct_status_on_update(CtStatus old, CtStatus row, bool sets_status, bool sets_unti
 	if (!row.marketing)
 	{
 		/* S2: only a marketing contact has something to lose, and not yet */
-		return make_status(was_marketing, was_marketing);
+		return create_status(was_marketing, was_marketing);
 	}
 
 	if (sets_status && row.given && !sets_until)
-		return make_status(true, false);	/* S1 */
+		return create_status(true, false);	/* S1 */
 
-	return make_status(true, row.until_next_update);
+	return create_status(true, row.until_next_update);
 }

@@ -5,7 +5,7 @@
  *
  * Names travel in the trigger arguments; attribute numbers and types are
  * resolved for the relation that fires, a partition or a shard included, and
- * kept per backend until the relation changes.  Nothing is stored anywhere
+ * remembered per backend until the relation changes.  Nothing is stored anywhere
  * else: pg_trigger is the registry.
  *
  * What was resolved never changes: see cache.c.
@@ -34,7 +34,7 @@
 static CtCache *tables = NULL;
 
 /*
- * Make the cache.
+ * Create the cache.
  */
 void
 ct_table_init(void)
@@ -60,7 +60,7 @@ ct_own_type(const char *name)
 }
 
 /*
- * The type that a status column must have.
+ * The type that a status column must have.  Not for CT_ARG_SCHEMA and CT_ARG_ACCOUNT.
  */
 Oid
 ct_column_type(CtTriggerArg which)
@@ -78,6 +78,7 @@ ct_column_type(CtTriggerArg which)
 	}
 }
 
+/* OID of an enum value: 42704 where there is none. */
 static Oid
 enum_value(Oid type, const char *label)
 {
@@ -95,9 +96,23 @@ enum_value(Oid type, const char *label)
 }
 
 /*
- * Attribute number of a column that a trigger argument names; its type must be
- * the given one (InvalidOid: any).  A renamed column is the one way in which a
- * user can make the arguments wrong, so the hint speaks of that.
+ * HINT for a column that a trigger argument names and that does not exist any more.
+ * "type" is that of a status column, InvalidOid for the account column.
+ */
+char *
+ct_missing_column_hint(Oid type)
+{
+	if (!OidIsValid(type))
+		return "If it was renamed, rename it back.  If it was dropped, add it again.";
+	return psprintf("If it was renamed, rename it back.  If it was dropped, add it again as %s and run contacts_tier.repair().",
+					format_type_be_qualified(type));
+}
+
+/*
+ * Attribute number of a column that a trigger argument names.  "type" is the type
+ * that a status column must have, InvalidOid for the account column, which has any.
+ * Columns of attached tables can be renamed and dropped, so each is looked for.
+ * Errors: 42703, 42804, 42809 (a generated column).
  */
 static AttrNumber
 resolve_column(Relation rel, const char *column, Oid type)
@@ -109,7 +124,7 @@ resolve_column(Relation rel, const char *column, Oid type)
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
 				 errmsg("column \"%s\" of attached table \"%s\" does not exist",
 						column, RelationGetRelationName(rel)),
-				 errhint("If it was renamed, rename it back; then detach the table and attach it with the new name in \"columns\"."),
+				 errhint("%s", ct_missing_column_hint(type)),
 				 errtable(rel)));
 	/* attach() refuses that; a column of the name can come later */
 	if (TupleDescAttr(RelationGetDescr(rel), attno - 1)->attgenerated)
@@ -117,7 +132,7 @@ resolve_column(Relation rel, const char *column, Oid type)
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("column \"%s\" of attached table \"%s\" is a generated column",
 						column, RelationGetRelationName(rel)),
-				 errdetail("Triggers can neither see nor write it."),
+				 errdetail("Triggers can neither see nor write generated columns."),
 				 errtablecol(rel, attno)));
 	if (OidIsValid(type) && TupleDescAttr(RelationGetDescr(rel), attno - 1)->atttypid != type)
 		ereport(ERROR,
@@ -131,7 +146,8 @@ resolve_column(Relation rel, const char *column, Oid type)
 
 /*
  * Fill in how values of the account column are compared, by the default btree
- * operator class, which the primary keys of the companion tables use too.
+ * operator class, which the primary keys of the companion tables use too.  Type cache
+ * entries stay, but may be refilled: what is needed of one is copied.  Errors: 42804.
  */
 static void
 resolve_account_type(CtTable *table, Relation rel, MemoryContext context)
@@ -168,6 +184,7 @@ resolve_account_type(CtTable *table, Relation rel, MemoryContext context)
 	fmgr_info_cxt(type->hash_proc, &table->account_hash, context);
 }
 
+/* Fill a new entry; "args" are complete.  Errors: 42703, 42704, 42804, 42809. */
 static void
 fill_table(CtTable *table, Relation rel, char **args, MemoryContext context)
 {
@@ -210,7 +227,8 @@ ct_table_resolve(Relation rel, int nargs, char **args)
 }
 
 /*
- * What is known of an open relation by its status trigger; NULL if it has none.
+ * What is known of an open relation by its status trigger; NULL if it has none.  Errors: as
+ * ct_table_resolve().
  */
 CtTable *
 ct_table_of_relation(Relation rel)
@@ -222,7 +240,8 @@ ct_table_of_relation(Relation rel)
 
 /*
  * The table that a row or TRUNCATE trigger was called for, after a check that it
- * was called as a trigger of attach()'s making (39P01).
+ * was called as a trigger that attach() creates (39P01).  "function" is its name, for
+ * the messages.
  */
 CtTable *
 ct_table_of_trigger(FunctionCallInfo fcinfo, const char *function)
@@ -238,13 +257,14 @@ ct_table_of_trigger(FunctionCallInfo fcinfo, const char *function)
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("function \"%s\" must be called with %d to %d arguments",
 						function, CT_MIN_NARGS, CT_NARGS),
-				 errhint("Triggers of contacts_tier are made by contacts_tier.attach().")));
+				 errhint("Create triggers of contacts_tier with contacts_tier.attach().")));
 	return ct_table_resolve(trigdata->tg_relation, trigdata->tg_trigger->tgnargs,
 							trigdata->tg_trigger->tgargs);
 }
 
 /*
- * The account of a row.
+ * The account of a row; for a table without an account column it is the same for all, and
+ * lives as long as the backend.
  */
 Datum
 ct_table_account(const CtTable *table, TupleTableSlot *slot, bool *isnull)
@@ -266,7 +286,8 @@ ct_table_account(const CtTable *table, TupleTableSlot *slot, bool *isnull)
 }
 
 /*
- * A column as it is written in a statement.
+ * A column as it is written in a statement, quoted.  By its number, since the table may
+ * have been renamed, and its columns too, since it was looked up.
  */
 const char *
 ct_table_column(const CtTable *table, CtTriggerArg which)
@@ -275,8 +296,9 @@ ct_table_column(const CtTable *table, CtTriggerArg which)
 }
 
 /*
- * A copy that stays as it is when the table changes, for whoever keeps values
- * of the account's type.
+ * A copy that stays as it is when the table changes, for values of the account's type that
+ * outlive the transaction or the table.  fmgr_info_copy() gives it function look-ups of its
+ * own in the memory context.
  */
 void
 ct_table_copy(CtTable *copy, const CtTable *table, MemoryContext context)

@@ -5,8 +5,8 @@
  *
  * InitResultRelInfo() copies the description that the relation cache holds, by
  * CopyTriggerDesc(), so each statement has one of its own, which it goes by until it
- * ends.  To take triggers of ours off that copy is to run the statement as if they were
- * not there; nobody else sees it, and a trigger that is made later is not in it.  The
+ * ends.  Without triggers of ours in that copy, the statement runs as if they were
+ * not there; no other statement sees it, and a trigger that is created later is not in it.  The
  * cache's own description is never changed (R4).
  *
  * What makes it sound:
@@ -17,8 +17,8 @@
  *
  *	 ExecBRInsertTriggers() and the like, and AfterTriggerSaveEvent(), look for triggers of an
  *	 event by TRIGGER_TYPE_MATCHES() on tgtype; without the bit of the event, a trigger is not
- *	 one of it.  The executor asks the flags of the description first, which
- *	 SetTriggerFlags() makes, so set_flags() makes them anew.  A release with further flags
+ *	 one of it.  The executor looks at the flags of the description first, which
+ *	 SetTriggerFlags() sets, so set_flags() sets them anew.  A release with further flags
  *	 would leave these set, and costs time; one that went by other fields than tgtype would
  *	 fire the trigger.
  *
@@ -90,14 +90,14 @@ set_flags(TriggerDesc *triggers)
 	}
 }
 
-/* When triggers of ours fire, as attach() made them, by CtFunction */
+/* When triggers of ours fire, as attach() created them, by CtFunction */
 static const int16 types_of_kinds[] = {
 	[CT_TRIGGER_STATUS] = TRIGGER_TYPE_BEFORE | TRIGGER_TYPE_ROW,
 	[CT_TRIGGER_COUNT] = TRIGGER_TYPE_AFTER | TRIGGER_TYPE_ROW,
 	[CT_TRIGGER_APPLY] = TRIGGER_TYPE_AFTER
 };
 
-/* Is a trigger one of ours, and fired as attach() made it? */
+/* Is a trigger one of ours, and fired as attach() created it? */
 static bool
 is_kind(const Trigger *trigger, CtFunction kind)
 {
@@ -106,8 +106,8 @@ is_kind(const Trigger *trigger, CtFunction kind)
 }
 
 /*
- * Take triggers of ours of one kind, that of the status, the count or the end of the
- * statement, off some events, a set of TRIGGER_TYPE_ bits.  The description must be
+ * Remove triggers of ours of one kind, that of the status, the count or the end of the
+ * statement, from some events, a set of TRIGGER_TYPE_ bits.  The description must be
  * private.
  */
 void
@@ -213,8 +213,9 @@ ct_triggers_for_second_write(ResultRelInfo *relinfo)
 
 /*
  * Where a statement acts as an owner because of us, have what it fires fire at its end,
- * deferred triggers as well (R3).  To be called before it has written a row.  When the transaction ends the search_path is the
- * caller's, and so is the role, or from PostgreSQL 18 on it is the owner's still.  Foreign
+ * deferred triggers as well (R3).  To be called before it has written a row.  When the
+ * transaction ends the search_path is the caller's, and so is the role, or from PostgreSQL
+ * 18 on it is the owner's still.  Foreign
  * keys may be deferred: what they run qualifies everything.
  */
 void

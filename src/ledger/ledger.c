@@ -5,7 +5,7 @@
  *
  * Activity is by far the most frequent event, one entry per statement and account,
  * so its entries do without SQL where the ledger is an ordinary table of this
- * node as attach() made it.  Where it has triggers, rules, row-level security or
+ * node as attach() created it.  Where it has triggers, rules, row-level security or
  * other columns, SQL inserts them.
  *
  *-------------------------------------------------------------------------
@@ -59,7 +59,8 @@ typedef struct LedgerTable
 {
 	CtKnownTable known;			/* must be first */
 	bool		direct;			/* are entries inserted without SQL? */
-	AttrNumber	attno[NCOLUMNS];
+	/* if they are: */
+	AttrNumber	attno[NCOLUMNS];	/* by Column; any order, after a restore */
 	int			nindexes;		/* that activity enters */
 	Oid			index[MAX_INDEXES];
 } LedgerTable;
@@ -67,15 +68,16 @@ typedef struct LedgerTable
 /* A ledger that is open for direct inserts */
 typedef struct Ledger
 {
-	const LedgerTable *info;
-	EState	   *estate;
-	ResultRelInfo *relinfo;
-	TupleTableSlot *row;
+	const LedgerTable *info;	/* stays until the transaction ends */
+	EState	   *estate;			/* owns all the memory */
+	ResultRelInfo *relinfo;		/* with the indexes that activity enters */
+	TupleTableSlot *row;		/* filled anew for each entry */
 	Datum		role;			/* who acts; the same for all entries */
 } Ledger;
 
 static CtCache *ledger_tables = NULL;
 
+/* Are there neither CHECK constraints nor stored generated columns, which would be evaluated? */
 static bool
 has_plain_columns(TupleDesc tupdesc)
 {
@@ -85,7 +87,7 @@ has_plain_columns(TupleDesc tupdesc)
 
 /*
  * Does an entry of activity never enter the index, by its predicate?  So it is
- * with the one that attach() made for all the others.
+ * with the one that attach() created for all the others.
  */
 static bool
 leaves_out_activity(Relation index, AttrNumber event)
@@ -102,7 +104,8 @@ leaves_out_activity(Relation index, AttrNumber event)
 
 /*
  * Note which indexes activity enters.  False if there are too many, or some have
- * expressions or predicates, which are not evaluated here: see is_direct().
+ * expressions or predicates, which are not evaluated here: see is_direct().  A new index
+ * changes the relation (index_update_stats() sends a message), so this is then done again.
  */
 static bool
 list_indexes(Relation rel, LedgerTable *info)
@@ -130,7 +133,7 @@ list_indexes(Relation rel, LedgerTable *info)
 
 /*
  * Can rows be put into the table without SQL, and are they then as SQL has them?
- * What somebody has written is left to SQL, and to a safe search_path: triggers,
+ * What the owner has added is left to SQL, and to a safe search_path: triggers,
  * rules, constraints, expressions.
  */
 static bool
@@ -165,7 +168,7 @@ is_direct(Relation rel, const CtTable *table, LedgerTable *info)
 }
 
 /*
- * Make the cache.
+ * Create the cache of ledgers.
  */
 void
 ct_ledger_init(void)
@@ -173,6 +176,7 @@ ct_ledger_init(void)
 	ledger_tables = ct_cache_create("contacts_tier ledgers", sizeof(LedgerTable), CT_MAX_KNOWN);
 }
 
+/* What is known of an open ledger; looked at once, until the table changes. */
 static LedgerTable *
 find_ledger_table(Relation rel, const CtTable *table)
 {
@@ -207,6 +211,7 @@ open_indexes(Ledger *ledger)
 	relinfo->ri_NumIndices = info->nindexes;
 }
 
+/* Close them; the locks stay, as for an INSERT. */
 static void
 close_indexes(ResultRelInfo *relinfo)
 {
@@ -219,7 +224,8 @@ close_indexes(ResultRelInfo *relinfo)
 
 /*
  * Open the ledger of an attached table.  False, with nothing open, if entries
- * must be inserted by SQL.
+ * must be inserted by SQL.  The role is that of the session: it is looked up once for all
+ * entries of a statement.
  */
 static bool
 open_ledger(Ledger *ledger, const CtTable *table)
@@ -241,6 +247,7 @@ open_ledger(Ledger *ledger, const CtTable *table)
 	return true;
 }
 
+/* Close what open_ledger() has opened, and free its memory. */
 static void
 close_ledger(Ledger *ledger)
 {
@@ -256,7 +263,7 @@ PG_FUNCTION_INFO_V1(contacts_tier_ledger_entry);
  * ledger_entry() uuid: the time, and random bits (RFC 9562, version 7)
  *
  * The 12 bits behind the milliseconds are the fraction of one, and those of one
- * backend grow strictly, so that entries can be told in their order.  No
+ * backend grow strictly, so that entries can be read in their order.  No
  * sequence, which distributed tables could not share.
  */
 Datum
@@ -277,6 +284,10 @@ contacts_tier_ledger_entry(PG_FUNCTION_ARGS)
 	PG_RETURN_UUID_P(uuid);
 }
 
+/*
+ * Members of a JSON object.  A text that is NULL and a count of 0 are left out: readers
+ * take a missing member for these.
+ */
 static void
 push_key(JsonbParseState **state, const char *key)
 {
@@ -286,11 +297,12 @@ push_key(JsonbParseState **state, const char *key)
 }
 
 /*
- * Bytes of a source type or name that an entry holds at most: it tells who it was, and
- * a contact may hold any text.
+ * Bytes of a source type or name that an entry holds at most: it identifies the source,
+ * and a contact may hold any text.
  */
 #define MAX_SOURCE	1000
 
+/* A text, cut between characters; unconstify() only drops a const, nothing writes to it. */
 static void
 push_text(JsonbParseState **state, const char *key, const char *text)
 {
@@ -304,6 +316,7 @@ push_text(JsonbParseState **state, const char *key, const char *text)
 	(void) pushJsonbValue(state, WJB_VALUE, &value);
 }
 
+/* A count; numeric, since JSON numbers are. */
 static void
 push_count(JsonbParseState **state, const char *key, int64 count)
 {
@@ -344,7 +357,7 @@ static const CtQuery record_activity_query = {
 	4, {CT_ACCOUNT_TYPE, TEXTOID, INT8OID, JSONBOID}
 };
 
-/* Insert an entry by SQL, which also asks whether the account wants it. */
+/* Insert an entry by SQL, unless the account row says that activity is not recorded. */
 static void
 insert_activity_by_sql(const CtTable *table, const CtActivity *activity)
 {
@@ -357,7 +370,10 @@ insert_activity_by_sql(const CtTable *table, const CtActivity *activity)
 	SPI_finish();
 }
 
-/* Insert an entry. */
+/*
+ * Insert an entry.  ExecSimpleRelationInsert() puts it into the table and the indexes that
+ * are open, and checks NOT NULL; there is nothing else to be done (is_direct()).
+ */
 static void
 insert_activity(Ledger *ledger, const CtActivity *activity)
 {
@@ -377,6 +393,7 @@ insert_activity(Ledger *ledger, const CtActivity *activity)
 	ExecSimpleRelationInsert(ledger->relinfo, ledger->estate, row);
 }
 
+/* Insert the entries of a statement; later commands of the transaction see them. */
 static void
 insert_activities(Ledger *ledger, const CtActivity *activities, int count)
 {
@@ -392,6 +409,7 @@ insert_activities(Ledger *ledger, const CtActivity *activities, int count)
 	CommandCounterIncrement();
 }
 
+/* The same by SQL, in memory that does not grow with the number of accounts. */
 static void
 insert_activities_by_sql(const CtTable *table, const CtActivity *activities, int count)
 {
@@ -409,8 +427,10 @@ insert_activities_by_sql(const CtTable *table, const CtActivity *activities, int
 
 /*
  * Append to the ledger what a statement did in each account.  "direct": have the accounts
- * been looked at without SQL?  Otherwise they are asked whether they want the entry.  The
- * caller is the table's owner.
+ * been looked at without SQL?  Otherwise
+ * SQL looks whether they record activity.  The caller is the table's owner.
+ *
+ * Locks: the ledger, as an INSERT does, until the transaction ends.
  */
 void
 ct_ledger_record_activity(const CtTable *table, const CtActivity *activities, int count, bool direct)
@@ -432,7 +452,8 @@ static const CtQuery record_query = {
 
 /*
  * Append an entry to the ledger: what happened to how many contacts of an
- * account, and on behalf of which role.  "details" is a JSON object.
+ * account, and on behalf of which role.  "details" is a JSON object.  The caller is the
+ * table's owner and connected to SPI.
  */
 void
 ct_ledger_record(const CtTable *table, Datum account, const char *event,

@@ -26,7 +26,7 @@ typedef struct CtActivity
 	int64		flagged;		/* became so until next update */
 	int64		unflagged;		/* ceased to be, and stay marketing contacts */
 	int64		dropped;		/* stored non-marketing for want of room */
-	/* who did it; NULL where it was not told, or by several */
+	/* who did it; NULL where it is not known, or where several did */
 	const char *source_type;
 	const char *source_name;
 } CtActivity;
@@ -37,6 +37,9 @@ extern void ct_ledger_record(const CtTable *table, Datum account, const char *ev
 							 int64 contacts, const char *details);
 
 /* notify.c */
+
+/* Stands for the number of marketing contacts of an account where the details have it */
+#define CT_COUNT_IN_DETAILS	(-1)
 
 extern void ct_announce(const CtTable *table, Datum account, const char *event,
 						int64 contacts, int64 marketing_contacts, const char *details);

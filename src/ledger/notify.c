@@ -3,10 +3,10 @@
  * notify.c
  *	  NOTIFY contacts_tier, at the end of the transaction (rule N1).
  *
- * What is announced is kept until the transaction commits, instead of being
+ * What is announced waits until the transaction commits, instead of being
  * handed to NOTIFY at once, because PostgreSQL refuses to PREPARE a transaction
  * that has used NOTIFY: a two-phase transaction must not fail because it reaches
- * a threshold.  It tells nobody; the ledger has the entry all the same.
+ * a threshold.  It notifies nobody; the ledger has the entry all the same.
  *
  *-------------------------------------------------------------------------
  */
@@ -46,8 +46,8 @@ notify_at_commit(const char *payload)
 
 /* The payload; without the name of the account where "name" is NULL */
 static StringInfoData
-make_payload(const CtTable *table, const char *name, const char *event,
-			 int64 marketing_contacts, const char *details)
+create_payload(const CtTable *table, const char *name, const char *event,
+			   int64 marketing_contacts, const char *details)
 {
 	StringInfoData payload;
 
@@ -60,15 +60,15 @@ make_payload(const CtTable *table, const char *name, const char *event,
 	else
 		appendStringInfoString(&payload, "null, \"truncated\": true");
 	appendStringInfo(&payload, ", \"event\": \"%s\", ", event);
-	if (marketing_contacts >= 0)
+	if (marketing_contacts != CT_COUNT_IN_DETAILS)
 		appendStringInfo(&payload, "\"marketing_contacts\": %lld, ", (long long) marketing_contacts);
 	appendStringInfoString(&payload, details + 1);
 	return payload;
 }
 
 /*
- * NOTIFY what happened to an account, and how many marketing contacts it has now, or -1
- * where the details tell.  "details" is a JSON object that is not empty, whose members the
+ * NOTIFY what happened to an account, and how many marketing contacts it has now, or
+ * CT_COUNT_IN_DETAILS.  "details" is a JSON object that is not empty, whose members the
  * payload has, too.
  *
  * A name that is too long for NOTIFY must not fail the statement: the payload has no name
@@ -78,11 +78,11 @@ void
 ct_notify(const CtTable *table, Datum account, const char *event,
 		  int64 marketing_contacts, const char *details)
 {
-	StringInfoData payload = make_payload(table, ct_account_text(table, account), event,
-										  marketing_contacts, details);
+	StringInfoData payload = create_payload(table, ct_account_text(table, account), event,
+											marketing_contacts, details);
 
 	if (payload.len >= NOTIFY_PAYLOAD_MAX)
-		payload = make_payload(table, NULL, event, marketing_contacts, details);
+		payload = create_payload(table, NULL, event, marketing_contacts, details);
 	notify_at_commit(payload.data);
 }
 
@@ -118,7 +118,7 @@ notify_all(bool prepared)
 }
 
 /*
- * Have announcements go with the (sub)transaction that made them.
+ * Have announcements go with the (sub)transaction that they belong to.
  */
 void
 ct_notify_init(void)

@@ -1,10 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * attach.c
- *	  Putting a table under management, and taking it off.
+ *	  attach() and detach(): putting a table under management, and ending that.
  *
- * Everything that attach() makes is an ordinary object of the table's owner:
- * columns, companion tables, an index and triggers.
+ * Everything that attach() creates is an ordinary object of the table's owner:
+ * columns, companion tables, an index and triggers.  So pg_dump has all of it, and
+ * ownership is what decides who may change it.
  *
  *-------------------------------------------------------------------------
  */
@@ -35,10 +36,11 @@
 static const struct
 {
 	const char *key;			/* in the "columns" argument */
-	const char *type;
+	const char *type;			/* as in a statement, qualified */
 	const char *expression;		/* its default, or NULL */
 	const char *comment;		/* its comment, where attach() adds it */
 }			status_columns[CT_NCOLUMNS] = {
+
 	{"status", "contacts_tier.marketing_status", "contacts_tier_internal.default_status()",
 	"whether the contact is a marketing contact, which counts against the contact tier"},
 	{"until_next_update", "pg_catalog.bool", "contacts_tier_internal.default_until_next_update()",
@@ -51,20 +53,23 @@ static const struct
 	"time at which the marketing status of the contact last changed"}
 };
 
+/* The reason continues a sentence that begins with the name of the table; hint may be NULL. */
 static void
-refuse_kind(Relation rel, int code, const char *why, const char *hint)
+refuse_kind(Relation rel, int code, const char *reason, const char *hint)
 {
 	ereport(ERROR,
 			(errcode(code),
 			 errmsg("cannot attach \"%s\"", RelationGetRelationName(rel)),
-			 errdetail_internal("%s", why),
+			 errdetail_internal("\"%s\" %s", RelationGetRelationName(rel), reason),
 			 hint != NULL ? errhint("%s", hint) : 0,
 			 errtable(rel)));
 }
 
 /*
  * What can be attached: an ordinary or partitioned table of the user, logged,
- * whole.
+ * whole.  A child by inheritance has rows that SELECT from its parent shows, and none of
+ * the parent's triggers, so counts and contacts would differ; partitions get clones of the
+ * row triggers.  Errors: 42809, 42501, 0A000, 42710.
  */
 static void
 check_kind(Relation rel)
@@ -73,27 +78,31 @@ check_kind(Relation rel)
 	CtNames		names;
 
 	if (form->relkind != RELKIND_RELATION && form->relkind != RELKIND_PARTITIONED_TABLE)
-		refuse_kind(rel, ERRCODE_WRONG_OBJECT_TYPE, "It is not a table.",
-					"Attach the table that holds the contacts.");
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("cannot attach relation \"%s\"", RelationGetRelationName(rel)),
+				 errdetail_relkind_not_supported(form->relkind),
+				 errhint("Attach the table that holds the contacts."),
+				 errtable(rel)));
 	if (RelationGetRelid(rel) < FirstNormalObjectId)
-		refuse_kind(rel, ERRCODE_INSUFFICIENT_PRIVILEGE, "It is a system table.", NULL);
+		refuse_kind(rel, ERRCODE_INSUFFICIENT_PRIVILEGE, "is a system table.", NULL);
 	if (form->relispartition)
-		refuse_kind(rel, ERRCODE_WRONG_OBJECT_TYPE, "It is a partition.",
+		refuse_kind(rel, ERRCODE_WRONG_OBJECT_TYPE, "is a partition.",
 					"Attach the partitioned table that it belongs to.");
 	if (form->relpersistence != RELPERSISTENCE_PERMANENT)
 		refuse_kind(rel, ERRCODE_FEATURE_NOT_SUPPORTED,
-					"It is temporary or unlogged: its contacts can vanish, its counters would stay.",
+					"is temporary or unlogged: it loses its rows in a crash or at the end of the session, but the counters would remain.",
 					NULL);
 	if (form->relkind == RELKIND_RELATION &&
 		(has_subclass(RelationGetRelid(rel)) || has_superclass(RelationGetRelid(rel))))
-		refuse_kind(rel, ERRCODE_FEATURE_NOT_SUPPORTED, "It is part of an inheritance tree.",
+		refuse_kind(rel, ERRCODE_FEATURE_NOT_SUPPORTED, "is part of an inheritance tree.",
 					"Use a partitioned table.");
 	if (OidIsValid(getExtensionOfObject(RelationRelationId, RelationGetRelid(rel))))
-		refuse_kind(rel, ERRCODE_WRONG_OBJECT_TYPE, "It belongs to an extension.", NULL);
+		refuse_kind(rel, ERRCODE_WRONG_OBJECT_TYPE, "belongs to an extension.", NULL);
 	ct_names_resolve(&names, get_namespace_name(RelationGetNamespace(rel)));
 	for (int i = 0; i < CT_NCOMPANIONS; i++)
 		if (strcmp(RelationGetRelationName(rel), NameStr(names.companions[i])) == 0)
-			refuse_kind(rel, ERRCODE_WRONG_OBJECT_TYPE, "It is a companion table.", NULL);
+			refuse_kind(rel, ERRCODE_WRONG_OBJECT_TYPE, "is a companion table.", NULL);
 	if (ct_find_trigger(rel, CT_TRIGGER_STATUS) != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
@@ -102,6 +111,7 @@ check_kind(Relation rel)
 				 errtable(rel)));
 }
 
+/* Which status column a key of "columns" means: 22023 for another key. */
 static int
 column_of_key(const char *key, int length)
 {
@@ -111,12 +121,13 @@ column_of_key(const char *key, int length)
 			return i;
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("\"%.*s\" is not a status column", length, key),
-			 errhint("The keys of \"columns\" are status, until_next_update, source_type, source_name and updated_at.")));
+			 errmsg("\"%.*s\" is not a key of argument \"columns\"", length, key),
+			 errhint("The keys are status, until_next_update, source_type, source_name and updated_at.")));
 }
 
 /*
- * Read the "columns" argument, an object from keys to names of columns.
+ * Read the "columns" argument, an object from keys to names of columns; what it does not
+ * have stays as it is in "args".  Errors: 22023.
  */
 static void
 read_columns(Jsonb *columns, char **args)
@@ -140,13 +151,14 @@ read_columns(Jsonb *columns, char **args)
 				value.val.string.len >= NAMEDATALEN)
 				ereport(ERROR,
 						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						 errmsg("\"%s\" in \"columns\" must be the name of a column",
+						 errmsg("key \"%s\" of argument \"columns\" must have the name of a column as its value",
 								status_columns[column].key)));
 			args[CT_ARG_STATUS + column] = pnstrdup(value.val.string.val, value.val.string.len);
 		}
 	}
 }
 
+/* Each property needs a column of its own: 22023. */
 static void
 check_distinct_columns(char **args)
 {
@@ -155,13 +167,14 @@ check_distinct_columns(char **args)
 			if (strcmp(args[i], args[j]) == 0)
 				ereport(ERROR,
 						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						 errmsg("column \"%s\" cannot serve twice", args[i]),
+						 errmsg("column \"%s\" is named more than once", args[i]),
 						 errhint("Name different columns for the account and each status property.")));
 }
 
 /*
  * A status column that is there already must be one that triggers can write;
- * its type is checked when the table is resolved.
+ * its type is checked when the table is resolved.  A BEFORE trigger sees no generated
+ * column, whose value is computed after it.  Errors: 42P10.
  */
 static bool
 has_column(Oid relid, const char *column)
@@ -175,12 +188,13 @@ has_column(Oid relid, const char *column)
 				(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
 				 errmsg("column \"%s\" of table \"%s\" cannot be the account or a status property",
 						column, get_rel_name(relid)),
-				 errdetail("It is a system or generated column, which triggers cannot see or write.")));
+				 errdetail("The column is a system or generated column, which triggers cannot see or write.")));
 	return true;
 }
 
 /*
- * The flag is NULL on most contacts.
+ * The flag is NULL on most contacts, so that the index of flagged contacts is small, and a
+ * column of the application's own must allow that.  Errors: 42P10.
  */
 static void
 check_nullable(Relation rel, AttrNumber attno)
@@ -190,14 +204,16 @@ check_nullable(Relation rel, AttrNumber attno)
 				(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
 				 errmsg("column \"%s\" of table \"%s\" must not be NOT NULL",
 						get_attname(RelationGetRelid(rel), attno, false), RelationGetRelationName(rel)),
-				 errdetail("It is true on contacts that are marketing contacts until the next update, and null on all others."),
+				 errdetail("The column is true on contacts that are marketing contacts until the next update, and null on all others."),
 				 errtablecol(rel, attno)));
 }
 
 /*
  * Add the status columns that are missing.  Returns whether the status was
  * there already, in which case contacts are counted as they stand.  The table
- * must not be open, as ALTER TABLE demands.
+ * must not be open, as ALTER TABLE demands (CheckTableNotInUse()).  A column with a constant
+ * default is added without rewriting the table (ATExecAddColumn()), however large it is.
+ * Errors: 42703 where the account column is missing, 42P10.
  */
 static bool
 add_columns(Oid relid, const char *name, char **args)
@@ -209,7 +225,7 @@ add_columns(Oid relid, const char *name, char **args)
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
 				 errmsg("column \"%s\" of table \"%s\" does not exist",
 						args[CT_ARG_ACCOUNT], get_rel_name(relid)),
-				 errhint("Name the column that tells the account of a contact, or none if the whole table is one account.")));
+				 errhint("Pass the column that identifies the account, or omit it if the whole table is one account.")));
 	for (int i = 0; i < CT_NCOLUMNS; i++)
 	{
 		const char *column = args[CT_ARG_STATUS + i];
@@ -231,7 +247,8 @@ add_columns(Oid relid, const char *name, char **args)
 
 /*
  * Give the status columns that have no default one that says that nothing was given,
- * and has the library loaded.  A default of the application's own stays.
+ * and has the library loaded.  A default of the application's own stays.  The table is
+ * opened and closed for each, since ALTER TABLE changes what is known of it.
  */
 static void
 set_defaults(Oid relid, const char *name, char **args)
@@ -250,8 +267,9 @@ set_defaults(Oid relid, const char *name, char **args)
 }
 
 /*
- * Who attaches needs the right to our trigger functions, and its partitions will, too:
- * CREATE TRIGGER looks at it, and so does CREATE TABLE ... PARTITION OF.
+ * The owner needs EXECUTE on our trigger functions: CREATE TRIGGER checks it, and so does
+ * CREATE TABLE ... PARTITION OF for the clones (CreateTriggerFiringOn()).  Checked here, the
+ * error says what is missing.  Errors: 42501.
  */
 static void
 check_may_attach(Oid owner)
@@ -271,17 +289,41 @@ check_may_attach(Oid owner)
 }
 
 /*
- * Companion tables that are there already must be as they would be made.
+ * How many of the companion tables exist?  Of those that attach() creates all do, or
+ * none; a relation that is there alone has its name from somebody else: 42P07.
  */
-static void
-make_companions(Relation rel, const CtTable *table)
+static bool
+companions_exist(const CtTable *table)
 {
-	StringInfoData type;
-	bool		exists = false;
+	int			count = 0;
+	const char *existing = NULL;
 
 	for (int i = 0; i < CT_NCOMPANIONS; i++)
-		exists |= OidIsValid(ct_companion_relid(&table->names, i));
-	if (exists)
+		if (OidIsValid(ct_companion_relid(&table->names, i)))
+		{
+			count++;
+			existing = NameStr(table->names.companions[i]);
+		}
+	if (count > 0 && count < CT_NCOMPANIONS)
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_TABLE),
+				 errmsg("relation \"%s.%s\" already exists", NameStr(table->names.schema), existing),
+				 errdetail("The other companion tables of schema \"%s\" do not exist, so it cannot be one of them.",
+						   NameStr(table->names.schema)),
+				 errhint("Rename it, or move the contacts table to another schema.")));
+	return count > 0;
+}
+
+/*
+ * Create the companion tables.  Those that exist already must be as they would be
+ * created.
+ */
+static void
+create_companions(const CtTable *table)
+{
+	StringInfoData type;
+
+	if (companions_exist(table))
 	{
 		ct_check_companions(table);
 		return;
@@ -299,6 +341,9 @@ make_companions(Relation rel, const CtTable *table)
 /*
  * The statements that create the index by which rollover finds flagged contacts,
  * on the account, and the primary key, by whose ranges it works; and its comment.
+ * ChooseRelationName() gives it a name that no relation of the schema has.  Most contacts are
+ * not flagged, so the index is small.  Its predicate calls library_loaded(), by which
+ * detach() finds it again.
  */
 static char *
 index_statement(Relation rel, const CtTable *table)
@@ -326,7 +371,8 @@ index_statement(Relation rel, const CtTable *table)
 }
 
 /*
- * Attach a locked table, as its owner, in an SPI connection.
+ * Attach a locked table, as its owner, in an SPI connection.  The triggers come after the
+ * contacts have been counted, or normalising them would fire these.
  */
 static void
 attach_table(Oid relid, const char *name, char **args)
@@ -338,7 +384,7 @@ attach_table(Oid relid, const char *name, char **args)
 
 	check_nullable(rel, table->attno[CT_ARG_UNTIL]);
 	ct_check_partitions(relid, args);
-	make_companions(rel, table);
+	create_companions(table);
 	table_close(rel, NoLock);
 
 	ct_execute(create_index, 0, NULL, NULL, NULL);
@@ -347,8 +393,8 @@ attach_table(Oid relid, const char *name, char **args)
 		ct_normalise_contacts(name, table);
 		ct_count_in(table, name);
 	}
-	ct_make_row_triggers(name, args);
-	ct_make_statement_triggers(name, args);
+	ct_create_row_triggers(name, args);
+	ct_create_statement_triggers(name, args);
 	ct_add_partition_triggers(relid);
 	set_defaults(relid, name, args);
 }
@@ -358,8 +404,10 @@ PG_FUNCTION_INFO_V1(contacts_tier_attach);
 /*
  * attach(contacts regclass, account_column name, columns jsonb) void
  *
- * Locks: the table, exclusively.  Errors: 42809, 0A000 (not a table that can be
- * attached), 42501, 42710 (attached already), 42703, 42804 (columns), 22023.
+ * Locks: the table and its partitions, exclusively, since ALTER TABLE and CREATE TRIGGER
+ * need it, and contacts are counted that must not change meanwhile.  Errors: 42809, 0A000
+ * (not a table that can be attached), 42501, 42710 (attached already), 42P07 (a relation
+ * has the name of a companion table), 42703, 42804 (columns), 22023.
  */
 Datum
 contacts_tier_attach(PG_FUNCTION_ARGS)
@@ -380,8 +428,8 @@ contacts_tier_attach(PG_FUNCTION_ARGS)
 	if (!PG_ARGISNULL(1) && args[CT_ARG_ACCOUNT][0] == '\0')
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
-				 errmsg("account column must not have an empty name"),
-				 errhint("Leave it out if the whole table is one account.")));
+				 errmsg("name of the account column must not be empty"),
+				 errhint("Omit the argument if the whole table is one account.")));
 	if (!PG_ARGISNULL(2))
 		read_columns(PG_GETARG_JSONB_P(2), args);
 	check_distinct_columns(args);
@@ -398,7 +446,10 @@ contacts_tier_attach(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* Drop the index of make_index(): the one that depends on library_loaded(). */
+/*
+ * Drop the index that index_statement() describes: the one that depends on
+ * library_loaded().  Its name may be another by now.
+ */
 static void
 drop_index(Oid relid)
 {
@@ -447,7 +498,12 @@ PG_FUNCTION_INFO_V1(contacts_tier_detach);
 /*
  * detach(contacts regclass, drop_columns boolean) void
  *
- * Locks: the table, exclusively, and the counter rows of its accounts.
+ * The companion tables stay, with the history of the accounts, and so do accounts that are
+ * subscribed: the table can be attached again.  Its contacts are subtracted from the counters
+ * before the columns go, and the triggers are dropped after that, so that no writer comes in
+ * between: the lock excludes them.
+ *
+ * Locks: the table and its partitions, exclusively, and the slots of its accounts.
  * Errors: 42501, 55000 where the table is not attached.
  */
 Datum

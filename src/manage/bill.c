@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * bill.c
- *	  Functions that tell what accounts did and what it costs: the ledger as
- *	  typed rows, and what comes next.  How they read, see report.c.
+ *	  Functions that show what accounts did and what it costs: the ledger as
+ *	  typed rows, and what comes next.  For how they read, see report.c.
  *
  * Prices are those of the ledger and of the account row, as they were when they came
- * to apply; only what lies ahead is told by the prices that the plan has now.
+ * to apply; only what lies ahead is computed from the prices that the plan has now.
  * Amounts are rounded half away from zero, to 2 digits.  Where a price is not
  * known, neither is a sum of which it is a part: NULL.
  *
@@ -39,6 +39,7 @@
 	"  FROM {ledger} l WHERE l.account {=} b.account AND l.event = 'tier_change'" \
 	"  AND l.recorded_at >= b.period_start AND l.recorded_at < b.period_end)"
 
+/* A text with its table and account filled in; it names the account column "account". */
 static char *
 bill_query(const CtReport *report, const char *text)
 {
@@ -46,6 +47,7 @@ bill_query(const CtReport *report, const char *text)
 				   ct_report_account(report, "AND", "account"));
 }
 
+/* Entries of the ledger, in the order in which they were recorded. */
 static char *
 tier_changes_query(const CtReport *report)
 {
@@ -127,9 +129,9 @@ contacts_tier_billing_periods(PG_FUNCTION_ARGS)
 }
 
 /*
- * The entry of contacts that were capped tells how many those were; how many
- * marketing contacts there are is in its details, if at all.  That of a request
- * tells the tier asked for, and the present one as "from".
+ * The entry of contacts that were capped has the number of these; the number of
+ * marketing contacts is in its details, if at all.  That of a request has the requested
+ * tier, and the current one as "from".
  */
 static char *
 notifications_query(const CtReport *report)
@@ -147,7 +149,8 @@ notifications_query(const CtReport *report)
 PG_FUNCTION_INFO_V1(contacts_tier_notifications);
 
 /*
- * notifications(contacts regclass, account text): what accounts were told
+ * notifications(contacts regclass, account text): what was announced to
+ * accounts
  */
 Datum
 contacts_tier_notifications(PG_FUNCTION_ARGS)
@@ -158,6 +161,7 @@ contacts_tier_notifications(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
+/* Counts that are 0 are not in the details: see activity_details(). */
 static char *
 activity_query(const CtReport *report)
 {
@@ -175,7 +179,8 @@ activity_query(const CtReport *report)
 PG_FUNCTION_INFO_V1(contacts_tier_activity);
 
 /*
- * activity(contacts regclass, account text): who changed how many contacts
+ * activity(contacts regclass, account text): which role and source changed how many
+ * contacts
  */
 Datum
 contacts_tier_activity(PG_FUNCTION_ARGS)
@@ -282,7 +287,7 @@ contacts_tier_preview(PG_FUNCTION_ARGS)
 	if (PG_GETARG_INT64(2) < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("additional must not be negative")));
+				 errmsg("argument \"additional\" must not be negative")));
 	ct_report(fcinfo, &preview);
 	return (Datum) 0;
 }

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * change_tier.c
- *	  Moving an account to another tier because somebody asks for it (rules T4, T5).
+ *	  Moving an account to another tier on request (rules T4, T5).
  *
  *-------------------------------------------------------------------------
  */
@@ -18,7 +18,7 @@
  * Begin to manage the subscription of an account, for a function whose first two
  * arguments are the table and the account: overdue update dates are applied first,
  * then the slots and the account row are locked.
- * Errors: those of ct_manage_begin_account(), 22023 where there is no subscription, or
+ * Errors: those of ct_manage_begin_account(), 55000 where there is no subscription, or
  * it has ended.
  */
 CtSubscribed
@@ -35,9 +35,9 @@ ct_manage_subscription(CtManaged *managed, FunctionCallInfo fcinfo)
 					   lengthof(types), types, &account) == 0 ||
 		ct_result_bool(4))
 		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("account \"%s\" has no subscription", ct_account_text(managed->table, account)),
-				 errhint("Open one by contacts_tier.subscribe()."),
+				 errhint("Subscribe it with contacts_tier.subscribe()."),
 				 errtable(managed->rel)));
 	subscribed.plan = ct_result_text(1);
 	subscribed.contact_limit = ct_result_int64(2);
@@ -46,28 +46,38 @@ ct_manage_subscription(CtManaged *managed, FunctionCallInfo fcinfo)
 }
 
 /*
- * A tier that is asked for must be one of the plan: 22023.  The caller is
- * connected to SPI.
+ * A tier that is requested must be one of the plan.  The caller is connected to SPI.
+ * Errors: 22023, and 42704 where the plan was deleted.
  */
 void
 ct_check_tier(const CtTable *table, const char *plan, int64 contact_limit)
 {
 	Oid			types[] = {TEXTOID, INT8OID};
 	Datum		values[] = {CStringGetTextDatum(plan), Int64GetDatum(contact_limit)};
+	const char *tiers;
 
-	ct_execute(ct_sql(table, "SELECT coalesce(bool_or(t.contact_limit = $2), false),"
-					  " string_agg(t.contact_limit::text, ', ' ORDER BY t.contact_limit)"
-					  " FROM {tier} t WHERE t.plan = $1"), lengthof(types), types, values, NULL);
-	if (!ct_result_bool(1))
+	if (ct_execute(ct_sql(table, "SELECT coalesce(bool_or(t.contact_limit = $2), false),"
+						  " string_agg(t.contact_limit::text, ', ' ORDER BY t.contact_limit)"
+						  " FROM {plan} p LEFT JOIN {tier} t ON t.plan = p.name"
+						  " WHERE p.name = $1 GROUP BY p.name"),
+				   lengthof(types), types, values, NULL) == 0)
 		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("plan \"%s\" has no tier of %lld contacts", plan, (long long) contact_limit),
-				 errhint("The tiers of the plan are: %s.", ct_result_text(2) != NULL ? ct_result_text(2) : "none")));
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("plan \"%s\" does not exist", plan),
+				 errhint("Create it again with contacts_tier.create_plan().")));
+	if (ct_result_bool(1))
+		return;
+	tiers = ct_result_text(2);
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("plan \"%s\" has no tier of %lld contacts", plan, (long long) contact_limit),
+			 tiers != NULL ? errhint("The tiers of the plan are: %s.", tiers) :
+			 errdetail("The plan has no tiers.")));
 }
 
-/* Ask for a tier from the next renewal on; 0 takes back what was asked for. */
+/* Request a tier from the next renewal on; 0 withdraws the request. */
 static void
-ask_for_renewal(const CtManaged *managed, Datum account, int64 contact_limit)
+request_at_renewal(const CtManaged *managed, Datum account, int64 contact_limit)
 {
 	Oid			types[] = {managed->table->account_type, INT8OID};
 	Datum		values[] = {account, Int64GetDatum(contact_limit)};
@@ -83,13 +93,13 @@ PG_FUNCTION_INFO_V1(contacts_tier_change_tier);
  * change_tier(contacts regclass, account text, contact_limit bigint,
  *			   at_renewal boolean) void
  *
- * A larger tier is taken at once, unless it is asked for at the renewal; a smaller
- * one only there, and only if the count fits by then (T5).  The present one takes
- * back what was asked for.
+ * A larger tier takes effect at once, unless it is requested for the renewal; a
+ * smaller one only there, and only if the count fits by then (T5).  The current one
+ * withdraws the request.
  *
  * Locks: slots and account row of the account, until the transaction ends.
- * Errors: 42501, 55000 (not attached), 22023 (no subscription, no such tier, a
- * smaller one at once).
+ * Errors: 42501, 55000 (not attached, no subscription), 22023 (no such tier, a
+ * smaller one at once), 42704 (the plan was deleted).
  */
 Datum
 contacts_tier_change_tier(PG_FUNCTION_ARGS)
@@ -107,16 +117,16 @@ contacts_tier_change_tier(PG_FUNCTION_ARGS)
 	if (wanted < subscribed.contact_limit && !at_renewal)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("a smaller contact tier is taken only at the renewal date"),
+				 errmsg("a contact tier can be lowered only at the renewal date"),
 				 errdetail("Account \"%s\" has a tier of %lld contacts.",
 						   ct_account_text(managed.table, subscribed.account), (long long) subscribed.contact_limit),
-				 errhint("Ask for it with at_renewal => true, or leave this out.")));
+				 errhint("Use at_renewal => true or omit the argument.")));
 	if (wanted > subscribed.contact_limit && !at_renewal)
 		ct_tier_move(managed.table, subscribed.account, wanted, subscribed.count, "requested", ct_now());
 	else
 		ct_ledger_record(managed.table, subscribed.account, "tier_asked", subscribed.count,
 						 psprintf("{\"contact_limit\": %lld}", (long long) wanted));
-	ask_for_renewal(&managed, subscribed.account, at_renewal && wanted != subscribed.contact_limit ? wanted : 0);
+	request_at_renewal(&managed, subscribed.account, at_renewal && wanted != subscribed.contact_limit ? wanted : 0);
 	ct_manage_end(&managed);
 	PG_RETURN_VOID();
 }
@@ -126,11 +136,12 @@ PG_FUNCTION_INFO_V1(contacts_tier_approve_upgrade);
 /*
  * approve_upgrade(contacts regclass, account text) bigint
  *
- * Moves an account to the tier that contacts which were capped would have needed,
- * and returns its limit.  They stay non-marketing until somebody sets them again.
+ * Moves an account to its requested tier, which would have held the contacts that
+ * were capped, and returns its limit.  These stay non-marketing until a statement
+ * promotes them again.
  *
- * Locks: as change_tier().  Errors: 42501, 55000 (not attached, nothing asked
- * for), 22023 (no subscription, the plan has no such tier any more).
+ * Locks: as change_tier().  Errors: 42501, 55000 (not attached, no subscription, no
+ * request), 22023 (the plan has no such tier any more), 42704 (the plan was deleted).
  */
 Datum
 contacts_tier_approve_upgrade(PG_FUNCTION_ARGS)
@@ -142,9 +153,9 @@ contacts_tier_approve_upgrade(PG_FUNCTION_ARGS)
 	if (subscribed.requested_limit <= subscribed.contact_limit)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("account \"%s\" has not asked for a larger contact tier",
+				 errmsg("account \"%s\" has no upgrade request",
 						ct_account_text(managed.table, subscribed.account)),
-				 errhint("Contacts that do not fit under the policy \"cap\" ask for one; contacts_tier.change_tier() takes any.")));
+				 errhint("Requests come from statements under policy \"cap\".  Use contacts_tier.change_tier() to choose a tier.")));
 	ct_check_tier(managed.table, subscribed.plan, subscribed.requested_limit);
 	ct_tier_move(managed.table, subscribed.account, subscribed.requested_limit, subscribed.count, "approved", ct_now());
 	ct_manage_end(&managed);

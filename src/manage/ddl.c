@@ -3,9 +3,9 @@
  * ddl.c
  *	  Commands that change tables: what they do to attached ones.
  *
- * PostgreSQL tells by object_access_hook what a command does, whatever its form:
- * a table that comes below another one or leaves it, a column that changes, a
- * table that is about to be dropped.  What must not be is refused there; what has
+ * PostgreSQL calls object_access_hook for what a command does, whatever its form:
+ * a table that becomes a child of another one or ceases to be, a column that changes,
+ * a table that is about to be dropped.  What must not be is refused there; what has
  * to be done is noted, and done when the command has ended.
  *
  * Two event triggers stand around each command.  The first is there so that the
@@ -13,8 +13,8 @@
  * second does what was noted.  A command on tables that have nothing to do with
  * an attached one costs a look at their triggers.
  *
- * Where event triggers are off, partitions come and go without being counted:
- * verify() tells, and repair() mends.
+ * Where event triggers are off, partitions are attached and detached without being
+ * counted: verify() shows it, and repair() corrects it.
  *
  *-------------------------------------------------------------------------
  */
@@ -42,13 +42,20 @@
 
 #include "manage/manage.h"
 
-/* What a command has done to a table, for the end of the command */
+/* What a command has done to a table */
+typedef enum Change
+{
+	ALTERED,					/* in a way that says nothing more */
+	PARENT_CHANGED				/* it became or ceased to be a partition */
+} Change;
+
+/* The same, for the end of the command */
 typedef struct Note
 {
 	CtXactNote	note;			/* must be first */
 	Oid			relid;
-	Oid			parent;			/* of which it became or ceased to be a
-								 * partition, or invalid: it was altered */
+	Change		change;
+	Oid			parent;			/* of PARENT_CHANGED */
 } Note;
 
 /* In TopTransactionContext */
@@ -56,12 +63,14 @@ static CtXactList notes = {0};
 
 static object_access_hook_type next_hook = NULL;
 
+/* Note a change; "parent" only for PARENT_CHANGED. */
 static void
-add_note(Oid relid, Oid parent)
+add_note(Oid relid, Change change, Oid parent)
 {
 	Note	   *note = MemoryContextAllocZero(TopTransactionContext, sizeof(Note));
 
 	note->relid = relid;
+	note->change = change;
 	note->parent = parent;
 	ct_xact_note(&notes, &note->note);
 }
@@ -80,7 +89,8 @@ is_attached(Oid relid)
 }
 
 /*
- * Is the table below the other one as this command has left it?
+ * Is the table below the other one as this command has left it?  The hook is called before
+ * CommandCounterIncrement(), so only SnapshotSelf shows what the command has written.
  */
 static bool
 is_child(Oid relid, Oid parent)
@@ -101,7 +111,7 @@ is_child(Oid relid, Oid parent)
 }
 
 /*
- * A table comes below another one, or leaves it.  Errors: 0A000.
+ * A table becomes a child of another one, or ceases to be.  Errors: 0A000.
  */
 static void
 inheritance_changed(Oid relid, Oid parent)
@@ -109,7 +119,7 @@ inheritance_changed(Oid relid, Oid parent)
 	bool		parent_is_attached = is_attached(parent);
 
 	if (get_rel_relkind(parent) == RELKIND_PARTITIONED_TABLE)
-		add_note(relid, parent);
+		add_note(relid, PARENT_CHANGED, parent);
 	else if (parent_is_attached && is_child(relid, parent))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -123,11 +133,12 @@ inheritance_changed(Oid relid, Oid parent)
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("attached table \"%s\" cannot become part of \"%s\"",
 						get_rel_name(relid), get_rel_name(parent)),
-				 errhint("Detach it by contacts_tier.detach() first; a partitioned table is attached as a whole.")));
+				 errhint("Detach it with contacts_tier.detach() first; a partitioned table is attached as a whole.")));
 }
 
 /*
- * A column as this command has left it, which no cache knows yet.
+ * A column as this command has left it, which no cache knows yet; again by SnapshotSelf.
+ * False if there is none.  The fixed part of its row suffices.
  */
 static bool
 changed_column(Oid relid, int attno, FormData_pg_attribute *column)
@@ -151,18 +162,18 @@ changed_column(Oid relid, int attno, FormData_pg_attribute *column)
 }
 
 /*
- * Another length of a string keeps its value, or is an error; of a number it may
- * round.
+ * Does another type modifier leave all values as they are?  A shorter string type raises an
+ * error for what does not fit; a number may be rounded.
  */
 static bool
-keeps_values(Oid type, int32 old_typmod, int32 typmod)
+preserves_values(Oid type, int32 old_typmod, int32 typmod)
 {
 	return typmod == old_typmod || typmod < 0 || type == VARCHAROID || type == BPCHAROID;
 }
 
 /*
  * A column was altered: the companion tables know accounts by their type, and find
- * them equal by their collation.  Errors: 55000.
+ * them equal by their collation.  The old type is what caches still have.  Errors: 55000.
  */
 static void
 column_altered(Oid relid, int attno)
@@ -178,15 +189,16 @@ column_altered(Oid relid, int attno)
 		return;
 	get_atttypetypmodcoll(relid, attno, &type, &typmod, &collation);
 	if (new.atttypid != type || new.attcollation != collation ||
-		!keeps_values(type, typmod, new.atttypmod))
+		!preserves_values(type, typmod, new.atttypmod))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("cannot alter type of column \"%s\" of attached table \"%s\"",
 						get_attname(relid, attno, false), get_rel_name(relid)),
-				 errdetail("It tells the account of a contact, and the companion tables know accounts by this type and collation."),
-				 errhint("Detach the table by contacts_tier.detach(), alter the column, and the columns \"account\" of its companion tables, and attach it again.")));
+				 errdetail("The column identifies the account of a contact, and the companion tables know accounts by this type and collation."),
+				 errhint("Detach the table with contacts_tier.detach(), alter the column and the columns \"account\" of its companion tables, and attach the table again.")));
 }
 
+/* OAT_POST_ALTER: of inheritance, of a column, or of a table in another way. */
 static void
 altered(Oid class_id, Oid object_id, int sub_id, const ObjectAccessPostAlter *alter)
 {
@@ -195,9 +207,13 @@ altered(Oid class_id, Oid object_id, int sub_id, const ObjectAccessPostAlter *al
 	else if (class_id == RelationRelationId && sub_id > 0)
 		column_altered(object_id, sub_id);
 	else if (class_id == RelationRelationId && sub_id == 0)
-		add_note(object_id, InvalidOid);
+		add_note(object_id, ALTERED, InvalidOid);
 }
 
+/*
+ * object_access_hook.  Those that other libraries have set run first.  It is called within
+ * the command, under the locks of the command; errors here fail it.
+ */
 static void
 access_object(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, void *arg)
 {
@@ -206,9 +222,9 @@ access_object(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, 
 	if (access == OAT_POST_ALTER)
 		altered(class_id, object_id, sub_id, arg);
 	else if (access == OAT_DROP && class_id == RelationRelationId && sub_id == 0)
-		ct_ddl_table_goes(object_id);
+		ct_ddl_table_dropped(object_id);
 	if (access == OAT_DROP && (((ObjectAccessDrop *) arg)->dropflags & PERFORM_DELETION_INTERNAL) == 0)
-		ct_ddl_goes(class_id, object_id);
+		ct_ddl_object_dropped(class_id, object_id);
 }
 
 /*
@@ -223,6 +239,7 @@ ct_ddl_init(void)
 	ct_ddl_drop_init();
 }
 
+/* What an event trigger was called with.  Errors: 39P01 where it was not called as one. */
 static EventTriggerData *
 event_trigger_data(FunctionCallInfo fcinfo, const char *function)
 {
@@ -233,7 +250,10 @@ event_trigger_data(FunctionCallInfo fcinfo, const char *function)
 	return (EventTriggerData *) fcinfo->context;
 }
 
-/* Is this an attached table, or a partition of one, of the caller's own? */
+/*
+ * Is this an attached table, or a partition of one, of the caller's own?  The command has
+ * not locked it yet.  For tables of others, PostgreSQL refuses the command itself.
+ */
 static bool
 is_ours(Oid relid)
 {
@@ -270,7 +290,7 @@ check_alter_table(const AlterTableStmt *statement)
 					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 					 errmsg("cannot detach a partition of attached table \"%s\" concurrently",
 							statement->relation->relname),
-					 errdetail("Its contacts would not be in the table any more, and still be counted, until the command has ended."),
+					 errdetail("The contacts of the partition would no longer be in the table, but be counted until the command has ended."),
 					 errhint("Use DETACH PARTITION without CONCURRENTLY.")));
 	}
 }
@@ -279,6 +299,8 @@ PG_FUNCTION_INFO_V1(contacts_tier_command_starts);
 
 /*
  * command_starts(): event trigger for ddl_command_start
+ *
+ * What a command that failed has left in the lists is forgotten here; a rollback does the same.
  *
  * Errors: 0A000.
  */
@@ -294,8 +316,8 @@ contacts_tier_command_starts(PG_FUNCTION_ARGS)
 }
 
 /*
- * A column that is rewritten by an expression has other values, and no trigger has
- * seen them come.  Looked at when the command has ended, under its lock.
+ * A column that is rewritten by an expression has other values, which no trigger has
+ * seen.  Looked at when the command has ended, under its lock.  Errors: 55000.
  */
 static void
 check_rewritten(const AlterTableStmt *statement)
@@ -317,23 +339,26 @@ check_rewritten(const AlterTableStmt *statement)
 						(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						 errmsg("cannot rewrite column \"%s\" of attached table \"%s\"",
 								command->name, statement->relation->relname),
-						 errdetail("Its contacts would be counted as they were before."),
+						 errdetail("The contacts of the table would be counted as they were before."),
 						 errhint("Use UPDATE instead of ALTER COLUMN ... USING.")));
 	}
 }
 
-/* Do what follows from a note. */
+/*
+ * Do what follows from a note: the table is looked at as the command has left it, since
+ * several of its actions may have concerned it.
+ */
 static void
 settle(const Note *note)
 {
 	if (get_rel_relkind(note->relid) == '\0')
 		return;					/* the same command has dropped it */
-	if (!OidIsValid(note->parent))
+	if (note->change == ALTERED)
 		ct_partition_altered(note->relid);
 	else if (get_rel_relispartition(note->relid))
-		ct_partition_came(note->relid, note->parent);
+		ct_partition_attached(note->relid, note->parent);
 	else
-		ct_partition_went(note->relid, note->parent);
+		ct_partition_detached(note->relid, note->parent);
 }
 
 PG_FUNCTION_INFO_V1(contacts_tier_command_ends);
@@ -341,7 +366,8 @@ PG_FUNCTION_INFO_V1(contacts_tier_command_ends);
 /*
  * command_ends(): event trigger for ddl_command_end
  *
- * Locks: the slots of accounts whose contacts come or go.  Errors: 0A000, 42501.
+ * Locks: the slots of accounts whose contacts are counted in or out.  Errors: 0A000, 42501,
+ * 55000.
  */
 Datum
 contacts_tier_command_ends(PG_FUNCTION_ARGS)
@@ -350,7 +376,7 @@ contacts_tier_command_ends(PG_FUNCTION_ARGS)
 	List	   *todo = NIL;
 	ListCell   *cell;
 
-	/* what this makes others do has notes of its own */
+	/* commands of others that this causes have notes of their own */
 	while (!slist_is_empty(&notes.notes))
 		todo = lcons(slist_container(CtXactNote, node, slist_pop_head_node(&notes.notes)), todo);
 	ct_ddl_forget();

@@ -1,10 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * ddl_drop.c
- *	  Tables that are dropped: their contacts go off the counters.
+ *	  Tables that are dropped: their contacts are subtracted from the counters.
  *
- * What depends on a table goes before it, its triggers included.  So what the status
- * trigger says is noted when that goes, and its table is counted by that when it follows.
+ * PostgreSQL drops what depends on a table before the table, its triggers included
+ * (findDependentObjects()).  So the arguments of the status trigger are noted when that is
+ * dropped, and by these its table is counted out when it follows.
  *
  *-------------------------------------------------------------------------
  */
@@ -33,15 +34,15 @@ typedef struct Dropped
 	CtXactNote	note;			/* must be first */
 	Oid			relid;
 	char	   *args[CT_NARGS]; /* of the trigger */
-	bool		counted;		/* has been taken off the counters already */
+	bool		counted;		/* have its contacts been subtracted already? */
 } Dropped;
 
 /* In TopTransactionContext */
 static CtXactList dropped = {0};
 
 /*
- * What the triggers of an attached table, or of a partition of one, know; false for
- * other tables.  The caller has locked it.
+ * The arguments of the triggers of an attached table, or of a partition of one, palloc'd;
+ * false for other tables.  The caller has locked it.
  */
 bool
 ct_ddl_args(Oid relid, char *args[CT_NARGS])
@@ -70,6 +71,7 @@ find_dropped(Oid relid)
 	return NULL;
 }
 
+/* Note a table that may be dropped, with copies of the arguments of its triggers. */
 static Dropped *
 note_dropped(Oid relid, char *args[CT_NARGS])
 {
@@ -108,12 +110,12 @@ note_trigger(HeapTuple tuple, TupleDesc tupdesc)
 }
 
 /*
- * A trigger goes.  If it is the status trigger, its table may follow, and can be
- * counted then by what the trigger says.  Those that PostgreSQL drops by itself,
+ * A trigger is dropped.  If it is the status trigger, its table may follow, and can be
+ * counted out then by what the trigger says.  Those that PostgreSQL drops by itself,
  * for a partition that is detached, do not matter.
  */
 static void
-trigger_goes(Oid trigger_oid)
+trigger_dropped(Oid trigger_oid)
 {
 	Relation	pg_trigger = table_open(TriggerRelationId, AccessShareLock);
 	ScanKeyData key;
@@ -130,21 +132,24 @@ trigger_goes(Oid trigger_oid)
 	table_close(pg_trigger, AccessShareLock);
 }
 
-/* Take a table that goes off the counters. */
+/* Subtract the contacts of a table that is dropped from the counters, once. */
 static void
-count_out(Dropped *note)
+uncount_dropped(Dropped *note)
 {
 	slist_head	all = dropped.notes;
 
-	/* commands of others that this makes run have notes of their own */
+	/* commands of others that this causes have notes of their own */
 	slist_init(&dropped.notes);
 	if (!note->counted)
-		ct_table_goes(note->relid, note->args);
+		ct_table_dropped(note->relid, note->args);
 	note->counted = true;
 	dropped.notes = all;
 }
 
-/* The table that a TOAST table belongs to; pg_depend is the one to ask from there */
+/*
+ * The table that a TOAST table belongs to.  pg_class has the way to the TOAST table only;
+ * pg_depend has the way back.
+ */
 static Oid
 toasted_table(Oid toast_relid)
 {
@@ -170,12 +175,12 @@ toasted_table(Oid toast_relid)
 }
 
 /*
- * The index of a TOAST table goes, as the first thing of it: the TOAST table and the table
- * that it belongs to follow.  That one is counted now, while its long values can be read.
- * Its triggers have gone before, or will go next.
+ * The index of a TOAST table is dropped, as the first thing of it: the TOAST table and the
+ * table that it belongs to follow.  That one is counted out now, while its long values can
+ * be read.  Its triggers have been dropped before, or will be next.
  */
 static void
-toast_goes(Oid index_relid)
+toast_dropped(Oid index_relid)
 {
 	Oid			relid = toasted_table(IndexGetRelation(index_relid, false));
 	char	   *args[CT_NARGS];
@@ -184,38 +189,40 @@ toast_goes(Oid index_relid)
 	if (note == NULL && ct_ddl_args(relid, args))
 		note = note_dropped(relid, args);
 	if (note != NULL)
-		count_out(note);
+		uncount_dropped(note);
 }
 
 /*
- * A table goes: what depends on it, as its triggers, has gone before it.
+ * A table is about to be dropped; what depends on it, as its triggers, has been.  Its rows
+ * can still be read, but for long values: see toast_dropped().  Errors: those of counting.
  */
 void
-ct_ddl_table_goes(Oid relid)
+ct_ddl_table_dropped(Oid relid)
 {
 	Dropped    *note = find_dropped(relid);
 
 	if (note == NULL)
 		return;
-	count_out(note);
+	uncount_dropped(note);
 	slist_delete(&dropped.notes, &note->note.node);
 }
 
 /*
- * Something is dropped, for good: not what PostgreSQL puts something else in the place of.
+ * Something else than a table is dropped, and not because PostgreSQL replaces it (as when a
+ * table is rewritten: PERFORM_DELETION_INTERNAL).
  */
 void
-ct_ddl_goes(Oid class_id, Oid object_id)
+ct_ddl_object_dropped(Oid class_id, Oid object_id)
 {
 	if (class_id == TriggerRelationId)
-		trigger_goes(object_id);
+		trigger_dropped(object_id);
 	else if (class_id == RelationRelationId && get_rel_relkind(object_id) == RELKIND_INDEX &&
 			 get_rel_namespace(object_id) == PG_TOAST_NAMESPACE)
-		toast_goes(object_id);
+		toast_dropped(object_id);
 }
 
 /*
- * Triggers that were dropped and whose table stayed are of no interest any more.
+ * Forget triggers that were dropped and whose table was not: the command has ended.
  */
 void
 ct_ddl_forget(void)

@@ -19,9 +19,10 @@
 typedef struct CtSubscribed
 {
 	Datum		account;
-	char	   *plan;
-	int64		contact_limit;
-	int64		requested_limit;	/* by contacts that were capped; 0: none */
+	char	   *plan;			/* its name; it may have been deleted */
+	int64		contact_limit;	/* the current tier */
+	int64		requested_limit;	/* the requested tier, from contacts that
+									 * were capped; 0: none */
 	int64		count;			/* marketing contacts */
 } CtSubscribed;
 
@@ -38,7 +39,7 @@ extern void ct_check_grace(int64 grace);
 typedef struct CtReport
 {
 	FunctionCallInfo fcinfo;	/* of the function that reports */
-	const CtManaged *table;		/* the one asked for, or the first of them */
+	const CtManaged *table;		/* the argument, or the first of them */
 	List	   *relids;			/* all, ascending, if it reads contacts */
 	const char *account;		/* only this, as text; NULL for all */
 } CtReport;
@@ -59,6 +60,9 @@ extern char *ct_report_account(const CtReport *report, const char *keyword, cons
 
 /* Of the files of rollover() */
 
+/* Failures that the error of a run lists */
+#define CT_MAX_FAILED	10
+
 /* One call of rollover() */
 typedef struct CtRun
 {
@@ -69,21 +73,22 @@ typedef struct CtRun
 	char	   *id;				/* a uuid, as text */
 	char	   *only_account;	/* as text; NULL for all */
 	int			failures;		/* accounts, or whole schemas, that failed */
+	List	   *failed;			/* what the first of them were, as text */
 	bool		may_be_lost;	/* could the step at hand be done again after
 								 * a crash? */
 	int			patience;		/* with locks, in milliseconds */
 	TimestampTz deadline;		/* of trying again; 0 before that */
-	List	   *aside;			/* works that met a lock */
+	List	   *aside;			/* of CtWork: those that met a lock */
 } CtRun;
 
 /* The attached tables that share one set of companion tables */
 typedef struct CtTableGroup
 {
 	CtRun	   *run;
-	char	   *schema;
+	char	   *schema;			/* of the companion tables */
 	int			ntables;
-	Oid		   *relids;
-	List	   *accounts;		/* due, as text */
+	Oid		   *relids;			/* ascending */
+	List	   *accounts;		/* due, as text, in the order of their dates */
 } CtTableGroup;
 
 /* Something to be done in steps, for instance an account, and how far it is */
@@ -98,7 +103,7 @@ typedef struct CtWork
 	/* of an account */
 	const char *account;		/* as text */
 	TimestampTz due;			/* the update date that is applied */
-	int			table;			/* the table that full batches are taken from */
+	int			table;			/* index of the table whose batches are done */
 	char	   *position;		/* key of the last contact done in it, as a
 								 * list of literals, NULL at its start */
 } CtWork;
@@ -115,7 +120,7 @@ typedef enum CtStepResult
 
 extern CtManaged *ct_rollover_open_group(const CtTableGroup *group, int *ntables);
 extern void ct_rollover_close_group(const CtTableGroup *group, CtManaged *tables, int ntables);
-extern CtStepResult ct_rollover_take_steps(CtWork *work);
+extern CtStepResult ct_rollover_run_steps(CtWork *work);
 
 /* rollover_account.c */
 
@@ -125,8 +130,8 @@ extern void ct_rollover_account(CtWork *work);
 
 /* trigger_ddl.c */
 
-extern void ct_make_statement_triggers(const char *name, char **args);
-extern void ct_make_row_triggers(const char *name, char **args);
+extern void ct_create_statement_triggers(const char *name, char **args);
+extern void ct_create_row_triggers(const char *name, char **args);
 extern void ct_drop_triggers(Oid root);
 extern void ct_normalise_contacts(const char *name, const CtTable *table);
 
@@ -139,11 +144,11 @@ extern void ct_check_partitions(Oid root, char **args);
 
 extern void ct_add_partition_triggers(Oid root);
 extern void ct_drop_former_triggers(const char *schema);
-extern void ct_partition_came(Oid relid, Oid parent);
-extern void ct_partition_went(Oid relid, Oid parent);
+extern void ct_partition_attached(Oid relid, Oid parent);
+extern void ct_partition_detached(Oid relid, Oid parent);
 extern void ct_detach_pending(Oid root);
 extern void ct_partition_altered(Oid relid);
-extern void ct_table_goes(Oid relid, char **args);
+extern void ct_table_dropped(Oid relid, char **args);
 
 /* ddl.c */
 
@@ -152,8 +157,8 @@ extern void ct_ddl_init(void);
 /* ddl_drop.c */
 
 extern bool ct_ddl_args(Oid relid, char *args[CT_NARGS]);
-extern void ct_ddl_goes(Oid class_id, Oid object_id);
-extern void ct_ddl_table_goes(Oid relid);
+extern void ct_ddl_object_dropped(Oid class_id, Oid object_id);
+extern void ct_ddl_table_dropped(Oid relid);
 extern void ct_ddl_forget(void);
 extern void ct_ddl_drop_init(void);
 

@@ -1,13 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * partition.c
- *	  Partitions that come to an attached table or leave it, and tables that are
- *	  dropped: the counters follow (rule C1).
+ *	  Partitions that are attached to a managed table or detached from it, and tables
+ *	  that are dropped: the counters follow (rule C1).
  *
  * PostgreSQL gives the row triggers to each partition.  The statement triggers it
- * does not, and so they tell what it cannot: a partition that has them is counted.
- * What a partition brings in or takes out nobody has promoted or demoted; it
- * corrects the period (D3).
+ * does not, and so they can mark a partition: one that has them is counted.
+ * The contacts of a partition are neither promoted nor demoted when it is attached
+ * or detached; they correct the period (D3).
  *
  * ddl.c calls these functions, at the end of the command that did it, or just
  * before a table is gone.
@@ -33,14 +33,20 @@
 
 #include "manage/manage.h"
 
-/* Has the partition been counted in? */
+/*
+ * Has the partition been counted in?  Only its statement triggers say so: the row triggers
+ * are there as soon as it is a partition.
+ */
 static bool
 is_counted(Relation rel)
 {
 	return ct_find_trigger(rel, CT_TRIGGER_TRUNCATE) != NULL;
 }
 
-/* May there be contacts in this very relation? */
+/*
+ * May there be contacts in this very relation?  A table of no blocks has none; one that has
+ * blocks may be empty all the same.
+ */
 static bool
 may_have_contacts(Relation rel)
 {
@@ -60,7 +66,7 @@ belongs_to(Relation rel, Oid owner)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("the contacts of \"%s\" cannot be counted", RelationGetRelationName(rel)),
-				 errdetail("It does not belong to the owner of the attached table."),
+				 errdetail("\"%s\" does not belong to the owner of the attached table.", RelationGetRelationName(rel)),
 				 errhint("Use ALTER TABLE ... OWNER TO first."),
 				 errtable(rel)));
 	return false;
@@ -68,9 +74,9 @@ belongs_to(Relation rel, Oid owner)
 
 /*
  * Give the statement triggers to the partitions of an attached table that do not
- * have them: those that came while event triggers were off.  They are not counted
- * in, for their contacts may have come through the row triggers; verify() tells,
- * and repair() counts.
+ * have them: those that were attached while event triggers were off.  They are not counted
+ * in, since the row triggers may have counted their contacts; verify() shows the
+ * difference, and repair() corrects it.
  */
 void
 ct_add_partition_triggers(Oid root_relid)
@@ -91,7 +97,7 @@ ct_add_partition_triggers(Oid root_relid)
 				rel->rd_rel->relkind != RELKIND_FOREIGN_TABLE &&
 				rel->rd_rel->relowner == root->rd_rel->relowner &&
 				!is_counted(rel))
-				ct_make_statement_triggers(ct_qualified_name(rel), args);
+				ct_create_statement_triggers(ct_qualified_name(rel), args);
 			table_close(rel, NoLock);
 		}
 	}
@@ -117,7 +123,8 @@ statement_trigger(Oid relid, char **table_name)
 
 /*
  * Drop the statement triggers of a former partition, which the caller has locked
- * and not opened.
+ * and not opened.  As its owner: that may be another role than the caller.  They are looked
+ * up one by one, since each DROP changes what is known of the table.
  */
 static void
 drop_statement_triggers(Oid relid)
@@ -135,7 +142,10 @@ drop_statement_triggers(Oid relid)
 	ct_restore_identity(&identity);
 }
 
-/* Is this a former partition of a table with companion tables in this schema? */
+/*
+ * Is this a former partition of a table with companion tables in this schema?  Locked for
+ * DROP TRIGGER, and looked at under the lock.
+ */
 static bool
 is_former_partition(Oid relid, const char *schema)
 {
@@ -151,7 +161,7 @@ is_former_partition(Oid relid, const char *schema)
 }
 
 /*
- * Tables that were detached while event triggers were off keep the statement
+ * Tables that were detached while event triggers were off still have the statement
  * triggers.  When the counters have been set to what is counted without them, they
  * must not pass for counted ones.
  */
@@ -179,11 +189,12 @@ ct_drop_former_triggers(const char *schema)
 }
 
 /*
- * Count in a partition that is new, whatever the tiers of its accounts, and make
- * it one that is counted.
+ * Count in a partition that is new, whatever the tiers of its accounts, and create the
+ * triggers that say so.  DDL must not fail for a tier: its contacts exist already, and the
+ * next promotion finds the tier full.
  */
 static void
-bring_in(Oid relid, char **args, Oid owner)
+count_partition(Oid relid, char **args, Oid owner)
 {
 	Relation	rel = table_open(relid, NoLock);
 	const char *name = ct_qualified_name(rel);
@@ -199,12 +210,16 @@ bring_in(Oid relid, char **args, Oid owner)
 			ct_normalise_contacts(name, table);
 			ct_count_in(table, psprintf("ONLY %s", name));
 		}
-		ct_make_statement_triggers(name, args);
+		ct_create_statement_triggers(name, args);
 	}
 	table_close(rel, NoLock);
 }
 
-/* Do something, as the owner of an attached table, with a relation and all below it. */
+/*
+ * Do something, as the owner of an attached table, with a relation and all below it.  Each is
+ * locked exclusively, as the command has locked the topmost: contacts that are counted must
+ * not change meanwhile.
+ */
 static void
 manage_tree(Oid relid, char **args, Oid owner, void (*work) (Oid relid, char **args, Oid owner))
 {
@@ -222,10 +237,11 @@ manage_tree(Oid relid, char **args, Oid owner, void (*work) (Oid relid, char **a
 
 /*
  * A table became a partition: if it is one of an attached table, count it in.  The
- * command that made it one has locked it, and what is below it.
+ * command that did it has locked it, and what is below it.  Errors: 0A000 where it cannot
+ * be counted, 42501 where it belongs to another role and has contacts.
  */
 void
-ct_partition_came(Oid relid, Oid parent)
+ct_partition_attached(Oid relid, Oid parent)
 {
 	Relation	rel = table_open(relid, NoLock);
 	Oid			owner = ct_companion_owner(parent);
@@ -234,12 +250,12 @@ ct_partition_came(Oid relid, Oid parent)
 
 	table_close(rel, NoLock);
 	if (is_ours)
-		manage_tree(relid, args, owner, bring_in);
+		manage_tree(relid, args, owner, count_partition);
 }
 
 /*
- * Are there counters to take the contacts of a table off?  They may be gone, or be
- * about to go by the same command.
+ * Are there counters to subtract the contacts of a table from?  They may have been dropped,
+ * or be about to be by the same command.
  */
 static bool
 has_counters(Relation rel, char **args)
@@ -254,7 +270,10 @@ has_counters(Relation rel, char **args)
 		OidIsValid(ct_function_oid(CT_DEFAULT_STATUS));
 }
 
-/* Does a table have the columns that its triggers speak of? */
+/*
+ * Does a table have the columns that its triggers speak of, of the right types?  Without an
+ * error, since a table of any kind can be dropped.
+ */
 static bool
 has_columns(Relation rel, char **args)
 {
@@ -273,16 +292,17 @@ has_columns(Relation rel, char **args)
 }
 
 /*
- * Take the contacts of this very relation off the counters, as its owner.  Errors:
+ * Subtract the contacts of this very relation from the counters, as its owner.  Errors:
  * 42703, 42804 for columns that are not as the triggers say.
  */
 static void
-take_out(Relation rel, char **args)
+uncount(Relation rel, char **args)
 {
 	if (may_have_contacts(rel) && has_counters(rel, args))
 		ct_uncount_going(ct_table_resolve(rel, CT_NARGS, args), rel);
 }
 
+/* The table is dropped all the same, so the counters are wrong until repair() is run. */
 static void
 warn_still_counted(Relation rel, const char *why)
 {
@@ -293,24 +313,25 @@ warn_still_counted(Relation rel, const char *why)
 			 errhint("Run contacts_tier.repair() on the tables that share its companion tables.")));
 }
 
-/* Take what was a partition off the counters; its triggers go when it is closed. */
+/* Subtract what was a partition from the counters, and drop its triggers once it is closed. */
 static void
-see_off(Oid relid, char **args, Oid owner)
+uncount_detached(Oid relid, char **args, Oid owner)
 {
 	Relation	rel = relation_open(relid, NoLock);
 
 	if (belongs_to(rel, owner))
-		take_out(rel, args);
+		uncount(rel, args);
 	relation_close(rel, NoLock);
 	drop_statement_triggers(relid);
 }
 
 /*
- * A table ceased to be a partition: if it was one of an attached table, take it off
- * the counters.  The command that did it has locked both, and what is below it.
+ * A table ceased to be a partition: if it was one of an attached table, subtract it from
+ * the counters.  The command that did it has locked both, and what is below it.  Errors:
+ * 42501 where it belongs to another role and has contacts.
  */
 void
-ct_partition_went(Oid relid, Oid parent)
+ct_partition_detached(Oid relid, Oid parent)
 {
 	Relation	rel = try_relation_open(parent, AccessShareLock);
 	char	   *args[CT_NARGS];
@@ -320,7 +341,7 @@ ct_partition_went(Oid relid, Oid parent)
 	if (rel != NULL)
 		relation_close(rel, NoLock);
 	if (was_ours)
-		manage_tree(relid, args, owner, see_off);
+		manage_tree(relid, args, owner, uncount_detached);
 }
 
 /*
@@ -336,16 +357,16 @@ ct_detach_pending(Oid root)
 	foreach(cell, relids)
 	{
 		LockRelationOid(lfirst_oid(cell), AccessExclusiveLock);
-		ct_partition_went(lfirst_oid(cell), root);
+		ct_partition_detached(lfirst_oid(cell), root);
 	}
 }
 
 /*
- * A partition that came while it belonged to somebody else is counted from now on,
+ * A partition that belonged to another role when it was attached is counted from now on,
  * if there is nothing in it.
  */
 static void
-bring_in_empty(Relation rel, char **args)
+count_empty_partition(Relation rel, char **args)
 {
 	const char *name = ct_qualified_name(rel);
 	CtIdentity	identity;
@@ -354,14 +375,14 @@ bring_in_empty(Relation rel, char **args)
 	ct_manage_as_owner(rel->rd_rel->relowner, &identity);
 	if (!may_have_contacts(rel) ||
 		ct_execute_latest(psprintf("SELECT FROM ONLY %s LIMIT 1", name)) == 0)
-		ct_make_statement_triggers(name, args);
+		ct_create_statement_triggers(name, args);
 	ct_restore_identity(&identity);
 	SPI_finish();
 }
 
 /*
  * A table was altered.  If it is attached, or a partition of one that is, it must
- * be one that can be counted still, and may have got the right owner.
+ * be one that can be counted still (0A000), and may have got the right owner.
  */
 void
 ct_partition_altered(Oid relid)
@@ -376,30 +397,30 @@ ct_partition_altered(Oid relid)
 		ct_check_countable(rel, args);
 		if (rel->rd_rel->relispartition && !is_counted(rel) &&
 			ct_companion_owner(get_partition_parent(relid, true)) == rel->rd_rel->relowner)
-			bring_in_empty(rel, args);
+			count_empty_partition(rel, args);
 	}
 	relation_close(rel, AccessShareLock);
 }
 
-/* Take a table that is about to be dropped off the counters. */
+/* Subtract a table that is about to be dropped from the counters, as its owner. */
 static void
-take_out_dropped(Relation rel, char **args)
+uncount_as_owner(Relation rel, char **args)
 {
 	CtIdentity	identity;
 
 	ct_connect_spi();
 	ct_manage_as_owner(rel->rd_rel->relowner, &identity);
-	take_out(rel, args);
+	uncount(rel, args);
 	ct_restore_identity(&identity);
 	SPI_finish();
 }
 
 /*
- * The same for a table that somebody else than its owner drops.  What the owner has
- * put on the counters must not keep him from that (R5).
+ * The same for a table that another role than its owner drops.  What the owner has
+ * put on the counters must not prevent that (R5).
  */
 static void
-try_to_take_out_dropped(Relation rel, char **args)
+try_to_uncount(Relation rel, char **args)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -408,7 +429,7 @@ try_to_take_out_dropped(Relation rel, char **args)
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
-		take_out_dropped(rel, args);
+		uncount_as_owner(rel, args);
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
@@ -430,10 +451,11 @@ try_to_take_out_dropped(Relation rel, char **args)
 
 /*
  * A table is about to be dropped, which has lost its triggers already; they said
- * what is in "args".  The table is locked exclusively.
+ * what is in "args".  The table is locked exclusively.  Where it cannot be counted, a WARNING
+ * says so: a DROP must not fail for the sake of counters.
  */
 void
-ct_table_goes(Oid relid, char **args)
+ct_table_dropped(Oid relid, char **args)
 {
 	Relation	rel = try_relation_open(relid, NoLock);
 
@@ -444,9 +466,9 @@ ct_table_goes(Oid relid, char **args)
 		if (!has_columns(rel, args))
 			warn_still_counted(rel, "Its columns are not those that it was attached with.");
 		else if (rel->rd_rel->relowner == GetUserId())
-			take_out_dropped(rel, args);
+			uncount_as_owner(rel, args);
 		else
-			try_to_take_out_dropped(rel, args);
+			try_to_uncount(rel, args);
 	}
 	relation_close(rel, NoLock);
 }

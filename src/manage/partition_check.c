@@ -16,13 +16,14 @@
 
 #include "manage/manage.h"
 
+/* The reason continues a sentence that begins with the name of the table. */
 static void
-refuse_partition(Relation rel, const char *why, const char *hint)
+refuse_partition(Relation rel, const char *reason, const char *hint)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 			 errmsg("the contacts of \"%s\" cannot be counted", RelationGetRelationName(rel)),
-			 errdetail_internal("%s", why),
+			 errdetail_internal("\"%s\" %s", RelationGetRelationName(rel), reason),
 			 errhint("%s", hint),
 			 errtable(rel)));
 }
@@ -50,19 +51,20 @@ is_partitioned_by_status(Relation rel, char **args)
 }
 
 /*
- * Can the contacts of a table, or of a partition, be counted?  Errors: 0A000.
+ * Can the contacts of a table, or of a partition, be counted?  "args" are those of the
+ * triggers.  Errors: 0A000.
  */
 void
 ct_check_countable(Relation rel, char **args)
 {
 	if (rel->rd_rel->relkind == RELKIND_FOREIGN_TABLE)
-		refuse_partition(rel, "It is a foreign table: its contacts can change where no trigger fires.",
+		refuse_partition(rel, "is a foreign table: its contacts can change where no trigger fires.",
 						 "Keep contacts in tables of this database.");
 	if (rel->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT)
-		refuse_partition(rel, "It is temporary or unlogged: its contacts can vanish, its counters would stay.",
+		refuse_partition(rel, "is temporary or unlogged: it loses its rows in a crash or at the end of the session, but the counters would remain.",
 						 "Use ALTER TABLE ... SET LOGGED first.");
 	if (is_partitioned_by_status(rel, args))
-		refuse_partition(rel, "It is partitioned by a status column, so contacts would have to move when their status changes.",
+		refuse_partition(rel, "is partitioned by a status column, so contacts would have to move when their status changes.",
 						 "Partition by another column, and use an index on the status.");
 }
 

@@ -12,6 +12,7 @@
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
@@ -35,11 +36,12 @@ ct_check_grace(int64 grace)
 	if (grace < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("grace must not be negative")));
+				 errmsg("argument \"grace\" must not be negative")));
 }
 
 /*
- * Thresholds are percentages of the limit, growing.
+ * Thresholds are percentages of the limit, in ascending order, so there are no more than
+ * CT_MAX_THRESHOLDS of them.  Errors: 22023.
  */
 static void
 check_thresholds(ArrayType *thresholds)
@@ -52,21 +54,44 @@ check_thresholds(ArrayType *thresholds)
 	if (ARR_NDIM(thresholds) > 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("thresholds must be a one-dimensional array")));
+				 errmsg("argument \"thresholds\" must be a one-dimensional array")));
 	deconstruct_array(thresholds, INT4OID, sizeof(int32), true, TYPALIGN_INT, &values, &nulls, &count);
 	for (int i = 0; i < count; i++)
 	{
 		if (nulls[i] || DatumGetInt32(values[i]) <= last || DatumGetInt32(values[i]) > 100)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("thresholds must be growing percentages from 1 to 100")));
+					 errmsg("thresholds must be percentages between 1 and 100 in ascending order"),
+					 errdetail("The thresholds are %s.",
+							   OidOutputFunctionCall(F_ARRAY_OUT, PointerGetDatum(thresholds)))));
 		last = DatumGetInt32(values[i]);
 	}
 }
 
+/* Say what is wrong with the default of one source type; "status" is NULL for a null. */
+pg_noreturn static void
+source_default_error(const char *source_type, const char *status, bool exists, bool changeable)
+{
+	if (!exists)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("source type \"%s\" does not exist", source_type),
+				 errhint("Table contacts_tier.source_type lists the source types.")));
+	if (!changeable)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("default of source type \"%s\" cannot be changed", source_type)));
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 status != NULL ?
+			 errmsg("invalid status \"%s\" for source type \"%s\"", status, source_type) :
+			 errmsg("status for source type \"%s\" must not be null", source_type),
+			 errhint("The status must be \"marketing\" or \"non_marketing\".")));
+}
+
 /*
  * Source defaults are an object from source types that an account may change to
- * a status.
+ * a status.  Errors: 22023, 42704.
  */
 static void
 check_source_defaults(const CtTable *table, Datum source_defaults)
@@ -77,22 +102,18 @@ check_source_defaults(const CtTable *table, Datum source_defaults)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("argument \"source_defaults\" must be a JSON object")));
-	if (ct_execute(ct_sql(table, "SELECT d.key, d.value FROM jsonb_each_text($1) d"
-						  " LEFT JOIN {source_type} s ON s.name = d.key AND s.changeable"
-						  " WHERE s.name IS NULL OR d.value IS NULL OR d.value NOT IN ('marketing', 'non_marketing')"
+	if (ct_execute(ct_sql(table, "SELECT d.key, d.value, s.name IS NOT NULL, coalesce(s.changeable, false)"
+						  " FROM jsonb_each_text($1) d LEFT JOIN {source_type} s ON s.name = d.key"
+						  " WHERE s.changeable IS NOT TRUE OR d.value IS NULL"
+						  "  OR d.value NOT IN ('marketing', 'non_marketing')"
 						  " ORDER BY 1 LIMIT 1"), 1, types, &source_defaults, NULL) > 0)
-	{
-		const char *value = ct_result_text(2);
-
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid source default: \"%s\" for \"%s\"",
-						value != NULL ? value : "null", ct_result_text(1)),
-				 errhint("The value must be marketing or non_marketing, the source type one of contacts_tier.source_type that is changeable.")));
-	}
+		source_default_error(ct_result_text(1), ct_result_text(2), ct_result_bool(3), ct_result_bool(4));
 }
 
-/* The arguments from on_exceed on as parameters, enums as text. */
+/*
+ * The arguments from on_exceed on as parameters, enums as text: so the statement need not
+ * know the OIDs of the extension's types.  "nulls" is as SPI wants it.
+ */
 static void
 policy_values(FunctionCallInfo fcinfo, Datum *values, char *nulls)
 {
@@ -108,7 +129,8 @@ policy_values(FunctionCallInfo fcinfo, Datum *values, char *nulls)
 }
 
 /*
- * Write the policy.  Another billing cycle begins with the next renewal.
+ * Write the policy: an argument that is null leaves its column as it is.  Another billing
+ * cycle begins with the next renewal.
  */
 static void
 update_policy(const CtManaged *managed, FunctionCallInfo fcinfo, Datum account)
@@ -136,7 +158,8 @@ update_policy(const CtManaged *managed, FunctionCallInfo fcinfo, Datum account)
 
 /*
  * In a new time zone the next dates stay the same days; where one would then not
- * be after the start of the running period, it is the next.
+ * be after the start of the running period, it is the next.  So a period never ends before it
+ * began, and a change of zone neither skips a bill nor writes one twice.
  */
 static void
 move_dates(const CtManaged *managed, Datum account, Datum time_zone)
@@ -161,7 +184,7 @@ move_dates(const CtManaged *managed, Datum account, Datum time_zone)
 				   lengthof(types), types, values);
 }
 
-/* What set_policy() changed, as a JSON object for the ledger. */
+/* What set_policy() changed, as a JSON object for the ledger; without what stays as it is. */
 static char *
 policy_details(FunctionCallInfo fcinfo)
 {
@@ -184,7 +207,7 @@ PG_FUNCTION_INFO_V1(contacts_tier_set_policy);
  *			  record_activity) void
  *
  * Locks: slots and account row of the account, until the transaction ends.
- * Errors: 42501, 55000 (not attached), 22023 (values, no subscription).
+ * Errors: 42501, 55000 (not attached, no subscription), 22023 (values), 42704 (source type).
  */
 Datum
 contacts_tier_set_policy(PG_FUNCTION_ARGS)

@@ -1,13 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * repair.c
- *	  Mending what came in behind the triggers.
+ *	  Correcting what was written behind the triggers.
  *
  * Triggers do not see rows that are written while they are disabled, under
- * session_replication_role = replica, or that come and go with a partition while
- * event triggers are off.
- * verify() finds what that did to the counters; repair() mends rows, counters
- * and missing triggers of partitions.
+ * session_replication_role = replica, or that belong to a partition that is attached or
+ * detached while event triggers are off.  verify() finds what that did to the counters;
+ * repair() corrects rows, counters and missing triggers of partitions.
  *
  *-------------------------------------------------------------------------
  */
@@ -28,8 +27,8 @@
 /* The tables whose companion tables are in a schema, and what is done for them */
 typedef struct CompanionGroup
 {
-	const char *schema;
-	bool		at_once;		/* is it one of many, not to be waited for? */
+	const char *schema;			/* of the companion tables */
+	bool		nowait;			/* one of many: skip it if it is locked? */
 	MemoryContext context;
 	List	   *mended;			/* rows of the result */
 } CompanionGroup;
@@ -53,7 +52,9 @@ report_drift(const CtManaged *managed, CompanionGroup *group)
 }
 
 /*
- * Set the counters to what is counted now, and note it in the ledger.
+ * Set the counters to what is counted now, and note it in the ledger.  Writers are locked
+ * out, so nothing changes between the count and the commit.  A NULL in "granted" closes a
+ * slot: the next claim computes a new ceiling.
  */
 static void
 repair_counters(const CtManaged *managed)
@@ -77,6 +78,10 @@ repair_counters(const CtManaged *managed)
 							  quote_literal_cstr(ct_caller_name())));
 }
 
+/*
+ * Partitions whose concurrent detachment has not ended.  find_all_inheritors() leaves them
+ * out, but a statement that began before it can still write to them through the root.
+ */
 static void
 lock_pending_partitions(Oid relid)
 {
@@ -88,7 +93,9 @@ lock_pending_partitions(Oid relid)
 }
 
 /*
- * Lock all tables of a group and their partitions against writers.
+ * Lock all tables of a group and their partitions against writers.  SHARE ROW EXCLUSIVE
+ * lets readers pass, and conflicts with itself: two repairs do not count side by side.
+ * Errors: 42501, 55P03 where it must not wait.
  */
 static CtManaged *
 open_group(const CompanionGroup *group, List *relids)
@@ -101,11 +108,11 @@ open_group(const CompanionGroup *group, List *relids)
 		Oid			relid = lfirst_oid(cell);
 
 		ct_check_owner(relid);
-		if (group->at_once)
-			ct_lock_at_once(relid, ShareRowExclusiveLock);
+		if (group->nowait)
+			ct_lock_nowait(relid, ShareRowExclusiveLock);
 		ct_manage_begin(&tables[foreach_current_index(cell)], relid, ShareRowExclusiveLock);
-		if (group->at_once)
-			ct_wait_briefly();
+		if (group->nowait)
+			ct_limit_lock_waits();
 		(void) find_all_inheritors(relid, ShareRowExclusiveLock, NULL);
 		lock_pending_partitions(relid);
 	}
@@ -140,9 +147,9 @@ repair_group(void *arg)
 		ct_manage_end(&tables[i]);
 }
 
-/* What has been mended for good is told. */
+/* Put the rows into the result, now that the work will not be rolled back. */
 static void
-tell_mended(const CompanionGroup *group, ReturnSetInfo *result)
+return_mended(const CompanionGroup *group, ReturnSetInfo *result)
 {
 	ListCell   *cell;
 
@@ -150,7 +157,10 @@ tell_mended(const CompanionGroup *group, ReturnSetInfo *result)
 		tuplestore_puttuple(result->setResult, lfirst(cell));
 }
 
-/* Repair what the caller owns; what fails, or is locked, is left out. */
+/*
+ * Repair what the caller owns; what fails, or is locked, is left out with a WARNING.  One
+ * schema after another, each in a subtransaction: locks of the others are held until the end.
+ */
 static void
 repair_all(ReturnSetInfo *result)
 {
@@ -162,7 +172,7 @@ repair_all(ReturnSetInfo *result)
 	foreach(cell, relids)
 	{
 		char	   *args[CT_NARGS];
-		CompanionGroup group = {.at_once = true,.context = CurrentMemoryContext};
+		CompanionGroup group = {.nowait = true,.context = CurrentMemoryContext};
 
 		if (get_rel_name(lfirst_oid(cell)) == NULL ||
 			!object_ownercheck(RelationRelationId, lfirst_oid(cell), GetUserId()) ||
@@ -172,7 +182,7 @@ repair_all(ReturnSetInfo *result)
 		group.schema = args[CT_ARG_SCHEMA];
 		done = lappend(done, makeString(args[CT_ARG_SCHEMA]));
 		if (ct_attempt(repair_group, &group, psprintf("schema \"%s\"", group.schema)))
-			tell_mended(&group, result);
+			return_mended(&group, result);
 	}
 }
 
@@ -182,7 +192,8 @@ PG_FUNCTION_INFO_V1(contacts_tier_repair);
  * repair(contacts regclass): a row for each account that was mended
  *
  * Locks: the attached tables that share companion tables, against writers, in
- * the order of their OIDs.  Errors: 42P01, 42501, 55000 (not attached).
+ * the order of their OIDs.  Errors: 42P01, 42501, 42703, 42804, 42809, 55000 (not attached,
+ * or a statement on contacts is running).
  */
 Datum
 contacts_tier_repair(PG_FUNCTION_ARGS)
@@ -200,7 +211,7 @@ contacts_tier_repair(PG_FUNCTION_ARGS)
 		group.schema = ct_companion_schema(PG_GETARG_OID(0));
 		ct_check_sound(PG_GETARG_OID(0));
 		repair_group(&group);
-		tell_mended(&group, result);
+		return_mended(&group, result);
 	}
 	return (Datum) 0;
 }

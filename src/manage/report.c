@@ -4,8 +4,8 @@
  *	  Functions that only read: usage(), verify(), rollover_progress() and
  *	  has_access(), and how bill.c reads.
  *
- * Who may SELECT from the companion tables (and, for verify(), from the contacts
- * themselves) may ask.  The statements run as the owner of the tables all the
+ * Every role that may SELECT from the companion tables (and, for verify(), from the
+ * contacts themselves) may call them.  The statements run as the owner of the tables all the
  * same, security-restricted: the types, casts and policies that they meet are
  * the owner's, and must not run with the rights of a mightier caller.
  *
@@ -27,8 +27,9 @@
 #include "manage/manage.h"
 
 /*
- * May the caller read a relation, and all rows of it?  With "missing_ok" says so
- * by its result, else by an error: 42501.
+ * May the caller read a relation, and all rows of it?  A report adds up all rows, so row-level
+ * security that hides some from the caller forbids it.  With "missing_ok" the answer is the
+ * result, else an error: 42501, 42P01.
  */
 static bool
 may_read(Oid relid, bool missing_ok)
@@ -53,7 +54,7 @@ may_read(Oid relid, bool missing_ok)
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("row-level security hides rows of table \"%s\" from role \"%s\"",
 						name, GetUserNameFromId(GetUserId(), false)),
-				 errhint("Query the companion tables directly, or ask as a role that bypasses row-level security.")));
+				 errhint("Query the companion tables directly, or call the function as a role that bypasses row-level security.")));
 	return false;
 }
 
@@ -117,7 +118,7 @@ typedef struct CompanionGroup
 	const CtReportKind *kind;
 	Oid			relid;			/* of one of its tables */
 	CtNames		names;			/* of the companion tables */
-	bool		at_once;		/* is it one of many, not to be waited for? */
+	bool		nowait;			/* one of many: skip it if it is locked? */
 } CompanionGroup;
 
 /*
@@ -125,28 +126,30 @@ typedef struct CompanionGroup
  * all that is counted together wrong.
  */
 static void
-lock_group_at_once(const CompanionGroup *group)
+lock_group_nowait(const CompanionGroup *group)
 {
 	ListCell   *cell;
 
-	ct_lock_at_once(group->relid, AccessShareLock);
+	ct_lock_nowait(group->relid, AccessShareLock);
 	for (int i = 0; i < CT_NCOMPANIONS; i++)
 		if (reads(group->kind, i))
-			ct_lock_at_once(companion(&group->names, i, false), AccessShareLock);
+			ct_lock_nowait(companion(&group->names, i, false), AccessShareLock);
 	foreach(cell, group->report->relids)
 	{
 		if (!ct_is_sound(lfirst_oid(cell), NameStr(group->names.schema)))
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("a table that shares its companion tables is not as contacts_tier.attach() makes it"),
-					 errhint("Ask for it by its name, and the error says more.")));
-		ct_lock_at_once(lfirst_oid(cell), AccessShareLock);
+					 errmsg("a table that shares its companion tables is not as contacts_tier.attach() creates it"),
+					 errhint("Pass the table as an argument, and the error says more.")));
+		ct_lock_nowait(lfirst_oid(cell), AccessShareLock);
 	}
 }
 
 /*
  * Run the report over one set of companion tables, as their owner.  The caller's
- * rights are looked at before anything is locked, and again when it is.
+ * rights are looked at before anything is locked, and again when it is: they may have been
+ * revoked while we waited.  Columns of the result are checked against those that the function
+ * declares, which tuplestore_puttuple() does not do.
  */
 static void
 report_group(void *arg)
@@ -159,18 +162,18 @@ report_group(void *arg)
 
 	/* it reads all triggers of the database: only where it must */
 	report->relids = group->kind->reads_contacts ? ct_attached_tables(NameStr(group->names.schema)) : NIL;
-	if (!may_report(&group->names, group->kind, report->relids, group->at_once))
+	if (!may_report(&group->names, group->kind, report->relids, group->nowait))
 		return;
-	if (group->at_once)
-		lock_group_at_once(group);
+	if (group->nowait)
+		lock_group_nowait(group);
 	ct_read_open(&managed, group->relid);
 	if (!ct_names_equal(&managed.table->names, &group->names))
 		ct_no_relation_error(group->relid);
 	(void) may_report(&group->names, group->kind, report->relids, false);
 	ct_check_companions(managed.table);
 	ct_read_begin(&managed);
-	if (group->at_once)
-		ct_wait_briefly();
+	if (group->nowait)
+		ct_limit_lock_waits();
 	report->table = &managed;
 	count = ct_query(group->kind->query(report));
 	for (int i = 0; count > 0 && i < result->setDesc->natts; i++)
@@ -180,7 +183,7 @@ report_group(void *arg)
 	ct_manage_end(&managed);
 }
 
-/* By names, which are the same after a dump and restore. */
+/* For list_sort(): by names, which are the same after a dump and restore, unlike OIDs. */
 static int
 compare_names(const ListCell *a, const ListCell *b)
 {
@@ -191,7 +194,10 @@ compare_names(const ListCell *a, const ListCell *b)
 	return result != 0 ? result : strcmp(left->name, right->name);
 }
 
-/* The attached tables that are sound and still there, by name. */
+/*
+ * The attached tables that are sound and still there, by name.  None is locked: one that is
+ * dropped meanwhile fails in report_group(), and is left out.
+ */
 static List *
 list_attached(void)
 {
@@ -227,14 +233,14 @@ report_all(CtReport *report, const CtReportKind *kind)
 	{
 		const Attached *attached = lfirst(cell);
 		CompanionGroup group = {
-			.report = report,.kind = kind,.relid = attached->relid,.at_once = true
+			.report = report,.kind = kind,.relid = attached->relid,.nowait = true
 		};
 
 		if (list_member(done, makeString(attached->companion_schema)))
 			continue;
 		done = lappend(done, makeString(attached->companion_schema));
 		ct_names_resolve(&group.names, attached->companion_schema);
-		/* who may not read it is not told that it is there */
+		/* without the right to read it, not even a WARNING names the schema */
 		if (may_report(&group.names, kind, NIL, true))
 			(void) ct_attempt(report_group, &group, psprintf("schema \"%s\"", attached->companion_schema));
 	}
@@ -244,7 +250,7 @@ report_all(CtReport *report, const CtReportKind *kind)
  * Run a report for the table that is argument 0 of the function, if it has one
  * and it is not null; else for every set of companion tables that the caller may
  * read, where what fails or is locked is left out with a WARNING.  Argument 1, where
- * there is one, is the account asked for, null for all.
+ * there is one, is an account; null stands for all.
  * Errors: 42501, 42P01, 55000 where the table is not attached.
  */
 void
@@ -260,7 +266,7 @@ ct_report(FunctionCallInfo fcinfo, const CtReportKind *kind)
 	else
 	{
 		CompanionGroup group = {
-			.report = &report,.kind = kind,.relid = PG_GETARG_OID(0),.at_once = false
+			.report = &report,.kind = kind,.relid = PG_GETARG_OID(0),.nowait = false
 		};
 
 		ct_names_resolve(&group.names, ct_companion_schema(group.relid));
@@ -269,8 +275,8 @@ ct_report(FunctionCallInfo fcinfo, const CtReportKind *kind)
 }
 
 /*
- * A condition on an account column.  The account is read here, so that one that
- * does not parse gets a plain error.
+ * A condition on an account column, as a part of a statement.  The account is read here, so
+ * that one that does not parse gets the error of its type, not one that quotes the statement.
  */
 static char *
 is_account(const CtManaged *managed, const char *column, const char *account)
@@ -283,7 +289,8 @@ is_account(const CtManaged *managed, const char *column, const char *account)
 }
 
 /*
- * The same, after a keyword, where one account is asked for; else nothing.
+ * That condition after a keyword, WHERE or AND, where the report is about one account; else
+ * an empty text.
  */
 char *
 ct_report_account(const CtReport *report, const char *keyword, const char *column)
@@ -292,6 +299,7 @@ ct_report_account(const CtReport *report, const char *keyword, const char *colum
 		psprintf(" %s %s", keyword, is_account(report->table, column, report->account));
 }
 
+/* Of usage(): a full join, since an account can have contacts without a subscription. */
 static char *
 usage_query(const CtReport *report)
 {
@@ -327,6 +335,7 @@ contacts_tier_usage(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
+/* Of verify(): what the slots add up to beside what a count of the contacts gives. */
 static char *
 verify_query(const CtReport *report)
 {
@@ -357,6 +366,7 @@ contacts_tier_verify(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
+/* Of rollover_progress(): accounts that are done, by the ledger, and those to be done. */
 static char *
 progress_query(const CtReport *report)
 {
@@ -395,6 +405,9 @@ PG_FUNCTION_INFO_V1(contacts_tier_has_access);
 
 /*
  * has_access(contacts regclass, account text) boolean
+ *
+ * May the account have marketing contacts: is it subscribed to a plan that includes them?
+ * False for a null account, as for one that is not known.
  *
  * Errors: 42501, 55000 where the table is not attached, those of the account's
  * input function.

@@ -6,17 +6,17 @@
  * An account is rolled over in steps: batches of its flagged contacts, then the
  * advance to its next update date, together with the last batch.  Each step is
  * a transaction of its own, unless the caller has a transaction block open.
- * Where a run is broken off, the date is still due, and the next run goes on
+ * Where a run is interrupted, the date is still due, and the next run goes on
  * with the contacts that are left.
  *
- * A step takes a transaction-level lock on the account that only rollovers
- * take; who does not get it leaves the account to its holder.  It is not the
+ * A step acquires a transaction-level lock on the account that only rollovers
+ * use; a run that does not get it leaves the account to the holder.  It is not the
  * account row, which writers wait for while they hold contacts that the step
  * may be waiting for.
  *
  * Everything is done as the owner of the contacts table.  An account that fails
  * does not hold up the others: the step is rolled back to where it began, the
- * failure is told at once as a warning and at the end as an error.
+ * failure is a warning at once, and part of the error at the end.
  *
  * Nor does one that is locked (R5).  A step waits for each lock for a short time
  * only; where that is not enough it is undone, and its account, or schema, is put
@@ -49,9 +49,10 @@
 #define FIRST_PATIENCE	1000
 #define NEXT_PATIENCE	50
 
-/* For so long is everything tried again that was put aside, in milliseconds */
+/* How long everything that was put aside is tried again, in milliseconds */
 #define TIME_FOR_LOCKED	3000
 
+/* A work of a group, in memory of the run; "what" names it in messages. */
 static CtWork *
 new_work(CtTableGroup *group, void (*step) (CtWork *), char *what)
 {
@@ -64,6 +65,7 @@ new_work(CtTableGroup *group, void (*step) (CtWork *), char *what)
 	return work;
 }
 
+/* A work is done or has failed.  Its account belongs to the run. */
 static void
 free_work(CtWork *work)
 {
@@ -76,7 +78,8 @@ free_work(CtWork *work)
 }
 
 /*
- * Do a work, or put it aside if others hold a lock that it needs.
+ * Do a work, or put it aside if others hold a lock that it needs.  After the first such lock
+ * all works wait for locks for a short time only: they are tried again anyway.
  */
 static void
 do_work(CtWork *work)
@@ -84,7 +87,7 @@ do_work(CtWork *work)
 	CtRun	   *run = work->run;
 	MemoryContext old;
 
-	if (ct_rollover_take_steps(work) != CT_STEP_LOCKED)
+	if (ct_rollover_run_steps(work) != CT_STEP_LOCKED)
 	{
 		free_work(work);
 		return;
@@ -95,7 +98,7 @@ do_work(CtWork *work)
 	run->patience = NEXT_PATIENCE;
 }
 
-/* All accounts of a group that were marked. */
+/* All accounts of a group that were marked; the list is emptied, for the next mark. */
 static void
 do_accounts(CtTableGroup *group)
 {
@@ -105,7 +108,7 @@ do_accounts(CtTableGroup *group)
 	group->accounts = NIL;
 	foreach(cell, accounts)
 	{
-		char	   *what = psprintf("account \"%s\"", (char *) lfirst(cell));
+		char	   *what = psprintf("account \"%s\" in schema \"%s\"", (char *) lfirst(cell), group->schema);
 		CtWork	   *work = new_work(group, ct_rollover_account, what);
 
 		work->account = lfirst(cell);
@@ -137,7 +140,7 @@ do_group(CtTableGroup *group)
  * for it is over.
  */
 static void
-do_what_is_aside(CtRun *run)
+retry_aside(CtRun *run)
 {
 	run->deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), TIME_FOR_LOCKED);
 	while (run->aside != NIL)
@@ -163,10 +166,10 @@ do_what_is_aside(CtRun *run)
 }
 
 /*
- * Tell of what is locked even then.  That is no failure: the next run does it.
+ * Warn of what is locked even then.  That is no failure: the next run does it.
  */
 static void
-skip_what_is_aside(CtRun *run)
+report_skipped(CtRun *run)
 {
 	ListCell   *cell;
 
@@ -178,13 +181,14 @@ skip_what_is_aside(CtRun *run)
 				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 				 errmsg("rollover of %s skipped: another transaction holds a lock that it needs", work->what),
 				 errdetail("Schema \"%s\": %s.", work->group->schema, work->lock),
-				 errhint("The next rollover takes it up.")));
+				 errhint("The next rollover tries again.")));
 	}
 }
 
 /*
  * The tables that are to be rolled over and that the caller owns, by the schema
- * of their companion tables; with "only", those that share its companions.
+ * of their companion tables; with "only", a valid OID, those that share its companions.
+ * Lists are in memory of the run: transactions end while it works on them.
  */
 static List *
 find_groups(CtRun *run, Oid only)
@@ -229,7 +233,8 @@ find_groups(CtRun *run, Oid only)
 
 /*
  * An attached table that the caller owns, and one of its accounts, or an error.  Where
- * somebody has locked the table so that it cannot be looked at, the steps meet that.
+ * another transaction has locked the table so that it cannot be looked at, the steps find
+ * out.  Errors: 42501, 55000, those of ct_managed_account().
  */
 static void
 check_manageable(Oid relid, const char *account)
@@ -248,6 +253,7 @@ check_manageable(Oid relid, const char *account)
 	ct_manage_end(&managed);
 }
 
+/* What all steps of a run have in common; in memory that outlives their transactions. */
 static void
 start_run(CtRun *run, FunctionCallInfo fcinfo)
 {
@@ -260,6 +266,25 @@ start_run(CtRun *run, FunctionCallInfo fcinfo)
 		MemoryContextStrdup(run->context, text_to_cstring(PG_GETARG_TEXT_PP(1)));
 	ct_executef("SELECT pg_catalog.gen_random_uuid()::pg_catalog.text");
 	run->id = MemoryContextStrdup(run->context, ct_result_text(1));
+}
+
+/*
+ * What failed, as DETAIL of the error at the end: schedulers store that, but not the
+ * warnings.
+ */
+static int
+errdetail_failures(const CtRun *run)
+{
+	int			more = run->failures - list_length(run->failed);
+	StringInfoData buf;
+	ListCell   *cell;
+
+	initStringInfo(&buf);
+	foreach(cell, run->failed)
+		appendStringInfo(&buf, "%s%s", buf.len > 0 ? "\n" : "", (char *) lfirst(cell));
+	if (more > 0)
+		appendStringInfo(&buf, _("\nand %d more"), more);
+	return errdetail_internal("%s", buf.data);
 }
 
 PG_FUNCTION_INFO_V1(contacts_tier_rollover);
@@ -286,7 +311,7 @@ contacts_tier_rollover(PG_FUNCTION_ARGS)
 	if (PG_GETARG_INT32(2) <= 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("batch size must be greater than zero")));
+				 errmsg("argument \"batch_size\" must be greater than zero")));
 	if (RecoveryInProgress())
 		PG_RETURN_VOID();
 
@@ -300,15 +325,15 @@ contacts_tier_rollover(PG_FUNCTION_ARGS)
 		SPI_commit();
 	foreach(cell, groups)
 		do_group(lfirst(cell));
-	do_what_is_aside(&run);
-	skip_what_is_aside(&run);
+	retry_aside(&run);
+	report_skipped(&run);
 	SPI_finish();
 	if (run.failures > 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg_plural("rollover of %d account failed", "rollover of %d accounts failed",
 							   run.failures, run.failures),
-				 errdetail("All others are done; the warnings above tell what failed."),
-				 errhint("What failed is tried again by the next rollover.")));
+				 errdetail_failures(&run),
+				 errhint("The next rollover tries again.")));
 	PG_RETURN_VOID();
 }

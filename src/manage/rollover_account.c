@@ -22,7 +22,10 @@
 
 #include "manage/manage.h"
 
-/* Tells our locks on accounts from the advisory locks of users (1 and 2) */
+/*
+ * The fourth field of an advisory lock tag, in which pg_advisory_lock() has 1 or 2: no lock
+ * of users is one of ours (lockfuncs.c)
+ */
 #define ROLLOVER_LOCK	0x4354
 
 /* The tables of a group, opened for a step */
@@ -97,8 +100,9 @@ ct_rollover_partitions(CtWork *work)
 }
 
 /*
- * Keep other rollovers off the account for this transaction; false if one is at
- * work on it.
+ * Exclude other rollovers from the account until the transaction ends; false if one is at
+ * work on it.  Two accounts may have the same key: then they wait for one another's runs,
+ * and nothing else.
  */
 static bool
 lock_account(const CtWork *work)
@@ -149,9 +153,9 @@ key_columns(const CtManaged *managed, char **literals)
 
 /*
  * The key of the last contact of a full batch behind the given position; NULL
- * if less than a full batch is left.  When they were flagged is not asked here, so
- * the index that attach() made can tell, which has them in order; a plan that
- * sorts would read all that are left, for each batch.
+ * if less than a full batch is left.  The time at which they were flagged is no
+ * condition, so that the index that attach() created suffices, which has them in order;
+ * a plan that sorts would read all that are left, for each batch.
  */
 static char *
 end_of_batch(const Step *step, const CtManaged *managed, const char *columns, const char *literals)
@@ -179,7 +183,7 @@ end_of_batch(const Step *step, const CtManaged *managed, const char *columns, co
 }
 
 /*
- * CtWork on one full batch, if some table still has one.  Tables without a usable
+ * Do one full batch, if some table still has one.  Tables without a usable
  * key are left for the last step.
  */
 static bool

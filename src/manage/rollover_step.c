@@ -32,8 +32,9 @@
 #define LAST_PATIENCE	2000
 #define LEAST_PATIENCE	10
 
+/* Say in an error for which table the step waited; note_lock() reads it. */
 static void
-tell_table(void *name)
+add_lock_context(void *name)
 {
 	errcontext("while locking table \"%s\"", (char *) name);
 }
@@ -46,7 +47,7 @@ static bool
 lock_attached(Oid relid)
 {
 	char	   *name = get_rel_name(relid);
-	ErrorContextCallback context = {.callback = tell_table,.arg = name,.previous = error_context_stack};
+	ErrorContextCallback context = {.callback = add_lock_context,.arg = name,.previous = error_context_stack};
 	Relation	rel;
 	bool		attached;
 
@@ -82,6 +83,9 @@ ct_rollover_open_group(const CtTableGroup *group, int *ntables)
 	return tables;
 }
 
+/*
+ * Close them, in the reverse order, and be the caller again.
+ */
 void
 ct_rollover_close_group(const CtTableGroup *group, CtManaged *tables, int ntables)
 {
@@ -108,7 +112,8 @@ patience(const CtRun *run)
 }
 
 /*
- * Do a step, with bounded waits: those of the user, if he has set smaller ones.
+ * Do a step, with bounded waits: those of the user, if he has set smaller ones.  lock_timeout
+ * holds for row locks, too (XactLockTableWait()), and is restored when the step fails.
  */
 static void
 do_step(CtWork *work)
@@ -123,8 +128,8 @@ do_step(CtWork *work)
 }
 
 /*
- * Does the user, or who administers the server, want the run to end?  Then it is
- * ProcessInterrupts() that says so; anybody's function can raise the same codes.
+ * Does the user, or the administrator of the server, want the run to end?  Then it is
+ * ProcessInterrupts() that raises the error; any function can raise the same codes.
  */
 static bool
 is_interrupt(const ErrorData *error)
@@ -134,8 +139,8 @@ is_interrupt(const ErrorData *error)
 }
 
 /*
- * Keep what a step was doing when it met a lock, as the innermost line of the context
- * tells.
+ * Remember what a step was doing when it met a lock: the innermost line of the context of
+ * the error.
  */
 static void
 note_lock(CtWork *work, const ErrorData *error)
@@ -150,7 +155,35 @@ note_lock(CtWork *work, const ErrorData *error)
 }
 
 /*
- * What becomes of the run after a step that was undone because of an error?
+ * Put the schema of a group into the fields of a warning, and its table if it is the
+ * only one.
+ */
+static int
+errgroup(const CtTableGroup *group)
+{
+	char	   *name = group->ntables == 1 ? get_rel_name(group->relids[0]) : NULL;
+
+	err_generic_string(PG_DIAG_SCHEMA_NAME, group->schema);
+	if (name != NULL)
+		err_generic_string(PG_DIAG_TABLE_NAME, name);
+	return 0;
+}
+
+/* Count a failure, and remember what it was for the error at the end. */
+static void
+note_failure(const CtWork *work, const ErrorData *error)
+{
+	CtRun	   *run = work->run;
+	MemoryContext old = MemoryContextSwitchTo(run->context);
+
+	if (run->failures++ < CT_MAX_FAILED)
+		run->failed = lappend(run->failed, psprintf("%s: %s", work->what, error->message));
+	MemoryContextSwitchTo(old);
+}
+
+/*
+ * What becomes of the run after a step that was undone because of an error?  A deadlock is a
+ * lock like others: the step is tried again later, when the other transaction has ended.
  */
 static CtStepResult
 judge_error(CtWork *work, ErrorData *error)
@@ -169,13 +202,14 @@ judge_error(CtWork *work, ErrorData *error)
 			(errcode(error->sqlerrcode),
 			 errmsg("rollover of %s failed: %s", work->what, error->message),
 			 error->detail != NULL ? errdetail_internal("%s", error->detail) : 0,
-			 error->hint != NULL ? errhint("%s", error->hint) : 0));
-	work->run->failures++;
+			 error->hint != NULL ? errhint("%s", error->hint) : 0,
+			 errgroup(work->group)));
+	note_failure(work, error);
 	return CT_STEP_FAILED;
 }
 
 /*
- * CtRun one step in a subtransaction, so that an error, or a lock that is not to be had,
+ * Run one step in a subtransaction, so that an error, or a lock that is not to be had,
  * undoes only the step.  Where the run commits, it does so after the step, and an
  * error becomes a warning; else it is the caller's.
  */
@@ -191,7 +225,11 @@ run_step(CtWork *work)
 	volatile CtStepResult result = CT_STEP_DONE;
 
 	run->may_be_lost = false;
-	/* its own transaction, which nobody chose a level for, and which waits */
+
+	/*
+	 * a transaction of the run: no level was chosen for it, and it waits for
+	 * locks
+	 */
 	if (run->commits)
 		XactIsoLevel = XACT_READ_COMMITTED;
 	BeginInternalSubTransaction(NULL);
@@ -219,7 +257,7 @@ run_step(CtWork *work)
 	CurrentResourceOwner = owner;
 	if (!run->commits)
 		return result;
-	/* then nobody needs to wait until it is on disk */
+	/* then the commit need not wait until it is on disk */
 	if (run->may_be_lost && result == CT_STEP_DONE)
 		(void) set_config_option("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION,
 								 GUC_ACTION_LOCAL, true, 0, false);
@@ -228,11 +266,11 @@ run_step(CtWork *work)
 }
 
 /*
- * Take the steps of a work: of an account, all its due update dates, one after the
+ * Run the steps of a work: of an account, all its due update dates, one after the
  * other.
  */
 CtStepResult
-ct_rollover_take_steps(CtWork *work)
+ct_rollover_run_steps(CtWork *work)
 {
 	CtStepResult result = CT_STEP_DONE;
 

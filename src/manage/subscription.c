@@ -3,9 +3,9 @@
  * subscription.c
  *	  Opening the subscription of an account, and ending it.
  *
- * Locks are taken in the order of the protocol: the slots of the account, then
- * its account row.  The grants of the slots are taken back, so that the next
- * promotion asks what holds from now on.
+ * Locks are acquired in the order of the protocol: the slots of the account, then
+ * its account row.  The grants of the slots are withdrawn, so that the next
+ * promotion computes a ceiling from what holds from now on.
  *
  *-------------------------------------------------------------------------
  */
@@ -31,6 +31,7 @@ enum
 	SUB_TIME_ZONE, SUB_ON_EXCEED, SUB_GRACE
 };
 
+/* The details of an entry "subscribe": a JSON object. */
 static char *
 subscribe_details(const char *plan, int64 contact_limit)
 {
@@ -49,9 +50,10 @@ typedef struct ChosenPlan
 	char	   *name;
 	const CtTable *table;
 	bool		has_access;		/* does it include marketing contacts? */
-	char	   *limits;			/* of its tiers, for messages */
+	char	   *limits;			/* of its tiers, ascending, for messages */
 } ChosenPlan;
 
+/* Read a plan: 42704 where there is none. */
 static ChosenPlan
 read_plan(const CtTable *table, char *name)
 {
@@ -64,16 +66,17 @@ read_plan(const CtTable *table, char *name)
 						  " FROM {plan} p LEFT JOIN {tier} t ON t.plan = p.name"
 						  " WHERE p.name = $1 GROUP BY p.name"), 1, types, values, NULL) == 0)
 		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("plan \"%s\" does not exist", name),
-				 errhint("Make it by contacts_tier.create_plan().")));
+				 errhint("Create it with contacts_tier.create_plan().")));
 	plan.has_access = ct_result_bool(1);
 	plan.limits = ct_result_text(2);
 	return plan;
 }
 
 /*
- * The smallest tier of a plan that is at least this large; 0 if there is none.
+ * The smallest tier of a plan that is at least this large, in contacts; 0 if there is none.
+ * The plan is not locked: a tier that is removed meanwhile is one that was removed later.
  */
 static int64
 smallest_tier(const ChosenPlan *plan, int64 size)
@@ -87,25 +90,25 @@ smallest_tier(const ChosenPlan *plan, int64 size)
 }
 
 /*
- * Check that the tier asked for is of the plan and holds the contacts of the
- * account.
+ * The tier that the caller has chosen, once it is known to be one of the plan and to
+ * hold the contacts of the account.  Errors: 22023, MC001.
  */
 static int64
-asked_tier(const ChosenPlan *plan, const char *account, int64 asked, int64 used)
+chosen_tier(const ChosenPlan *plan, const char *account, int64 contact_limit, int64 used)
 {
-	ct_check_tier(plan->table, plan->name, asked);
-	if (asked < used)
+	ct_check_tier(plan->table, plan->name, contact_limit);
+	if (contact_limit < used)
 		ereport(ERROR,
 				(errcode(ERRCODE_CT_TIER_EXCEEDED),
-				 errmsg("account \"%s\" does not fit into a contact tier of %lld", account, (long long) asked),
+				 errmsg("account \"%s\" does not fit into a contact tier of %lld", account, (long long) contact_limit),
 				 errdetail("The account has %lld marketing contacts.", (long long) used),
 				 errhint("The tiers of plan \"%s\" are: %s.", plan->name, plan->limits)));
-	return asked;
+	return contact_limit;
 }
 
 /*
  * The smallest tier that holds the contacts of the account; 0 for a plan without
- * marketing contacts.
+ * marketing contacts.  Errors: MC001.
  */
 static int64
 fitting_tier(const ChosenPlan *plan, const char *account, int64 used)
@@ -142,15 +145,15 @@ check_start(TimestampTz started_at, TimestampTz now)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
 				 errmsg("the start of a subscription is out of range"),
-				 errdetail("It must not be before the year 1900.")));
+				 errdetail("A subscription must not start before the year 1900.")));
 	if (started_at > now)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("a subscription cannot start in the future"),
-				 errdetail("It is %s now.", timestamptz_to_str(now))));
+				 errdetail("The current time is %s.", timestamptz_to_str(now))));
 }
 
-/* A key of the companion tables cannot be of any length. */
+/* A key of the companion tables must fit into an index entry: 22023. */
 static void
 check_account_length(const CtTable *table, Datum account)
 {
@@ -161,9 +164,10 @@ check_account_length(const CtTable *table, Datum account)
 }
 
 /*
- * Write the account row, with its dates.  A subscription that began in the past
- * has its update dates up to now behind it.  One that has ended is opened again:
- * policies that subscribe() is not told stay.
+ * Write the account row, with its dates, of which the anchor is the day of the start in the
+ * time zone of the account.  A subscription that began in the past has its update dates up
+ * to now behind it: no bill is written for them.  One that has ended is opened again:
+ * policies that are no argument of subscribe() stay.
  */
 static void
 insert_subscription(const CtManaged *managed, FunctionCallInfo fcinfo, Datum account,
@@ -211,6 +215,7 @@ insert_subscription(const CtManaged *managed, FunctionCallInfo fcinfo, Datum acc
 				   lengthof(types), types, values);
 }
 
+/* Errors: 22004, 22023. */
 static void
 check_subscribe_arguments(FunctionCallInfo fcinfo)
 {
@@ -222,7 +227,7 @@ check_subscribe_arguments(FunctionCallInfo fcinfo)
 	ct_check_grace(PG_GETARG_INT64(SUB_GRACE));
 }
 
-/* Only one subscription at a time. */
+/* An account has one subscription at a time.  Locks its row.  Errors: 42710. */
 static void
 check_not_subscribed(const CtManaged *managed, Datum account)
 {
@@ -234,7 +239,7 @@ check_not_subscribed(const CtManaged *managed, Datum account)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("account \"%s\" is already subscribed", ct_account_text(managed->table, account)),
-				 errhint("Change its tier by contacts_tier.change_tier() or its policy by contacts_tier.set_policy(); another plan needs contacts_tier.cancel() first."),
+				 errhint("Change its tier with contacts_tier.change_tier() or its policy with contacts_tier.set_policy().  To change the plan, cancel the subscription; a new one can start at the renewal date."),
 				 errtable(managed->rel)));
 }
 
@@ -244,8 +249,9 @@ PG_FUNCTION_INFO_V1(contacts_tier_subscribe);
  * subscribe(contacts regclass, account text, plan text, ...) void
  *
  * Locks: slots and account row of the account, until the transaction ends.
- * Errors: 42501, 55000 (not attached), 42710 (subscribed already), 22023
- * (account, plan, limit, time zone, start), 22008 (start), 22P02 (account), MC001 (contacts do not fit).
+ * Errors: 42501, 55000 (not attached), 42710 (subscribed already), 42704 (plan),
+ * 22023 (account, limit, time zone, start), 22008 (start), 22P02 (account), MC001
+ * (contacts do not fit).
  */
 Datum
 contacts_tier_subscribe(PG_FUNCTION_ARGS)
@@ -266,7 +272,7 @@ contacts_tier_subscribe(PG_FUNCTION_ARGS)
 	used = ct_counter_close_period(managed.table, account).marketing;
 	check_not_subscribed(&managed, account);
 	contact_limit = PG_ARGISNULL(SUB_LIMIT) ? fitting_tier(&plan, name, used) :
-		asked_tier(&plan, name, PG_GETARG_INT64(SUB_LIMIT), used);
+		chosen_tier(&plan, name, PG_GETARG_INT64(SUB_LIMIT), used);
 	insert_subscription(&managed, fcinfo, account, contact_limit, used);
 	ct_ledger_record(managed.table, account, "subscribe", 0,
 					 subscribe_details(plan.name, contact_limit));
@@ -280,7 +286,10 @@ PG_FUNCTION_INFO_V1(contacts_tier_cancel);
 /*
  * cancel(contacts regclass, account text, withdraw boolean) void
  *
- * Locks: as subscribe().  Errors: 42501, 55000 (not attached), 22023 (no
+ * The subscription ends at the renewal date (end_subscription(), period.c); until then the
+ * account can withdraw the cancellation.
+ *
+ * Locks: as subscribe().  Errors: 42501, 55000 (not attached, no
  * subscription).
  */
 Datum

@@ -15,7 +15,7 @@
 
 /*
  * Names of the triggers, in whose order they fire.  The BEFORE trigger comes
- * last, to judge what the application's own made of the row; the AFTER trigger
+ * last, to judge the row as the application's own leave it; the AFTER trigger
  * comes first, so that what a row releases is noted when theirs run statements.
  */
 #define STATUS_TRIGGER		"zz_contacts_tier_status"
@@ -30,6 +30,7 @@ static const struct
 	CtFunction	function;
 	const char *comment;
 }			triggers[] = {
+
 	{STATUS_TRIGGER, true, CT_TRIGGER_STATUS,
 	"decides the marketing status of each contact before it is written"},
 	{COUNT_TRIGGER, true, CT_TRIGGER_COUNT,
@@ -41,8 +42,9 @@ static const struct
 };
 
 /*
- * Contacts that come with a status: bring what the rules do not allow into
- * line.  Nobody can be asked, so what is not clearly marketing is not.
+ * Contacts that have a status already: correct what the rules do not allow.  What is not
+ * clearly marketing becomes non-marketing, as nothing is counted that was not promoted.
+ * "name" is the table as in a statement.  The caller is the owner.
  */
 void
 ct_normalise_contacts(const char *name, const CtTable *table)
@@ -50,7 +52,7 @@ ct_normalise_contacts(const char *name, const CtTable *table)
 	const char *status = ct_table_column(table, CT_ARG_STATUS);
 	const char *until = ct_table_column(table, CT_ARG_UNTIL);
 	const char *marketing = psprintf("%s OPERATOR(pg_catalog.=) 'marketing'::contacts_tier.marketing_status", status);
-	const char *keeps = AttributeNumberIsValid(table->attno[CT_ARG_ACCOUNT]) ?
+	const char *remains_marketing = AttributeNumberIsValid(table->attno[CT_ARG_ACCOUNT]) ?
 		psprintf("%s AND %s IS NOT NULL", marketing, ct_table_column(table, CT_ARG_ACCOUNT)) : marketing;
 
 	ct_execute_as_application(table->owner, table->relid,
@@ -60,7 +62,7 @@ ct_normalise_contacts(const char *name, const CtTable *table)
 									   " %3$s = CASE WHEN %4$s AND %3$s THEN true END"
 									   " WHERE %2$s IS NULL OR NOT %3$s"
 									   " OR ((%5$s OR %3$s) AND (%4$s) IS NOT TRUE)",
-									   name, status, until, keeps, marketing),
+									   name, status, until, remains_marketing, marketing),
 							  0, NULL, NULL, false);
 }
 
@@ -82,7 +84,7 @@ argument_list(char **args)
 	return buf.data;
 }
 
-/* What a trigger of ours is for, or NULL if the function is none of theirs. */
+/* What a trigger of ours is for, or NULL if the function is not one of a trigger. */
 static const char *
 comment_of(CtFunction function)
 {
@@ -94,8 +96,8 @@ comment_of(CtFunction function)
 
 /*
  * Say what our triggers of a relation are for.  PostgreSQL does not copy comments to
- * the clones of row triggers, and whoever owns the table may have renamed the trigger
- * that they come from: so the triggers are found by their functions.
+ * the clones of row triggers, and the owner of the table may have renamed the trigger
+ * that they are clones of: so the triggers are found by their functions.
  */
 static void
 comment_on_triggers(const char *name)
@@ -123,11 +125,11 @@ comment_on_triggers(const char *name)
  * rarest of them is always true; it is there for the dependencies that it
  * brings: the companion tables cannot be dropped under an attached table, nor
  * after a dump and restore.  A former partition may have such triggers already.
- * Of a partition, they also tell that its contacts are counted (partition.c).  The
+ * Of a partition, they also say that its contacts are counted (partition.c).  The
  * row triggers must be there: all of them get their comments.
  */
 void
-ct_make_statement_triggers(const char *name, char **args)
+ct_create_statement_triggers(const char *name, char **args)
 {
 	CtNames		names;
 
@@ -144,10 +146,11 @@ ct_make_statement_triggers(const char *name, char **args)
 }
 
 /*
- * Make the row triggers of a managed table; partitions get clones of them.
+ * Create the row triggers of a managed table; partitions get clones of them
+ * (CloneRowTriggersToPartition()).
  */
 void
-ct_make_row_triggers(const char *name, char **args)
+ct_create_row_triggers(const char *name, char **args)
 {
 	const char *arguments = argument_list(args);
 
@@ -160,7 +163,7 @@ ct_make_row_triggers(const char *name, char **args)
 }
 
 /*
- * Drop the triggers that attach() made on a table and its partitions, none of
+ * Drop the triggers that attach() created on a table and its partitions, none of
  * which may be open.  Row triggers of partitions go with that of the root.
  */
 void

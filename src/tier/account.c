@@ -4,8 +4,8 @@
  *	  A look at account rows without SQL.
  *
  * As slots are (slot.c), an account row is read as it is now, whatever snapshot
- * the transaction has, and without a predicate lock: who writes contacts at
- * SERIALIZABLE must not depend on who changes the account.  Only where companion
+ * the transaction has, and without a predicate lock: a writer of contacts at
+ * SERIALIZABLE must not depend on those who change the account.  Only where companion
  * tables are ordinary tables of this node.
  *
  *-------------------------------------------------------------------------
@@ -33,7 +33,7 @@
 
 #include "tier/tier.h"
 
-/* Account rows whose places are remembered */
+/* Account rows whose places are remembered; two with the same hash displace one another */
 #define NPLACES		4096
 
 /*
@@ -53,6 +53,7 @@ typedef struct AccountTable
 {
 	CtKnownTable known;			/* must be first */
 	bool		direct;			/* may it be looked at without SQL? */
+	/* its columns; those of another type than they should have are invalid */
 	AttrNumber	account;
 	AttrNumber	next_update_at;
 	AttrNumber	record_activity;
@@ -68,7 +69,7 @@ typedef struct AccountTable
 static CtCache *account_tables = NULL;
 
 /*
- * Make the cache.
+ * Create the cache of account tables.
  */
 void
 ct_account_init(void)
@@ -76,6 +77,7 @@ ct_account_init(void)
 	account_tables = ct_cache_create("contacts_tier account tables", sizeof(AccountTable), CT_MAX_KNOWN);
 }
 
+/* What is known of an open account table; looked at once, until the table changes. */
 static AccountTable *
 find_account_table(Relation rel, const CtTable *table)
 {
@@ -103,7 +105,10 @@ find_account_table(Relation rel, const CtTable *table)
 	return info;
 }
 
-/* Read the row at the place where the account was seen last. */
+/*
+ * Read the row at the place where the account was seen last, if that is a row of this
+ * account that is valid now.  The place may be beyond the end of a table that was truncated.
+ */
 static bool
 fetch_at_place(Relation rel, const AccountTable *info, Place *place,
 			   const CtTable *table, Datum account, TupleTableSlot *row)
@@ -143,7 +148,10 @@ fetch_by_index(Relation rel, const AccountTable *info, const CtTable *table, Dat
 	return found;
 }
 
-/* Find the row: where it was seen last, or by the index. */
+/*
+ * Find the row: where it was seen last, or by the index.  An index look-up walks all dead
+ * versions of the row, of which an old snapshot can make many; a place skips them.
+ */
 static bool
 fetch_account(Relation rel, const CtTable *table, Datum account, const AccountTable *info, TupleTableSlot *row)
 {
@@ -182,7 +190,7 @@ read_thresholds(TupleTableSlot *row, const AccountTable *info, CtAccountLook *lo
 	return true;
 }
 
-/* What somebody needs to know who asks for the room of the account */
+/* What is needed to compute the room of the account: see room.c. */
 static void
 read_subscription(TupleTableSlot *row, const AccountTable *info, CtAccountLook *look)
 {
@@ -198,7 +206,7 @@ read_subscription(TupleTableSlot *row, const AccountTable *info, CtAccountLook *
 		look->contact_limit > 0 && read_thresholds(row, info, look);
 }
 
-/* Nulls, which the columns do not allow as attach() makes them, mean what they do in SQL. */
+/* Nulls, which the columns do not allow as attach() creates them, mean what they do in SQL. */
 static void
 read_look(TupleTableSlot *row, const AccountTable *info, CtAccountLook *look, bool whole)
 {
@@ -216,7 +224,11 @@ read_look(TupleTableSlot *row, const AccountTable *info, CtAccountLook *look, bo
 }
 
 /*
- * Look at an account as it is now; "whole": at its subscription, too.
+ * Look at an account as it is now; "whole": at its subscription, too, else those fields of
+ * "look" are not filled in.  "look" is filled in only for CT_ACCOUNT_FOUND.  What was found
+ * may change at once: no row is locked.
+ *
+ * Locks: the account table, as a SELECT does, until the transaction ends.
  */
 CtAccountFound
 ct_account_look(const CtTable *table, Datum account, CtAccountLook *look, bool whole)
@@ -242,7 +254,8 @@ static const CtQuery is_overdue_query = {
 };
 
 /*
- * Has an update date of the account passed?  "direct" as in counter.c.
+ * Has an update date of the account passed?  "direct": may the companion tables be accessed
+ * without SQL (ct_slots_are_direct())?  The caller is the table's owner.
  */
 bool
 ct_is_overdue(const CtTable *table, Datum account, bool direct)

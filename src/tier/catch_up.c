@@ -3,7 +3,7 @@
  * catch_up.c
  *	  Applying an update date within a statement (rule T6).
  *
- * Where a scheduler is late, the statement that comes to the limit of an account applies the
+ * Where a scheduler is late, the statement that reaches the limit of an account applies the
  * dates that have passed, so that nobody is refused or charged for contacts that should
  * be gone.
  *
@@ -24,16 +24,17 @@
 /* How long a statement waits for tables that it writes only because of a date, in ms */
 #define TABLE_LOCK_TIMEOUT	1000
 
+/* Say in an error for which table we waited. */
 static void
-tell_table(void *name)
+add_lock_context(void *name)
 {
 	errcontext("while locking table \"%s\" to apply an update date that has passed", (char *) name);
 }
 
 /*
  * Lock tables and their partitions as the date will write them.  The statement that we
- * are part of need not write them itself, so it must not wait long for who alters one
- * of them (R5): 55P03 then, for to go on without them would cost the account money (T6).
+ * are part of need not write them itself, so it must not wait long for a command that
+ * alters one of them (R5): 55P03 then, since to go on without them would cost the account money (T6).
  */
 static void
 lock_tables(List *relids)
@@ -46,7 +47,7 @@ lock_tables(List *relids)
 	foreach(cell, relids)
 	{
 		char	   *name = get_rel_name(lfirst_oid(cell));
-		ErrorContextCallback context = {.callback = tell_table,.arg = name,.previous = error_context_stack};
+		ErrorContextCallback context = {.callback = add_lock_context,.arg = name,.previous = error_context_stack};
 
 		if (name == NULL)
 			continue;
@@ -91,6 +92,10 @@ open_tables(const CtTable *table, CtUpdateDate *due)
 		ct_manage_begin(&due->tables[i], list_nth_oid(relids, i), RowExclusiveLock);
 }
 
+/*
+ * Apply all dates that have passed, the oldest first.  Whether one is due is read anew each
+ * time: another transaction may have applied it while we waited for locks.
+ */
 static bool
 apply_overdue(const CtTable *table, Datum account, const CtRowPlaces *statement)
 {
@@ -111,9 +116,10 @@ apply_overdue(const CtTable *table, Datum account, const CtRowPlaces *statement)
 
 /*
  * T6: apply the update dates of an account that have passed, in the running
- * statement, whose promotions come after them: where these are is in "statement", NULL
- * for nowhere.  Returns whether there were any dates.  The caller is the owner of the
- * contacts table and holds no slot of the account.
+ * statement, whose promotions count for the period after them.  "statement" has the places
+ * of these, or is NULL where the caller has written no contacts.  Returns whether there
+ * were any dates.  The caller is the owner of the contacts table and holds no slot of the
+ * account.
  *
  * Locks: as ct_apply_update_date().
  */

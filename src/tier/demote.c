@@ -17,7 +17,7 @@
 
 #include "tier/tier.h"
 
-/* Are update dates being applied?  What they make others do does not apply any. */
+/* Are update dates being applied?  What they cause others to do does not apply any. */
 static bool applying = false;
 
 /*
@@ -60,6 +60,11 @@ promoted_rows(const CtUpdateDate *due, Datum *relids, Datum *tids)
 	*tids = PointerGetDatum(construct_array(tid, count, TIDOID, sizeof(ItemPointerData), false, TYPALIGN_SHORT));
 }
 
+/*
+ * The statement that demotes contacts.  $1 is the account, $2 the date, $3 the current time,
+ * $4 the date as text, for the source name, and $5 and $6 the rows to be spared.  Every name and operator is
+ * qualified, since it runs under the owner's search_path.
+ */
 static char *
 demoting_statement(const CtUpdateDate *due, const CtManaged *managed, const char *condition)
 {
@@ -80,9 +85,11 @@ demoting_statement(const CtUpdateDate *due, const CtManaged *managed, const char
 }
 
 /*
- * Make the contacts of one of the tables that a condition over $1 and $2 selects
- * non-marketing, but not those that the running statement has promoted.  Returns
- * how many.
+ * Demote the contacts of one of the tables that a condition over $1 and $2 selects, but not
+ * those that the running statement has promoted.  Returns how many.  The counters follow at
+ * the end of the UPDATE, as for any statement.  Errors: those of the application's triggers.
+ *
+ * Locks: the contacts, until the transaction ends.
  */
 int64
 ct_demote_contacts(const CtUpdateDate *due, const CtManaged *managed, const char *condition)
@@ -118,7 +125,8 @@ ct_demote_contacts(const CtUpdateDate *due, const CtManaged *managed, const char
 }
 
 /*
- * Is an update date being applied?  What that makes others do does not apply any.
+ * Is an update date being applied in this session?  A trigger of the application that fires
+ * for it, and writes contacts, must not apply the next one in between.
  */
 bool
 ct_is_demoting(void)

@@ -4,13 +4,13 @@
  *	  What happens at an update date (rules D1 to D3, T4 to T6).
  *
  * The contacts that were flagged before it become non-marketing, the billing
- * period ends and the next one begins; on a renewal date the tier that was asked
- * for is taken, or the subscription ends; and an account that lives on its grace
- * moves to a larger tier.  All of it is one step of one transaction, which holds
+ * period ends and the next one begins; on a renewal date the tier that was
+ * requested for it takes effect, or the subscription ends; and an account that lives on
+ * its grace moves to a larger tier.  All of it is one step of one transaction, which holds
  * the contacts in question, the slots and the account row, in this order.
  *
  * rollover.c calls it for the accounts that are due.  Where a scheduler is late,
- * the statement that comes to the limit of an account calls it, so that nobody
+ * the statement that reaches the limit of an account calls it (catch_up.c), so that nobody
  * is refused or charged for contacts that should be gone.
  *
  *-------------------------------------------------------------------------
@@ -28,7 +28,7 @@
 typedef struct Account
 {
 	int64		contact_limit;
-	int64		renewal_limit;	/* 0: the same */
+	int64		renewal_limit;	/* requested for the renewal; 0: none */
 	bool		renews;			/* is it a renewal date? */
 	bool		ends;			/* of a cancelled subscription? */
 	bool		auto_downgrade;
@@ -38,8 +38,9 @@ typedef struct Account
 } Account;
 
 /*
- * Find the update date of the account that is to be applied; false if there is
- * none.
+ * Find the update date of the account that is to be applied, the earliest up to "now";
+ * false if there is none.  Fills in "date" and "ends", and locks nothing: the date may be
+ * gone when ct_apply_update_date() looks.  The caller is the owner of the tables.
  */
 bool
 ct_find_update_date(CtUpdateDate *due)
@@ -59,7 +60,10 @@ ct_find_update_date(CtUpdateDate *due)
 	return true;
 }
 
-/* The same; if the account loses access, all its marketing contacts. */
+/*
+ * The contacts that the date concerns, as ct_flagged_contacts(); if the account loses access,
+ * all its marketing contacts.
+ */
 static char *
 concerned_contacts(const CtManaged *managed, bool ends)
 {
@@ -93,7 +97,8 @@ lock_contacts(const CtUpdateDate *due, const CtManaged *managed, const char *con
 
 /*
  * Lock the account row and read it.  False if the date is not due any more:
- * somebody else has applied it.
+ * another transaction has applied it.  FOR NO KEY UPDATE is what an UPDATE of the row
+ * locks; ct_execute_now() sees what was committed while it waited.
  */
 static bool
 lock_account(const CtUpdateDate *due, Account *account)
@@ -117,7 +122,10 @@ lock_account(const CtUpdateDate *due, Account *account)
 	return true;
 }
 
-/* The smallest tier of the account's plan that holds the count, 0 for none. */
+/*
+ * The smallest tier of the account's plan that holds the count, 0 for none.  By the plan as
+ * it is now: tiers can be added to a plan and removed from it while it has subscribers.
+ */
 static int64
 smallest_tier(const CtUpdateDate *due, int64 count)
 {
@@ -133,7 +141,8 @@ smallest_tier(const CtUpdateDate *due, int64 count)
 }
 
 /*
- * Write what the period was into the ledger (D3), and what the rollover did.
+ * Write what the period was into the ledger (D3), and what the rollover did.  Prices are
+ * copied, so that a later change of the plan does not change a bill.
  */
 static void
 close_period(const CtUpdateDate *due, const CtCount *closing, int64 demoted)
@@ -180,7 +189,9 @@ close_period(const CtUpdateDate *due, const CtCount *closing, int64 demoted)
 
 /*
  * Begin the next period, up to the next update date.  Renewals follow one
- * another by a month or a year from the last one, on the anchor's day.
+ * another by a month or a year from the last one, on the anchor's day.  The period begins
+ * with the date, not with the moment at which it is applied, so a late rollover makes it
+ * neither longer nor shorter.
  */
 static void
 open_period(const CtUpdateDate *due, int64 opening)
@@ -209,7 +220,9 @@ open_period(const CtUpdateDate *due, int64 opening)
 }
 
 /*
- * The subscription ends: there is no next period, and no access.
+ * The subscription ends: there is no next period, and no access.  The account row stays,
+ * with its policies, for bills and for a new subscription.  What new contacts get by default
+ * changes with it, so remembered answers are forgotten.
  */
 static void
 end_subscription(const CtUpdateDate *due)
@@ -230,9 +243,9 @@ end_subscription(const CtUpdateDate *due)
 }
 
 /*
- * T5: on the renewal date the tier that was asked for is taken if the count fits
- * into it and the plan still has it; else the account keeps its tier, and is
- * told.
+ * T5: on the renewal date the tier that was requested for it takes effect if the count
+ * fits into it and the plan still has it; else the current tier stays, and a notification
+ * says so.
  */
 static void
 renew(const CtUpdateDate *due, Account *account, int64 count)
@@ -261,8 +274,8 @@ renew(const CtUpdateDate *due, Account *account, int64 count)
 }
 
 /*
- * T4: who is above the limit on the update date, by his grace, moves to a larger
- * tier, if there is one.
+ * T4: an account that is above its limit on the update date, within its grace, moves to a
+ * larger tier, if there is one.  It pays for the whole period that begins.
  */
 static void
 settle_grace(const CtUpdateDate *due, const Account *account, int64 count)
@@ -282,7 +295,9 @@ settle_grace(const CtUpdateDate *due, const Account *account, int64 count)
  * more.
  *
  * Locks, until the transaction ends: the contacts in question of all tables, the
- * slots of the account, its row.
+ * slots of the account, its row.  That is the order of writers, who hold contacts when they
+ * lock slots, so the contacts come first (src/README on the order of locks).  The slots
+ * are locked a second time, by then without waiting, to begin the counts of a period.
  */
 void
 ct_apply_update_date(const CtUpdateDate *due)

@@ -3,14 +3,16 @@
  * refuse.c
  *	  The errors by which a statement is refused (rule T2).
  *
- * They tell in numbers what was to be, in the fields of an error which table, and what can
- * be done.
+ * They say in numbers what the statement would do, in the fields of an error which table it
+ * concerns, and in a HINT what can be done.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "catalog/partition.h"
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
 #include "tier/tier.h"
@@ -51,7 +53,8 @@ errcontacts(const CtTable *table)
 }
 
 /*
- * A contact that belongs to no account cannot be a marketing contact: MC002.
+ * A contact that belongs to no account cannot be a marketing contact: MC002.  Nothing could
+ * count it.
  */
 void
 ct_null_account_error(const CtTable *table)
@@ -65,32 +68,110 @@ ct_null_account_error(const CtTable *table)
 			 errcontacts(table)));
 }
 
+/* $1: name of a plan */
+static const CtQuery plan_query = {
+	"SELECT FROM {plan} p WHERE p.name" CT_EQ "$1", 1, {TEXTOID}
+};
+
+/*
+ * Does the plan of a subscription still exist?  Nothing prevents its deletion, and
+ * all that the account row has of it is the name.
+ */
+static bool
+plan_exists(const CtTable *table, const char *plan)
+{
+	Datum		values[] = {CStringGetTextDatum(plan)};
+	bool		exists;
+
+	ct_connect_spi();
+	exists = ct_companion_query(table, &plan_query, values, NULL) > 0;
+	SPI_finish();
+	return exists;
+}
+
+/* Why an account may not have marketing contacts */
+typedef enum Reason
+{
+	NOT_SUBSCRIBED,
+	ENDED,
+	NOT_INCLUDED,				/* in its plan */
+	PLAN_MISSING
+} Reason;
+
+/* Of several reasons the first counts: a plan does not matter once a subscription has ended. */
+static Reason
+reason_of(const CtClaim *claim, const CtSubscription *subscription)
+{
+	if (subscription == NULL)
+		return NOT_SUBSCRIBED;
+	if (subscription->ended)
+		return ENDED;
+	return plan_exists(claim->table, subscription->plan) ? NOT_INCLUDED : PLAN_MISSING;
+}
+
+/* The reason as DETAIL, for an ereport(). */
+static int
+errdetail_no_access(Reason reason, const CtClaim *claim, const CtSubscription *subscription)
+{
+	long long	contacts = (long long) claim->marketing;
+
+	switch (reason)
+	{
+		case NOT_SUBSCRIBED:
+			return errdetail("The account has no subscription; the statement would make %lld of its contacts marketing contacts.",
+							 contacts);
+		case ENDED:
+			return errdetail("The subscription of the account has ended; the statement would make %lld of its contacts marketing contacts.",
+							 contacts);
+		case NOT_INCLUDED:
+			return errdetail("Plan \"%s\" does not include marketing contacts; the statement would make %lld of its contacts marketing contacts.",
+							 subscription->plan, contacts);
+		case PLAN_MISSING:
+			return errdetail("Plan \"%s\" of the subscription no longer exists; the statement would make %lld of the account's contacts marketing contacts.",
+							 subscription->plan, contacts);
+	}
+	return 0;
+}
+
+/* What can be done about it, as HINT. */
+static int
+errhint_no_access(Reason reason)
+{
+	switch (reason)
+	{
+		case NOT_SUBSCRIBED:
+		case ENDED:
+			return errhint("Subscribe the account with contacts_tier.subscribe(), to a plan that includes marketing contacts, or leave the contacts non-marketing.");
+		case NOT_INCLUDED:
+			return errhint("Leave the contacts non-marketing, or cancel the subscription and subscribe the account to another plan.");
+		case PLAN_MISSING:
+			return errhint("Create the plan again with contacts_tier.create_plan(), or leave the contacts non-marketing.");
+	}
+	return 0;
+}
+
 /*
  * The account may not have marketing contacts: MC002.  "subscription" is NULL where
- * there is none.
+ * there is none.  The caller is the table's owner.
  */
 void
 ct_no_access_error(const CtClaim *claim, const CtSubscription *subscription)
 {
-	char	   *account = ct_account_text(claim->table, claim->account);
+	Reason		reason = reason_of(claim, subscription);
 
 	ereport(ERROR,
 			(errcode(ERRCODE_CT_NO_ACCESS),
-			 errmsg("account \"%s\" has no marketing contacts", account),
-			 subscription == NULL ?
-			 errdetail("The account has no subscription; the statement would make %lld of its contacts marketing contacts.",
-					   (long long) claim->marketing) :
-			 subscription->ended ?
-			 errdetail("The subscription of the account has ended; the statement would make %lld of its contacts marketing contacts.",
-					   (long long) claim->marketing) :
-			 errdetail("Plan \"%s\" does not include marketing contacts; the statement would make %lld of its contacts marketing contacts.",
-					   subscription->plan, (long long) claim->marketing),
-			 errhint("Subscribe the account to a plan with marketing contacts by contacts_tier.subscribe(), or leave the contacts non-marketing."),
+			 errmsg("account \"%s\" may not have marketing contacts",
+					ct_account_text(claim->table, claim->account)),
+			 errdetail_no_access(reason, claim, subscription),
+			 errhint_no_access(reason),
 			 errcontacts(claim->table)));
 }
 
 /*
- * The claim does not fit into the tier: MC001.
+ * The claim does not fit into the tier: MC001.  No constraint of the catalogue is
+ * violated; the name lets applications tell it by the field that they look at for
+ * those, too.
  */
 void
 ct_exceeded_error(const CtClaim *claim, const CtSubscription *subscription)
@@ -103,13 +184,14 @@ ct_exceeded_error(const CtClaim *claim, const CtSubscription *subscription)
 	ereport(ERROR,
 			(errcode(ERRCODE_CT_TIER_EXCEEDED),
 			 errmsg("contact tier of account \"%s\" exceeded", account),
-			 errdetail("The account has %lld of %lld marketing contacts%s; the statement adds %lld where %lld fit.",
+			 errdetail("The account has %lld of %lld marketing contacts%s; the statement adds %lld, but there is room for %lld.",
 					   (long long) claim->used, (long long) subscription->contact_limit,
 					   grace, (long long) claim->marketing, (long long) Max(room, 0)),
 			 subscription->larger_tier > 0 ?
-			 errhint("Make fewer contacts marketing, or set the policy of the account to \"upgrade\" by contacts_tier.set_policy(): the next tier that fits has %lld contacts.",
+			 errhint("Promote fewer contacts, move the account to the tier of %lld contacts with contacts_tier.change_tier(), or set its policy to \"upgrade\" with contacts_tier.set_policy().",
 					 (long long) subscription->larger_tier) :
-			 errhint("Make fewer contacts marketing: plan \"%s\" has no larger tier that fits.",
+			 errhint("Promote fewer contacts: plan \"%s\" has no tier that would hold them all.",
 					 subscription->plan),
+			 err_generic_string(PG_DIAG_CONSTRAINT_NAME, "contact_tier"),
 			 errcontacts(claim->table)));
 }

@@ -3,7 +3,7 @@
  * source_default.c
  *	  The status that a new contact gets by default (rule S4).
  *
- * An import asks for the same few answers once per row, so they are remembered, for one
+ * An import needs the same few answers once per row, so they are remembered, for one
  * source type at a time, and hold for a statement as long as nothing is written
  * beside it.  After that, an answer holds if the account row is still the version
  * that it was given by, and the catalogue is as it was: statement triggers on it send
@@ -54,7 +54,10 @@ static CtCache *catalogue = NULL;
 static const char *const catalogue_names[] = {"source_type", "plan"};
 static Oid	catalogue_oids[lengthof(catalogue_names)];
 
-/* Note where the catalogue is; from now on changes are noticed. */
+/*
+ * Note where the catalogue is; from now on changes are noticed.  An entry of the cache
+ * without content serves: it ceases to hold when a message for its table is processed.
+ */
 static void
 watch_catalogue(void)
 {
@@ -70,7 +73,7 @@ watch_catalogue(void)
 	}
 }
 
-/* Has no message come that a table of the catalogue has changed? */
+/* Is there no message that a table of the catalogue has changed? */
 static bool
 catalogue_is_unchanged(void)
 {
@@ -81,8 +84,8 @@ catalogue_is_unchanged(void)
 }
 
 /*
- * Does the statement ask that was given the last answer, and has nothing been written since?
- * Another statement may come to have its address, so the time tells too.
+ * Is this the statement that was given the last answer, and has nothing been written since?
+ * Another statement can have the same address later, so its time is compared, too.
  */
 static bool
 is_same_moment(const void *statement)
@@ -92,6 +95,7 @@ is_same_moment(const void *statement)
 		moment.started == GetCurrentStatementStartTimestamp();
 }
 
+/* An answer holds for this statement, until it writes something. */
 static void
 set_moment(const void *statement)
 {
@@ -142,9 +146,12 @@ static const CtQuery source_default_query = {
 	2, {CT_ACCOUNT_TYPE, TEXTOID}
 };
 
-/* Look the default up, as the owner of the companion tables. */
+/*
+ * Look the default up, as the owner of the companion tables: the writer of contacts needs no
+ * right to them (R3).
+ */
 static bool
-ask_default(const CtTable *table, Datum account, const char *source_type)
+look_up_default(const CtTable *table, Datum account, const char *source_type)
 {
 	Datum		values[] = {account, CStringGetTextDatum(source_type)};
 	CtIdentity	identity;
@@ -166,7 +173,7 @@ still_holds(const CtTable *table, DefaultEntry *entry)
 	CtAccountLook look;
 	CtAccountFound found;
 
-	/* by SQL, looking costs as much as asking */
+	/* by SQL, this look costs as much as the default does */
 	if (entry->found == CT_ACCOUNT_BY_SQL)
 		return false;
 	found = ct_account_look(table, entry->of.account, &look, false);
@@ -175,9 +182,12 @@ still_holds(const CtTable *table, DefaultEntry *entry)
 		 (ItemPointerEquals(&look.tid, &entry->tid) && look.xmin == entry->xmin));
 }
 
-/* Ask, and remember the answer with the version of the account row before the question. */
+/*
+ * Look the default up, and remember it with the version that the account row had before: if
+ * the row changes in between, the version does not match any more.
+ */
 static bool
-ask_and_remember(const CtTable *table, Datum account, const char *source_type, const void *statement)
+look_up_and_remember(const CtTable *table, Datum account, const char *source_type, const void *statement)
 {
 	CtAccountLook look = {0};
 	CtAccountFound found = ct_direct_access ? ct_account_look(table, account, &look, false) : CT_ACCOUNT_BY_SQL;
@@ -185,11 +195,11 @@ ask_and_remember(const CtTable *table, Datum account, const char *source_type, c
 	DefaultEntry *entry;
 
 	watch_catalogue();
-	marketing = found != CT_ACCOUNT_MISSING && ask_default(table, account, source_type);
-	set_moment(statement);		/* the question is a command, too */
+	marketing = found != CT_ACCOUNT_MISSING && look_up_default(table, account, source_type);
+	set_moment(statement);		/* the look-up is a command, too */
 	if (!catalogue_is_unchanged())
 		return marketing;
-	remember_answers_for(table, source_type);	/* asking may have run code */
+	remember_answers_for(table, source_type);	/* SQL may have run code */
 	entry = ct_account_enter(answers, account);
 	entry->marketing = marketing;
 	entry->moment = moment.number;
@@ -203,7 +213,7 @@ ask_and_remember(const CtTable *table, Datum account, const char *source_type, c
  * Does a new contact of this account and source type become a marketing
  * contact, if nothing is said?  Unknown source types default to non-marketing,
  * and so does everything in an account that has no marketing contacts.  "statement"
- * is the address of the statement that asks, to tell it from others.
+ * is the key of the statement (see CtStatement), by which answers are its own.
  */
 bool
 ct_source_default(const CtTable *table, Datum account, const char *source_type, const void *statement)
@@ -224,15 +234,15 @@ ct_source_default(const CtTable *table, Datum account, const char *source_type, 
 		entry->moment = moment.number;
 		return entry->marketing;
 	}
-	return ask_and_remember(table, account, source_type, statement);
+	return look_up_and_remember(table, account, source_type, statement);
 }
 
 PG_FUNCTION_INFO_V1(contacts_tier_catalogue_changed);
 
 /*
- * catalogue_changed() trigger: AFTER statement trigger of the catalogue.  Rows send no
- * message to those who remember what they read; the table does, to this session at the
- * end of the command, and to others at commit.
+ * catalogue_changed() trigger: AFTER statement trigger of the catalogue.  A changed
+ * row sends no message to sessions that remember what they read.  CacheInvalidateRelcache()
+ * does, for the table: to this session at the end of the command, and to others at commit.
  */
 Datum
 contacts_tier_catalogue_changed(PG_FUNCTION_ARGS)
@@ -247,12 +257,12 @@ contacts_tier_catalogue_changed(PG_FUNCTION_ARGS)
 
 /*
  * Answers go with the transaction, whose memory they are in.  A rollback to a savepoint may
- * take back a policy that they were given by.
+ * undo a policy that they depend on.
  */
 static CtXactList at_end = {.forget = ct_source_forget};
 
 /*
- * Make the cache, and have answers forgotten.
+ * Create the cache, and have answers forgotten at the end of transactions.
  */
 void
 ct_source_default_init(void)

@@ -50,8 +50,9 @@ static const CtQuery set_tier_query = {
  * instant "at" on, and the charge for it: prices stay in the ledger as they are
  * now.  Reasons: exceeded, grace, requested, approved, renewal.
  *
- * The caller is the table's owner and connected to SPI, holds the slots and locks
- * the account row, or does so by this.
+ * The caller is the table's owner, connected to SPI, and holds the slots of the account,
+ * whose row this locks until the transaction ends.  An account without a row, and a tier
+ * whose price is not known, are no errors: the charge is null then.
  */
 void
 ct_tier_move(const CtTable *table, Datum account, int64 to, int64 count,

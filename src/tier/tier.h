@@ -108,8 +108,8 @@ typedef struct CtClaim
 	int64		marketing;		/* so many more are claimed */
 	int64		dropped;		/* and so many stored as non-marketing
 								 * contacts instead */
-	CtSubscription *subscription;	/* NULL if there is none */
-	/* what was told of those dropped: */
+	CtSubscription *subscription;	/* NULL: the account has none */
+	/* what was announced of those dropped: */
 	bool		is_told;
 	bool		has_access;		/* has the account marketing contacts? */
 	int64		contact_limit;	/* its tier */
@@ -136,8 +136,8 @@ extern void ct_tier_move(const CtTable *table, Datum account, int64 to, int64 co
 typedef struct CtRowPlaces
 {
 	int64		count;
-	Oid		   *relid;
-	ItemPointerData *tid;
+	Oid		   *relid;			/* of the table or partition, by contact */
+	ItemPointerData *tid;		/* of the row version that was written */
 } CtRowPlaces;
 
 /* An update date that is to be applied to an account */
@@ -151,7 +151,8 @@ typedef struct CtUpdateDate
 	TimestampTz now;			/* at most dates up to here are applied */
 	const char *run;			/* a uuid, as text; NULL: no rollover, but a
 								 * statement */
-	const CtRowPlaces *statement;	/* which contacts it has promoted, or NULL */
+	const CtRowPlaces *statement;	/* which contacts it has promoted, NULL:
+									 * none */
 } CtUpdateDate;
 
 /* period.c */

@@ -518,7 +518,7 @@ BEGIN
         IF a.account IS NULL OR NOT model.has_access(a) THEN
             effects := model.store_non_marketing(effects, cardinality(effects), true);
             IF model.net(effects) > 0 THEN
-                RAISE EXCEPTION '% has no marketing contacts', which_account USING ERRCODE = 'MC002';
+                RAISE EXCEPTION '% may not have marketing contacts', which_account USING ERRCODE = 'MC002';
             END IF;
         ELSE
             fitted := model.fit(a, effects);

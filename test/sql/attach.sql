@@ -278,6 +278,21 @@ TABLE drift;
 CREATE TABLE numbered (id integer, account bigint);
 SELECT contacts_tier.attach('numbered', 'account');
 \echo :SQLSTATE
+-- the other way round, a table that is one account as a whole
+CREATE SCHEMA attach_numbers;
+CREATE TABLE attach_numbers.numbered (id integer, account bigint);
+SELECT contacts_tier.attach('attach_numbers.numbered', 'account');
+CREATE TABLE attach_numbers.whole (id integer);
+SELECT contacts_tier.attach('attach_numbers.whole');
+\echo :SQLSTATE
+DROP SCHEMA attach_numbers CASCADE;
+-- a relation that has the name of a companion table
+CREATE SCHEMA attach_names;
+CREATE TABLE attach_names.contacts_tier_ledger (id integer);
+CREATE TABLE attach_names.contacts (id integer);
+SELECT contacts_tier.attach('attach_names.contacts');
+\echo :SQLSTATE
+DROP SCHEMA attach_names CASCADE;
 CREATE ROLE regress_attach_owner;
 GRANT ALL ON SCHEMA attach TO regress_attach_owner;
 -- who owns what is attached needs the trigger functions

@@ -217,6 +217,22 @@ CALL contacts_tier.rollover('contacts');
 SELECT * FROM usage WHERE account = 'block';
 TABLE drift;
 
+-- a plan can be deleted under its subscriptions: errors say so
+SELECT contacts_tier.subscribe('contacts', 'deleted', 't_tier');
+UPDATE contacts_tier_account SET plan = 't_tier deleted' WHERE account = 'deleted';
+SELECT code, message, detail, hint FROM error_of($$INSERT INTO contacts (id, account, marketing_contact_status) VALUES (100, 'deleted', 'marketing')$$);
+SELECT code, message, hint FROM error_of($$SELECT contacts_tier.change_tier('contacts', 'deleted', 8)$$);
+-- the field by which programs tell a violated constraint
+DO $$
+DECLARE
+    name text;
+BEGIN
+    INSERT INTO contacts (id, account, marketing_contact_status) SELECT n, 'block', 'marketing' FROM generate_series(100, 200) AS n;
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS name = CONSTRAINT_NAME;
+    RAISE WARNING 'constraint %', name;
+END $$;
+
 DROP SCHEMA t_tier CASCADE;
 DROP ROLE regress_t_tier_writer;
 DELETE FROM contacts_tier.plan WHERE name LIKE 't\_tier%';
