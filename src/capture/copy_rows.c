@@ -262,7 +262,10 @@ route_row(Copying *copying, TupleTableSlot *row)
 	return routed;
 }
 
-/* Everything that a row must be checked for */
+/*
+ * Everything that a row must be checked for.  As CopyFrom() does, leave the constraints of a
+ * foreign table to its server.
+ */
 static void
 check_row(Copying *copying, ResultRelInfo *relinfo, TupleTableSlot *row, bool by_trigger)
 {
@@ -270,7 +273,7 @@ check_row(Copying *copying, ResultRelInfo *relinfo, TupleTableSlot *row, bool by
 
 	if (rel->rd_att->constr != NULL && rel->rd_att->constr->has_generated_stored)
 		ExecComputeStoredGenerated(relinfo, copying->estate, row, CMD_INSERT);
-	if (rel->rd_att->constr != NULL)
+	if (relinfo->ri_FdwRoutine == NULL && rel->rd_att->constr != NULL)
 		ExecConstraints(relinfo, row, copying->estate);
 	if (rel->rd_rel->relispartition && (copying->routing == NULL || by_trigger))
 		ExecPartitionCheck(relinfo, row, copying->estate, true);
