@@ -223,7 +223,7 @@ announce_dropped(CtClaim *claim)
 	claim->is_told = true;
 	claim->has_access = subscription != NULL && subscription->has_access;
 	claim->contact_limit = subscription != NULL ? subscription->contact_limit : 0;
-	ct_announce(claim->table, claim->account, "capped", claim->dropped, -1,
+	ct_announce(claim->table, claim->account, "capped", claim->dropped, CT_COUNT_IN_DETAILS,
 				psprintf("{\"dropped\": %lld, \"marketing_contacts\": %lld, \"contact_limit\": %lld}",
 						 (long long) claim->dropped, (long long) (claim->used + claim->marketing),
 						 (long long) claim->contact_limit));
