@@ -38,6 +38,8 @@ _PG_init(void)
 	ct_hooks_init();
 	ct_fast_path_init();
 	ct_ddl_init();
+	ct_gate_init();
+	ct_guard_init();
 }
 
 /*

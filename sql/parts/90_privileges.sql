@@ -55,7 +55,8 @@ GRANT EXECUTE ON FUNCTION
     contacts_tier_internal.default_updated_at(),
     contacts_tier_internal.is_given(integer, boolean),
     contacts_tier_internal.given_flag(),
-    contacts_tier_internal.library_loaded()
+    contacts_tier_internal.library_loaded(),
+    contacts_tier.can_use(text, contacts_tier.marketing_status)
     TO PUBLIC;
 
 -- The extension evaluates the default of the ledger's key, the clock and the calendar, as
@@ -87,19 +88,22 @@ GRANT EXECUTE ON FUNCTION
     contacts_tier.notifications(regclass, text),
     contacts_tier.activity(regclass, text),
     contacts_tier.forecast(regclass, text),
-    contacts_tier.preview(regclass, text, bigint)
+    contacts_tier.preview(regclass, text, bigint),
+    contacts_tier.audience(regclass, text, text)
     TO PUBLIC;
 
 GRANT SELECT ON contacts_tier.plan, contacts_tier.tier, contacts_tier.source_type, contacts_tier.tool TO PUBLIC;
 GRANT SELECT, INSERT, UPDATE, DELETE
     ON contacts_tier.plan, contacts_tier.tier, contacts_tier.source_type, contacts_tier.tool TO @extowner@ WITH GRANT OPTION;
 
--- The owner of a table that is attached needs the trigger functions, and create_companions().
+-- The owner of a table that is attached or guarded needs the trigger functions, and
+-- create_companions().
 GRANT EXECUTE ON FUNCTION
     contacts_tier_internal.maintain_status(),
     contacts_tier_internal.count_contact(),
     contacts_tier_internal.apply_counts(),
     contacts_tier_internal.count_truncate(),
+    contacts_tier_internal.guard_send(),
     contacts_tier_internal.create_companions(text, text)
     TO @extowner@ WITH GRANT OPTION;
 
@@ -115,6 +119,8 @@ GRANT EXECUTE ON FUNCTION
     contacts_tier.cancel(regclass, text, boolean),
     contacts_tier.schedule_rollover(text),
     contacts_tier.unschedule_rollover(),
-    contacts_tier.repair(regclass)
+    contacts_tier.repair(regclass),
+    contacts_tier.guard(regclass, name, name, regclass, text, name),
+    contacts_tier.unguard(regclass)
     TO @extowner@ WITH GRANT OPTION;
 GRANT EXECUTE ON PROCEDURE contacts_tier.rollover(regclass, text, integer) TO @extowner@ WITH GRANT OPTION;

@@ -78,6 +78,13 @@ extern PGDLLEXPORT void _PG_init(void);
 #define ct_primary_key_index(rel)	RelationGetPrimaryKeyIndex(rel)
 #endif
 
+/* 18: an index scan counts what EXPLAIN shows, if it is told where */
+#if PG_VERSION_NUM >= 180000
+#define ct_index_beginscan(rel, index, snapshot, nkeys) index_beginscan(rel, index, snapshot, NULL, nkeys, 0)
+#else
+#define ct_index_beginscan(rel, index, snapshot, nkeys) index_beginscan(rel, index, snapshot, nkeys, 0)
+#endif
+
 /* 17: what an index has collected while rows were inserted is to be put in order */
 #if PG_VERSION_NUM >= 170000
 #define ct_index_insert_cleanup(index, indexinfo)	index_insert_cleanup(index, indexinfo)

@@ -6,8 +6,8 @@
  *
  * Units: counts and limits are numbers of contacts; instants are timestamptz.
  *
- * The folder above calls only ct_frames_check_none(), and contacts_tier.c the functions that
- * install; all else is for the files of this folder.
+ * The folder above calls only ct_frames_check_none(), ct_statement() and its end hook, and
+ * contacts_tier.c the functions that install; all else is for the files of this folder.
  *
  *-------------------------------------------------------------------------
  */
@@ -43,6 +43,7 @@ typedef struct CtStatement
 								 * or TRUNCATE; NULL: not known */
 	struct CtStatement *outer;	/* the one that was at work before */
 	QueryDesc  *query;			/* NULL for others than the executor's */
+	bool		end_is_noticed; /* is ct_statement_end_hook called at its end? */
 	List	   *held_open;		/* relations that foreign keys wrote for it */
 	const CtRow *decided;		/* a second write: the properties of the row */
 	bool		is_classified;	/* are the next fields known? */
@@ -71,6 +72,13 @@ typedef struct CtStatement
 	ItemPointerData moving_place;
 	CommandId	moving_command;
 } CtStatement;
+
+/*
+ * Called after the triggers of a statement, unless it ends by an error; for one that is not
+ * known, with the key NULL.
+ */
+typedef void (*CtStatementEndHook) (const CtStatement *statement);
+extern CtStatementEndHook ct_statement_end_hook;
 
 extern CtStatement *ct_statement(void);
 extern void ct_statement_started(QueryDesc *query);

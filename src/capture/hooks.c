@@ -113,6 +113,14 @@ close_held(CtStatement *statement)
 	statement->held_open = NIL;
 }
 
+/* The rows of a statement are written, and its triggers have fired: tell who wants to know. */
+static void
+statement_ended(const CtStatement *statement)
+{
+	if (ct_statement_end_hook != NULL)
+		ct_statement_end_hook(statement);
+}
+
 /*
  * The triggers of a statement belong to it; what they note is applied after them.  Those of a
  * statement that a foreign key runs fire with those of the outer one
@@ -124,6 +132,7 @@ static void
 finish_statement(CtStatement *statement, QueryDesc *query)
 {
 	next_finish(query);
+	statement_ended(statement);
 	if ((query->estate->es_top_eflags & EXEC_FLAG_SKIP_TRIGGERS) == 0 || statement->outer->key == NULL)
 	{
 		ct_notes_apply();
@@ -191,7 +200,7 @@ process_utility(PlannedStmt *planned, const char *query, bool read_only_tree,
 				ProcessUtilityContext context, ParamListInfo params,
 				QueryEnvironment *environment, DestReceiver *dest, QueryCompletion *completion)
 {
-	CtStatement statement = {.key = planned};
+	CtStatement statement = {.key = planned,.end_is_noticed = true};
 
 	if (!copies_in(planned) && !IsA(planned->utilityStmt, TruncateStmt))
 	{
@@ -204,6 +213,7 @@ process_utility(PlannedStmt *planned, const char *query, bool read_only_tree,
 	{
 		if (!copies_in(planned) || previous_utility != NULL || !ct_copy_fast(planned, query, completion))
 			next_utility(planned, query, read_only_tree, context, params, environment, dest, completion);
+		statement_ended(&statement);
 		ct_notes_apply();
 	}
 	PG_FINALLY();

@@ -33,6 +33,8 @@
 
 #include "capture/capture.h"
 
+CtStatementEndHook ct_statement_end_hook = NULL;
+
 /* Outside of all statements, and for those that are not known */
 static CtStatement unknown = {0};
 
@@ -200,6 +202,7 @@ remember_started(QueryDesc *query, const void *key)
 
 	entry->statement.key = key;
 	entry->statement.query = query;
+	entry->statement.end_is_noticed = key != NULL;
 	slist_push_head(&started, &entry->node);
 	entry->forget.func = forget_started;
 	entry->forget.arg = entry;

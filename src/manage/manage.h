@@ -2,7 +2,7 @@
  *
  * manage.h
  *	  What SQL calls: attach and detach, subscriptions, policies, rollover, verification,
- *	  repair, reports, bills; and the DDL of others.
+ *	  repair, reports, bills, tools; and the DDL of others.
  *
  * Units: counts and limits are numbers of contacts; instants are timestamptz.
  *
@@ -52,11 +52,48 @@ typedef struct CtReportKind
 {
 	CtReportQuery query;
 	bool		reads_ledger;
-	bool		reads_contacts;
+	bool		reads_contacts;	/* of all tables that share the companion
+								 * tables */
+	bool		reads_table;	/* of the one asked for */
 } CtReportKind;
 
 extern void ct_report(FunctionCallInfo fcinfo, const CtReportKind *kind);
 extern char *ct_report_account(const CtReport *report, const char *keyword, const char *column);
+
+/* gate.c */
+
+extern void ct_gate_init(void);
+extern bool ct_tool_needs_marketing_contact(const char *name, int length);
+
+/* guard_contact.c */
+
+/* Can a tool that needs a marketing contact use one?  If not, why? */
+typedef enum CtReason
+{
+	CT_OK,
+	CT_NON_MARKETABLE,
+	CT_NO_CONTACT
+} CtReason;
+
+typedef struct CtLookup CtLookup;
+
+extern void ct_check_lookup(Oid contacts, Relation guarded, AttrNumber contact);
+extern CtLookup *ct_lookup_begin(Oid contacts, Relation guarded, AttrNumber contact, MemoryContext context);
+extern CtReason ct_lookup(CtLookup *lookup, TupleTableSlot *row);
+extern void ct_lookup_end(CtLookup *lookup);
+
+/* guard_trigger.c */
+
+/* Arguments of the trigger of a guarded table */
+typedef enum CtGuardArg
+{
+	CT_GUARD_SCHEMA,			/* of the contacts */
+	CT_GUARD_TABLE,
+	CT_GUARD_MODE,				/* on_excluded */
+	CT_GUARD_NARGS
+} CtGuardArg;
+
+extern void ct_guard_init(void);
 
 /* Of the files of rollover() */
 

@@ -161,7 +161,8 @@ report_group(void *arg)
 	uint64		count;
 
 	/* it reads all triggers of the database: only where it must */
-	report->relids = group->kind->reads_contacts ? ct_attached_tables(NameStr(group->names.schema)) : NIL;
+	report->relids = group->kind->reads_contacts ? ct_attached_tables(NameStr(group->names.schema)) :
+		group->kind->reads_table ? list_make1_oid(group->relid) : NIL;
 	if (!may_report(&group->names, group->kind, report->relids, group->nowait))
 		return;
 	if (group->nowait)

@@ -1,0 +1,467 @@
+/*-------------------------------------------------------------------------
+ *
+ * guard_contact.c
+ *	  The contacts that the rows of a guarded table name: how they are found, who may have
+ *	  them looked up, and the look-up.
+ *
+ * A statement can name as many contacts as it writes rows, so each is looked up in the
+ * index itself, which stays open as long as the statement, and not by a query.  Nothing but
+ * the comparison of keys is called for that.  Where it is not PostgreSQL's own, it is the
+ * owner's of the contacts, and runs as his, under a safe search_path (R3), as the queries of a
+ * foreign key do.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/nbtree.h"
+#include "access/relation.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/transam.h"
+#include "access/xact.h"
+#include "catalog/partition.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
+#include "miscadmin.h"
+#include "parser/parse_coerce.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rls.h"
+#include "utils/snapmgr.h"
+
+#include "manage/manage.h"
+
+/* One column, or the account and another one */
+#define MAX_KEYS	2
+
+/* How contacts are found */
+typedef struct ContactKey
+{
+	Oid			index;			/* of the attached table; unique */
+	int			nkeys;
+	AttrNumber	contact_columns[MAX_KEYS];	/* in the order of the index */
+	AttrNumber	columns[MAX_KEYS];	/* of the guarded table, with the values */
+	ScanKeyData keys[MAX_KEYS]; /* without values */
+	bool		is_builtin;		/* is the comparison PostgreSQL's own? */
+}			ContactKey;
+
+/* The attached table, or a partition of it that has contacts itself */
+typedef struct Leaf
+{
+	Oid			relid;
+	AttrNumber	status;
+	Relation	rel;			/* NULL: not open yet */
+	Relation	index;
+	IndexScanDesc scan;
+	TupleTableSlot *slot;
+}			Leaf;
+
+struct CtLookup
+{
+	MemoryContext context;
+	Relation	contacts;
+	Oid			owner;			/* of the contacts */
+	Oid			marketing;		/* enum value */
+	ContactKey	key;
+	Snapshot	snapshot;		/* of its own */
+	int			nleaves;
+	Leaf	   *leaves;			/* that of the last contact first */
+};
+
+/* An index that finds at most one row by plain columns, and always */
+static bool
+can_find(Relation index)
+{
+	Form_pg_index form = index->rd_index;
+
+	return form->indisunique && form->indimmediate && form->indisvalid && form->indislive &&
+		index->rd_rel->relam == BTREE_AM_OID && form->indnkeyatts <= MAX_KEYS &&
+		RelationGetIndexExpressions(index) == NIL && RelationGetIndexPredicate(index) == NIL;
+}
+
+/*
+ * Complete the key for column "i" of an index and a value of this type; false if they cannot be
+ * compared.
+ */
+static bool
+make_key(Relation index, int i, Oid column_type, Oid value_type, ContactKey * key)
+{
+	Oid			family = index->rd_opfamily[i];
+	Oid			index_type = index->rd_opcintype[i];
+	Oid			type = getBaseType(value_type);
+	Oid			operator;
+
+	/* of an enum or array, for example, only the very same */
+	if (IsPolymorphicType(index_type))
+		type = type == getBaseType(column_type) ? index_type : InvalidOid;
+	else if (!OidIsValid(get_opfamily_member(family, index_type, type, BTEqualStrategyNumber)))
+		type = IsBinaryCoercible(type, index_type) ? index_type : InvalidOid;
+	if (!OidIsValid(type))
+		return false;
+	operator = get_opfamily_member(family, index_type, type, BTEqualStrategyNumber);
+	if (!OidIsValid(operator))
+		return false;
+	ScanKeyEntryInitialize(&key->keys[i], 0, i + 1, BTEqualStrategyNumber, type,
+						   index->rd_indcollation[i], get_opcode(operator), (Datum) 0);
+	if (get_opcode(operator) >= FirstNormalObjectId ||
+		index_getprocid(index, i + 1, BTORDER_PROC) >= FirstNormalObjectId)
+		key->is_builtin = false;
+	return true;
+}
+
+/*
+ * The column of the guarded table that has the value for column "i" of an index: the one
+ * that names the contact, or the account's, which is called as that of the contacts.
+ */
+static AttrNumber
+value_column(const CtTable *contacts, Relation index, int i, Relation guarded, AttrNumber contact)
+{
+	AttrNumber	attno = index->rd_index->indkey.values[i];
+
+	if (attno != contacts->attno[CT_ARG_ACCOUNT] || index->rd_index->indnkeyatts == 1)
+		return contact;
+	return get_attnum(RelationGetRelid(guarded), get_attname(contacts->relid, attno, false));
+}
+
+/* Can the contact of a row be found by this index?  Then complete the key. */
+static bool
+try_index(const CtTable *contacts, Oid relid, Relation guarded, AttrNumber contact, ContactKey * key)
+{
+	Relation	index = index_open(relid, AccessShareLock);
+	int			named = 0;
+	bool		result = can_find(index);
+
+	key->index = relid;
+	key->nkeys = result ? index->rd_index->indnkeyatts : 0;
+	key->is_builtin = true;
+	for (int i = 0; i < key->nkeys && result; i++)
+	{
+		AttrNumber	column = value_column(contacts, index, i, guarded, contact);
+
+		key->contact_columns[i] = index->rd_index->indkey.values[i];
+		key->columns[i] = column;
+		named += column == contact ? 1 : 0;
+		result = column > 0 &&
+			make_key(index, i, get_atttype(contacts->relid, key->contact_columns[i]),
+					 TupleDescAttr(RelationGetDescr(guarded), column - 1)->atttypid, key);
+	}
+	index_close(index, NoLock);
+	return result && named == 1;
+}
+
+/*
+ * The only one of the unique indexes, besides the primary key, that finds a contact by one
+ * column.
+ */
+static bool
+try_others(const CtTable *contacts, Relation rel, Oid primary, Relation guarded, AttrNumber contact, ContactKey * key)
+{
+	List	   *indexes = RelationGetIndexList(rel);
+	int			count = 0;
+	ListCell   *cell;
+
+	foreach(cell, indexes)
+	{
+		ContactKey	other;
+
+		if (lfirst_oid(cell) == primary ||
+			!try_index(contacts, lfirst_oid(cell), guarded, contact, &other) || other.nkeys != 1)
+			continue;
+		*key = other;
+		count++;
+	}
+	return count == 1;
+}
+
+/*
+ * Find out how the contacts are found which a column of the guarded table names: by the
+ * primary key, else by the only unique index that is on one column of a type to compare.
+ * Errors: 55000.
+ */
+static void
+find_key(const CtTable *contacts, Relation rel, Relation guarded, AttrNumber contact, ContactKey * key)
+{
+	Oid			primary;
+
+	/* it reads the list of indexes, which knows which one is the primary key */
+	list_free(RelationGetIndexList(rel));
+	primary = ct_primary_key_index(rel);
+	if (OidIsValid(primary) && try_index(contacts, primary, guarded, contact, key))
+		return;
+	if (try_others(contacts, rel, primary, guarded, contact, key))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("column \"%s\" of table \"%s\" does not tell which contact of table \"%s\" it means",
+					get_attname(RelationGetRelid(guarded), contact, false), RelationGetRelationName(guarded),
+					RelationGetRelationName(rel)),
+			 errhint("The contacts need a primary key of this one column, of a type that can be compared with it, or one other unique index. A key may also have the account, if a column of table \"%s\" is called as that of the contacts.",
+					 RelationGetRelationName(guarded)),
+			 errtable(guarded)));
+}
+
+/* May a role read a column? */
+static bool
+may_read_column(Oid relid, AttrNumber attno, Oid role)
+{
+	return pg_attribute_aclcheck(relid, attno, role, ACL_SELECT) == ACLCHECK_OK;
+}
+
+/* 42501 */
+pg_noreturn static void
+may_not_read_error(Relation guarded, const char *contacts, bool is_hidden)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("owner of table \"%s\" may not look contacts of table \"%s\" up",
+					RelationGetRelationName(guarded), contacts),
+			 is_hidden ? errdetail("Row-level security hides contacts from role \"%s\".",
+								   GetUserNameFromId(guarded->rd_rel->relowner, false)) :
+			 errdetail("Role \"%s\" needs SELECT on the columns of their key and their status.",
+					   GetUserNameFromId(guarded->rd_rel->relowner, false)),
+			 errtable(guarded)));
+}
+
+/*
+ * What is looked up, and what comes of it, is for the owner of the guarded table, who has it
+ * done: he owns the contacts, too, or may read the columns that are read, of all rows.  "key"
+ * may be NULL: then one column at least.
+ */
+static void
+check_privileges(Oid contacts, AttrNumber status, const ContactKey * key, Relation guarded)
+{
+	Oid			owner = guarded->rd_rel->relowner;
+	char	   *name = get_rel_name(contacts);
+	bool		allowed;
+
+	if (name == NULL)
+		ct_no_relation_error(contacts);
+	if (object_ownercheck(RelationRelationId, contacts, owner))
+		return;
+	allowed = pg_class_aclcheck(contacts, owner, ACL_SELECT) == ACLCHECK_OK;
+	if (!allowed && key == NULL)
+		allowed = pg_attribute_aclcheck_all(contacts, owner, ACL_SELECT, ACLMASK_ANY) == ACLCHECK_OK;
+	else if (!allowed)
+	{
+		allowed = may_read_column(contacts, status, owner);
+		for (int i = 0; i < key->nkeys && allowed; i++)
+			allowed = may_read_column(contacts, key->contact_columns[i], owner);
+	}
+	if (!allowed)
+		may_not_read_error(guarded, name, false);
+	if (check_enable_rls(contacts, owner, true) == RLS_ENABLED)
+		may_not_read_error(guarded, name, true);
+}
+
+/*
+ * Open the contacts and find their key, on behalf of the owner of the guarded table, whose
+ * privileges are checked before they are locked, and after.  Errors: 42501, 42P01, 42809, 55000.
+ */
+static const CtTable *
+open_contacts(Oid relid, Relation guarded, AttrNumber contact, Relation *rel, ContactKey * key)
+{
+	CtManaged	managed;
+
+	(void) ct_companion_schema(relid);
+	check_privileges(relid, InvalidAttrNumber, NULL, guarded);
+	ct_read_open(&managed, relid);
+	find_key(managed.table, managed.rel, guarded, contact, key);
+	check_privileges(relid, managed.table->attno[CT_ARG_STATUS], key, guarded);
+	*rel = managed.rel;
+	return managed.table;
+}
+
+/*
+ * Check that the contacts can be looked up that a column of a guarded table names.
+ * Errors: 42501, 42P01, 42809, 55000.
+ */
+void
+ct_check_lookup(Oid contacts, Relation guarded, AttrNumber contact)
+{
+	Relation	rel;
+	ContactKey	key;
+
+	(void) open_contacts(contacts, guarded, contact, &rel, &key);
+	relation_close(rel, NoLock);
+}
+
+/* The relations that have contacts: locked, but not open. */
+static void
+list_leaves(CtLookup * lookup, const char *status)
+{
+	List	   *relids = find_all_inheritors(RelationGetRelid(lookup->contacts), AccessShareLock, NULL);
+	ListCell   *cell;
+
+	lookup->leaves = palloc0(sizeof(Leaf) * list_length(relids));
+	foreach(cell, relids)
+	{
+		Leaf	   *leaf = &lookup->leaves[lookup->nleaves];
+
+		if (get_rel_relkind(lfirst_oid(cell)) != RELKIND_RELATION)
+			continue;
+		leaf->relid = lfirst_oid(cell);
+		leaf->status = get_attnum(leaf->relid, status);
+		lookup->nleaves++;
+	}
+}
+
+/*
+ * A snapshot of our own: that of the statement, but with what this and earlier commands
+ * have done, so that a statement can write a contact and what is sent to it.
+ */
+static Snapshot
+create_snapshot(void)
+{
+	Snapshot	snapshot;
+
+	PushCopiedSnapshot(ActiveSnapshotSet() ? GetActiveSnapshot() : GetTransactionSnapshot());
+	snapshot = RegisterSnapshot(GetActiveSnapshot());
+	PopActiveSnapshot();
+	return snapshot;
+}
+
+/*
+ * Begin to look contacts up, until ct_lookup_end(): in this memory context, which must live as
+ * long.  Everything is resolved by name and checked anew, since it may have changed since
+ * guard().  Locks: ACCESS SHARE on the contacts.  Errors: as ct_check_lookup().
+ */
+CtLookup *
+ct_lookup_begin(Oid contacts, Relation guarded, AttrNumber contact, MemoryContext context)
+{
+	MemoryContext old = MemoryContextSwitchTo(context);
+	CtLookup   *lookup = palloc0(sizeof(CtLookup));
+	const CtTable *table = open_contacts(contacts, guarded, contact, &lookup->contacts, &lookup->key);
+
+	lookup->context = context;
+	lookup->owner = table->owner;
+	lookup->marketing = table->marketing;
+	list_leaves(lookup, get_attname(table->relid, table->attno[CT_ARG_STATUS], false));
+	lookup->snapshot = create_snapshot();
+	MemoryContextSwitchTo(old);
+	return lookup;
+}
+
+/* The index of a partition that belongs to this one of the attached table. */
+static Oid
+index_of_leaf(Relation rel, Oid root_index)
+{
+	List	   *indexes = RelationGetIndexList(rel);
+	ListCell   *cell;
+
+	foreach(cell, indexes)
+		if (get_rel_relispartition(lfirst_oid(cell)) &&
+			list_member_oid(get_partition_ancestors(lfirst_oid(cell)), root_index))
+		return lfirst_oid(cell);
+	elog(ERROR, "partition \"%s\" has no index for index %u", RelationGetRelationName(rel), root_index);
+	return InvalidOid;
+}
+
+static void
+open_leaf(CtLookup * lookup, Leaf * leaf)
+{
+	Oid			index = lookup->key.index;
+
+	leaf->rel = table_open(leaf->relid, AccessShareLock);
+	if (leaf->relid != RelationGetRelid(lookup->contacts))
+		index = index_of_leaf(leaf->rel, index);
+	leaf->index = index_open(index, AccessShareLock);
+	leaf->scan = ct_index_beginscan(leaf->rel, leaf->index, lookup->snapshot, lookup->key.nkeys);
+	leaf->slot = table_slot_create(leaf->rel, NULL);
+}
+
+/* Look for the contact in one relation. */
+static CtReason
+look_in_leaf(CtLookup * lookup, Leaf * leaf)
+{
+	CtReason	reason = CT_NO_CONTACT;
+
+	if (leaf->rel == NULL)
+		open_leaf(lookup, leaf);
+	index_rescan(leaf->scan, lookup->key.keys, lookup->key.nkeys, NULL, 0);
+	if (index_getnext_slot(leaf->scan, ForwardScanDirection, leaf->slot))
+	{
+		bool		isnull;
+		Datum		status = slot_getattr(leaf->slot, leaf->status, &isnull);
+
+		reason = !isnull && DatumGetObjectId(status) == lookup->marketing ? CT_OK : CT_NON_MARKETABLE;
+	}
+	ExecClearTuple(leaf->slot);
+	return reason;
+}
+
+/*
+ * Look for the contact in each relation, first in that of the last contact: those of
+ * one account are often in one.
+ */
+static CtReason
+look_in_leaves(CtLookup * lookup)
+{
+	MemoryContext old = MemoryContextSwitchTo(lookup->context); /* scans allocate in it */
+	CtReason	reason = CT_NO_CONTACT;
+
+	for (int i = 0; i < lookup->nleaves && reason == CT_NO_CONTACT; i++)
+	{
+		reason = look_in_leaf(lookup, &lookup->leaves[i]);
+		if (i > 0 && reason != CT_NO_CONTACT)
+		{
+			Leaf		found = lookup->leaves[i];
+
+			lookup->leaves[i] = lookup->leaves[0];
+			lookup->leaves[0] = found;
+		}
+	}
+	MemoryContextSwitchTo(old);
+	return reason;
+}
+
+/*
+ * Can a tool use the contact that a row of the guarded table names, and that is not null, if
+ * the tool needs a marketing contact?  If not, why?
+ */
+CtReason
+ct_lookup(CtLookup * lookup, TupleTableSlot *row)
+{
+	CtIdentity	identity;
+	CtReason	reason;
+
+	for (int i = 0; i < lookup->key.nkeys; i++)
+	{
+		bool		isnull;
+
+		lookup->key.keys[i].sk_argument = slot_getattr(row, lookup->key.columns[i], &isnull);
+		if (isnull)
+			return CT_NO_CONTACT;
+	}
+	lookup->snapshot->curcid = GetCurrentCommandId(false) + 1;
+	if (lookup->key.is_builtin)
+		return look_in_leaves(lookup);
+	ct_manage_as_owner(lookup->owner, &identity);
+	reason = look_in_leaves(lookup);
+	ct_restore_identity(&identity);
+	return reason;
+}
+
+/*
+ * Close all of it; the locks stay.  After an error it must not be called: then all has been
+ * released with the resource owner.
+ */
+void
+ct_lookup_end(CtLookup * lookup)
+{
+	for (int i = 0; i < lookup->nleaves; i++)
+	{
+		Leaf	   *leaf = &lookup->leaves[i];
+
+		if (leaf->rel == NULL)
+			continue;
+		ExecDropSingleTupleTableSlot(leaf->slot);
+		index_endscan(leaf->scan);
+		index_close(leaf->index, NoLock);
+		table_close(leaf->rel, NoLock);
+	}
+	UnregisterSnapshot(lookup->snapshot);
+	relation_close(lookup->contacts, NoLock);
+}
