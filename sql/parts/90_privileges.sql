@@ -89,8 +89,9 @@ GRANT EXECUTE ON FUNCTION
     contacts_tier.activity(regclass, text),
     contacts_tier.forecast(regclass, text),
     contacts_tier.preview(regclass, text, bigint),
-    contacts_tier.audience(regclass, text, text)
-    TO PUBLIC;
+    contacts_tier.audience(regclass, text, text),
+    contacts_tier.usage_history(regclass, text, timestamptz, interval),
+    contacts_tier.sources(regclass, text)    TO PUBLIC;
 
 GRANT SELECT ON contacts_tier.plan, contacts_tier.tier, contacts_tier.source_type, contacts_tier.tool TO PUBLIC;
 GRANT SELECT, INSERT, UPDATE, DELETE
