@@ -447,11 +447,11 @@ DECLARE
     y      numeric := 592;
 BEGIN
     FOR source IN
-        SELECT CASE WHEN t.shown THEN coalesce(t.source_type, '(not known)') ELSE format('%s others', count(*)) END AS name,
+        SELECT CASE WHEN t.shown THEN coalesce(min(t.source_type), '(not known)') ELSE format('%s others', count(*)) END AS name,
                sum(t.marketing_contacts) AS used, sum(t.pending) AS leaving, max(sum(t.marketing_contacts)) OVER () AS most, t.shown
         FROM (SELECT s.*, row_number() OVER () <= 5 OR count(*) OVER () <= 6 AS shown
               FROM contacts_tier.sources($1, $2) AS s) AS t
-        GROUP BY t.shown, CASE WHEN t.shown THEN t.source_type END ORDER BY t.shown DESC, used DESC, name COLLATE "C"
+        GROUP BY t.shown, CASE WHEN t.shown THEN t.source_type END ORDER BY t.shown DESC, 2 DESC, 1
     LOOP
         per := 170 / source.most;
         result := result || contacts_tier_internal.svg_text(40, y, 'q', 13, source.name, 142)
