@@ -112,14 +112,12 @@ COMMENT ON FUNCTION contacts_tier_internal.svg_length(text) IS
 CREATE FUNCTION contacts_tier_internal.svg_words(words text, room numeric) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN (
-    SELECT coalesce(string_agg(contacts_tier_internal.svg_escape(letter), '' ORDER BY n), '')
-           || CASE WHEN bool_or(NOT is_shown) OR length(words) > 1000 THEN '&#8230;' ELSE '' END
-    FROM (SELECT CASE WHEN is_shown THEN letter END, n, is_shown
-          FROM (SELECT letter, n,
-                       contacts_tier_internal.svg_length(words) <= room OR
-                       sum(contacts_tier_internal.svg_width(letter)) OVER (ORDER BY n) <= room - 1
+    SELECT coalesce(string_agg(contacts_tier_internal.svg_escape(letter), '' ORDER BY n) FILTER (WHERE whole <= room OR upto <= room - 1), '')
+           || CASE WHEN max(whole) > room OR length(words) > 1000 THEN '&#8230;' ELSE '' END
+    FROM (SELECT letter, n, sum(width) OVER (ORDER BY n), sum(width) OVER ()
+          FROM (SELECT letter, n, contacts_tier_internal.svg_width(letter)
                 FROM regexp_split_to_table("left"(words, 1000), '') WITH ORDINALITY AS l (letter, n)
-                WHERE letter <> '') AS s (letter, n, is_shown)) AS c (letter, n, is_shown)
+                WHERE letter <> '') AS w (letter, n, width)) AS c (letter, n, upto, whole)
 );
 COMMENT ON FUNCTION contacts_tier_internal.svg_words(text, numeric) IS
 'a text as it is written in XML, cut where it would take more room, in units of the font size';
@@ -399,8 +397,9 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     span  interval := now - since;
-    -- the next update date is shown if it is no longer ahead than the start is past
-    ahead boolean := coalesce(forecast.next_update_at > now AND forecast.next_update_at <= now + 1.5 * span, false);
+    -- the next update date is shown unless it would leave little room for what happened
+    ahead boolean := coalesce(forecast.next_update_at > now
+                              AND forecast.next_update_at <= now + greatest(1.5 * span, '35 days'::interval), false);
     last  timestamptz := CASE WHEN ahead THEN forecast.next_update_at + 0.04 * (forecast.next_update_at - since) ELSE now END;
     h     record;
     dates timestamptz[];
@@ -412,8 +411,8 @@ BEGIN
            array_agg(u.pending ORDER BY u.at) AS pending, array_agg(u.contact_limit ORDER BY u.at) AS contact_limit,
            greatest(max(u.marketing_contacts), max(u.contact_limit)) AS highest INTO h
     FROM contacts_tier.usage_history($1, $2, since, greatest(span / 400, '1 minute'::interval)) AS u;
-    SELECT array_agg(b.period_start) || CASE WHEN ahead THEN forecast.next_update_at END INTO dates
-    FROM contacts_tier.billing_periods($1, $2) AS b WHERE b.period_start > since;
+    SELECT array_agg(b.period_end) || CASE WHEN ahead THEN forecast.next_update_at END INTO dates
+    FROM contacts_tier.billing_periods($1, $2) AS b WHERE b.closed AND b.period_end >= since;
     scale := contacts_tier_internal.page_scale(h.highest);
     x := round(112 + 808 * extract(epoch FROM now - since) / extract(epoch FROM last - since), 1);
     y := round(500 - 220 * h.used[array_length(h.used, 1)] / scale.top, 1);
