@@ -91,7 +91,6 @@ GRANT EXECUTE ON FUNCTION
     contacts_tier.preview(regclass, text, bigint),
     contacts_tier.audience(regclass, text, text),
     contacts_tier.usage_history(regclass, text, timestamptz, interval),
-    contacts_tier.sources(regclass, text)    TO PUBLIC;,
     contacts_tier.sources(regclass, text),
     contacts_tier.usage_page(regclass, text, timestamptz),
     -- and what makes a page of them, as the caller
@@ -120,6 +119,7 @@ GRANT EXECUTE ON FUNCTION
     contacts_tier_internal.page_forecast(regclass, text, timestamptz, record, record),
     contacts_tier_internal.page_changes(regclass, text, text)
     TO PUBLIC;
+
 GRANT SELECT ON contacts_tier.plan, contacts_tier.tier, contacts_tier.source_type, contacts_tier.tool TO PUBLIC;
 GRANT SELECT, INSERT, UPDATE, DELETE
     ON contacts_tier.plan, contacts_tier.tier, contacts_tier.source_type, contacts_tier.tool TO @extowner@ WITH GRANT OPTION;
