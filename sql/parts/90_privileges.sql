@@ -89,7 +89,35 @@ GRANT EXECUTE ON FUNCTION
     contacts_tier.activity(regclass, text),
     contacts_tier.forecast(regclass, text),
     contacts_tier.preview(regclass, text, bigint),
-    contacts_tier.audience(regclass, text, text)
+    contacts_tier.audience(regclass, text, text),
+    contacts_tier.usage_history(regclass, text, timestamptz, interval),
+    contacts_tier.sources(regclass, text),
+    contacts_tier.usage_page(regclass, text, timestamptz),
+    -- and what makes a page of them, as the caller
+    contacts_tier_internal.page_account(regclass, text),
+    contacts_tier_internal.svg_code(text),
+    contacts_tier_internal.svg_escape(text),
+    contacts_tier_internal.svg_width(text),
+    contacts_tier_internal.svg_length(text),
+    contacts_tier_internal.svg_words(text, numeric),
+    contacts_tier_internal.svg_text(numeric, numeric, text, numeric, text, numeric),
+    contacts_tier_internal.svg_rect(numeric, numeric, numeric, numeric, text, numeric),
+    contacts_tier_internal.page_number(numeric),
+    contacts_tier_internal.page_amount(numeric, text),
+    contacts_tier_internal.page_day(timestamptz, text, timestamptz),
+    contacts_tier_internal.page_title(bigint, bigint, bigint, text, record),
+    contacts_tier_internal.page_style(),
+    contacts_tier_internal.page_bar(bigint, bigint, bigint, text),
+    contacts_tier_internal.page_scale(numeric),
+    contacts_tier_internal.page_axis(numeric, numeric, numeric),
+    contacts_tier_internal.page_steps(timestamptz[], bigint[], timestamptz, timestamptz, numeric),
+    contacts_tier_internal.page_limit(timestamptz[], bigint[], timestamptz, timestamptz, numeric),
+    contacts_tier_internal.page_days(timestamptz[], timestamptz, timestamptz, text),
+    contacts_tier_internal.page_legend(),
+    contacts_tier_internal.page_chart(regclass, text, timestamptz, timestamptz, record, text),
+    contacts_tier_internal.page_sources(regclass, text),
+    contacts_tier_internal.page_forecast(regclass, text, timestamptz, record, record),
+    contacts_tier_internal.page_changes(regclass, text, text)
     TO PUBLIC;
 
 GRANT SELECT ON contacts_tier.plan, contacts_tier.tier, contacts_tier.source_type, contacts_tier.tool TO PUBLIC;

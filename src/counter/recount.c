@@ -43,18 +43,42 @@ count_query(const CtTable *table, const char *from)
 }
 
 /*
+ * The same of each account, source type and source name: columns account, source_type,
+ * source_name, marketing, pending.  Sources are any text-like columns of the application.
+ */
+static char *
+source_query(const CtTable *table, const char *from)
+{
+	const char *account = AttributeNumberIsValid(table->attno[CT_ARG_ACCOUNT]) ?
+		ct_table_column(table, CT_ARG_ACCOUNT) :
+		psprintf("%s::pg_catalog.text", quote_literal_cstr(CT_DEFAULT_ACCOUNT));
+
+	return psprintf("SELECT %1$s AS account, %2$s::pg_catalog.text COLLATE pg_catalog.\"C\" AS source_type,"
+					" %3$s::pg_catalog.text COLLATE pg_catalog.\"C\" AS source_name,"
+					" pg_catalog.count(*) AS marketing, pg_catalog.count(*) FILTER (WHERE %4$s) AS pending"
+					" FROM %5$s"
+					" WHERE %6$s OPERATOR(pg_catalog.=) 'marketing'::contacts_tier.marketing_status"
+					" GROUP BY 1, 2, 3",
+					account, ct_table_column(table, CT_ARG_SOURCE_TYPE), ct_table_column(table, CT_ARG_SOURCE_NAME),
+					ct_table_column(table, CT_ARG_UNTIL), from, ct_table_column(table, CT_ARG_STATUS));
+}
+
+/* A query over the contacts of one relation, as count_query() and source_query() */
+typedef char *(*RelationQuery) (const CtTable *table, const char *from);
+
+/*
  * Add a relation to the query.  It may be gone, or not be attached any more: the
  * caller has locked but one of them.
  */
 static void
-append_relation(StringInfo buf, Oid relid)
+append_relation(StringInfo buf, Oid relid, RelationQuery query)
 {
 	Relation	rel = try_relation_open(relid, AccessShareLock);
 	CtTable    *table = rel == NULL ? NULL : ct_table_of_relation(rel);
 
 	if (table != NULL)
 		appendStringInfo(buf, "%s(%s)", buf->len > 0 ? " UNION ALL " : "",
-						 count_query(table, ct_qualified_name(rel)));
+						 query(table, ct_qualified_name(rel)));
 	if (rel != NULL)
 		relation_close(rel, NoLock);
 }
@@ -84,13 +108,9 @@ ct_pending_partitions(Oid parent)
 	return pending;
 }
 
-/*
- * A query for the marketing contacts of each account in several attached tables
- * together: columns as count_query().  Contacts without an account make a row
- * of their own.
- */
-char *
-ct_recount_query(List *relids)
+/* The query of each of several attached tables, and of their pending partitions, together */
+static char *
+query_relations(List *relids, RelationQuery query)
 {
 	StringInfoData buf;
 	ListCell   *cell;
@@ -101,17 +121,39 @@ ct_recount_query(List *relids)
 		List	   *pending = ct_pending_partitions(lfirst_oid(cell));
 		ListCell   *partition;
 
-		append_relation(&buf, lfirst_oid(cell));
+		append_relation(&buf, lfirst_oid(cell), query);
 		foreach(partition, pending)
-			append_relation(&buf, lfirst_oid(partition));
+			append_relation(&buf, lfirst_oid(partition), query);
 	}
 	/* while we waited, they may have been dropped or detached */
 	if (buf.len == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("the table is not attached any more")));
+	return buf.data;
+}
+
+/*
+ * A query for the marketing contacts of each account in several attached tables
+ * together: columns as count_query().  Contacts without an account make a row
+ * of their own.
+ */
+char *
+ct_recount_query(List *relids)
+{
 	return psprintf("SELECT account, pg_catalog.sum(marketing)::pg_catalog.int8 AS marketing,"
-					" pg_catalog.sum(pending)::pg_catalog.int8 AS pending FROM (%s) x GROUP BY account", buf.data);
+					" pg_catalog.sum(pending)::pg_catalog.int8 AS pending FROM (%s) x GROUP BY account",
+					query_relations(relids, count_query));
+}
+
+/*
+ * A query for the same by source: columns as source_query(), perhaps several rows for
+ * a source.
+ */
+char *
+ct_recount_sources_query(List *relids)
+{
+	return query_relations(relids, source_query);
 }
 
 /*
