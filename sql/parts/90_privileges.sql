@@ -41,6 +41,21 @@ BEGIN
 END
 $$;
 
+-- The schema of the extension is no member of it, so the loop above does not meet it.
+DO $$
+DECLARE
+    g record;
+BEGIN
+    REVOKE ALL ON SCHEMA contacts_tier FROM PUBLIC;
+    FOR g IN
+        SELECT DISTINCT a.grantee FROM pg_catalog.pg_namespace n, pg_catalog.aclexplode(n.nspacl) a
+         WHERE n.nspname = 'contacts_tier' AND a.grantee NOT IN (0, n.nspowner)
+    LOOP
+        EXECUTE format('REVOKE ALL ON SCHEMA contacts_tier FROM %s CASCADE', g.grantee::regrole);
+    END LOOP;
+END
+$$;
+
 -- Schemas: any statement can name what it is granted below.
 GRANT USAGE ON SCHEMA contacts_tier, contacts_tier_internal TO PUBLIC;
 
