@@ -21,14 +21,16 @@ BEGIN
                               ELSE d.objid::regclass::text END AS name,
                coalesce(p.proowner, t.typowner, n.nspowner, c.relowner) AS owner,
                coalesce(p.proacl, t.typacl, n.nspacl, c.relacl) AS acl
-        FROM pg_catalog.pg_depend d
+        FROM (SELECT m.classid, m.objid FROM pg_catalog.pg_depend m
+               WHERE m.refclassid = 'pg_extension'::regclass AND m.deptype = 'e'
+                 AND m.refobjid = (SELECT e.oid FROM pg_catalog.pg_extension e WHERE e.extname = 'contacts_tier')
+              -- the schema of the extension is no member of it
+              UNION ALL SELECT 'pg_namespace'::regclass, 'contacts_tier'::regnamespace) d
         LEFT JOIN pg_catalog.pg_proc p ON d.classid = 'pg_proc'::regclass AND p.oid = d.objid
         LEFT JOIN pg_catalog.pg_type t ON d.classid = 'pg_type'::regclass AND t.oid = d.objid
         LEFT JOIN pg_catalog.pg_namespace n ON d.classid = 'pg_namespace'::regclass AND n.oid = d.objid
         LEFT JOIN pg_catalog.pg_class c ON d.classid = 'pg_class'::regclass AND c.oid = d.objid
-        WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
-          AND d.refobjid = (SELECT e.oid FROM pg_catalog.pg_extension e WHERE e.extname = 'contacts_tier')
-          AND (p.oid IS NOT NULL OR n.oid IS NOT NULL OR c.oid IS NOT NULL
+        WHERE (p.oid IS NOT NULL OR n.oid IS NOT NULL OR c.oid IS NOT NULL
                OR (t.typtype IN ('b', 'd', 'e', 'r') AND t.typelem = 0)
                OR (t.typtype = 'c' AND (SELECT r.relkind = 'c' FROM pg_catalog.pg_class r WHERE r.oid = t.typrelid)))
     LOOP
@@ -37,21 +39,6 @@ BEGIN
         FOR g IN SELECT DISTINCT a.grantee FROM aclexplode(o.acl) a WHERE a.grantee NOT IN (0, o.owner) LOOP
             EXECUTE format('REVOKE ALL ON %s %s FROM %s CASCADE', o.kind, o.name, g.grantee::regrole);
         END LOOP;
-    END LOOP;
-END
-$$;
-
--- The schema of the extension is no member of it, so the loop above does not meet it.
-DO $$
-DECLARE
-    g record;
-BEGIN
-    REVOKE ALL ON SCHEMA contacts_tier FROM PUBLIC;
-    FOR g IN
-        SELECT DISTINCT a.grantee FROM pg_catalog.pg_namespace n, pg_catalog.aclexplode(n.nspacl) a
-         WHERE n.nspname = 'contacts_tier' AND a.grantee NOT IN (0, n.nspowner)
-    LOOP
-        EXECUTE format('REVOKE ALL ON SCHEMA contacts_tier FROM %s CASCADE', g.grantee::regrole);
     END LOOP;
 END
 $$;

@@ -9,31 +9,34 @@ CREATE ROLE regress_r6_owner;
 CREATE ROLE regress_r6_writer;
 CREATE ROLE regress_r6_stranger;
 
+-- members of the extension, and its schema, which is none
+CREATE VIEW governed AS
+    SELECT classid, objid FROM pg_depend
+     WHERE deptype = 'e' AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'contacts_tier')
+    UNION ALL SELECT 'pg_namespace'::regclass, to_regnamespace('contacts_tier');
 -- objects of the extension whose privileges are left to a default
 CREATE VIEW unstated AS
     SELECT pg_describe_object(d.classid, d.objid, 0) AS object
-      FROM pg_depend d
+      FROM governed d
       LEFT JOIN pg_proc p ON d.classid = 'pg_proc'::regclass AND p.oid = d.objid
       LEFT JOIN pg_type t ON d.classid = 'pg_type'::regclass AND t.oid = d.objid
       LEFT JOIN pg_class c ON d.classid = 'pg_class'::regclass AND c.oid = d.objid
       LEFT JOIN pg_namespace n ON d.classid = 'pg_namespace'::regclass AND n.oid = d.objid
-     WHERE d.deptype = 'e' AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'contacts_tier')
-       -- types of tables and arrays have none of their own
-       AND (p.oid IS NOT NULL OR c.oid IS NOT NULL OR n.oid IS NOT NULL OR (t.typelem = 0 AND t.typrelid = 0))
+     -- types of tables and arrays have none of their own
+     WHERE (p.oid IS NOT NULL OR c.oid IS NOT NULL OR n.oid IS NOT NULL OR (t.typelem = 0 AND t.typrelid = 0))
        AND coalesce(p.proacl, t.typacl, c.relacl, n.nspacl) IS NULL;
 TABLE unstated;
 -- who may do what; the extension's owner may do all
 CREATE VIEW privilege AS
     SELECT CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END AS grantee,
            pg_describe_object(d.classid, d.objid, 0) AS object, string_agg(a.privilege_type, ', ' ORDER BY a.privilege_type) AS privileges
-      FROM pg_depend d
+      FROM governed d
       LEFT JOIN pg_proc p ON d.classid = 'pg_proc'::regclass AND p.oid = d.objid
       LEFT JOIN pg_type t ON d.classid = 'pg_type'::regclass AND t.oid = d.objid
       LEFT JOIN pg_class c ON d.classid = 'pg_class'::regclass AND c.oid = d.objid
       LEFT JOIN pg_namespace n ON d.classid = 'pg_namespace'::regclass AND n.oid = d.objid
       CROSS JOIN LATERAL aclexplode(coalesce(p.proacl, t.typacl, c.relacl, n.nspacl)) a
-     WHERE d.deptype = 'e' AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'contacts_tier')
-       AND a.grantee <> coalesce(p.proowner, t.typowner, c.relowner, n.nspowner)
+     WHERE a.grantee <> coalesce(p.proowner, t.typowner, c.relowner, n.nspowner)
      GROUP BY a.grantee, d.classid, d.objid;
 SELECT * FROM privilege ORDER BY object COLLATE "C", grantee;
 CREATE TABLE as_made AS SELECT * FROM privilege;
@@ -77,6 +80,7 @@ $$;
 -- everything is taken away by default, also from the owners themselves
 BEGIN;
 DROP EXTENSION contacts_tier;
+DROP SCHEMA contacts_tier;
 ALTER DEFAULT PRIVILEGES REVOKE ALL ON FUNCTIONS FROM PUBLIC, CURRENT_USER;
 ALTER DEFAULT PRIVILEGES REVOKE ALL ON TYPES FROM PUBLIC, CURRENT_USER;
 ALTER DEFAULT PRIVILEGES REVOKE ALL ON TABLES FROM PUBLIC, CURRENT_USER;
@@ -104,6 +108,7 @@ ROLLBACK;
 -- everything is given away by default, to one role and to all
 BEGIN;
 DROP EXTENSION contacts_tier;
+DROP SCHEMA contacts_tier;
 ALTER DEFAULT PRIVILEGES GRANT ALL ON FUNCTIONS TO regress_r6_stranger WITH GRANT OPTION;
 ALTER DEFAULT PRIVILEGES GRANT ALL ON TYPES TO regress_r6_stranger WITH GRANT OPTION;
 ALTER DEFAULT PRIVILEGES GRANT ALL ON SCHEMAS TO regress_r6_stranger WITH GRANT OPTION;
@@ -126,7 +131,7 @@ SELECT strangers_may();
 SELECT owner_may('r6.contacts_tier_account'), owner_may('r6.contacts_tier_counter'), owner_may('r6.contacts_tier_ledger');
 ROLLBACK;
 
-DROP VIEW unstated, privilege;
+DROP VIEW unstated, privilege, governed;
 DROP TABLE as_made;
 DROP PROCEDURE work();
 DROP FUNCTION strangers_may(), owner_may(regclass);
