@@ -132,6 +132,7 @@ extern bool ct_is_own_statement(const void *key);
 extern uint64 ct_execute_as_application(Oid owner, Oid relid, const char *command,
 										int nargs, Oid *types, Datum *values, bool by_index);
 extern uint64 ct_execute_now_by_index(const char *command, int nargs, Oid *types, Datum *values);
+extern char *ct_vpsprintf(const char *format, va_list args) pg_attribute_printf(1, 0);
 extern uint64 ct_executef(const char *format,...) pg_attribute_printf(1, 2);
 extern uint64 ct_query(const char *query);
 extern Datum ct_result(int column, Oid type, bool *isnull);
@@ -158,11 +159,19 @@ extern char *ct_owner_search_path(Oid owner, Oid relid);
 /* name.c */
 
 extern char *ct_type_name(Oid type);
+extern Oid	ct_find_relation(const char *schema, const char *name);
 pg_noreturn extern void ct_no_relation_error(Oid relid);
 extern char *ct_qualified_name(Relation rel);
 extern const char *ct_quoted_operator(Oid operator);
 
+/* trigger.c */
+
+extern TriggerData *ct_trigger_data(FunctionCallInfo fcinfo, const char *function);
+pg_noreturn extern void ct_wrong_trigger_error(const char *function);
+
 /* update_row.c */
+
+extern ResultRelInfo *ct_create_relinfo(EState *estate, Relation rel, Index index, ResultRelInfo *root);
 
 extern bool ct_update_row(EState *estate, EPQState *epqstate, ResultRelInfo *relinfo, ItemPointer place,
 						  TupleTableSlot *row, TransitionCaptureState *capture);

@@ -240,27 +240,42 @@ ct_execute_latest(const char *command)
 }
 
 /*
+ * psprintf() for a list of arguments.
+ */
+char *
+ct_vpsprintf(const char *format, va_list args)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	for (;;)
+	{
+		va_list		copy;
+		int			needed;
+
+		va_copy(copy, args);
+		needed = appendStringInfoVA(&buf, format, copy);
+		va_end(copy);
+		if (needed == 0)
+			return buf.data;
+		enlargeStringInfo(&buf, needed);
+	}
+}
+
+/*
  * As ct_execute(), for a statement without parameters that is put together first.  The
  * caller quotes what it fills in.
  */
 uint64
 ct_executef(const char *format,...)
 {
-	StringInfoData buf;
 	va_list		args;
-	int			needed;
+	char	   *command;
 
-	initStringInfo(&buf);
-	for (;;)
-	{
-		va_start(args, format);
-		needed = appendStringInfoVA(&buf, format, args);
-		va_end(args);
-		if (needed == 0)
-			break;
-		enlargeStringInfo(&buf, needed);
-	}
-	return ct_execute(buf.data, 0, NULL, NULL, NULL);
+	va_start(args, format);
+	command = ct_vpsprintf(format, args);
+	va_end(args);
+	return ct_execute(command, 0, NULL, NULL, NULL);
 }
 
 /*

@@ -47,3 +47,18 @@ ct_update_row(EState *estate, EPQState *epqstate, ResultRelInfo *relinfo, ItemPo
 	list_free(recheck);
 	return true;
 }
+
+/*
+ * Create a result relation of the executor; "root" is that of the table it is a partition
+ * of, or NULL.  AFTER triggers find it in es_opened_result_relations, as
+ * create_edata_for_relation() in worker.c says.
+ */
+ResultRelInfo *
+ct_create_relinfo(EState *estate, Relation rel, Index index, ResultRelInfo *root)
+{
+	ResultRelInfo *relinfo = makeNode(ResultRelInfo);
+
+	InitResultRelInfo(relinfo, rel, index, root, 0);
+	estate->es_opened_result_relations = lappend(estate->es_opened_result_relations, relinfo);
+	return relinfo;
+}

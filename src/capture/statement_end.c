@@ -48,18 +48,6 @@ open_root(Relation rel)
 	return ancestors == NIL ? NULL : try_table_open(llast_oid(ancestors), AccessShareLock);
 }
 
-/* Create a result relation of the executor; "root" is that of the table it is a partition of. */
-static ResultRelInfo *
-create_relinfo(EState *estate, Relation rel, Index index, ResultRelInfo *root)
-{
-	ResultRelInfo *relinfo = makeNode(ResultRelInfo);
-
-	InitResultRelInfo(relinfo, rel, index, root, 0);
-	/* so that AFTER triggers find it; as create_edata_for_relation() does */
-	estate->es_opened_result_relations = lappend(estate->es_opened_result_relations, relinfo);
-	return relinfo;
-}
-
 /*
  * Create what the executor's functions need to write rows of one relation, as
  * create_edata_for_relation() in worker.c does, and fire what fires before them.  Where
@@ -82,8 +70,8 @@ begin_writing(Writing *writing, CtWriteTarget *target)
 	writing->root = rels[1];
 	columns[1] = table == NULL ? NULL : ct_status_columns(table);
 	ct_init_range_table(estate, rels, columns, rels[1] == NULL ? 1 : 2);
-	writing->named = rels[1] == NULL ? NULL : create_relinfo(estate, rels[1], 2, NULL);
-	writing->relinfo = create_relinfo(estate, rels[0], 1, writing->named);
+	writing->named = rels[1] == NULL ? NULL : ct_create_relinfo(estate, rels[1], 2, NULL);
+	writing->relinfo = ct_create_relinfo(estate, rels[0], 1, writing->named);
 	if (writing->named == NULL)
 		writing->named = writing->relinfo;
 	ct_triggers_for_second_write(writing->relinfo);

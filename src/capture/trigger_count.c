@@ -25,10 +25,7 @@ check_trigger(FunctionCallInfo fcinfo, const char *function, TriggerEvent timing
 	if (!CALLED_AS_TRIGGER(fcinfo) ||
 		(((TriggerData *) fcinfo->context)->tg_event &
 		 (TRIGGER_EVENT_TIMINGMASK | TRIGGER_EVENT_ROW)) != timing)
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function \"%s\" is called by the wrong kind of trigger", function),
-				 errhint("Triggers of contacts_tier are made by contacts_tier.attach().")));
+		ct_wrong_trigger_error(function);
 }
 
 /*

@@ -48,10 +48,7 @@ check_trigger(FunctionCallInfo fcinfo)
 
 	if ((event & (TRIGGER_EVENT_TIMINGMASK | TRIGGER_EVENT_ROW)) != TRIGGER_EVENT_BEFORE ||
 		!TRIGGER_FIRED_BY_TRUNCATE(event))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function \"%s\" is called by the wrong kind of trigger", "count_truncate"),
-				 errhint("Triggers of contacts_tier are made by contacts_tier.attach().")));
+		ct_wrong_trigger_error("count_truncate");
 }
 
 /* A table has been counted off: note its file and size before it is emptied. */

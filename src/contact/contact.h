@@ -48,7 +48,6 @@ typedef struct CtTable CtTable;
 extern void ct_names_resolve(CtNames *names, const char *companion_schema);
 extern bool ct_names_equal(const CtNames *a, const CtNames *b);
 extern Oid	ct_companion_relid(const CtNames *names, CtCompanion which);
-extern char *ct_companion_name(const CtNames *names, CtCompanion which);
 extern char *ct_sql(const CtTable *table, const char *text);
 extern char *ct_sqlf(const CtTable *table, const char *format,...) pg_attribute_printf(2, 3);
 extern char *ct_names_sqlf(const CtNames *names, const char *format,...) pg_attribute_printf(2, 3);
@@ -169,6 +168,7 @@ typedef struct CtManaged
 } CtManaged;
 
 extern void ct_check_not_null(FunctionCallInfo fcinfo, int argument, const char *name);
+extern void ct_check_account_not_null(FunctionCallInfo fcinfo);
 extern void ct_check_owner(Oid relid);
 extern bool ct_attempt(void (*work) (void *arg), void *arg, const char *what);
 extern void ct_lock_nowait(Oid relid, LOCKMODE lockmode);

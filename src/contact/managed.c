@@ -37,6 +37,16 @@ ct_check_not_null(FunctionCallInfo fcinfo, int argument, const char *name)
 }
 
 /*
+ * Refuse a null table or account, the first two arguments of a function: 22004.
+ */
+void
+ct_check_account_not_null(FunctionCallInfo fcinfo)
+{
+	ct_check_not_null(fcinfo, 0, "contacts");
+	ct_check_not_null(fcinfo, 1, "account");
+}
+
+/*
  * Only the owner of a table manages it: 42501.
  */
 void
@@ -257,8 +267,7 @@ ct_managed_account(const CtManaged *managed, const char *account)
 Datum
 ct_manage_begin_account(CtManaged *managed, FunctionCallInfo fcinfo)
 {
-	ct_check_not_null(fcinfo, 0, "contacts");
-	ct_check_not_null(fcinfo, 1, "account");
+	ct_check_account_not_null(fcinfo);
 	ct_manage_begin(managed, PG_GETARG_OID(0), RowExclusiveLock);
 	return ct_managed_account(managed, text_to_cstring(PG_GETARG_TEXT_PP(1)));
 }

@@ -18,10 +18,8 @@
  */
 #include "postgres.h"
 
-#include "catalog/namespace.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
 
 #include "contact/contact.h"
 
@@ -63,18 +61,7 @@ ct_names_equal(const CtNames *a, const CtNames *b)
 Oid
 ct_companion_relid(const CtNames *names, CtCompanion which)
 {
-	Oid			namespace = get_namespace_oid(NameStr(names->schema), true);
-
-	return OidIsValid(namespace) ? get_relname_relid(NameStr(names->companions[which]), namespace) : InvalidOid;
-}
-
-/*
- * A companion table as it is written in a statement, qualified and quoted.
- */
-char *
-ct_companion_name(const CtNames *names, CtCompanion which)
-{
-	return quote_qualified_identifier(NameStr(names->schema), NameStr(names->companions[which]));
+	return ct_find_relation(NameStr(names->schema), NameStr(names->companions[which]));
 }
 
 /* What a placeholder of this name stands for; NULL if there is no such placeholder. */
@@ -85,7 +72,7 @@ find_placeholder(const CtNames *names, Oid equals, const char *word, int length)
 		return ct_quoted_operator(equals);
 	for (int i = 0; i < CT_NCOMPANIONS; i++)
 		if (strlen(companion_words[i]) == (size_t) length && strncmp(word, companion_words[i], length) == 0)
-			return ct_companion_name(names, i);
+			return quote_qualified_identifier(NameStr(names->schema), NameStr(names->companions[i]));
 	for (int i = 0; i < CT_NCATALOGUE; i++)
 		if (strlen(catalogue_words[i]) == (size_t) length && strncmp(word, catalogue_words[i], length) == 0)
 			return quote_qualified_identifier(NameStr(names->catalogue_schema), NameStr(names->catalogue[i]));
@@ -124,23 +111,10 @@ static char *
 format_names(const CtNames *names, Oid equals, const char *format, va_list args)
 {
 	char	   *filled = fill_in(names, equals, format, true);
-	StringInfoData buf;
+	char	   *result = ct_vpsprintf(filled, args);
 
-	initStringInfo(&buf);
-	for (;;)
-	{
-		va_list		copy;
-		int			needed;
-
-		va_copy(copy, args);
-		needed = appendStringInfoVA(&buf, filled, copy);
-		va_end(copy);
-		if (needed == 0)
-			break;
-		enlargeStringInfo(&buf, needed);
-	}
 	pfree(filled);
-	return buf.data;
+	return result;
 }
 
 /*

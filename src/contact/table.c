@@ -246,12 +246,8 @@ ct_table_of_relation(Relation rel)
 CtTable *
 ct_table_of_trigger(FunctionCallInfo fcinfo, const char *function)
 {
-	TriggerData *trigdata = (TriggerData *) fcinfo->context;
+	TriggerData *trigdata = ct_trigger_data(fcinfo, function);
 
-	if (!CALLED_AS_TRIGGER(fcinfo))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function \"%s\" was not called by trigger manager", function)));
 	if (!ct_right_args(trigdata->tg_trigger->tgnargs))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),

@@ -21,6 +21,14 @@
 
 #include "counter/counter.h"
 
+/* The account of a contact, as an expression. */
+static const char *
+account_of_contact(const CtTable *table)
+{
+	return AttributeNumberIsValid(table->attno[CT_ARG_ACCOUNT]) ? ct_table_column(table, CT_ARG_ACCOUNT) :
+		psprintf("%s::pg_catalog.text", quote_literal_cstr(CT_DEFAULT_ACCOUNT));
+}
+
 /*
  * A query for the marketing contacts of each account in a relation: columns
  * account, marketing, pending.  "from" is what stands in the FROM clause.  The
@@ -29,16 +37,12 @@
 static char *
 count_query(const CtTable *table, const char *from)
 {
-	const char *account = AttributeNumberIsValid(table->attno[CT_ARG_ACCOUNT]) ?
-		ct_table_column(table, CT_ARG_ACCOUNT) :
-		psprintf("%s::pg_catalog.text", quote_literal_cstr(CT_DEFAULT_ACCOUNT));
-
 	return psprintf("SELECT %1$s AS account, pg_catalog.count(*) AS marketing,"
 					" pg_catalog.count(*) FILTER (WHERE %2$s) AS pending"
 					" FROM %3$s"
 					" WHERE %4$s OPERATOR(pg_catalog.=) 'marketing'::contacts_tier.marketing_status"
 					" GROUP BY 1",
-					account, ct_table_column(table, CT_ARG_UNTIL), from,
+					account_of_contact(table), ct_table_column(table, CT_ARG_UNTIL), from,
 					ct_table_column(table, CT_ARG_STATUS));
 }
 
@@ -49,17 +53,13 @@ count_query(const CtTable *table, const char *from)
 static char *
 source_query(const CtTable *table, const char *from)
 {
-	const char *account = AttributeNumberIsValid(table->attno[CT_ARG_ACCOUNT]) ?
-		ct_table_column(table, CT_ARG_ACCOUNT) :
-		psprintf("%s::pg_catalog.text", quote_literal_cstr(CT_DEFAULT_ACCOUNT));
-
 	return psprintf("SELECT %1$s AS account, %2$s::pg_catalog.text COLLATE pg_catalog.\"C\" AS source_type,"
 					" %3$s::pg_catalog.text COLLATE pg_catalog.\"C\" AS source_name,"
 					" pg_catalog.count(*) AS marketing, pg_catalog.count(*) FILTER (WHERE %4$s) AS pending"
 					" FROM %5$s"
 					" WHERE %6$s OPERATOR(pg_catalog.=) 'marketing'::contacts_tier.marketing_status"
 					" GROUP BY 1, 2, 3",
-					account, ct_table_column(table, CT_ARG_SOURCE_TYPE), ct_table_column(table, CT_ARG_SOURCE_NAME),
+					account_of_contact(table), ct_table_column(table, CT_ARG_SOURCE_TYPE), ct_table_column(table, CT_ARG_SOURCE_NAME),
 					ct_table_column(table, CT_ARG_UNTIL), from, ct_table_column(table, CT_ARG_STATUS));
 }
 

@@ -31,6 +31,19 @@
 
 #include "counter/counter.h"
 
+/* Begin to read all versions of the slots of an account, in the order of the slots. */
+static SysScanDesc
+begin_scan(CtCounter *counter, Datum account)
+{
+	const CtCounterTable *info = counter->info;
+	ScanKeyData key;
+
+	ScanKeyEntryInitialize(&key, 0, info->account, BTEqualStrategyNumber, InvalidOid,
+						   info->table.account_collation, info->equals, account);
+	/* which copies the key */
+	return systable_beginscan(counter->rel, info->index, true, SnapshotAny, 1, &key);
+}
+
 /*
  * Look up by the index which slots an account has.  Returns the sums of what they
  * say.
@@ -46,14 +59,10 @@ ct_slots_list(CtCounter *counter, CtSlots *slots)
 {
 	const CtCounterTable *info = counter->info;
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	ScanKeyData key;
-	SysScanDesc scan;
+	SysScanDesc scan = begin_scan(counter, slots->account);
 	HeapTuple	tuple;
 	CtExact		exact = {.used = 0,.lowest = PG_INT64_MAX};
 
-	ScanKeyEntryInitialize(&key, 0, info->account, BTEqualStrategyNumber, InvalidOid,
-						   info->table.account_collation, info->equals, slots->account);
-	scan = systable_beginscan(counter->rel, info->index, true, SnapshotAny, 1, &key);
 	slots->count = 0;
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)) && slots->count < CT_MAX_SLOTS)
 	{
@@ -91,17 +100,13 @@ ct_slots_least(CtCounter *counter, Datum account)
 	const CtCounterTable *info = counter->info;
 	TupleDesc	tupdesc = RelationGetDescr(counter->rel);
 	SnapshotData dirty;
-	ScanKeyData key;
-	SysScanDesc scan;
+	SysScanDesc scan = begin_scan(counter, account);
 	HeapTuple	tuple;
 	int32		number = -1;
 	int64		of_slot = 0;
 	int64		sum = 0;
 
 	InitDirtySnapshot(dirty);
-	ScanKeyEntryInitialize(&key, 0, info->account, BTEqualStrategyNumber, InvalidOid,
-						   info->table.account_collation, info->equals, account);
-	scan = systable_beginscan(counter->rel, info->index, true, SnapshotAny, 1, &key);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		bool		isnull;

@@ -21,17 +21,16 @@
 #include "counter/counter.h"
 
 /*
- * Make what the executor needs to know of the statement, as create_edata_for_relation()
+ * Create what the executor needs to know of the statement, as create_edata_for_relation()
  * in worker.c.  "updated" are the columns, for UPDATE OF triggers.
  */
 static ResultRelInfo *
-make_result_relation(EState *estate, Relation rel, Bitmapset *updated)
+begin_statement(EState *estate, Relation rel, Bitmapset *updated)
 {
-	ResultRelInfo *relinfo = makeNode(ResultRelInfo);
+	ResultRelInfo *relinfo;
 
 	ct_init_range_table(estate, &rel, &updated, 1);
-	InitResultRelInfo(relinfo, rel, 1, NULL, 0);
-	estate->es_opened_result_relations = lappend(estate->es_opened_result_relations, relinfo);
+	relinfo = ct_create_relinfo(estate, rel, 1, NULL);
 	estate->es_output_cid = GetCurrentCommandId(true);
 	ct_fire_at_once(estate);
 	return relinfo;
@@ -56,7 +55,7 @@ ct_update_firing(Relation rel, ItemPointer place, TupleTableSlot *new_row, Bitma
 	/* what fires has been written by the owner, not by the caller */
 	ct_set_safe_search_path();
 	PushActiveSnapshot(GetLatestSnapshot());
-	relinfo = make_result_relation(estate, rel, updated);
+	relinfo = begin_statement(estate, rel, updated);
 	CheckCmdReplicaIdentity(rel, CMD_UPDATE);
 	ExecOpenIndices(relinfo, false);
 	AfterTriggerBeginQuery();

@@ -281,8 +281,7 @@ contacts_tier_preview(PG_FUNCTION_ARGS)
 {
 	static const CtReportKind preview = {.query = preview_query};
 
-	ct_check_not_null(fcinfo, 0, "contacts");
-	ct_check_not_null(fcinfo, 1, "account");
+	ct_check_account_not_null(fcinfo);
 	ct_check_not_null(fcinfo, 2, "additional");
 	if (PG_GETARG_INT64(2) < 0)
 		ereport(ERROR,

@@ -55,7 +55,7 @@ typedef struct Tool
 	char	   *name;			/* not terminated */
 	int			length;
 	bool		needs_marketing_contact;
-}			Tool;
+} Tool;
 
 /* All rows */
 typedef struct Tools
@@ -63,7 +63,7 @@ typedef struct Tools
 	Oid			marketing;		/* enum value "marketing" */
 	int			ntools;
 	Tool	   *tools;			/* by compare_tools() */
-}			Tools;
+} Tools;
 
 /* For one relation, which is "tool" */
 static CtCache *cache = NULL;
@@ -73,8 +73,8 @@ static Oid	tool_relid = InvalidOid;
 static int
 compare_tools(const void *a, const void *b)
 {
-	const		Tool *left = a;
-	const		Tool *right = b;
+	const Tool *left = a;
+	const Tool *right = b;
 
 	if (left->length != right->length)
 		return left->length < right->length ? -1 : 1;
@@ -83,7 +83,7 @@ compare_tools(const void *a, const void *b)
 
 /* Add a row to what is remembered. */
 static void
-add_tool(Tools * tools, HeapTuple tuple, TupleDesc tupdesc, MemoryContext context)
+add_tool(Tools *tools, HeapTuple tuple, TupleDesc tupdesc, MemoryContext context)
 {
 	MemoryContext old = MemoryContextSwitchTo(context);
 	bool		isnull;
@@ -139,7 +139,7 @@ find_tools(void)
 
 /* A tool by its name, or NULL */
 static const Tool *
-find_tool(const Tools * tools, const char *name, int length)
+find_tool(const Tools *tools, const char *name, int length)
 {
 	Tool		key = {.name = unconstify(char *, name),.length = length};
 
@@ -163,7 +163,7 @@ unknown_tool_error(const char *name, int length)
 bool
 ct_tool_needs_marketing_contact(const char *name, int length)
 {
-	const		Tool *tool = find_tool(find_tools(), name, length);
+	const Tool *tool = find_tool(find_tools(), name, length);
 
 	if (tool == NULL)
 		unknown_tool_error(name, length);
@@ -224,8 +224,8 @@ simplify(SupportRequestSimplify *request)
 {
 	Const	   *name = linitial(request->fcall->args);
 	Node	   *status = lsecond(request->fcall->args);
-	const		Tools *tools;
-	const		Tool *tool;
+	const Tools *tools;
+	const Tool *tool;
 
 	if (request->root == NULL || !IsA(name, Const) || name->constisnull)
 		return NULL;
@@ -281,11 +281,7 @@ PG_FUNCTION_INFO_V1(contacts_tier_tool_changed);
 Datum
 contacts_tier_tool_changed(PG_FUNCTION_ARGS)
 {
-	if (!CALLED_AS_TRIGGER(fcinfo))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function \"%s\" was not called by trigger manager", "tool_changed")));
-	CacheInvalidateRelcache(((TriggerData *) fcinfo->context)->tg_relation);
+	CacheInvalidateRelcache(ct_trigger_data(fcinfo, "tool_changed")->tg_relation);
 	invalidate_plans();
 	return PointerGetDatum(NULL);
 }

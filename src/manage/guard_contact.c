@@ -46,7 +46,7 @@ typedef struct ContactKey
 	AttrNumber	columns[MAX_KEYS];	/* of the guarded table, with the values */
 	ScanKeyData keys[MAX_KEYS]; /* without values */
 	bool		is_builtin;		/* is the comparison PostgreSQL's own? */
-}			ContactKey;
+} ContactKey;
 
 /* The attached table, or a partition of it that has contacts itself */
 typedef struct Leaf
@@ -57,7 +57,7 @@ typedef struct Leaf
 	Relation	index;
 	IndexScanDesc scan;
 	TupleTableSlot *slot;
-}			Leaf;
+} Leaf;
 
 struct CtLookup
 {
@@ -87,7 +87,7 @@ can_find(Relation index)
  * compared.
  */
 static bool
-make_key(Relation index, int i, Oid column_type, Oid value_type, ContactKey * key)
+make_key(Relation index, int i, Oid column_type, Oid value_type, ContactKey *key)
 {
 	Oid			family = index->rd_opfamily[i];
 	Oid			index_type = index->rd_opcintype[i];
@@ -128,7 +128,7 @@ value_column(const CtTable *contacts, Relation index, int i, Relation guarded, A
 
 /* Can the contact of a row be found by this index?  Then complete the key. */
 static bool
-try_index(const CtTable *contacts, Oid relid, Relation guarded, AttrNumber contact, ContactKey * key)
+try_index(const CtTable *contacts, Oid relid, Relation guarded, AttrNumber contact, ContactKey *key)
 {
 	Relation	index = index_open(relid, AccessShareLock);
 	int			named = 0;
@@ -157,7 +157,7 @@ try_index(const CtTable *contacts, Oid relid, Relation guarded, AttrNumber conta
  * column.
  */
 static bool
-try_others(const CtTable *contacts, Relation rel, Oid primary, Relation guarded, AttrNumber contact, ContactKey * key)
+try_others(const CtTable *contacts, Relation rel, Oid primary, Relation guarded, AttrNumber contact, ContactKey *key)
 {
 	List	   *indexes = RelationGetIndexList(rel);
 	int			count = 0;
@@ -182,7 +182,7 @@ try_others(const CtTable *contacts, Relation rel, Oid primary, Relation guarded,
  * Errors: 55000.
  */
 static void
-find_key(const CtTable *contacts, Relation rel, Relation guarded, AttrNumber contact, ContactKey * key)
+find_key(const CtTable *contacts, Relation rel, Relation guarded, AttrNumber contact, ContactKey *key)
 {
 	Oid			primary;
 
@@ -231,7 +231,7 @@ may_not_read_error(Relation guarded, const char *contacts, bool is_hidden)
  * may be NULL: then one column at least.
  */
 static void
-check_privileges(Oid contacts, AttrNumber status, const ContactKey * key, Relation guarded)
+check_privileges(Oid contacts, AttrNumber status, const ContactKey *key, Relation guarded)
 {
 	Oid			owner = guarded->rd_rel->relowner;
 	char	   *name = get_rel_name(contacts);
@@ -261,7 +261,7 @@ check_privileges(Oid contacts, AttrNumber status, const ContactKey * key, Relati
  * privileges are checked before they are locked, and after.  Errors: 42501, 42P01, 42809, 55000.
  */
 static const CtTable *
-open_contacts(Oid relid, Relation guarded, AttrNumber contact, Relation *rel, ContactKey * key)
+open_contacts(Oid relid, Relation guarded, AttrNumber contact, Relation *rel, ContactKey *key)
 {
 	CtManaged	managed;
 
@@ -290,7 +290,7 @@ ct_check_lookup(Oid contacts, Relation guarded, AttrNumber contact)
 
 /* The relations that have contacts: locked, but not open. */
 static void
-list_leaves(CtLookup * lookup, const char *status)
+list_leaves(CtLookup *lookup, const char *status)
 {
 	List	   *relids = find_all_inheritors(RelationGetRelid(lookup->contacts), AccessShareLock, NULL);
 	ListCell   *cell;
@@ -360,7 +360,7 @@ index_of_leaf(Relation rel, Oid root_index)
 }
 
 static void
-open_leaf(CtLookup * lookup, Leaf * leaf)
+open_leaf(CtLookup *lookup, Leaf *leaf)
 {
 	Oid			index = lookup->key.index;
 
@@ -374,7 +374,7 @@ open_leaf(CtLookup * lookup, Leaf * leaf)
 
 /* Look for the contact in one relation. */
 static CtReason
-look_in_leaf(CtLookup * lookup, Leaf * leaf)
+look_in_leaf(CtLookup *lookup, Leaf *leaf)
 {
 	CtReason	reason = CT_NO_CONTACT;
 
@@ -397,7 +397,7 @@ look_in_leaf(CtLookup * lookup, Leaf * leaf)
  * one account are often in one.
  */
 static CtReason
-look_in_leaves(CtLookup * lookup)
+look_in_leaves(CtLookup *lookup)
 {
 	MemoryContext old = MemoryContextSwitchTo(lookup->context); /* scans allocate in it */
 	CtReason	reason = CT_NO_CONTACT;
@@ -422,7 +422,7 @@ look_in_leaves(CtLookup * lookup)
  * the tool needs a marketing contact?  If not, why?
  */
 CtReason
-ct_lookup(CtLookup * lookup, TupleTableSlot *row)
+ct_lookup(CtLookup *lookup, TupleTableSlot *row)
 {
 	CtIdentity	identity;
 	CtReason	reason;
@@ -449,7 +449,7 @@ ct_lookup(CtLookup * lookup, TupleTableSlot *row)
  * released with the resource owner.
  */
 void
-ct_lookup_end(CtLookup * lookup)
+ct_lookup_end(CtLookup *lookup)
 {
 	for (int i = 0; i < lookup->nleaves; i++)
 	{

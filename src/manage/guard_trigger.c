@@ -15,7 +15,6 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
@@ -45,7 +44,7 @@ typedef struct Guarding
 	CtLookup   *lookup;			/* until the statement ends; NULL: one for
 								 * each row */
 	uint64		skipped[NREASONS];
-}			Guarding;
+} Guarding;
 
 static void report_all(bool prepared);
 
@@ -61,20 +60,15 @@ typedef struct Send
 	AttrNumber	tool;
 	AttrNumber	contact;
 	AttrNumber	reason;			/* invalid: no such column */
-}			Send;
+} Send;
 
 /* Is this a trigger of guard()'s making?  39P01 if not. */
 static void
-read_send(FunctionCallInfo fcinfo, Send * send)
+read_send(FunctionCallInfo fcinfo, Send *send)
 {
-	TriggerData *trigdata = (TriggerData *) fcinfo->context;
-	const Trigger *trigger;
+	TriggerData *trigdata = ct_trigger_data(fcinfo, "guard_send");
+	const Trigger *trigger = trigdata->tg_trigger;
 
-	if (!CALLED_AS_TRIGGER(fcinfo))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function \"%s\" was not called by trigger manager", "guard_send")));
-	trigger = trigdata->tg_trigger;
 	if (!TRIGGER_FIRED_BEFORE(trigdata->tg_event) || !TRIGGER_FIRED_FOR_ROW(trigdata->tg_event) ||
 		TRIGGER_FIRED_BY_DELETE(trigdata->tg_event) || trigger->tgnargs != CT_GUARD_NARGS ||
 		trigger->tgnattr != (strcmp(trigger->tgargs[CT_GUARD_MODE], "mark") == 0 ? 3 : 2))
@@ -92,7 +86,7 @@ read_send(FunctionCallInfo fcinfo, Send * send)
 
 /* Has an UPDATE left a column as it was? */
 static bool
-is_unchanged(const Send * send, AttrNumber attno)
+is_unchanged(const Send *send, AttrNumber attno)
 {
 	Form_pg_attribute attr = TupleDescAttr(send->slot->tts_tupleDescriptor, attno - 1);
 	bool		old_isnull;
@@ -109,7 +103,7 @@ is_unchanged(const Send * send, AttrNumber attno)
  * (EXEC_FLAG_SKIP_TRIGGERS: ri_PerformCheck()).
  */
 static bool
-is_no_send(const Send * send)
+is_no_send(const Send *send)
 {
 	const CtStatement *statement = ct_statement();
 
@@ -122,7 +116,7 @@ is_no_send(const Send * send)
 
 /* Does the tool of the row need a marketing contact?  22004, 22023. */
 static bool
-needs_marketing_contact(const Send * send)
+needs_marketing_contact(const Send *send)
 {
 	Oid			type = TupleDescAttr(send->slot->tts_tupleDescriptor, send->tool - 1)->atttypid;
 	bool		isnull;
@@ -153,11 +147,10 @@ needs_marketing_contact(const Send * send)
 
 /* The contacts that the trigger names: 42P01. */
 static Oid
-contacts_relid(const Send * send)
+contacts_relid(const Send *send)
 {
 	char	  **args = send->trigdata->tg_trigger->tgargs;
-	Oid			schema = get_namespace_oid(args[CT_GUARD_SCHEMA], true);
-	Oid			relid = OidIsValid(schema) ? get_relname_relid(args[CT_GUARD_TABLE], schema) : InvalidOid;
+	Oid			relid = ct_find_relation(args[CT_GUARD_SCHEMA], args[CT_GUARD_TABLE]);
 
 	if (!OidIsValid(relid))
 		ereport(ERROR,
@@ -175,7 +168,7 @@ contacts_relid(const Send * send)
  * come if the end of the statement will be noticed.
  */
 static Guarding *
-find_guarding(const Send * send)
+find_guarding(const Send *send)
 {
 	const CtStatement *statement = ct_statement();
 	Oid			relid = RelationGetRelid(send->trigdata->tg_relation);
@@ -202,7 +195,7 @@ find_guarding(const Send * send)
 
 /* Can the tool of the row use its contact?  It needs a marketing contact. */
 static CtReason
-judge(const Send * send, Guarding * guarding)
+judge(const Send *send, Guarding *guarding)
 {
 	CtLookup   *lookup;
 	CtReason	reason;
@@ -217,7 +210,7 @@ judge(const Send * send, Guarding * guarding)
 
 /* A column of the row, as text. */
 static char *
-column_text(const Send * send, AttrNumber attno)
+column_text(const Send *send, AttrNumber attno)
 {
 	bool		isnull;
 	Datum		value = slot_getattr(send->slot, attno, &isnull);
@@ -230,7 +223,7 @@ column_text(const Send * send, AttrNumber attno)
 
 /* The row is refused: MC003. */
 static void
-refuse(const Send * send, CtReason reason)
+refuse(const Send *send, CtReason reason)
 {
 	char	   *contact = column_text(send, send->contact);
 	char	   *tool = column_text(send, send->tool);
@@ -250,7 +243,7 @@ refuse(const Send * send, CtReason reason)
 
 /* The row with this reason in its column; NULL for CT_OK. */
 static HeapTuple
-mark(const Send * send, CtReason reason)
+mark(const Send *send, CtReason reason)
 {
 	int			attno = send->reason;
 	bool		isnull = reason == CT_OK;
@@ -263,7 +256,7 @@ mark(const Send * send, CtReason reason)
 
 /* What becomes of the row?  NULL: it is skipped. */
 static HeapTuple
-dispose(const Send * send, CtReason reason, Guarding * guarding)
+dispose(const Send *send, CtReason reason, Guarding *guarding)
 {
 	const char *mode = send->trigdata->tg_trigger->tgargs[CT_GUARD_MODE];
 

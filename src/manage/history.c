@@ -154,8 +154,7 @@ contacts_tier_usage_history(PG_FUNCTION_ARGS)
 {
 	static const CtReportKind history = {.query = history_query,.reads_ledger = true};
 
-	ct_check_not_null(fcinfo, HISTORY_CONTACTS, "contacts");
-	ct_check_not_null(fcinfo, HISTORY_ACCOUNT, "account");
+	ct_check_account_not_null(fcinfo);
 	ct_check_not_null(fcinfo, HISTORY_STEP, "step");
 	if (!PG_ARGISNULL(HISTORY_SINCE) && TIMESTAMP_NOT_FINITE(PG_GETARG_TIMESTAMPTZ(HISTORY_SINCE)))
 		ereport(ERROR,
@@ -188,8 +187,7 @@ contacts_tier_sources(PG_FUNCTION_ARGS)
 {
 	static const CtReportKind sources = {.query = sources_query,.reads_contacts = true};
 
-	ct_check_not_null(fcinfo, 0, "contacts");
-	ct_check_not_null(fcinfo, 1, "account");
+	ct_check_account_not_null(fcinfo);
 	ct_report(fcinfo, &sources);
 	return (Datum) 0;
 }
@@ -213,8 +211,7 @@ contacts_tier_page_account(PG_FUNCTION_ARGS)
 {
 	static const CtReportKind page_account = {.query = page_account_query};
 
-	ct_check_not_null(fcinfo, 0, "contacts");
-	ct_check_not_null(fcinfo, 1, "account");
+	ct_check_account_not_null(fcinfo);
 	ct_report(fcinfo, &page_account);
 	return (Datum) 0;
 }

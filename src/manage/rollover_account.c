@@ -105,15 +105,12 @@ ct_rollover_partitions(CtWork *work)
  * and nothing else.
  */
 static bool
-lock_account(const CtWork *work)
+lock_account(const CtTable *table, const char *account)
 {
-	CtNames		names;
-	uint32		key = DatumGetUInt32(hash_any((const unsigned char *) work->account,
-											  strlen(work->account)));
+	uint32		key = DatumGetUInt32(hash_any((const unsigned char *) account, strlen(account)));
 	LOCKTAG		tag;
 
-	ct_names_resolve(&names, work->group->schema);
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, ct_companion_relid(&names, CT_ACCOUNT), key, ROLLOVER_LOCK);
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, ct_companion_relid(&table->names, CT_ACCOUNT), key, ROLLOVER_LOCK);
 	return LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
 }
 
@@ -255,7 +252,7 @@ ct_rollover_account(CtWork *work)
 	step.due.tables = ct_rollover_open_group(work->group, &step.due.ntables);
 	if (step.due.ntables > 0)
 		step.due.account = ct_managed_account(&step.due.tables[0], work->account);
-	if (step.due.ntables == 0 || !lock_account(work) || !find_due_date(&step))
+	if (step.due.ntables == 0 || !lock_account(step.due.tables[0].table, work->account) || !find_due_date(&step))
 		work->finished = true;
 	else if (!demote_batch(&step))
 		ct_apply_update_date(&step.due);
