@@ -53,8 +53,7 @@ look_for_room(const CtTable *table, Datum account)
 		room.caps = strcmp(policy, "cap") == 0;
 		room.total = exact.used;
 		room.is_known = room.caps || strcmp(policy, "block") == 0;
-		room.room = look.contact_limit - room.total +
-			Min(look.grace, PG_INT64_MAX - look.contact_limit);
+		room.room = ct_most_contacts(look.contact_limit, look.grace) - room.total;
 	}
 	ct_restore_identity(&identity);
 	return room;

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * limit.c
- *	  What happens when an account's ceiling is reached (rules T1, T2, T4
+ *	  What happens when an account's ceiling is reached (rules T1 to T4
  *	  and N1).
  *
  * The caller holds all slots of the account, so the count is exact, and nobody
@@ -29,7 +29,7 @@
 	" (SELECT t.contact_limit FROM {tier} t" \
 	"  WHERE t.plan" CT_EQ "a.plan AND t.contact_limit" CT_GE "$2" \
 	"  ORDER BY t.contact_limit LIMIT 1)," \
-	" a.ended_at IS NOT NULL" \
+	" a.ended_at IS NOT NULL, p.name IS NOT NULL" \
 	" FROM {account} a" \
 	" LEFT JOIN {plan} p ON p.name" CT_EQ "a.plan" \
 	" WHERE a.account {=} $1"
@@ -53,10 +53,10 @@ static const CtQuery set_announced_query = {
 
 /*
  * $2: limit of the tier that is needed, $3: contacts that need it, $4:
- * role; no row: as much is asked for already
+ * role; no row: as much is requested already
  */
 static const CtQuery request_upgrade_query = {
-	"WITH asked AS (UPDATE {account} a SET requested_limit = $2"
+	"WITH requested AS (UPDATE {account} a SET requested_limit = $2"
 	"  WHERE a.account {=} $1 AND $2" CT_GT "coalesce(a.requested_limit, 0)"
 	"  RETURNING a.plan, a.contact_limit)"
 	" INSERT INTO {ledger} (account, recorded_at, event, role, contacts, details)"
@@ -66,7 +66,7 @@ static const CtQuery request_upgrade_query = {
 	"    WHERE t.plan" CT_EQ "a.plan AND t.contact_limit" CT_EQ "$2)"
 	"   " CT_SUB "(SELECT t.monthly_price FROM {tier} t"
 	"    WHERE t.plan" CT_EQ "a.plan AND t.contact_limit" CT_EQ "a.contact_limit))"
-	" FROM asked a",
+	" FROM requested a",
 	4, {CT_ACCOUNT_TYPE, INT8OID, INT8OID, TEXTOID}
 };
 
@@ -128,6 +128,7 @@ read_subscription(const CtClaim *claim, const CtQuery *query)
 	if (isnull)
 		subscription->larger_tier = 0;
 	subscription->ended = ct_result_bool(10);
+	subscription->has_plan = ct_result_bool(11);
 	subscription->wanted = wanted;
 	return subscription;
 }
@@ -168,13 +169,12 @@ announce_thresholds(const CtClaim *claim, CtSubscription *subscription)
 static void
 upgrade(const CtClaim *claim, CtSubscription *subscription)
 {
+	const CtAnnounced nothing = {0};
+
 	ct_tier_move(claim->table, claim->account, subscription->larger_tier,
 				 claim->used + claim->marketing, "exceeded", ct_now());
 	subscription->contact_limit = subscription->larger_tier;
-	subscription->announced = subscription->stored = (CtAnnounced)
-	{
-		0
-	};
+	subscription->announced = subscription->stored = nothing;
 }
 
 /*
@@ -183,10 +183,9 @@ upgrade(const CtClaim *claim, CtSubscription *subscription)
 static int64
 excess(const CtClaim *claim, const CtSubscription *subscription)
 {
-	int64		room = subscription->contact_limit - claim->used +
-		Min(subscription->grace, PG_INT64_MAX - subscription->contact_limit);
+	int64		most = ct_most_contacts(subscription->contact_limit, subscription->grace);
 
-	return claim->marketing - room;
+	return claim->marketing - (most - claim->used);
 }
 
 /*
@@ -289,6 +288,7 @@ static CtBounds
 conclude(CtClaim *claim)
 {
 	CtSubscription *subscription = claim->subscription;
+	CtBounds	none = {0};
 	CtThresholds thresholds;
 
 	if (subscription == NULL || !subscription->has_access)
@@ -296,10 +296,7 @@ conclude(CtClaim *claim)
 		if (claim->marketing > 0)
 			ct_no_access_error(claim, subscription);
 		announce_dropped(claim);
-		return (CtBounds)
-		{
-			.ceiling = 0
-		};
+		return none;
 	}
 	if (claim->marketing > 0 && excess(claim, subscription) > 0)
 		ct_exceeded_error(claim, subscription);

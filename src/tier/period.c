@@ -33,8 +33,6 @@ typedef struct Account
 	bool		ends;			/* of a cancelled subscription? */
 	bool		auto_downgrade;
 	bool		upgrades;		/* does an excess move it to a larger tier? */
-	int64		smallest_tier;	/* of the plan that holds the count, 0 for
-								 * none */
 } Account;
 
 /*

@@ -11,8 +11,6 @@
 #include "postgres.h"
 
 #include "catalog/partition.h"
-#include "catalog/pg_type.h"
-#include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
 #include "tier/tier.h"
@@ -68,27 +66,6 @@ ct_null_account_error(const CtTable *table)
 			 errcontacts(table)));
 }
 
-/* $1: name of a plan */
-static const CtQuery plan_query = {
-	"SELECT FROM {plan} p WHERE p.name" CT_EQ "$1", 1, {TEXTOID}
-};
-
-/*
- * Does the plan of a subscription still exist?  Nothing prevents its deletion, and
- * all that the account row has of it is the name.
- */
-static bool
-plan_exists(const CtTable *table, const char *plan)
-{
-	Datum		values[] = {CStringGetTextDatum(plan)};
-	bool		exists;
-
-	ct_connect_spi();
-	exists = ct_companion_query(table, &plan_query, values, NULL) > 0;
-	SPI_finish();
-	return exists;
-}
-
 /* Why an account may not have marketing contacts */
 typedef enum Reason
 {
@@ -100,13 +77,13 @@ typedef enum Reason
 
 /* Of several reasons the first counts: a plan does not matter once a subscription has ended. */
 static Reason
-reason_of(const CtClaim *claim, const CtSubscription *subscription)
+reason_of(const CtSubscription *subscription)
 {
 	if (subscription == NULL)
 		return NOT_SUBSCRIBED;
 	if (subscription->ended)
 		return ENDED;
-	return plan_exists(claim->table, subscription->plan) ? NOT_INCLUDED : PLAN_MISSING;
+	return subscription->has_plan ? NOT_INCLUDED : PLAN_MISSING;
 }
 
 /* The reason as DETAIL, for an ereport(). */
@@ -157,7 +134,7 @@ errhint_no_access(Reason reason)
 void
 ct_no_access_error(const CtClaim *claim, const CtSubscription *subscription)
 {
-	Reason		reason = reason_of(claim, subscription);
+	Reason		reason = reason_of(subscription);
 
 	ereport(ERROR,
 			(errcode(ERRCODE_CT_NO_ACCESS),
@@ -177,7 +154,7 @@ void
 ct_exceeded_error(const CtClaim *claim, const CtSubscription *subscription)
 {
 	char	   *account = ct_account_text(claim->table, claim->account);
-	int64		room = subscription->contact_limit - claim->used + subscription->grace;
+	int64		room = ct_most_contacts(subscription->contact_limit, subscription->grace) - claim->used;
 	char	   *grace = subscription->grace == 0 ? "" :
 		psprintf(" and a grace of %lld", (long long) subscription->grace);
 

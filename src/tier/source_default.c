@@ -247,11 +247,7 @@ PG_FUNCTION_INFO_V1(contacts_tier_catalogue_changed);
 Datum
 contacts_tier_catalogue_changed(PG_FUNCTION_ARGS)
 {
-	if (!CALLED_AS_TRIGGER(fcinfo))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function \"%s\" was not called by trigger manager", "catalogue_changed")));
-	CacheInvalidateRelcache(((TriggerData *) fcinfo->context)->tg_relation);
+	CacheInvalidateRelcache(ct_trigger_data(fcinfo, "catalogue_changed")->tg_relation);
 	return PointerGetDatum(NULL);
 }
 

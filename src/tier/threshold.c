@@ -47,16 +47,25 @@ highest_reached(const CtThresholds *thresholds, int64 count)
 	return highest;
 }
 
+/* The lowest threshold that has not been announced, in percent; 0 if there is none. */
+static int
+next_threshold(const CtThresholds *thresholds, const CtAnnounced *announced)
+{
+	for (int i = 0; i < thresholds->count; i++)
+		if (thresholds->percent[i] > announced->threshold)
+			return thresholds->percent[i];
+	return 0;
+}
+
 /*
  * The next threshold that is to be announced at a count; 0 if there is none.
  */
 int
 ct_next_announcement(const CtThresholds *thresholds, const CtAnnounced *announced, int64 count)
 {
-	for (int i = 0; i < thresholds->count; i++)
-		if (thresholds->percent[i] > announced->threshold)
-			return reached_at(thresholds->limit, thresholds->percent[i]) <= count ? thresholds->percent[i] : 0;
-	return 0;
+	int			percent = next_threshold(thresholds, announced);
+
+	return percent > 0 && reached_at(thresholds->limit, percent) <= count ? percent : 0;
 }
 
 /*
@@ -93,10 +102,10 @@ ct_thresholds_are_announced(const CtThresholds *thresholds, CtAnnounced announce
 static int64
 threshold_ceiling(const CtThresholds *thresholds, const CtAnnounced *announced)
 {
-	for (int i = 0; i < thresholds->count; i++)
-		if (thresholds->percent[i] > announced->threshold)
-			return Min(reached_at(thresholds->limit, thresholds->percent[i]) - 1, thresholds->limit);
-	return thresholds->limit;
+	int			percent = next_threshold(thresholds, announced);
+
+	return percent == 0 ? thresholds->limit :
+		Min(reached_at(thresholds->limit, percent) - 1, thresholds->limit);
 }
 
 /*
@@ -111,8 +120,7 @@ ct_threshold_bounds(const CtThresholds *thresholds, const CtAnnounced *announced
 	int			highest = announced->exceeded ? 100 : announced->threshold;
 	CtBounds	bounds = {0};
 
-	bounds.ceiling = count > limit ? limit + Min(grace, PG_INT64_MAX - limit) :
-		threshold_ceiling(thresholds, announced);
+	bounds.ceiling = count > limit ? ct_most_contacts(limit, grace) : threshold_ceiling(thresholds, announced);
 	bounds.has_bottom = highest > 0 && rearmed_at(limit, highest) >= 0;
 	if (!bounds.has_bottom)
 		return bounds;

@@ -14,6 +14,16 @@
 #include "counter/counter.h"
 #include "ledger/ledger.h"
 
+/*
+ * As many marketing contacts as an account may have by the limit of its tier and its grace,
+ * which has no upper bound of its own.
+ */
+static inline int64
+ct_most_contacts(int64 limit, int64 grace)
+{
+	return limit + Min(grace, PG_INT64_MAX - limit);
+}
+
 /* source_default.c */
 
 extern bool ct_source_default(const CtTable *table, Datum account, const char *source_type, const void *statement);
@@ -91,6 +101,7 @@ typedef struct CtSubscription
 	int64		larger_tier;	/* smallest tier that would do, 0 for none */
 	bool		has_access;		/* does the plan include marketing contacts? */
 	bool		ended;			/* was it cancelled, and is over? */
+	bool		has_plan;		/* does its plan still exist? */
 	int			nthresholds;
 	int		   *thresholds;		/* percent of the limit, ascending */
 	CtAnnounced announced;
