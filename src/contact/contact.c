@@ -176,7 +176,7 @@ ct_row_write(const CtTable *table, Relation rel, HeapTuple tuple, const CtRow *r
  *
  * To read a value may mean to open the TOAST table, and so to process the message that the
  * relation has changed: the description is pinned.  One that is not goes with the last who has
- * pinned it, such as the type cache (InvalidateCompositeTypeCacheEntry()), though the
+ * pinned it, such as the type cache (TypeCacheRelCallback()), though the
  * relation cache itself would retain it until the transaction ends.
  */
 uint32
