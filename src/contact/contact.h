@@ -48,6 +48,7 @@ typedef struct CtTable CtTable;
 extern void ct_names_resolve(CtNames *names, const char *companion_schema);
 extern bool ct_names_equal(const CtNames *a, const CtNames *b);
 extern Oid	ct_companion_relid(const CtNames *names, CtCompanion which);
+extern Oid	ct_catalogue_relid(const CtNames *names, CtCatalogue which);
 extern char *ct_sql(const CtTable *table, const char *text);
 extern char *ct_sqlf(const CtTable *table, const char *format,...) pg_attribute_printf(2, 3);
 extern char *ct_names_sqlf(const CtNames *names, const char *format,...) pg_attribute_printf(2, 3);

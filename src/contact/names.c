@@ -64,6 +64,15 @@ ct_companion_relid(const CtNames *names, CtCompanion which)
 	return ct_find_relation(NameStr(names->schema), NameStr(names->companions[which]));
 }
 
+/*
+ * The same of a table of the catalogue.
+ */
+Oid
+ct_catalogue_relid(const CtNames *names, CtCatalogue which)
+{
+	return ct_find_relation(NameStr(names->catalogue_schema), NameStr(names->catalogue[which]));
+}
+
 /* What a placeholder of this name stands for; NULL if there is no such placeholder. */
 static const char *
 find_placeholder(const CtNames *names, Oid equals, const char *word, int length)

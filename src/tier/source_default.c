@@ -14,10 +14,8 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "catalog/namespace.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
 #include "tier/tier.h"
@@ -51,23 +49,21 @@ static struct
 
 /* The tables of the catalogue that answers follow from, while they are unchanged */
 static CtCache *catalogue = NULL;
-static const char *const catalogue_names[] = {"source_type", "plan"};
-static Oid	catalogue_oids[lengthof(catalogue_names)];
+static const CtCatalogue watched[] = {CT_SOURCE_TYPE, CT_PLAN};
+static Oid	catalogue_oids[lengthof(watched)];
 
 /*
  * Note where the catalogue is; from now on changes are noticed.  An entry of the cache
  * without content serves: it ceases to hold when a message for its table is processed.
  */
 static void
-watch_catalogue(void)
+watch_catalogue(const CtNames *names)
 {
-	Oid			namespace = get_namespace_oid("contacts_tier", false);
-
-	for (size_t i = 0; i < lengthof(catalogue_names); i++)
+	for (size_t i = 0; i < lengthof(watched); i++)
 	{
 		MemoryContext context;
 
-		catalogue_oids[i] = get_relname_relid(catalogue_names[i], namespace);
+		catalogue_oids[i] = ct_catalogue_relid(names, watched[i]);
 		if (ct_cache_find(catalogue, catalogue_oids[i]) == NULL)
 			ct_cache_end(ct_cache_begin(catalogue, catalogue_oids[i], &context));
 	}
@@ -77,7 +73,7 @@ watch_catalogue(void)
 static bool
 catalogue_is_unchanged(void)
 {
-	for (size_t i = 0; i < lengthof(catalogue_names); i++)
+	for (size_t i = 0; i < lengthof(watched); i++)
 		if (ct_cache_find(catalogue, catalogue_oids[i]) == NULL)
 			return false;
 	return true;
@@ -194,7 +190,7 @@ look_up_and_remember(const CtTable *table, Datum account, const char *source_typ
 	bool		marketing;
 	DefaultEntry *entry;
 
-	watch_catalogue();
+	watch_catalogue(&table->names);
 	marketing = found != CT_ACCOUNT_MISSING && look_up_default(table, account, source_type);
 	set_moment(statement);		/* the look-up is a command, too */
 	if (!catalogue_is_unchanged())
@@ -263,6 +259,6 @@ static CtXactList at_end = {.forget = ct_source_forget};
 void
 ct_source_default_init(void)
 {
-	catalogue = ct_cache_create("contacts_tier catalogue", 0, lengthof(catalogue_names));
+	catalogue = ct_cache_create("contacts_tier catalogue", 0, lengthof(watched));
 	ct_xact_list_add(&at_end);
 }
