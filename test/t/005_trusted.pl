@@ -45,8 +45,18 @@ is(as('stranger', 'CREATE SCHEMA contacts_tier_internal'), '', 'and do');
 is(as('dbo', 'CREATE EXTENSION contacts_tier'), 'ERROR:  schema "contacts_tier_internal" already exists',
 	'which keeps the extension from being installed');
 is(as('stranger', 'DROP SCHEMA contacts_tier_internal'), '', 'as long as it is there');
+is(as('stranger', 'CREATE SCHEMA contacts_tier'), '', 'they create the other one, too');
+is(as('stranger', 'CREATE FUNCTION contacts_tier.attach(name) RETURNS void LANGUAGE sql RETURN NULL::void'), '',
+	'with a function that looks like one of ours');
+is(as('dbo', 'CREATE EXTENSION contacts_tier'), 'ERROR:  schema "contacts_tier" exists already and is not empty',
+	'which keeps it from being installed, too');
+is(as('stranger', 'DROP FUNCTION contacts_tier.attach(name); GRANT CREATE ON SCHEMA contacts_tier TO writer'), '',
+	'an empty one is adopted');
 is(as('dbo', 'REVOKE CREATE ON DATABASE app FROM stranger'), '', 'others may no more');
 is(as('dbo', 'CREATE EXTENSION contacts_tier'), '', 'the owner of the database installs');
+like(as($_, 'CREATE FUNCTION contacts_tier.attach(name) RETURNS void LANGUAGE sql RETURN NULL::void'), $denied,
+	"and leaves $_ no right to add to it")
+  foreach 'stranger', 'writer';
 like(as('dbo', 'CREATE FUNCTION contacts_tier_internal.f() RETURNS integer LANGUAGE sql RETURN 1'), $denied,
 	'and does not add to the internal functions');
 is( as( 'dbo', q{
@@ -106,6 +116,11 @@ my $dump = PostgreSQL::Test::Utils::tempdir . '/app.sql';
 $node->command_ok([ 'pg_dump', '-U', 'dbo', '-d', 'app', '-f', $dump ], 'the owner dumps');
 $node->safe_psql('postgres', 'CREATE DATABASE copy OWNER dbo TEMPLATE template0');
 $node->command_ok([ 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=1', '-U', 'dbo', '-d', 'copy', '-f', $dump ], 'and restores');
+$node->safe_psql('postgres', 'CREATE DATABASE moved OWNER dbo TEMPLATE template0');
+# Rights that the owner has handed on are his to give: another role restores without them.
+$node->command_ok([ 'pg_dump', '-x', '-d', 'app', '-f', $dump ], 'a superuser dumps');
+$node->command_ok([ 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=1', '-d', 'moved', '-f', $dump ],
+	'and restores, though the schema has another owner than the extension');
 my $state = q{
 	SET timezone = 'UTC';
 	SELECT u.* FROM contacts_tier.usage() u;
@@ -114,7 +129,7 @@ my $state = q{
 	TABLE contacts_tier.tier;
 	TABLE contacts_tier.tool ORDER BY 1;
 };
-is($node->safe_psql('copy', $state), $node->safe_psql('app', $state), 'the copy is in the same state');
+is($node->safe_psql($_, $state), $node->safe_psql('app', $state), "the $_ is in the same state") foreach 'copy', 'moved';
 
 is(as('dbo', q{SELECT contacts_tier.detach('c', true); DROP EXTENSION contacts_tier CASCADE; SELECT id FROM c ORDER BY id}) =~ s/^\n+//r,
 	"1\n2\n3", 'the owner detaches and uninstalls');
