@@ -1,14 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * guard_contact.c
- *	  The contacts that the rows of a guarded table name: how they are found, who may have
- *	  them looked up, and the look-up.
- *
- * A statement can name as many contacts as it writes rows, so each is looked up in the
- * index itself, which stays open as long as the statement, and not by a query.  Nothing but
- * the comparison of keys is called for that.  Where it is not PostgreSQL's own, it is the
- * owner's of the contacts, and runs as his, under a safe search_path (R3), as the queries of a
- * foreign key do.
+ *	  The contacts that the rows of a guarded table name: by which index they are found, and who
+ *	  may have them looked up.
  *
  *-------------------------------------------------------------------------
  */
@@ -34,43 +28,6 @@
 
 #include "manage/manage.h"
 
-/* One column, or the account and another one */
-#define MAX_KEYS	2
-
-/* How contacts are found */
-typedef struct ContactKey
-{
-	Oid			index;			/* of the attached table; unique */
-	int			nkeys;
-	AttrNumber	contact_columns[MAX_KEYS];	/* in the order of the index */
-	AttrNumber	columns[MAX_KEYS];	/* of the guarded table, with the values */
-	ScanKeyData keys[MAX_KEYS]; /* without values */
-	bool		is_builtin;		/* is the comparison PostgreSQL's own? */
-} ContactKey;
-
-/* The attached table, or a partition of it that has contacts itself */
-typedef struct Leaf
-{
-	Oid			relid;
-	AttrNumber	status;
-	Relation	rel;			/* NULL: not open yet */
-	Relation	index;
-	IndexScanDesc scan;
-	TupleTableSlot *slot;
-} Leaf;
-
-struct CtLookup
-{
-	MemoryContext context;
-	Relation	contacts;
-	Oid			owner;			/* of the contacts */
-	Oid			marketing;		/* enum value */
-	ContactKey	key;
-	Snapshot	snapshot;		/* of its own */
-	int			nleaves;
-	Leaf	   *leaves;			/* that of the last contact first */
-};
-
 /* An index that finds at most one row by plain columns, and always */
 static bool
 can_find(Relation index)
@@ -78,7 +35,7 @@ can_find(Relation index)
 	Form_pg_index form = index->rd_index;
 
 	return form->indisunique && form->indimmediate && form->indisvalid && form->indislive &&
-		index->rd_rel->relam == BTREE_AM_OID && form->indnkeyatts <= MAX_KEYS &&
+		index->rd_rel->relam == BTREE_AM_OID && form->indnkeyatts <= CT_MAX_CONTACT_KEYS &&
 		RelationGetIndexExpressions(index) == NIL && RelationGetIndexPredicate(index) == NIL;
 }
 
@@ -87,7 +44,7 @@ can_find(Relation index)
  * compared.
  */
 static bool
-make_key(Relation index, int i, Oid column_type, Oid value_type, ContactKey *key)
+make_key(Relation index, int i, Oid column_type, Oid value_type, CtContactKey * key)
 {
 	Oid			family = index->rd_opfamily[i];
 	Oid			index_type = index->rd_opcintype[i];
@@ -128,7 +85,7 @@ value_column(const CtTable *contacts, Relation index, int i, Relation guarded, A
 
 /* Can the contact of a row be found by this index?  Then complete the key. */
 static bool
-try_index(const CtTable *contacts, Oid relid, Relation guarded, AttrNumber contact, ContactKey *key)
+try_index(const CtTable *contacts, Oid relid, Relation guarded, AttrNumber contact, CtContactKey * key)
 {
 	Relation	index = index_open(relid, AccessShareLock);
 	int			named = 0;
@@ -157,7 +114,7 @@ try_index(const CtTable *contacts, Oid relid, Relation guarded, AttrNumber conta
  * column.
  */
 static bool
-try_others(const CtTable *contacts, Relation rel, Oid primary, Relation guarded, AttrNumber contact, ContactKey *key)
+try_others(const CtTable *contacts, Relation rel, Oid primary, Relation guarded, AttrNumber contact, CtContactKey * key)
 {
 	List	   *indexes = RelationGetIndexList(rel);
 	int			count = 0;
@@ -165,7 +122,7 @@ try_others(const CtTable *contacts, Relation rel, Oid primary, Relation guarded,
 
 	foreach(cell, indexes)
 	{
-		ContactKey	other;
+		CtContactKey other;
 
 		if (lfirst_oid(cell) == primary ||
 			!try_index(contacts, lfirst_oid(cell), guarded, contact, &other) || other.nkeys != 1)
@@ -182,7 +139,7 @@ try_others(const CtTable *contacts, Relation rel, Oid primary, Relation guarded,
  * Errors: 55000.
  */
 static void
-find_key(const CtTable *contacts, Relation rel, Relation guarded, AttrNumber contact, ContactKey *key)
+find_key(const CtTable *contacts, Relation rel, Relation guarded, AttrNumber contact, CtContactKey * key)
 {
 	Oid			primary;
 
@@ -231,7 +188,7 @@ may_not_read_error(Relation guarded, const char *contacts, bool is_hidden)
  * may be NULL: then one column at least.
  */
 static void
-check_privileges(Oid contacts, AttrNumber status, const ContactKey *key, Relation guarded)
+check_privileges(Oid contacts, AttrNumber status, const CtContactKey * key, Relation guarded)
 {
 	Oid			owner = guarded->rd_rel->relowner;
 	char	   *name = get_rel_name(contacts);
@@ -258,10 +215,11 @@ check_privileges(Oid contacts, AttrNumber status, const ContactKey *key, Relatio
 
 /*
  * Open the contacts and find their key, on behalf of the owner of the guarded table, whose
- * privileges are checked before they are locked, and after.  Errors: 42501, 42P01, 42809, 55000.
+ * privileges are checked before they are locked, and after.  Locks: ACCESS SHARE on the contacts.
+ * Errors: 42501, 42P01, 42809, 55000.
  */
-static const CtTable *
-open_contacts(Oid relid, Relation guarded, AttrNumber contact, Relation *rel, ContactKey *key)
+const CtTable *
+ct_open_contacts(Oid relid, Relation guarded, AttrNumber contact, Relation *rel, CtContactKey * key)
 {
 	CtManaged	managed;
 
@@ -269,6 +227,8 @@ open_contacts(Oid relid, Relation guarded, AttrNumber contact, Relation *rel, Co
 	check_privileges(relid, InvalidAttrNumber, NULL, guarded);
 	ct_read_open(&managed, relid);
 	find_key(managed.table, managed.rel, guarded, contact, key);
+	for (int i = 0; i < key->nkeys; i++)
+		key->names[i] = TupleDescAttr(RelationGetDescr(managed.rel), key->contact_columns[i] - 1)->attname;
 	check_privileges(relid, managed.table->attno[CT_ARG_STATUS], key, guarded);
 	*rel = managed.rel;
 	return managed.table;
@@ -282,186 +242,8 @@ void
 ct_check_lookup(Oid contacts, Relation guarded, AttrNumber contact)
 {
 	Relation	rel;
-	ContactKey	key;
+	CtContactKey key;
 
-	(void) open_contacts(contacts, guarded, contact, &rel, &key);
+	(void) ct_open_contacts(contacts, guarded, contact, &rel, &key);
 	relation_close(rel, NoLock);
-}
-
-/* The relations that have contacts: locked, but not open. */
-static void
-list_leaves(CtLookup *lookup, const char *status)
-{
-	List	   *relids = find_all_inheritors(RelationGetRelid(lookup->contacts), AccessShareLock, NULL);
-	ListCell   *cell;
-
-	lookup->leaves = palloc0(sizeof(Leaf) * list_length(relids));
-	foreach(cell, relids)
-	{
-		Leaf	   *leaf = &lookup->leaves[lookup->nleaves];
-
-		if (get_rel_relkind(lfirst_oid(cell)) != RELKIND_RELATION)
-			continue;
-		leaf->relid = lfirst_oid(cell);
-		leaf->status = get_attnum(leaf->relid, status);
-		lookup->nleaves++;
-	}
-}
-
-/*
- * A snapshot of our own: that of the statement, but with what this and earlier commands
- * have done, so that a statement can write a contact and what is sent to it.
- */
-static Snapshot
-create_snapshot(void)
-{
-	Snapshot	snapshot;
-
-	PushCopiedSnapshot(ActiveSnapshotSet() ? GetActiveSnapshot() : GetTransactionSnapshot());
-	snapshot = RegisterSnapshot(GetActiveSnapshot());
-	PopActiveSnapshot();
-	return snapshot;
-}
-
-/*
- * Begin to look contacts up, until ct_lookup_end(): in this memory context, which must live as
- * long.  Everything is resolved by name and checked anew, since it may have changed since
- * guard().  Locks: ACCESS SHARE on the contacts.  Errors: as ct_check_lookup().
- */
-CtLookup *
-ct_lookup_begin(Oid contacts, Relation guarded, AttrNumber contact, MemoryContext context)
-{
-	MemoryContext old = MemoryContextSwitchTo(context);
-	CtLookup   *lookup = palloc0(sizeof(CtLookup));
-	const CtTable *table = open_contacts(contacts, guarded, contact, &lookup->contacts, &lookup->key);
-
-	lookup->context = context;
-	lookup->owner = table->owner;
-	lookup->marketing = table->marketing;
-	list_leaves(lookup, get_attname(table->relid, table->attno[CT_ARG_STATUS], false));
-	lookup->snapshot = create_snapshot();
-	MemoryContextSwitchTo(old);
-	return lookup;
-}
-
-/* The index of a partition that belongs to this one of the attached table. */
-static Oid
-index_of_leaf(Relation rel, Oid root_index)
-{
-	List	   *indexes = RelationGetIndexList(rel);
-	ListCell   *cell;
-
-	foreach(cell, indexes)
-		if (get_rel_relispartition(lfirst_oid(cell)) &&
-			list_member_oid(get_partition_ancestors(lfirst_oid(cell)), root_index))
-		return lfirst_oid(cell);
-	elog(ERROR, "partition \"%s\" has no index for index %u", RelationGetRelationName(rel), root_index);
-	return InvalidOid;
-}
-
-static void
-open_leaf(CtLookup *lookup, Leaf *leaf)
-{
-	Oid			index = lookup->key.index;
-
-	leaf->rel = table_open(leaf->relid, AccessShareLock);
-	if (leaf->relid != RelationGetRelid(lookup->contacts))
-		index = index_of_leaf(leaf->rel, index);
-	leaf->index = index_open(index, AccessShareLock);
-	leaf->scan = ct_index_beginscan(leaf->rel, leaf->index, lookup->snapshot, lookup->key.nkeys);
-	leaf->slot = table_slot_create(leaf->rel, NULL);
-}
-
-/* Look for the contact in one relation. */
-static CtReason
-look_in_leaf(CtLookup *lookup, Leaf *leaf)
-{
-	CtReason	reason = CT_NO_CONTACT;
-
-	if (leaf->rel == NULL)
-		open_leaf(lookup, leaf);
-	index_rescan(leaf->scan, lookup->key.keys, lookup->key.nkeys, NULL, 0);
-	if (index_getnext_slot(leaf->scan, ForwardScanDirection, leaf->slot))
-	{
-		bool		isnull;
-		Datum		status = slot_getattr(leaf->slot, leaf->status, &isnull);
-
-		reason = !isnull && DatumGetObjectId(status) == lookup->marketing ? CT_OK : CT_NON_MARKETABLE;
-	}
-	ExecClearTuple(leaf->slot);
-	return reason;
-}
-
-/*
- * Look for the contact in each relation, first in that of the last contact: those of
- * one account are often in one.
- */
-static CtReason
-look_in_leaves(CtLookup *lookup)
-{
-	MemoryContext old = MemoryContextSwitchTo(lookup->context); /* scans allocate in it */
-	CtReason	reason = CT_NO_CONTACT;
-
-	for (int i = 0; i < lookup->nleaves && reason == CT_NO_CONTACT; i++)
-	{
-		reason = look_in_leaf(lookup, &lookup->leaves[i]);
-		if (i > 0 && reason != CT_NO_CONTACT)
-		{
-			Leaf		found = lookup->leaves[i];
-
-			lookup->leaves[i] = lookup->leaves[0];
-			lookup->leaves[0] = found;
-		}
-	}
-	MemoryContextSwitchTo(old);
-	return reason;
-}
-
-/*
- * Can a tool use the contact that a row of the guarded table names, and that is not null, if
- * the tool needs a marketing contact?  If not, why?
- */
-CtReason
-ct_lookup(CtLookup *lookup, TupleTableSlot *row)
-{
-	CtIdentity	identity;
-	CtReason	reason;
-
-	for (int i = 0; i < lookup->key.nkeys; i++)
-	{
-		bool		isnull;
-
-		lookup->key.keys[i].sk_argument = slot_getattr(row, lookup->key.columns[i], &isnull);
-		if (isnull)
-			return CT_NO_CONTACT;
-	}
-	lookup->snapshot->curcid = GetCurrentCommandId(false) + 1;
-	if (lookup->key.is_builtin)
-		return look_in_leaves(lookup);
-	ct_manage_as_owner(lookup->owner, &identity);
-	reason = look_in_leaves(lookup);
-	ct_restore_identity(&identity);
-	return reason;
-}
-
-/*
- * Close all of it; the locks stay.  After an error it must not be called: then all has been
- * released with the resource owner.
- */
-void
-ct_lookup_end(CtLookup *lookup)
-{
-	for (int i = 0; i < lookup->nleaves; i++)
-	{
-		Leaf	   *leaf = &lookup->leaves[i];
-
-		if (leaf->rel == NULL)
-			continue;
-		ExecDropSingleTupleTableSlot(leaf->slot);
-		index_endscan(leaf->scan);
-		index_close(leaf->index, NoLock);
-		table_close(leaf->rel, NoLock);
-	}
-	UnregisterSnapshot(lookup->snapshot);
-	relation_close(lookup->contacts, NoLock);
 }

@@ -11,6 +11,8 @@
 #ifndef CONTACTS_TIER_MANAGE_H
 #define CONTACTS_TIER_MANAGE_H
 
+#include "access/skey.h"
+
 #include "capture/capture.h"
 
 /* change_tier.c */
@@ -52,7 +54,7 @@ typedef struct CtReportKind
 {
 	CtReportQuery query;
 	bool		reads_ledger;
-	bool		reads_contacts;	/* of all tables that share the companion
+	bool		reads_contacts; /* of all tables that share the companion
 								 * tables */
 	bool		reads_table;	/* of the one asked for */
 } CtReportKind;
@@ -67,6 +69,37 @@ extern bool ct_tool_needs_marketing_contact(const char *name, int length);
 
 /* guard_contact.c */
 
+/* One column, or the account and another one */
+#define CT_MAX_CONTACT_KEYS	2
+
+/* How the contacts are found that a guarded table names */
+typedef struct CtContactKey
+{
+	Oid			index;			/* of the attached table; unique */
+	int			nkeys;
+	AttrNumber	contact_columns[CT_MAX_CONTACT_KEYS];	/* in the order of the
+														 * index */
+	NameData	names[CT_MAX_CONTACT_KEYS]; /* of them */
+	AttrNumber	columns[CT_MAX_CONTACT_KEYS];	/* of the guarded table, with
+												 * the values */
+	ScanKeyData keys[CT_MAX_CONTACT_KEYS];	/* without values */
+	bool		is_builtin;		/* is the comparison PostgreSQL's own? */
+}			CtContactKey;
+
+extern const CtTable *ct_open_contacts(Oid relid, Relation guarded, AttrNumber contact, Relation *rel,
+									   CtContactKey * key);
+extern void ct_check_lookup(Oid contacts, Relation guarded, AttrNumber contact);
+
+/* guard_partition.c */
+
+typedef struct CtPartitions CtPartitions;
+
+extern CtPartitions * ct_partitions_open(Relation rel, const CtContactKey * key);
+extern Oid	ct_find_partition(CtPartitions * partitions, const CtContactKey * key);
+extern void ct_partitions_close(CtPartitions * partitions);
+
+/* guard_lookup.c */
+
 /* Can a tool that needs a marketing contact use one?  If not, why? */
 typedef enum CtReason
 {
@@ -77,7 +110,6 @@ typedef enum CtReason
 
 typedef struct CtLookup CtLookup;
 
-extern void ct_check_lookup(Oid contacts, Relation guarded, AttrNumber contact);
 extern CtLookup *ct_lookup_begin(Oid contacts, Relation guarded, AttrNumber contact, MemoryContext context);
 extern CtReason ct_lookup(CtLookup *lookup, TupleTableSlot *row);
 extern void ct_lookup_end(CtLookup *lookup);
@@ -91,7 +123,7 @@ typedef enum CtGuardArg
 	CT_GUARD_TABLE,
 	CT_GUARD_MODE,				/* on_excluded */
 	CT_GUARD_NARGS
-} CtGuardArg;
+}			CtGuardArg;
 
 extern void ct_guard_init(void);
 
