@@ -166,14 +166,19 @@ COMMENT ON FUNCTION contacts_tier.create_plan(text, bigint[], numeric[], text, b
 'creates a plan and its tiers, one for each contact limit';
 
 -- Sessions cache what their triggers read from the catalogue.  A change must invalidate
--- these caches, also if logical replication applies it.
+-- these caches, also where logical replication applies it, which fires ALWAYS triggers only, and
+-- those of statements for TRUNCATE only.
 CREATE FUNCTION contacts_tier_internal.catalogue_changed() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'contacts_tier_catalogue_changed';
 COMMENT ON FUNCTION contacts_tier_internal.catalogue_changed() IS
 'trigger: invalidates what sessions have cached of the catalogue';
-CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON contacts_tier.plan
+CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE ON contacts_tier.plan
+    FOR EACH ROW EXECUTE FUNCTION contacts_tier_internal.catalogue_changed();
+CREATE TRIGGER changed_truncate AFTER TRUNCATE ON contacts_tier.plan
     FOR EACH STATEMENT EXECUTE FUNCTION contacts_tier_internal.catalogue_changed();
-ALTER TABLE contacts_tier.plan ENABLE ALWAYS TRIGGER changed;
-CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON contacts_tier.source_type
+ALTER TABLE contacts_tier.plan ENABLE ALWAYS TRIGGER changed, ENABLE ALWAYS TRIGGER changed_truncate;
+CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE ON contacts_tier.source_type
+    FOR EACH ROW EXECUTE FUNCTION contacts_tier_internal.catalogue_changed();
+CREATE TRIGGER changed_truncate AFTER TRUNCATE ON contacts_tier.source_type
     FOR EACH STATEMENT EXECUTE FUNCTION contacts_tier_internal.catalogue_changed();
-ALTER TABLE contacts_tier.source_type ENABLE ALWAYS TRIGGER changed;
+ALTER TABLE contacts_tier.source_type ENABLE ALWAYS TRIGGER changed, ENABLE ALWAYS TRIGGER changed_truncate;

@@ -236,9 +236,10 @@ ct_source_default(const CtTable *table, Datum account, const char *source_type, 
 PG_FUNCTION_INFO_V1(contacts_tier_catalogue_changed);
 
 /*
- * catalogue_changed() trigger: AFTER statement trigger of the catalogue.  A changed
- * row sends no message to sessions that remember what they read.  CacheInvalidateRelcache()
- * does, for the table: to this session at the end of the command, and to others at commit.
+ * catalogue_changed() trigger: AFTER trigger of the catalogue, for each row, as logical
+ * replication fires no other triggers, and for TRUNCATE.  A changed row sends no message to
+ * sessions that remember what they read.  CacheInvalidateRelcache() does, for the table: to this
+ * session at the end of the command, and to others at commit.
  */
 Datum
 contacts_tier_catalogue_changed(PG_FUNCTION_ARGS)

@@ -1,0 +1,88 @@
+# Where logical replication applies changes of the catalogue, a session that remembers what it
+# read of it follows, in the midst of a transaction (rules S4 and G1).
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use ContactsTier::Test;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $publisher = new_node('publisher', 'wal_level = logical');
+my $subscriber = new_node('subscriber');
+my $source = $publisher->connstr . ' dbname=postgres';
+
+$publisher->safe_psql(
+	'postgres', q{
+	SELECT contacts_tier.create_plan('plan', ARRAY[10]);
+	INSERT INTO contacts_tier.tool VALUES ('fax', false);
+	CREATE PUBLICATION catalogue FOR TABLE contacts_tier.plan, contacts_tier.tier, contacts_tier.source_type, contacts_tier.tool;
+});
+$subscriber->safe_psql(
+	'postgres', q{
+	TRUNCATE contacts_tier.plan, contacts_tier.tier, contacts_tier.source_type, contacts_tier.tool;
+});
+$subscriber->safe_psql('postgres', "CREATE SUBSCRIPTION catalogue CONNECTION '$source' PUBLICATION catalogue");
+$subscriber->wait_for_subscription_sync($publisher, 'catalogue');
+$subscriber->safe_psql(
+	'postgres', q{
+	CREATE TABLE c (id serial PRIMARY KEY, account text);
+	SELECT contacts_tier.attach('c', 'account');
+	SELECT contacts_tier.subscribe('c', 'a', 'plan');
+});
+
+# What a session sees before and after the other node has done something
+my $answers = q{
+	SELECT contacts_tier.can_use(rtrim('fax '), 'non_marketing');
+	INSERT INTO c (account, marketing_contact_status_source_type) VALUES ('a', 'FORM') RETURNING marketing_contact_status;
+};
+
+sub answers_around
+{
+	my ($change, $arrived) = @_;
+
+	return join(
+		' ',
+		split(
+			/\n/,
+			$subscriber->safe_psql(
+				'postgres', qq{
+				BEGIN;
+				$answers
+				\\! psql -Xq -d "$source" -c "$change"
+				DO \$\$
+				BEGIN
+					FOR i IN 1 .. 1800 LOOP
+						EXIT WHEN $arrived;
+						PERFORM pg_sleep(0.1);
+					END LOOP;
+				END
+				\$\$;
+				$answers
+				COMMIT})));
+}
+
+is( answers_around(
+		"UPDATE contacts_tier.tool SET needs_marketing_contact = true WHERE name = 'fax'",
+		"EXISTS (SELECT FROM contacts_tier.tool WHERE name = 'fax' AND needs_marketing_contact)"),
+	't marketing f marketing',
+	'a tool');
+is( answers_around(
+		"UPDATE contacts_tier.source_type SET default_status = 'non_marketing' WHERE name = 'FORM'",
+		"EXISTS (SELECT FROM contacts_tier.source_type WHERE name = 'FORM' AND default_status = 'non_marketing')"),
+	'f marketing f non_marketing',
+	'the default of a source type');
+$publisher->safe_psql('postgres', q{UPDATE contacts_tier.source_type SET default_status = 'marketing' WHERE name = 'FORM'});
+$publisher->wait_for_catchup('catalogue');
+is( answers_around(
+		"UPDATE contacts_tier.plan SET marketing_contacts = false WHERE name = 'plan'",
+		"EXISTS (SELECT FROM contacts_tier.plan WHERE name = 'plan' AND NOT marketing_contacts)"),
+	'f marketing f non_marketing',
+	'a plan');
+is_exact($subscriber, 'postgres', 'at the end');
+
+$subscriber->stop;
+$publisher->stop;
+done_testing();
