@@ -44,7 +44,7 @@ can_find(Relation index)
  * compared.
  */
 static bool
-make_key(Relation index, int i, Oid column_type, Oid value_type, CtContactKey * key)
+make_key(Relation index, int i, Oid column_type, Oid value_type, CtContactKey *key)
 {
 	Oid			family = index->rd_opfamily[i];
 	Oid			index_type = index->rd_opcintype[i];
@@ -85,7 +85,7 @@ value_column(const CtTable *contacts, Relation index, int i, Relation guarded, A
 
 /* Can the contact of a row be found by this index?  Then complete the key. */
 static bool
-try_index(const CtTable *contacts, Oid relid, Relation guarded, AttrNumber contact, CtContactKey * key)
+try_index(const CtTable *contacts, Oid relid, Relation guarded, AttrNumber contact, CtContactKey *key)
 {
 	Relation	index = index_open(relid, AccessShareLock);
 	int			named = 0;
@@ -114,7 +114,7 @@ try_index(const CtTable *contacts, Oid relid, Relation guarded, AttrNumber conta
  * column.
  */
 static bool
-try_others(const CtTable *contacts, Relation rel, Oid primary, Relation guarded, AttrNumber contact, CtContactKey * key)
+try_others(const CtTable *contacts, Relation rel, Oid primary, Relation guarded, AttrNumber contact, CtContactKey *key)
 {
 	List	   *indexes = RelationGetIndexList(rel);
 	int			count = 0;
@@ -139,7 +139,7 @@ try_others(const CtTable *contacts, Relation rel, Oid primary, Relation guarded,
  * Errors: 55000.
  */
 static void
-find_key(const CtTable *contacts, Relation rel, Relation guarded, AttrNumber contact, CtContactKey * key)
+find_key(const CtTable *contacts, Relation rel, Relation guarded, AttrNumber contact, CtContactKey *key)
 {
 	Oid			primary;
 
@@ -188,7 +188,7 @@ may_not_read_error(Relation guarded, const char *contacts, bool is_hidden)
  * may be NULL: then one column at least.
  */
 static void
-check_privileges(Oid contacts, AttrNumber status, const CtContactKey * key, Relation guarded)
+check_privileges(Oid contacts, AttrNumber status, const CtContactKey *key, Relation guarded)
 {
 	Oid			owner = guarded->rd_rel->relowner;
 	char	   *name = get_rel_name(contacts);
@@ -219,7 +219,7 @@ check_privileges(Oid contacts, AttrNumber status, const CtContactKey * key, Rela
  * Errors: 42501, 42P01, 42809, 55000.
  */
 const CtTable *
-ct_open_contacts(Oid relid, Relation guarded, AttrNumber contact, Relation *rel, CtContactKey * key)
+ct_open_contacts(Oid relid, Relation guarded, AttrNumber contact, Relation *rel, CtContactKey *key)
 {
 	CtManaged	managed;
 

@@ -39,7 +39,7 @@ struct CtPartitions
 
 /* Which column of the contact's key is column "i" of a partition key?  -1: none */
 static int
-find_value(const CtPartitions * partitions, const CtContactKey * key, int i)
+find_value(const CtPartitions *partitions, const CtContactKey *key, int i)
 {
 	PartitionKey partition_key = RelationGetPartitionKey(partitions->rel);
 	AttrNumber	attno = partition_key->partattrs[i];
@@ -70,7 +70,7 @@ is_told_by(PartitionKey partition_key, int i, const ScanKeyData *key)
 
 /* Find the values of the partition key among those of the contact's. */
 static bool
-find_values(CtPartitions * partitions, const CtContactKey * key)
+find_values(CtPartitions *partitions, const CtContactKey *key)
 {
 	PartitionKey partition_key = RelationGetPartitionKey(partitions->rel);
 
@@ -92,7 +92,7 @@ find_values(CtPartitions * partitions, const CtContactKey * key)
  * key of contacts.  In the current memory context.
  */
 CtPartitions *
-ct_partitions_open(Relation rel, const CtContactKey * key)
+ct_partitions_open(Relation rel, const CtContactKey *key)
 {
 	CtPartitions *partitions = palloc0(sizeof(CtPartitions));
 
@@ -104,7 +104,7 @@ ct_partitions_open(Relation rel, const CtContactKey * key)
 
 /* A partition that is partitioned itself */
 static CtPartitions *
-open_part(CtPartitions * parent, Oid relid, const CtContactKey * key)
+open_part(CtPartitions *parent, Oid relid, const CtContactKey *key)
 {
 	MemoryContext old;
 	CtPartitions *part;
@@ -125,7 +125,7 @@ open_part(CtPartitions * parent, Oid relid, const CtContactKey * key)
 
 /* The number of the partition for a value of the contact's key: -1 if there is none. */
 static int
-find_number(const CtPartitions * partitions, PartitionBoundInfo bounds, const CtContactKey * key)
+find_number(const CtPartitions *partitions, PartitionBoundInfo bounds, const CtContactKey *key)
 {
 	PartitionKey partition_key = RelationGetPartitionKey(partitions->rel);
 	Datum		values[CT_MAX_CONTACT_KEYS];
@@ -164,7 +164,7 @@ find_number(const CtPartitions * partitions, PartitionBoundInfo bounds, const Ct
  * Partitions that are being detached count: the statement may see their contacts still.
  */
 Oid
-ct_find_partition(CtPartitions * partitions, const CtContactKey * key)
+ct_find_partition(CtPartitions *partitions, const CtContactKey *key)
 {
 	while (partitions->can_tell)
 	{
@@ -184,7 +184,7 @@ ct_find_partition(CtPartitions * partitions, const CtContactKey * key)
  * Close what ct_find_partition() has opened; the locks stay.
  */
 void
-ct_partitions_close(CtPartitions * partitions)
+ct_partitions_close(CtPartitions *partitions)
 {
 	ListCell   *cell;
 

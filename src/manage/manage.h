@@ -84,19 +84,19 @@ typedef struct CtContactKey
 												 * the values */
 	ScanKeyData keys[CT_MAX_CONTACT_KEYS];	/* without values */
 	bool		is_builtin;		/* is the comparison PostgreSQL's own? */
-}			CtContactKey;
+} CtContactKey;
 
 extern const CtTable *ct_open_contacts(Oid relid, Relation guarded, AttrNumber contact, Relation *rel,
-									   CtContactKey * key);
+									   CtContactKey *key);
 extern void ct_check_lookup(Oid contacts, Relation guarded, AttrNumber contact);
 
 /* guard_partition.c */
 
 typedef struct CtPartitions CtPartitions;
 
-extern CtPartitions * ct_partitions_open(Relation rel, const CtContactKey * key);
-extern Oid	ct_find_partition(CtPartitions * partitions, const CtContactKey * key);
-extern void ct_partitions_close(CtPartitions * partitions);
+extern CtPartitions *ct_partitions_open(Relation rel, const CtContactKey *key);
+extern Oid	ct_find_partition(CtPartitions *partitions, const CtContactKey *key);
+extern void ct_partitions_close(CtPartitions *partitions);
 
 /* guard_lookup.c */
 
