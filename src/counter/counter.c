@@ -98,6 +98,22 @@ ct_counter_settle(CtCounters *counters, const CtChange *change, const CtBounds *
 }
 
 /*
+ * Put a change that claims nothing into the counter of its account: it needs no room.  May
+ * wait for other transactions.
+ *
+ * Locks: a slot of the account, until the transaction ends.
+ */
+void
+ct_counter_release(CtCounters *counters, const CtChange *change)
+{
+	CtExact		exact;
+
+	/* by SQL, an account without a slot gets one under lock */
+	if (!ct_counter_claim(counters, change) && !ct_counter_lock(counters, change, &exact))
+		elog(ERROR, "release of %lld contacts failed", (long long) -change->marketing);
+}
+
+/*
  * What the counter of an account says, if nobody is changing it at this moment.
  * False if somebody is, or it can only be told by SQL.
  *

@@ -37,6 +37,7 @@ typedef struct CtChange
 	int64		pending;		/* of these, until next update */
 	int64		promoted;		/* became marketing contacts of the account */
 	int64		demoted;		/* ceased to be */
+	int64		corrected;		/* came or went otherwise */
 } CtChange;
 
 /* What the counter of an account says of its running period; contacts */
@@ -81,6 +82,7 @@ extern bool ct_counters_are_direct(const CtCounters *counters);
 extern bool ct_counter_claim(CtCounters *counters, const CtChange *change);
 extern bool ct_counter_lock(CtCounters *counters, const CtChange *change, CtExact *exact);
 extern void ct_counter_settle(CtCounters *counters, const CtChange *change, const CtBounds *bounds);
+extern void ct_counter_release(CtCounters *counters, const CtChange *change);
 extern bool ct_counter_look(const CtTable *table, Datum account, CtExact *exact);
 extern CtCount ct_counter_withdraw(const CtTable *table, Datum account);
 extern CtCount ct_counter_close_period(const CtTable *table, Datum account);

@@ -16,19 +16,19 @@
 #include "counter/counter.h"
 
 /*
- * $2, $3: change of marketing and pending contacts, $4, $5: promoted and
- * demoted; no row: no room
+ * $2, $3: change of marketing and pending contacts, $4, $5, $6: promoted, demoted and
+ * corrected; no row: no room
  */
 static const CtQuery claim_query = {
 	"UPDATE {counter}"
 	" SET used = used" CT_ADD "$2, pending = pending" CT_ADD "$3,"
-	" promoted = promoted" CT_ADD "$4, demoted = demoted" CT_ADD "$5,"
+	" promoted = promoted" CT_ADD "$4, demoted = demoted" CT_ADD "$5, corrected = corrected" CT_ADD "$6,"
 	" peak = CASE WHEN $2" CT_LT "0 THEN greatest(peak, used) ELSE peak END,"
 	" lowest = CASE WHEN used" CT_ADD "$2" CT_LT "bottom THEN least(lowest, used" CT_ADD "$2) ELSE lowest END,"
 	" granted = CASE WHEN used" CT_ADD "$2" CT_LT "bottom THEN NULL ELSE granted END"
 	" WHERE account {=} $1 AND slot" CT_EQ "0"
 	" AND ($2" CT_LE "0 OR used" CT_ADD "$2" CT_LE "granted)",
-	5, {CT_ACCOUNT_TYPE, INT8OID, INT8OID, INT8OID, INT8OID}
+	6, {CT_ACCOUNT_TYPE, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID}
 };
 
 /* Used by both ways: the first slot of an account, unless there is one */
@@ -73,7 +73,8 @@ try_claim(const CtTable *table, const CtChange *change)
 		Int64GetDatum(change->marketing),
 		Int64GetDatum(change->pending),
 		Int64GetDatum(change->promoted),
-		Int64GetDatum(change->demoted)
+		Int64GetDatum(change->demoted),
+		Int64GetDatum(change->corrected)
 	};
 
 	return ct_companion_query(table, &claim_query, values, NULL) > 0;

@@ -15,6 +15,7 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/queryenvironment.h"
 #include "utils/snapmgr.h"
 #include "utils/tuplestore.h"
@@ -202,37 +203,68 @@ ct_count_in(const CtTable *table, const char *from)
 	withdraw_counted(table);
 }
 
-/* What the slots of an account "c" count together */
-#define TOTAL \
-	"(SELECT pg_catalog.sum(s.used)::pg_catalog.int8 FROM {counter} s WHERE s.account {=} c.account)"
+/* What is to be subtracted from the counter of an account: a row of count_query() */
+static CtChange
+release_of(SPITupleTable *counts, uint64 row, bool demotes)
+{
+	bool		isnull;
+	int64		marketing = DatumGetInt64(SPI_getbinval(counts->vals[row], counts->tupdesc, 2, &isnull));
+	int64		pending = DatumGetInt64(SPI_getbinval(counts->vals[row], counts->tupdesc, 3, &isnull));
+
+	return (CtChange)
+	{
+		.account = SPI_getbinval(counts->vals[row], counts->tupdesc, 1, &isnull),
+			.marketing = -marketing,.pending = -pending,
+			.demoted = demotes ? marketing : 0,.corrected = demotes ? 0 : -marketing
+	};
+}
+
+/*
+ * Release contacts of accounts, which come in ascending order, as a DELETE of the contacts
+ * would: what that sees of a fall and of the peak, this must see, too.
+ */
+static void
+release(const CtTable *table, SPITupleTable *counts, uint64 count, bool demotes)
+{
+	CtCounters *counters = ct_counters_open(table);
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "contacts_tier release", ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+
+	for (uint64 i = 0; i < count; i++)
+	{
+		CtChange	change = release_of(counts, i, demotes);
+
+		CHECK_FOR_INTERRUPTS();
+		ct_counter_release(counters, &change);
+		MemoryContextReset(context);
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+	ct_counters_close(counters);
+}
 
 /*
  * Take the contacts of a relation off the counters, as demoted, or as a
  * correction (D3).  The caller has locked the relation against writers, and is
- * the table's owner, under a safe search_path.  Where an account has no slot yet,
- * what is going to be counted in later finds the opposite there.
+ * the table's owner and connected to SPI, under a safe search_path.  Where an account has no
+ * slot yet, what is going to be counted in later finds the opposite there.
+ *
+ * The count of a whole table fits into the memory of this: a row for each account.
+ *
+ * Locks: a slot of each account, until the transaction ends.  Errors: those of
+ * ct_open_companion(), and 55000 where a trigger on the counter table interferes.
  */
 void
 ct_uncount(const CtTable *table, const char *from, bool demotes)
 {
-	ct_execute_latest(ct_sqlf(table, "INSERT INTO {counter} AS c"
-							  " (account, slot, used, pending, granted, %2$s)"
-							  " SELECT t.account, 0, OPERATOR(pg_catalog.-) t.marketing,"
-							  " OPERATOR(pg_catalog.-) t.pending, NULL, %3$s t.marketing"
-							  " FROM (%1$s ORDER BY 1) t WHERE t.account IS NOT NULL"
-							  " ON CONFLICT (account, slot) DO UPDATE"
-							  " SET used = c.used OPERATOR(pg_catalog.+) excluded.used,"
-							  " pending = c.pending OPERATOR(pg_catalog.+) excluded.pending,"
-							  " %2$s = c.%2$s OPERATOR(pg_catalog.+) excluded.%2$s,"
-							  " lowest = CASE WHEN " TOTAL " OPERATOR(pg_catalog.+) excluded.used OPERATOR(pg_catalog.<) c.bottom"
-							  "  THEN least(c.lowest, " TOTAL " OPERATOR(pg_catalog.+) excluded.used) ELSE c.lowest END,"
-							  " granted = CASE WHEN c.used OPERATOR(pg_catalog.+) excluded.used OPERATOR(pg_catalog.<) c.floor"
-							  "  OR " TOTAL " OPERATOR(pg_catalog.+) excluded.used OPERATOR(pg_catalog.<) c.bottom"
-							  "  THEN NULL ELSE c.granted END,"
-							  " peak = greatest(c.peak, " TOTAL ")",
-							  count_query(table, from),
-							  demotes ? "demoted" : "corrected",
-							  demotes ? "" : "OPERATOR(pg_catalog.-)"));
+	uint64		count = ct_execute_latest(psprintf("SELECT t.account, t.marketing, t.pending FROM (%s) t"
+												   " WHERE t.account IS NOT NULL ORDER BY 1",
+												   count_query(table, from)));
+	SPITupleTable *counts = SPI_tuptable;
+
+	ct_check_result_type(counts->tupdesc, 1, table->account_type);
+	release(table, counts, count, demotes);
+	SPI_freetuptable(counts);
 }
 
 /* What stands in the FROM clause for the contacts of a relation that is about to go */

@@ -58,6 +58,7 @@ ct_slot_add(CtSlot *slot, const CtChange *change, int64 total)
 	slot->pending += change->pending;
 	slot->promoted += change->promoted;
 	slot->demoted += change->demoted;
+	slot->corrected += change->corrected;
 }
 
 /* How many marketing contacts the slots of an account count, as the latest snapshot has it */
