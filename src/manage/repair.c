@@ -54,7 +54,9 @@ report_drift(const CtManaged *managed, CompanionGroup *group)
 /*
  * Set the counters to what is counted now, and note it in the ledger.  Writers are locked
  * out, so nothing changes between the count and the commit.  A NULL in "granted" closes a
- * slot: the next claim computes a new ceiling.
+ * slot: the next claim computes a new ceiling.  It must learn of falls, as those that were
+ * noted before, so the bounds stay (ct_counter_withdraw() leaves them, too), and a count
+ * that turns out to be below the bottom is noted.
  */
 static void
 repair_counters(const CtManaged *managed)
@@ -62,14 +64,13 @@ repair_counters(const CtManaged *managed)
 	ct_execute_latest(ct_sqlf(managed->table, "WITH drift AS (SELECT v.account::%1$s AS account, v.actual, v.drift, v.pending_actual"
 							  "   FROM contacts_tier.verify(%2$u::regclass) v"
 							  "   WHERE v.account IS NOT NULL AND (v.drift <> 0 OR v.pending_counted <> v.pending_actual)),"
-							  " emptied AS (UPDATE {counter} c SET used = 0, pending = 0, granted = NULL,"
-							  "   floor = NULL, bottom = NULL, lowest = NULL"
+							  " emptied AS (UPDATE {counter} c SET used = 0, pending = 0, granted = NULL"
 							  "   FROM drift WHERE c.account {=} drift.account AND c.slot <> 0),"
 							  " mended AS (INSERT INTO {counter} AS c (account, slot, used, pending, corrected)"
 							  "   SELECT account, 0, actual, pending_actual, - drift FROM drift"
 							  "   ON CONFLICT (account, slot) DO UPDATE"
 							  "   SET used = excluded.used, pending = excluded.pending, granted = NULL,"
-							  "   floor = NULL, bottom = NULL, lowest = NULL,"
+							  "   lowest = CASE WHEN excluded.used < c.bottom THEN least(c.lowest, excluded.used) ELSE c.lowest END,"
 							  "   corrected = c.corrected + excluded.corrected)"
 							  " INSERT INTO {ledger} (account, recorded_at, event, role, contacts, details)"
 							  " SELECT account, contacts_tier.clock(), 'repair', %3$s, actual, jsonb_build_object('drift', drift)"
