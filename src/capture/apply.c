@@ -16,6 +16,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "utils/memutils.h"
 
 #include "capture/capture.h"
@@ -111,6 +112,22 @@ count_delta(CtCounters *counters, CtClaim *claim, CtDelta *delta)
 }
 
 /*
+ * How many marketing contacts the account had before a change that was counted, for what is
+ * told of rows that were decided early.  The last look at it (room.c) may be out of date: a
+ * function that the statement has called since may have changed contacts.  What others are
+ * changing is taken as it is committed, for nobody waits here.
+ */
+static int64
+count_before(const CtTable *table, const CtDelta *delta)
+{
+	CtExact		exact = {.used = delta->total + delta->marketing};
+
+	CommandCounterIncrement();	/* to see what was counted */
+	(void) ct_counter_look(table, delta->account, &exact);
+	return exact.used - delta->marketing;
+}
+
+/*
  * Apply the change of one account, and announce what was dropped of it, unless the decision
  * has: if rows were decided early and the claim fits, there was no decision.
  */
@@ -125,7 +142,7 @@ apply_delta(CtCounters *counters, CtClaim *claim, CtDelta *delta)
 	}
 	if (claim->is_told || delta->dropped == 0)
 		return;
-	claim->used = delta->total;
+	claim->used = count_before(claim->table, delta);
 	ct_limit_tell_dropped(claim);
 }
 

@@ -191,9 +191,9 @@ typedef struct CtDelta
 	CtPromotion *promotions;
 	int64		npromotions;
 	int64		dropped;		/* of these, or stored non-marketing at once */
-	int64		total;			/* marketing contacts before the statement,
-								 * where some were stored non-marketing at
-								 * once */
+	int64		total;			/* marketing contacts as the last look saw
+								 * them, where some were stored non-marketing
+								 * at once */
 	CtDrops    *drops;			/* of the frame */
 	/* the source; NULL if there are several, or none */
 	char	   *source_type;

@@ -115,7 +115,8 @@ ct_counter_release(CtCounters *counters, const CtChange *change)
 
 /*
  * What the counter of an account says, if nobody is changing it at this moment.
- * False if somebody is, or it can only be told by SQL.
+ * False if somebody is: *exact is what is committed then, and what we have changed; or if it
+ * can only be told by SQL, with *exact as it was.
  *
  * Takes no lock but on the counter table: somebody may change it right afterwards.  The
  * caller is the table's owner.

@@ -190,7 +190,8 @@ excess(const CtClaim *claim, const CtSubscription *subscription)
 
 /*
  * Record which tier the account would need, for somebody to approve (approve_upgrade), and
- * notify, unless as much was requested already.
+ * notify, unless as much was requested already, or there is room by now for what was
+ * decided early.
  */
 static void
 request_upgrade(const CtClaim *claim, const CtSubscription *subscription)
@@ -203,7 +204,7 @@ request_upgrade(const CtClaim *claim, const CtSubscription *subscription)
 	};
 	bool		requested = false;
 
-	if (strcmp(subscription->on_exceed, "cap") == 0 && subscription->larger_tier > 0)
+	if (strcmp(subscription->on_exceed, "cap") == 0 && subscription->larger_tier > subscription->contact_limit)
 		requested = ct_companion_query(claim->table, &request_upgrade_query, values, NULL) > 0;
 	if (requested)
 		ct_notify(claim->table, claim->account, "upgrade_request", claim->used + claim->marketing,

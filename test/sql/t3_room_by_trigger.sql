@@ -34,5 +34,32 @@ RESET contacts_tier.fast_path;
 UPDATE contacts SET marketing_contact_status = 'marketing';
 SELECT id, account, marketing_contact_status FROM contacts ORDER BY id;
 SELECT account, drift FROM contacts_tier.verify('contacts');
+-- what a function of the statement makes of the count is told with what did not fit, and as
+-- much is requested
+SELECT contacts_tier.create_plan('requested', '{3, 4, 1000}');
+SELECT contacts_tier.subscribe('contacts', a, 'requested', on_exceed => 'cap') FROM unnest('{c,d,e}'::text[]) a;
+INSERT INTO contacts SELECT ascii(a) * 10 + n, a, NULL, 'marketing' FROM unnest('{c,d,e}'::text[]) a, generate_series(1, 3) n;
+CREATE FUNCTION remove(which integer) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    DELETE FROM contacts WHERE id = which;
+    RETURN 'removed ' || which;
+END $$;
+CREATE VIEW told AS
+    SELECT a.account, a.requested_limit, l.event, l.contacts, l.details->>'dropped' AS dropped,
+           l.details->>'marketing_contacts' AS marketing
+      FROM contacts_tier_account a LEFT JOIN contacts_tier_ledger l
+        ON l.account = a.account AND l.event IN ('capped', 'upgrade_request')
+     WHERE a.account > 'b' ORDER BY a.account, l.entry;
+INSERT INTO contacts (id, account, marketing_contact_status, note)
+     VALUES (11, 'c', 'marketing', NULL), (12, 'c', 'marketing', NULL), (13, 'c', 'non_marketing', remove(991));
+-- some of it fits
+INSERT INTO contacts (id, account, marketing_contact_status, note)
+     VALUES (21, 'd', 'marketing', NULL), (22, 'd', 'marketing', NULL), (23, 'd', 'marketing', remove(1001)),
+            (24, 'd', 'non_marketing', remove(1002));
+-- no larger tier is needed any more
+INSERT INTO contacts (id, account, marketing_contact_status, note)
+     VALUES (31, 'e', 'marketing', NULL), (32, 'e', 'non_marketing', remove(1011));
+TABLE told;
+SELECT account, drift FROM contacts_tier.verify('contacts');
 RESET search_path;
 DROP SCHEMA room CASCADE;
