@@ -284,8 +284,10 @@ static void
 batch_row(Copying *copying, TupleTableSlot *row)
 {
 	Target	   *target = copying->target;
+	MemoryContext old = MemoryContextSwitchTo(GetPerTupleMemoryContext(copying->estate));
 
 	ct_fast_complete(target->fast, row, CT_COUNTED_LATER);
+	MemoryContextSwitchTo(old);
 	copying->decisions[copying->nwaiting] = ct_statement()->decision;
 	check_row(copying, target->relinfo, row, false);
 	ExecMaterializeSlot(row);

@@ -59,6 +59,21 @@ ROLLBACK;
 -- many accounts, of one schema
 INSERT INTO r8_2.contacts (id, account) SELECT n, n::text FROM generate_series(100, 20000) n;
 SELECT bytes <= 2 * :few AS bounded FROM kept;
+-- nor does a COPY need more for more rows
+CREATE TABLE r8_3.used (bytes bigint);
+CREATE FUNCTION r8_3.note() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO r8_3.used SELECT sum(used_bytes) FROM pg_backend_memory_contexts;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER note AFTER INSERT ON r8_3.contacts FOR EACH STATEMENT EXECUTE FUNCTION r8_3.note();
+SELECT contacts_tier.set_policy('r8_3.contacts', 'a', source_defaults => '{"IMPORT": "non_marketing"}');
+SET contacts_tier.fast_path = on;
+COPY r8_3.contacts (id, account, marketing_contact_status_source_type) FROM PROGRAM 'seq -f "%.0f a IMPORT" 10 19' (DELIMITER ' ');
+COPY r8_3.contacts (id, account, marketing_contact_status_source_type) FROM PROGRAM 'seq -f "%.0f a IMPORT" 100 100000' (DELIMITER ' ');
+SELECT max(bytes) - min(bytes) <= 500000 AS bounded, CASE WHEN max(bytes) - min(bytes) > 500000 THEN max(bytes) - min(bytes) END AS excess
+  FROM r8_3.used;
 
 SET client_min_messages = error;
 DO $$BEGIN FOR i IN 1..60 LOOP EXECUTE format('DROP SCHEMA r8_%s CASCADE', i); IF i % 20 = 0 THEN COMMIT; END IF; END LOOP; END$$;
