@@ -87,48 +87,70 @@ ct_slots_list(CtCounter *counter, CtSlots *slots)
 	return exact;
 }
 
+/* What ct_slots_least() has seen of a slot, in contacts */
+typedef struct SeenSlot
+{
+	int32		number;			/* -1: of none yet */
+	bool		is_current;		/* is "least" known? */
+	int64		least;			/* of what is committed, ours or being written */
+	int64		before;			/* as it was when the look began */
+} SeenSlot;
+
+/* What it counts at the least */
+static int64
+least_of(const SeenSlot *seen)
+{
+	return seen->is_current ? seen->least : seen->before;
+}
+
 /*
  * The least that the slots of an account may count together, however the transactions
  * end that are changing them: of each slot the committed version, or our own, and the one
  * that another transaction has written, whichever has less.
  *
- * HeapTupleSatisfiesDirty() finds both of them visible.
+ * HeapTupleSatisfiesDirty() finds both of them visible.  It finds none where a slot moves to
+ * another index entry meanwhile: _bt_readpage() had not seen that yet, and the version it had
+ * seen is over when it is looked at.  Then the slot counts as the snapshot has it from before
+ * the look: that version is always found.
  */
 int64
 ct_slots_least(CtCounter *counter, Datum account)
 {
 	const CtCounterTable *info = counter->info;
 	TupleDesc	tupdesc = RelationGetDescr(counter->rel);
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	SnapshotData dirty;
 	SysScanDesc scan = begin_scan(counter, account);
 	HeapTuple	tuple;
-	int32		number = -1;
-	int64		of_slot = 0;
+	SeenSlot	seen = {.number = -1};
 	int64		sum = 0;
 
 	InitDirtySnapshot(dirty);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		bool		isnull;
-		int64		used;
-		int32		this_number;
+		int64		used = DatumGetInt64(heap_getattr(tuple, info->used, tupdesc, &isnull));
+		int32		number = DatumGetInt32(heap_getattr(tuple, info->number, tupdesc, &isnull));
 
+		/* the index has them in the order of the slots */
+		if (number != seen.number)
+		{
+			sum += least_of(&seen);
+			seen = (SeenSlot)
+			{
+				.number = number
+			};
+		}
+		if (table_tuple_satisfies_snapshot(counter->rel, scan->slot, snapshot))
+			seen.before = used;
 		if (!table_tuple_satisfies_snapshot(counter->rel, scan->slot, &dirty))
 			continue;
-		used = DatumGetInt64(heap_getattr(tuple, info->used, tupdesc, &isnull));
-		this_number = DatumGetInt32(heap_getattr(tuple, info->number, tupdesc, &isnull));
-		if (this_number == number)
-		{
-			of_slot = Min(of_slot, used);
-			continue;
-		}
-		/* the index has them in the order of the slots */
-		sum += of_slot;
-		number = this_number;
-		of_slot = used;
+		seen.least = seen.is_current ? Min(seen.least, used) : used;
+		seen.is_current = true;
 	}
 	systable_endscan(scan);
-	return sum + of_slot;
+	UnregisterSnapshot(snapshot);
+	return sum + least_of(&seen);
 }
 
 /* Take the row in counter->row apart; false if it is not the one expected. */
