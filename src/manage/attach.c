@@ -377,11 +377,16 @@ index_statement(Relation rel, const CtTable *table)
 static void
 attach_table(Oid relid, const char *name, char **args)
 {
-	bool		had_status = add_columns(relid, name, args);
-	Relation	rel = table_open(relid, NoLock);
-	CtTable    *table = ct_table_resolve(rel, CT_NARGS, args);
-	char	   *create_index = index_statement(rel, table);
+	bool		had_status;
+	Relation	rel;
+	CtTable    *table;
+	char	   *create_index;
 
+	ct_check_partition_owners(relid);
+	had_status = add_columns(relid, name, args);
+	rel = table_open(relid, NoLock);
+	table = ct_table_resolve(rel, CT_NARGS, args);
+	create_index = index_statement(rel, table);
 	check_nullable(rel, table->attno[CT_ARG_UNTIL]);
 	ct_check_partitions(relid, args);
 	create_companions(table);
@@ -406,8 +411,9 @@ PG_FUNCTION_INFO_V1(contacts_tier_attach);
  *
  * Locks: the table and its partitions, exclusively, since ALTER TABLE and CREATE TRIGGER
  * need it, and contacts are counted that must not change meanwhile.  Errors: 42809, 0A000
- * (not a table that can be attached), 42501, 42710 (attached already), 42P07 (a relation
- * has the name of a companion table), 42703, 42804 (columns), 22023.
+ * (not a table that can be attached), 42501 (also where a partition with contacts belongs to
+ * another role), 42710 (attached already), 42P07 (a relation has the name of a companion
+ * table), 42703, 42804 (columns), 22023.
  */
 Datum
 contacts_tier_attach(PG_FUNCTION_ARGS)

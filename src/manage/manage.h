@@ -211,6 +211,7 @@ extern void ct_check_partitions(Oid root, char **args);
 
 /* partition.c */
 
+extern void ct_check_partition_owners(Oid root);
 extern void ct_add_partition_triggers(Oid root);
 extern void ct_drop_former_triggers(const char *schema);
 extern void ct_partition_attached(Oid relid, Oid parent);

@@ -73,6 +73,28 @@ belongs_to(Relation rel, Oid owner)
 }
 
 /*
+ * Check that the partitions of a table that is going to be attached belong to its owner, as
+ * whom they are counted and get their triggers; an empty one may belong to another role until
+ * ct_partition_altered() finds it right.  Its clones of the row triggers have no comments until
+ * then, for only the owner can comment on them.  The caller has locked all of them.  Errors: 42501.
+ */
+void
+ct_check_partition_owners(Oid root)
+{
+	Oid			owner = ct_companion_owner(root);
+	List	   *relids = find_all_inheritors(root, NoLock, NULL);
+	ListCell   *cell;
+
+	foreach(cell, relids)
+	{
+		Relation	rel = relation_open(lfirst_oid(cell), NoLock);
+
+		(void) belongs_to(rel, owner);
+		relation_close(rel, NoLock);
+	}
+}
+
+/*
  * Give the statement triggers to the partitions of an attached table that do not
  * have them: those that were attached while event triggers were off.  They are not counted
  * in, since the row triggers may have counted their contacts; verify() shows the

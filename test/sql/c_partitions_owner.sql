@@ -46,6 +46,26 @@ ALTER TABLE c_owner.contacts DETACH PARTITION c_owner.c2;
 ALTER TABLE c_owner.c2 OWNER TO regress_c_owner;
 SELECT c_owner_state();
 
+-- So it is when the table is attached; what comments on triggers need is the owner, too
+CREATE TABLE c_owner.late (id int, account text) PARTITION BY RANGE (id);
+CREATE TABLE c_owner.late1 PARTITION OF c_owner.late FOR VALUES FROM (0) TO (100);
+INSERT INTO c_owner.late VALUES (1, 'a');
+ALTER TABLE c_owner.late1 OWNER TO regress_c_other;
+BEGIN;
+ALTER TABLE c_owner.contacts_tier_account OWNER TO CURRENT_USER;
+ALTER TABLE c_owner.contacts_tier_counter OWNER TO CURRENT_USER;
+ALTER TABLE c_owner.contacts_tier_ledger OWNER TO CURRENT_USER;
+SAVEPOINT s;
+SELECT contacts_tier.attach('c_owner.late', 'account');
+ROLLBACK TO s;
+TRUNCATE c_owner.late1;
+SELECT contacts_tier.attach('c_owner.late', 'account');
+SELECT count(*), count(obj_description(oid, 'pg_trigger')) FROM pg_trigger WHERE tgrelid = 'c_owner.late1'::regclass;
+ALTER TABLE c_owner.late1 OWNER TO CURRENT_USER;
+SELECT count(*), count(obj_description(oid, 'pg_trigger')) FROM pg_trigger WHERE tgrelid = 'c_owner.late1'::regclass;
+ROLLBACK;
+DROP TABLE c_owner.late;
+
 -- Everything that one role owns goes
 BEGIN;
 DROP OWNED BY regress_c_owner;
