@@ -40,38 +40,67 @@ ct_flagged_contacts(const CtManaged *managed)
 }
 
 /*
- * The rows that the running statement has promoted, as arrays of the relations
+ * So many rows that the running statement has promoted are in an array, at most.  An array
+ * cannot have as many as a statement can promote (MaxArraySize).
+ */
+#define ROWS_OF_ARRAY	(1 << 26)
+
+/* How many arrays are needed for the rows that the running statement has promoted? */
+static int
+count_arrays(const CtUpdateDate *due)
+{
+	int64		count = due->statement == NULL ? 0 : due->statement->count;
+
+	return (int) ((count + ROWS_OF_ARRAY - 1) / ROWS_OF_ARRAY);
+}
+
+/*
+ * Some of the rows that the running statement has promoted, as arrays of the relations
  * and places: they are written, but not counted yet, and no earlier date
  * concerns them.
  */
 static void
-promoted_rows(const CtUpdateDate *due, Datum *relids, Datum *tids)
+promoted_rows(const CtUpdateDate *due, int64 first, Datum *relids, Datum *tids)
 {
-	int64		count = due->statement == NULL ? 0 : due->statement->count;
-	Datum	   *relid = palloc(sizeof(Datum) * Max(count, 1));
-	Datum	   *tid = palloc(sizeof(Datum) * Max(count, 1));
+	int			count = (int) Min(due->statement->count - first, ROWS_OF_ARRAY);
+	Datum	   *relid = palloc(sizeof(Datum) * count);
+	Datum	   *tid = palloc(sizeof(Datum) * count);
 
-	for (int64 i = 0; i < count; i++)
+	for (int i = 0; i < count; i++)
 	{
-		relid[i] = ObjectIdGetDatum(due->statement->relid[i]);
-		tid[i] = PointerGetDatum(&due->statement->tid[i]);
+		relid[i] = ObjectIdGetDatum(due->statement->relid[first + i]);
+		tid[i] = PointerGetDatum(&due->statement->tid[first + i]);
 	}
 	*relids = PointerGetDatum(construct_array(relid, count, OIDOID, sizeof(Oid), true, TYPALIGN_INT));
 	*tids = PointerGetDatum(construct_array(tid, count, TIDOID, sizeof(ItemPointerData), false, TYPALIGN_SHORT));
+	pfree(relid);
+	pfree(tid);
+}
+
+/* What leaves out the rows that are in arrays, the first two of which are $5 and $6 */
+static char *
+spare_clause(int narrays)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	for (int i = 0; i < narrays; i++)
+		appendStringInfo(&buf, " AND NOT EXISTS (SELECT FROM ROWS FROM (pg_catalog.unnest($%d), pg_catalog.unnest($%d))"
+						 " AS p (relid, place)"
+						 " WHERE p.relid OPERATOR(pg_catalog.=) t.tableoid AND p.place OPERATOR(pg_catalog.=) t.ctid)",
+						 5 + 2 * i, 6 + 2 * i);
+	return buf.data;
 }
 
 /*
  * The statement that demotes contacts.  $1 is the account, $2 the date, $3 the current time,
- * $4 the date as text, for the source name, and $5 and $6 the rows to be spared.  Every name and operator is
+ * $4 the date as text, for the source name, and the others the rows to be spared.  Every name and operator is
  * qualified, since it runs under the owner's search_path.
  */
 static char *
 demoting_statement(const CtUpdateDate *due, const CtManaged *managed, const char *condition)
 {
 	const CtTable *table = managed->table;
-	const char *spare = due->statement == NULL ? "" :
-		" AND NOT EXISTS (SELECT FROM ROWS FROM (pg_catalog.unnest($5), pg_catalog.unnest($6)) AS p (relid, place)"
-		" WHERE p.relid OPERATOR(pg_catalog.=) t.tableoid AND p.place OPERATOR(pg_catalog.=) t.ctid)";
 
 	return psprintf("UPDATE %s AS t SET %s = 'non_marketing', %s = NULL, %s = 'ROLLOVER', %s = $4, %s = $3"
 					" WHERE %s%s",
@@ -81,7 +110,33 @@ demoting_statement(const CtUpdateDate *due, const CtManaged *managed, const char
 					ct_table_column(table, CT_ARG_SOURCE_TYPE),
 					ct_table_column(table, CT_ARG_SOURCE_NAME),
 					ct_table_column(table, CT_ARG_UPDATED_AT),
-					condition, spare);
+					condition, spare_clause(count_arrays(due)));
+}
+
+/* Run that statement. */
+static int64
+demote(const CtUpdateDate *due, const CtManaged *managed, const char *condition)
+{
+	int			narrays = count_arrays(due);
+	int			nargs = 4 + 2 * narrays;
+	Oid		   *types = palloc(sizeof(Oid) * nargs);
+	Datum	   *values = palloc(sizeof(Datum) * nargs);
+
+	types[0] = managed->table->account_type;
+	values[0] = due->account;
+	types[1] = types[2] = TIMESTAMPTZOID;
+	values[1] = TimestampTzGetDatum(due->date);
+	values[2] = TimestampTzGetDatum(due->now);
+	types[3] = TEXTOID;
+	values[3] = CStringGetTextDatum(timestamptz_to_str(due->date));
+	for (int i = 0; i < narrays; i++)
+	{
+		types[4 + 2 * i] = OIDARRAYOID;
+		types[5 + 2 * i] = TIDARRAYOID;
+		promoted_rows(due, (int64) i * ROWS_OF_ARRAY, &values[4 + 2 * i], &values[5 + 2 * i]);
+	}
+	return (int64) ct_execute_as_application(managed->table->owner, managed->table->relid,
+											 demoting_statement(due, managed, condition), nargs, types, values, true);
 }
 
 /*
@@ -94,27 +149,13 @@ demoting_statement(const CtUpdateDate *due, const CtManaged *managed, const char
 int64
 ct_demote_contacts(const CtUpdateDate *due, const CtManaged *managed, const char *condition)
 {
-	Oid			types[] = {
-		managed->table->account_type, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, OIDARRAYOID, TIDARRAYOID
-	};
-	Datum		values[] = {
-		due->account,
-		TimestampTzGetDatum(due->date),
-		TimestampTzGetDatum(due->now),
-		CStringGetTextDatum(timestamptz_to_str(due->date)),
-		0,
-		0
-	};
 	bool		outer = applying;
 	volatile int64 count = 0;
 
-	promoted_rows(due, &values[4], &values[5]);
 	applying = true;
 	PG_TRY();
 	{
-		count = (int64) ct_execute_as_application(managed->table->owner, managed->table->relid,
-												  demoting_statement(due, managed, condition),
-												  lengthof(types), types, values, true);
+		count = demote(due, managed, condition);
 	}
 	PG_FINALLY();
 	{
