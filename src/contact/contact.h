@@ -168,11 +168,19 @@ typedef struct CtManaged
 	const char *account_type;	/* of the account column, as in a statement */
 } CtManaged;
 
+/*
+ * How long a lock is waited for that is one of many, in milliseconds.  A second at first, which is
+ * enough for ordinary transactions; once a lock was not to be had the others do not
+ * pay for it.
+ */
+#define CT_FIRST_PATIENCE	1000
+#define CT_NEXT_PATIENCE	50
+
 extern void ct_check_not_null(FunctionCallInfo fcinfo, int argument, const char *name);
 extern void ct_check_account_not_null(FunctionCallInfo fcinfo);
 extern void ct_check_owner(Oid relid);
 extern bool ct_attempt(void (*work) (void *arg), void *arg, const char *what);
-extern void ct_lock_nowait(Oid relid, LOCKMODE lockmode);
+extern void ct_lock_within(Oid relid, LOCKMODE lockmode, int *patience);
 extern void ct_limit_lock_waits(void);
 extern List *ct_primary_key(Relation rel);
 extern Relation ct_open_owned(Oid relid, LOCKMODE lockmode);

@@ -104,40 +104,79 @@ ct_attempt(void (*work) (void *arg), void *arg, const char *what)
 }
 
 /*
+ * Wait for a lock, but not long.  If others hold it all that time, or wait for what we hold, the
+ * error is 55P03.  Our look for a deadlock is early: those who wait for us look later, and are
+ * not the ones to be cancelled.
+ */
+static void
+wait_for_lock(Oid relid, LOCKMODE lockmode, const char *name, int *patience)
+{
+	int			level = NewGUCNestLevel();
+
+	if (LockTimeout == 0 || LockTimeout > *patience)
+		ct_set_for_now("lock_timeout", psprintf("%d", *patience));
+
+	/*
+	 * which only a superuser can set for a session; ct_set_for_now() asks for
+	 * the user's right
+	 */
+	(void) set_config_option("deadlock_timeout", psprintf("%d", CT_NEXT_PATIENCE / 2), PGC_SUSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	PG_TRY();
+	{
+		LockRelationOid(relid, lockmode);
+	}
+	PG_CATCH();
+	{
+		int			code = geterrcode();
+
+		if (code != ERRCODE_LOCK_NOT_AVAILABLE && code != ERRCODE_T_R_DEADLOCK_DETECTED)
+			PG_RE_THROW();
+		FlushErrorState();
+		*patience = CT_NEXT_PATIENCE;
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("could not obtain lock on relation \"%s\"", name)));
+	}
+	PG_END_TRY();
+	AtEOXact_GUC(false, level);
+}
+
+/*
  * Lock a relation, then what is below it.  Each is locked before its partitions are
  * listed: find_inheritance_children() looks its relation up, which must not be dropped
  * meanwhile.
  */
 static void
-lock_tree_nowait(Oid relid, LOCKMODE lockmode)
+lock_tree(Oid relid, LOCKMODE lockmode, int *patience)
 {
 	char	   *name = get_rel_name(relid);
 	ListCell   *cell;
 	List	   *children;
 
 	if (name != NULL && !ConditionalLockRelationOid(relid, lockmode))
-		ereport(ERROR,
-				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-				 errmsg("could not obtain lock on relation \"%s\"", name)));
+		wait_for_lock(relid, lockmode, name, patience);
 	/* a partition that was dropped since it was listed */
 	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)))
 		return;
 	children = find_inheritance_children(relid, NoLock);
 	foreach(cell, children)
-		lock_tree_nowait(lfirst_oid(cell), lockmode);
+		lock_tree(lfirst_oid(cell), lockmode, patience);
 }
 
 /*
- * Lock a relation and its partitions without waiting, as NOWAIT does: 55P03 where another
- * transaction holds one of them, 42P01 where there is no such relation.  The caller may
- * lock them.
+ * Lock a relation and its partitions, and wait for each at most *patience milliseconds, or
+ * the user's lock_timeout: 55P03 where another transaction holds one of them longer, 42P01 where
+ * there is no such relation.  *patience begins with CT_FIRST_PATIENCE, enough for ordinary
+ * transactions; after a lock that was not to be had it is CT_NEXT_PATIENCE, for what is one
+ * of many.  The caller may lock them, is in a subtransaction, and rolls that back on an error.
  */
 void
-ct_lock_nowait(Oid relid, LOCKMODE lockmode)
+ct_lock_within(Oid relid, LOCKMODE lockmode, int *patience)
 {
 	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)))
 		ct_no_relation_error(relid);
-	lock_tree_nowait(relid, lockmode);
+	lock_tree(relid, lockmode, patience);
 }
 
 /*

@@ -28,7 +28,8 @@
 typedef struct CompanionGroup
 {
 	const char *schema;			/* of the companion tables */
-	bool		nowait;			/* one of many: skip it if it is locked? */
+	int		   *patience;		/* one of many: for ct_lock_within(); else
+								 * NULL */
 	MemoryContext context;
 	List	   *mended;			/* rows of the result */
 } CompanionGroup;
@@ -96,7 +97,7 @@ lock_pending_partitions(Oid relid)
 /*
  * Lock all tables of a group and their partitions against writers.  SHARE ROW EXCLUSIVE
  * lets readers pass, and conflicts with itself: two repairs do not count side by side.
- * Errors: 42501, 55P03 where it must not wait.
+ * Errors: 42501, 55P03 where it must not wait long.
  */
 static CtManaged *
 open_group(const CompanionGroup *group, List *relids)
@@ -109,10 +110,10 @@ open_group(const CompanionGroup *group, List *relids)
 		Oid			relid = lfirst_oid(cell);
 
 		ct_check_owner(relid);
-		if (group->nowait)
-			ct_lock_nowait(relid, ShareRowExclusiveLock);
+		if (group->patience != NULL)
+			ct_lock_within(relid, ShareRowExclusiveLock, group->patience);
 		ct_manage_begin(&tables[foreach_current_index(cell)], relid, ShareRowExclusiveLock);
-		if (group->nowait)
+		if (group->patience != NULL)
 			ct_limit_lock_waits();
 		(void) find_all_inheritors(relid, ShareRowExclusiveLock, NULL);
 		lock_pending_partitions(relid);
@@ -159,7 +160,7 @@ return_mended(const CompanionGroup *group, ReturnSetInfo *result)
 }
 
 /*
- * Repair what the caller owns; what fails, or is locked, is left out with a WARNING.  One
+ * Repair what the caller owns; what fails, or stays locked, is left out with a WARNING.  One
  * schema after another, each in a subtransaction: locks of the others are held until the end.
  */
 static void
@@ -167,13 +168,14 @@ repair_all(ReturnSetInfo *result)
 {
 	List	   *relids = ct_attached_tables(NULL);
 	List	   *done = NIL;
+	int			patience = CT_FIRST_PATIENCE;
 	ListCell   *cell;
 
 	ct_frames_check_none();		/* not within what may be rolled back */
 	foreach(cell, relids)
 	{
 		char	   *args[CT_NARGS];
-		CompanionGroup group = {.nowait = true,.context = CurrentMemoryContext};
+		CompanionGroup group = {.patience = &patience,.context = CurrentMemoryContext};
 
 		if (get_rel_name(lfirst_oid(cell)) == NULL ||
 			!object_ownercheck(RelationRelationId, lfirst_oid(cell), GetUserId()) ||

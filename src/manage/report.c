@@ -118,22 +118,23 @@ typedef struct CompanionGroup
 	const CtReportKind *kind;
 	Oid			relid;			/* of one of its tables */
 	CtNames		names;			/* of the companion tables */
-	bool		nowait;			/* one of many: skip it if it is locked? */
+	int		   *patience;		/* one of many: for ct_lock_within(); else
+								 * NULL */
 } CompanionGroup;
 
 /*
- * Lock what the report reads, without waiting.  One table that is not sound would make
+ * Lock what the report reads, without waiting long.  One table that is not sound would make
  * all that is counted together wrong.
  */
 static void
-lock_group_nowait(const CompanionGroup *group)
+lock_group(const CompanionGroup *group)
 {
 	ListCell   *cell;
 
-	ct_lock_nowait(group->relid, AccessShareLock);
+	ct_lock_within(group->relid, AccessShareLock, group->patience);
 	for (int i = 0; i < CT_NCOMPANIONS; i++)
 		if (reads(group->kind, i))
-			ct_lock_nowait(companion(&group->names, i, false), AccessShareLock);
+			ct_lock_within(companion(&group->names, i, false), AccessShareLock, group->patience);
 	foreach(cell, group->report->relids)
 	{
 		if (!ct_is_sound(lfirst_oid(cell), NameStr(group->names.schema)))
@@ -141,7 +142,7 @@ lock_group_nowait(const CompanionGroup *group)
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("a table that shares its companion tables is not as contacts_tier.attach() creates it"),
 					 errhint("Pass the table as an argument, and the error says more.")));
-		ct_lock_nowait(lfirst_oid(cell), AccessShareLock);
+		ct_lock_within(lfirst_oid(cell), AccessShareLock, group->patience);
 	}
 }
 
@@ -163,17 +164,17 @@ report_group(void *arg)
 	/* it reads all triggers of the database: only where it must */
 	report->relids = group->kind->reads_contacts ? ct_attached_tables(NameStr(group->names.schema)) :
 		group->kind->reads_table ? list_make1_oid(group->relid) : NIL;
-	if (!may_report(&group->names, group->kind, report->relids, group->nowait))
+	if (!may_report(&group->names, group->kind, report->relids, group->patience != NULL))
 		return;
-	if (group->nowait)
-		lock_group_nowait(group);
+	if (group->patience != NULL)
+		lock_group(group);
 	ct_read_open(&managed, group->relid);
 	if (!ct_names_equal(&managed.table->names, &group->names))
 		ct_no_relation_error(group->relid);
 	(void) may_report(&group->names, group->kind, report->relids, false);
 	ct_check_companions(managed.table);
 	ct_read_begin(&managed);
-	if (group->nowait)
+	if (group->patience != NULL)
 		ct_limit_lock_waits();
 	report->table = &managed;
 	count = ct_query(group->kind->query(report));
@@ -228,13 +229,14 @@ static void
 report_all(CtReport *report, const CtReportKind *kind)
 {
 	List	   *done = NIL;
+	int			patience = CT_FIRST_PATIENCE;
 	ListCell   *cell;
 
 	foreach(cell, list_attached())
 	{
 		const Attached *attached = lfirst(cell);
 		CompanionGroup group = {
-			.report = report,.kind = kind,.relid = attached->relid,.nowait = true
+			.report = report,.kind = kind,.relid = attached->relid,.patience = &patience
 		};
 
 		if (list_member(done, makeString(attached->companion_schema)))
@@ -250,7 +252,7 @@ report_all(CtReport *report, const CtReportKind *kind)
 /*
  * Run a report for the table that is argument 0 of the function, if it has one
  * and it is not null; else for every set of companion tables that the caller may
- * read, where what fails or is locked is left out with a WARNING.  Argument 1, where
+ * read, where what fails or stays locked is left out with a WARNING.  Argument 1, where
  * there is one, is an account; null stands for all.
  * Errors: 42501, 42P01, 55000 where the table is not attached.
  */
@@ -267,7 +269,7 @@ ct_report(FunctionCallInfo fcinfo, const CtReportKind *kind)
 	else
 	{
 		CompanionGroup group = {
-			.report = &report,.kind = kind,.relid = PG_GETARG_OID(0),.nowait = false
+			.report = &report,.kind = kind,.relid = PG_GETARG_OID(0),.patience = NULL
 		};
 
 		ct_names_resolve(&group.names, ct_companion_schema(group.relid));

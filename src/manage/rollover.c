@@ -41,14 +41,6 @@
 
 #include "manage/manage.h"
 
-/*
- * How long a step waits for a lock, in milliseconds.  A second at first, which is
- * enough for ordinary transactions; once a lock was not to be had the others do not
- * pay for it, and are tried again anyway.
- */
-#define FIRST_PATIENCE	1000
-#define NEXT_PATIENCE	50
-
 /* How long everything that was put aside is tried again, in milliseconds */
 #define TIME_FOR_LOCKED	3000
 
@@ -95,7 +87,7 @@ do_work(CtWork *work)
 	old = MemoryContextSwitchTo(run->context);
 	run->aside = lappend(run->aside, work);
 	MemoryContextSwitchTo(old);
-	run->patience = NEXT_PATIENCE;
+	run->patience = CT_NEXT_PATIENCE;
 }
 
 /* All accounts of a group that were marked; the list is emptied, for the next mark. */
@@ -161,7 +153,7 @@ retry_aside(CtRun *run)
 			break;
 		/* those that do not wait, but say at once that something is locked */
 		if (run->aside != NIL)
-			pg_usleep(NEXT_PATIENCE * 1000L);
+			pg_usleep(CT_NEXT_PATIENCE * 1000L);
 	}
 }
 
@@ -260,7 +252,7 @@ start_run(CtRun *run, FunctionCallInfo fcinfo)
 	run->context = AllocSetContextCreate(PortalContext, "contacts_tier rollover", ALLOCSET_SMALL_SIZES);
 	run->commits = !castNode(CallContext, fcinfo->context)->atomic;
 	run->batch_size = PG_GETARG_INT32(2);
-	run->patience = FIRST_PATIENCE;
+	run->patience = CT_FIRST_PATIENCE;
 	run->now = ct_now();
 	run->only_account = PG_ARGISNULL(1) ? NULL :
 		MemoryContextStrdup(run->context, text_to_cstring(PG_GETARG_TEXT_PP(1)));
