@@ -32,5 +32,5 @@ ct_wrong_trigger_error(const char *function)
 	ereport(ERROR,
 			(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 			 errmsg("function \"%s\" is called by the wrong kind of trigger", function),
-			 errhint("Triggers of contacts_tier are made by contacts_tier.attach().")));
+			 errhint("Use contacts_tier.attach() to create the triggers of contacts_tier.")));
 }

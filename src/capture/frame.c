@@ -241,7 +241,7 @@ check_nothing_left(bool prepared)
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("changes of contacts have not been counted"),
 			 errdetail("A statement has ended without the triggers of contacts_tier on its table."),
-			 errhint("contacts_tier.repair() makes missing triggers again.")));
+			 errhint("Use contacts_tier.repair() to create the missing triggers.")));
 }
 
 /*

@@ -247,7 +247,7 @@ ct_second_write_add(CtSecondWrites *queue, Oid relid, const CtRow *decided)
 	if (target < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("contacts of relation with OID %u cannot be brought in line with their marketing contact status",
+				 errmsg("cannot correct the marketing contact status of contacts of relation with OID %u",
 						relid),
 				 errdetail("A BEFORE trigger has changed them after the triggers of contacts_tier, and they are not in a table."),
 				 errhint("Give the trigger a name that sorts before \"zz_contacts_tier_status\".")));

@@ -134,10 +134,10 @@ suppressed_error(const CtWriteTarget *target)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
-			 errmsg("a BEFORE trigger of table \"%s\" keeps the marketing contact status of a contact from being stored",
+			 errmsg("a BEFORE trigger of table \"%s\" prevents the marketing contact status of a contact from being stored",
 					RelationGetRelationName(target->rel)),
 			 errdetail("The contact must be written once more, and the trigger returns NULL."),
-			 errhint("Let the trigger return the row where the columns of the marketing contact status change."),
+			 errhint("The trigger must return the new row where columns of the marketing contact status change."),
 			 errtable(target->rel)));
 }
 

@@ -136,8 +136,8 @@ ct_check_not_truncated(Oid relid)
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("cannot change marketing contacts of \"%s\" while it is truncated", get_rel_name(relid)),
-					 errdetail("They have been taken off the counters already."),
-					 errhint("Do this before TRUNCATE, or in an AFTER TRUNCATE trigger.")));
+					 errdetail("They have already been subtracted from the counters."),
+					 errhint("Change them before TRUNCATE, or in an AFTER TRUNCATE trigger.")));
 	}
 }
 
