@@ -216,7 +216,9 @@ record(const CtTable *table, const CtDelta *deltas, int ndeltas, bool direct, Me
  * refused any more.
  *
  * Locks: of each account a slot, or all slots and the account row where the
- * ceiling is reached, until the transaction ends.  Errors: those of limit.c.
+ * ceiling is reached, until the transaction ends.  Errors: MC001 and MC002 (also
+ * those of ct_check_account_fits()), those of ct_companion_query() and ct_catch_up(), and 55000
+ * where a trigger on the counters interferes.
  */
 void
 ct_apply_deltas(const CtTable *table, CtDelta *deltas, int ndeltas)

@@ -58,8 +58,10 @@ prepare_query(const void *key, const void *arg)
  * caller has made the table's owner.  Returns the count of rows; a result is read
  * by ct_result().  Parameter 1 is the account.
  *
- * Errors: 42P01 where a companion table is missing, 42501 where the owner of
- * the contacts table lost the right to them.
+ * Errors: those of ct_check_companions() where no plan is saved: 42P01 (a companion table is
+ * missing), 42501 (it is not of the owner of the contacts table), 42703, 42804, 55000 (it is
+ * not as attach() creates it); 42501 where the owner has lost a privilege on it; 40001 above READ
+ * COMMITTED; and those of triggers and constraints that the owner has put on it.
  */
 uint64
 ct_companion_query(const CtTable *table, const CtQuery *query, Datum *values, const char *nulls)

@@ -121,7 +121,11 @@ apply_overdue(const CtTable *table, Datum account, const CtRowPlaces *statement)
  * were any dates.  The caller is the owner of the contacts table and holds no slot of the
  * account.
  *
- * Locks: as ct_apply_update_date().
+ * Locks: all attached tables that share the companion tables, as an UPDATE does; rows as
+ * ct_apply_update_date().  Errors: 55P03 where one of the tables stays locked, 42501 where one of
+ * them belongs to another role, 55000, 42P01, 42703 and 42804 where they or the companion
+ * tables are not as attach() creates them, 40P01 and 40001 (src/README on update dates), and
+ * those of the application's triggers and constraints, which fire for what is demoted.
  */
 bool
 ct_catch_up(const CtTable *table, Datum account, const CtRowPlaces *statement)

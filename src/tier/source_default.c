@@ -210,6 +210,9 @@ look_up_and_remember(const CtTable *table, Datum account, const char *source_typ
  * contact, if nothing is said?  Unknown source types default to non-marketing,
  * and so does everything in an account that has no marketing contacts.  "statement"
  * is the key of the statement (see CtStatement), by which answers are its own.
+ *
+ * Locks: the account table, as a SELECT does.  Errors: those of ct_open_companion() and
+ * ct_companion_query().
  */
 bool
 ct_source_default(const CtTable *table, Datum account, const char *source_type, const void *statement)
