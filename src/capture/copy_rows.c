@@ -110,7 +110,7 @@ create_target(Copying *copying, ResultRelInfo *relinfo)
 
 /* The Target of a relation */
 static Target *
-find_target(Copying *copying, ResultRelInfo *relinfo)
+target_of_relation(Copying *copying, ResultRelInfo *relinfo)
 {
 	ListCell   *cell;
 
@@ -245,7 +245,7 @@ route_row(Copying *copying, TupleTableSlot *row)
 	TupleConversionMap *map = ct_root_to_partition_map(relinfo, copying->estate);
 	TupleTableSlot *routed;
 
-	turn_to(copying, find_target(copying, relinfo));
+	turn_to(copying, target_of_relation(copying, relinfo));
 	routed = next_tuple_slot(copying);
 	if (map != NULL)
 		routed = execute_attr_map_slot(map->attrMap, row, routed);

@@ -168,9 +168,12 @@ replace_in_set(const ModifyTable *plan, const Target *target)
 	return result;
 }
 
-/* Find the target; false if the status trigger does not fire, which notes what is given. */
+/*
+ * Find the table that the statement names; false if the status trigger does not fire, which
+ * notes what is given.
+ */
 static bool
-find_target(const PlannedStmt *planned, const ModifyTable *plan, Target *target)
+resolve_named_table(const PlannedStmt *planned, const ModifyTable *plan, Target *target)
 {
 	RangeTblEntry *rte = rt_fetch(linitial_int(plan->resultRelations), planned->rtable);
 	Relation	rel = try_table_open(rte->relid, NoLock);	/* the plan has locked
@@ -201,7 +204,7 @@ replace_in_plan(const PlannedStmt *planned, Plan *plan)
 	ModifyTable *copy;
 	Target		target;
 
-	if (!updates_on_conflict(plan) || !find_target(planned, (ModifyTable *) plan, &target))
+	if (!updates_on_conflict(plan) || !resolve_named_table(planned, (ModifyTable *) plan, &target))
 		return plan;
 	copy = palloc(sizeof(ModifyTable));
 	memcpy(copy, plan, sizeof(ModifyTable));

@@ -172,7 +172,7 @@ ct_status_columns(const CtTable *table)
  * locked thereby.  -1 if rows of it cannot be written again.
  */
 static int
-find_target(CtSecondWrites *queue, Oid relid)
+number_of_target(CtSecondWrites *queue, Oid relid)
 {
 	ListCell   *cell;
 	Relation	rel;
@@ -242,7 +242,7 @@ add_row(CtSecondWrites *queue, int target, const ItemPointerData *place, const C
 int
 ct_second_write_add(CtSecondWrites *queue, Oid relid, const CtRow *decided)
 {
-	int			target = find_target(queue, relid);
+	int			target = number_of_target(queue, relid);
 
 	if (target < 0)
 		ereport(ERROR,
@@ -291,7 +291,7 @@ unpromoted(CtSecondWrites *queue, CtWriteTarget *target, const CtPromotion *prom
 {
 	static const CtStatus non_marketing = {.given = true};
 	ItemPointerData before = promotion->before;
-	int			number = ItemPointerIsValid(&before) ? find_target(queue, promotion->before_relid) : -1;
+	int			number = ItemPointerIsValid(&before) ? number_of_target(queue, promotion->before_relid) : -1;
 	CtRow		row = *stored;
 
 	if (number >= 0)
@@ -316,7 +316,7 @@ unpromoted(CtSecondWrites *queue, CtWriteTarget *target, const CtPromotion *prom
 static bool
 drop(CtSecondWrites *queue, Datum account, const CtPromotion *promotion, bool *flagged)
 {
-	int			number = find_target(queue, promotion->relid);
+	int			number = number_of_target(queue, promotion->relid);
 	CtWriteTarget *target = number < 0 ? NULL : list_nth(queue->targets, number);
 	ItemPointerData place = promotion->tid;
 	CtRow		row;

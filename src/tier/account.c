@@ -168,7 +168,7 @@ fetch_account(Relation rel, const CtTable *table, Datum account, const AccountTa
 
 /* Returns false where the column is null, or no list of thresholds. */
 static bool
-read_thresholds(TupleTableSlot *row, const AccountTable *info, CtAccountLook *look)
+look_at_thresholds(TupleTableSlot *row, const AccountTable *info, CtAccountLook *look)
 {
 	bool		isnull;
 	Datum		value = slot_getattr(row, info->thresholds, &isnull);
@@ -192,7 +192,7 @@ read_thresholds(TupleTableSlot *row, const AccountTable *info, CtAccountLook *lo
 
 /* What is needed to compute the room of the account: see room.c. */
 static void
-read_subscription(TupleTableSlot *row, const AccountTable *info, CtAccountLook *look)
+look_at_subscription(TupleTableSlot *row, const AccountTable *info, CtAccountLook *look)
 {
 	bool		isnull[6];
 
@@ -203,7 +203,7 @@ read_subscription(TupleTableSlot *row, const AccountTable *info, CtAccountLook *
 	look->announced.exceeded = DatumGetBool(slot_getattr(row, info->exceeded_announced, &isnull[4]));
 	(void) slot_getattr(row, info->ended_at, &isnull[5]);
 	look->has_subscription = !isnull[0] && !isnull[1] && !isnull[2] && !isnull[3] && !isnull[4] && isnull[5] &&
-		look->contact_limit > 0 && read_thresholds(row, info, look);
+		look->contact_limit > 0 && look_at_thresholds(row, info, look);
 }
 
 /* Nulls, which the columns do not allow as attach() creates them, mean what they do in SQL. */
@@ -220,7 +220,7 @@ read_look(TupleTableSlot *row, const AccountTable *info, CtAccountLook *look, bo
 	look->xmin = isnull ? InvalidTransactionId : DatumGetTransactionId(value);
 	look->tid = row->tts_tid;
 	if (whole)
-		read_subscription(row, info, look);
+		look_at_subscription(row, info, look);
 }
 
 /*

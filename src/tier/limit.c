@@ -79,7 +79,7 @@ copy_out(const char *text)
 
 /* The same for an array of thresholds */
 static void
-read_thresholds(CtSubscription *subscription, ArrayType *array)
+copy_out_thresholds(CtSubscription *subscription, ArrayType *array)
 {
 	Datum	   *thresholds;
 	int			count;
@@ -120,7 +120,7 @@ read_subscription(const CtClaim *claim, const CtQuery *query)
 	subscription->on_exceed = copy_out(ct_result_text(3));
 	subscription->grace = ct_result_int64(4);
 	subscription->has_access = ct_result_bool(5);
-	read_thresholds(subscription, DatumGetArrayTypeP(ct_result(6, INT4ARRAYOID, &isnull)));
+	copy_out_thresholds(subscription, DatumGetArrayTypeP(ct_result(6, INT4ARRAYOID, &isnull)));
 	subscription->announced.threshold = DatumGetInt32(ct_result(7, INT4OID, &isnull));
 	subscription->announced.exceeded = ct_result_bool(8);
 	subscription->stored = subscription->announced;
