@@ -19,7 +19,7 @@ CREATE FUNCTION contacts_tier.tier_changes(INOUT contacts regclass DEFAULT NULL,
 RETURNS SETOF record
 LANGUAGE c STABLE ROWS 100 AS 'MODULE_PATHNAME', 'contacts_tier_tier_changes';
 COMMENT ON FUNCTION contacts_tier.tier_changes(regclass, text) IS
-'changes of the tier of each account: the reason, the number of marketing contacts, and the charge for the rest of the period';
+'changes of the tier of each account: the reason, the number of marketing contacts, and the charge for the rest of the period; newest first';
 
 CREATE FUNCTION contacts_tier.billing_periods(INOUT contacts regclass DEFAULT NULL,
                                               INOUT account text DEFAULT NULL,
@@ -53,11 +53,12 @@ CREATE FUNCTION contacts_tier.notifications(INOUT contacts regclass DEFAULT NULL
                                             OUT marketing_contacts bigint,
                                             OUT contact_limit bigint,
                                             OUT details jsonb,
-                                            OUT role text)
+                                            OUT role text,
+                                            OUT entry uuid)
 RETURNS SETOF record
 LANGUAGE c STABLE ROWS 100 AS 'MODULE_PATHNAME', 'contacts_tier_notifications';
 COMMENT ON FUNCTION contacts_tier.notifications(regclass, text) IS
-'notifications of each account: thresholds, an exceeded limit, capped contacts, requested tiers, and a smaller tier that did not take effect at renewal';
+'notifications of each account: thresholds, an exceeded limit, capped contacts, requested tiers, and a smaller tier that did not take effect at renewal; newest first';
 
 CREATE FUNCTION contacts_tier.activity(INOUT contacts regclass DEFAULT NULL,
                                        INOUT account text DEFAULT NULL,
@@ -75,7 +76,7 @@ CREATE FUNCTION contacts_tier.activity(INOUT contacts regclass DEFAULT NULL,
 RETURNS SETOF record
 LANGUAGE c STABLE ROWS 1000 AS 'MODULE_PATHNAME', 'contacts_tier_activity';
 COMMENT ON FUNCTION contacts_tier.activity(regclass, text) IS
-'statements that changed contacts of each account: role, source and numbers of contacts; accounts without record_activity have none';
+'statements that changed contacts of each account: role, source and numbers of contacts; accounts without record_activity have none; newest first';
 
 CREATE FUNCTION contacts_tier.forecast(INOUT contacts regclass DEFAULT NULL,
                                        INOUT account text DEFAULT NULL,

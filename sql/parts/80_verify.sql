@@ -3,6 +3,7 @@
 ------------------------------------------------------------------------------
 
 CREATE FUNCTION contacts_tier.verify(INOUT contacts regclass DEFAULT NULL,
+                                     IN record boolean DEFAULT false,
                                      OUT account text,
                                      OUT counted bigint,
                                      OUT actual bigint,
@@ -10,9 +11,9 @@ CREATE FUNCTION contacts_tier.verify(INOUT contacts regclass DEFAULT NULL,
                                      OUT pending_counted bigint,
                                      OUT pending_actual bigint)
 RETURNS SETOF record
-LANGUAGE c STABLE ROWS 100 AS 'MODULE_PATHNAME', 'contacts_tier_verify';
-COMMENT ON FUNCTION contacts_tier.verify(regclass) IS
-'counters of each account and a count of its contacts, in one snapshot; drift is counted minus actual, and should be 0';
+LANGUAGE c ROWS 100 AS 'MODULE_PATHNAME', 'contacts_tier_verify';
+COMMENT ON FUNCTION contacts_tier.verify(regclass, boolean) IS
+'counters of each account and a count of its contacts, in one snapshot; drift is counted minus actual, and should be 0; with record the ledger records it';
 
 CREATE FUNCTION contacts_tier.repair(INOUT contacts regclass DEFAULT NULL,
                                      OUT account text,

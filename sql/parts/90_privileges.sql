@@ -82,7 +82,7 @@ GRANT EXECUTE ON FUNCTION
 GRANT EXECUTE ON FUNCTION
     contacts_tier.attached(),
     contacts_tier.usage(regclass, text),
-    contacts_tier.verify(regclass),
+    contacts_tier.verify(regclass, boolean),
     contacts_tier.has_access(regclass, text),
     contacts_tier.rollover_progress(),
     contacts_tier.tier_changes(regclass, text),
@@ -121,6 +121,18 @@ GRANT EXECUTE ON FUNCTION
     contacts_tier_internal.page_forecast(regclass, text, timestamptz, record, record),
     contacts_tier_internal.page_changes(regclass, text, text)
     TO PUBLIC;
+
+GRANT SELECT ON contacts_tier.accounts, contacts_tier.bills, contacts_tier.overdue TO PUBLIC;
+
+-- Metrics tell of all schemas.
+GRANT EXECUTE ON FUNCTION
+    contacts_tier.metrics(),
+    contacts_tier.account_metrics(integer),
+    contacts_tier_internal.account_metrics(integer)
+    TO pg_monitor;
+
+-- Whoever is to see the banner is granted it.
+GRANT EXECUTE ON FUNCTION contacts_tier.banner(regclass, text) TO @extowner@ WITH GRANT OPTION;
 
 GRANT SELECT ON contacts_tier.plan, contacts_tier.tier, contacts_tier.source_type, contacts_tier.tool TO PUBLIC;
 GRANT SELECT, INSERT, UPDATE, DELETE

@@ -38,6 +38,7 @@ extern bool ct_fast_path;		/* contacts_tier.fast_path */
 extern void ct_settings_init(void);
 extern const char *ct_valid_setting(const char *value);
 extern TimestampTz ct_now(void);
+extern bool ct_clock_is_fixed(void);
 
 /* cache.c */
 

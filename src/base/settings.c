@@ -116,6 +116,15 @@ ct_settings_init(void)
 }
 
 /*
+ * Is the clock a fixed one, contacts_tier.now?
+ */
+bool
+ct_clock_is_fixed(void)
+{
+	return fixed_clock != NULL && *fixed_clock != '\0';
+}
+
+/*
  * The current instant: the start of the statement, or contacts_tier.now.
  *
  * Not the start of the transaction: one that was left open over an update date
@@ -125,7 +134,7 @@ ct_settings_init(void)
 TimestampTz
 ct_now(void)
 {
-	if (fixed_clock != NULL && *fixed_clock != '\0')
+	if (ct_clock_is_fixed())
 		return parse_clock(fixed_clock);
 	return GetCurrentStatementStartTimestamp();
 }

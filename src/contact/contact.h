@@ -151,6 +151,7 @@ extern void ct_table_copy(CtTable *copy, const CtTable *table, MemoryContext con
 extern bool ct_look_up_args(Oid relid, char *args[CT_NARGS]);
 extern char *ct_companion_schema(Oid relid);
 extern List *ct_attached_tables(const char *companion_schema);
+extern List *ct_unsound_schemas(void);
 extern bool ct_is_sound(Oid relid, const char *companion_schema);
 extern void ct_check_sound(Oid relid);
 

@@ -25,6 +25,7 @@
 #include "catalog/pg_type.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "nodes/value.h"
 #include "rewrite/rewriteHandler.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -249,13 +250,17 @@ owns_companions(Oid relid, const char *schema)
 	return OidIsValid(owner) && owner == ct_companion_owner(relid);
 }
 
+/* What is done with an attached table */
+typedef void (*Visit) (Oid relid, char *args[CT_NARGS], void *arg);
+
 /*
- * Call "visit" for each attached table that is sound, and warn of the others.  With
- * a schema that is not NULL, for all whose companion tables are there and theirs: one of
- * them that is not sound must not be left out of what is counted together.
+ * Call "visit" for each attached table that is sound, and "visit_unsound" for the others,
+ * or warn of them where that is NULL.  With a schema that is not NULL, call "visit" for all whose companion
+ * tables are there and theirs: one of them that is not sound must not be left out of what
+ * is counted together.
  */
 static void
-visit_attached(const char *schema, void (*visit) (Oid relid, char *args[CT_NARGS], void *arg), void *arg)
+visit_attached(const char *schema, Visit visit, Visit visit_unsound, void *arg)
 {
 	Relation	pg_trigger = table_open(TriggerRelationId, AccessShareLock);
 	SysScanDesc scan = systable_beginscan(pg_trigger, InvalidOid, false, NULL, 0, NULL);
@@ -273,6 +278,8 @@ visit_attached(const char *schema, void (*visit) (Oid relid, char *args[CT_NARGS
 			strcmp(schema, args[CT_ARG_SCHEMA]) == 0 && owns_companions(relid, schema) :
 			!find_fault(relid, args, &fault))
 			visit(relid, args, arg);
+		else if (visit_unsound != NULL)
+			visit_unsound(relid, args, arg);
 		else if (schema == NULL)
 			warn_of_fault(relid, &fault);
 	}
@@ -300,10 +307,40 @@ ct_attached_tables(const char *companion_schema)
 {
 	List	   *relids = NIL;
 
-	visit_attached(companion_schema, collect_table, &relids);
+	visit_attached(companion_schema, collect_table, NULL, &relids);
 	list_sort(relids, list_oid_cmp);
 	list_deduplicate_oid(relids);	/* by two triggers of ours */
 	return relids;
+}
+
+/* visit_attached(): nothing */
+static void
+ignore_table(Oid relid, char *args[CT_NARGS], void *arg)
+{
+}
+
+/* visit_attached(): the schema that it says its companion tables are in */
+static void
+collect_schema(Oid relid, char *args[CT_NARGS], void *arg)
+{
+	List	  **schemas = arg;
+
+	if (OidIsValid(get_namespace_oid(args[CT_ARG_SCHEMA], true)) &&
+		!list_member(*schemas, makeString(args[CT_ARG_SCHEMA])))
+		*schemas = lappend(*schemas, makeString(args[CT_ARG_SCHEMA]));
+}
+
+/*
+ * Names of the schemas that attached tables say they have their companion tables in, as
+ * far as these tables are not sound; a list of String nodes.
+ */
+List *
+ct_unsound_schemas(void)
+{
+	List	   *schemas = NIL;
+
+	visit_attached(NULL, ignore_table, collect_schema, &schemas);
+	return schemas;
 }
 
 /* visit_attached(): a row of attached() */
@@ -335,6 +372,6 @@ Datum
 contacts_tier_attached(PG_FUNCTION_ARGS)
 {
 	InitMaterializedSRF(fcinfo, 0);
-	visit_attached(NULL, put_attached, fcinfo->resultinfo);
+	visit_attached(NULL, put_attached, NULL, fcinfo->resultinfo);
 	return (Datum) 0;
 }

@@ -58,13 +58,14 @@ tier_changes_query(const CtReport *report)
 					  " (details->>'charge')::numeric,"
 					  " details->>'currency', role"
 					  " FROM {ledger} WHERE event = 'tier_change'%2$s"
-					  " ORDER BY account, recorded_at, entry");
+					  " ORDER BY recorded_at DESC, entry DESC");
 }
 
 PG_FUNCTION_INFO_V1(contacts_tier_tier_changes);
 
 /*
- * tier_changes(contacts regclass, account text): every move to another tier
+ * tier_changes(contacts regclass, account text): every move to another tier,
+ * newest first
  */
 Datum
 contacts_tier_tier_changes(PG_FUNCTION_ARGS)
@@ -140,17 +141,17 @@ notifications_query(const CtReport *report)
 					  "SELECT %1$u::regclass, account::text, recorded_at, event, (details->>'threshold')::integer,"
 					  " CASE event WHEN 'capped' THEN (details->>'marketing_contacts')::bigint ELSE contacts END,"
 					  " (details->>CASE event WHEN 'upgrade_request' THEN 'from' ELSE 'contact_limit' END)::bigint,"
-					  " details, role"
+					  " details, role, entry"
 					  " FROM {ledger}"
 					  " WHERE event IN ('threshold', 'exceeded', 'capped', 'grace', 'downgrade_kept', 'upgrade_request')%2$s"
-					  " ORDER BY account, recorded_at, entry");
+					  " ORDER BY recorded_at DESC, entry DESC");
 }
 
 PG_FUNCTION_INFO_V1(contacts_tier_notifications);
 
 /*
  * notifications(contacts regclass, account text): what was announced to
- * accounts
+ * accounts, newest first
  */
 Datum
 contacts_tier_notifications(PG_FUNCTION_ARGS)
@@ -173,14 +174,14 @@ activity_query(const CtReport *report)
 					  " coalesce((details->>'unflagged')::bigint, 0), coalesce((details->>'demoted')::bigint, 0),"
 					  " coalesce((details->>'dropped')::bigint, 0)"
 					  " FROM {ledger} WHERE event = 'activity'%2$s"
-					  " ORDER BY account, recorded_at, entry");
+					  " ORDER BY recorded_at DESC, entry DESC");
 }
 
 PG_FUNCTION_INFO_V1(contacts_tier_activity);
 
 /*
  * activity(contacts regclass, account text): which role and source changed how many
- * contacts
+ * contacts, newest first
  */
 Datum
 contacts_tier_activity(PG_FUNCTION_ARGS)

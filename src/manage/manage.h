@@ -57,9 +57,19 @@ typedef struct CtReportKind
 	bool		reads_contacts; /* of all tables that share the companion
 								 * tables */
 	bool		reads_table;	/* of the one asked for */
+	bool		records;		/* it writes to the ledger; for owners only */
+	bool		for_monitors;	/* EXECUTE is all that the caller needs */
+
+	/*
+	 * Of a report for monitors over all schemas: puts the row of one that
+	 * could not be read
+	 */
+	void		(*put_unreadable) (const CtReport *report, const char *schema);
 } CtReportKind;
 
 extern void ct_report(FunctionCallInfo fcinfo, const CtReportKind *kind);
+extern void ct_report_of(FunctionCallInfo fcinfo, const CtReportKind *kind, const char *account);
+extern void ct_report_all(FunctionCallInfo fcinfo, const CtReportKind *kind);
 extern char *ct_report_account(const CtReport *report, const char *keyword, const char *column);
 
 /* gate.c */

@@ -1,13 +1,15 @@
 /*-------------------------------------------------------------------------
  *
  * report.c
- *	  Functions that only read: usage(), verify(), rollover_progress() and
- *	  has_access(), and how bill.c reads.
+ *	  Functions that only read: usage(), rollover_progress() and has_access(), and
+ *	  how bill.c, verify.c and metrics.c read.
  *
  * Every role that may SELECT from the companion tables (and, for verify(), from the
  * contacts themselves) may call them.  The statements run as the owner of the tables all the
  * same, security-restricted: the types, casts and policies that they meet are
  * the owner's, and must not run with the rights of a mightier caller.
+ *
+ * Who asks for all tables is told how many schemas are hidden, and not which (O2).
  *
  *-------------------------------------------------------------------------
  */
@@ -91,6 +93,8 @@ may_report(const CtNames *names, const CtReportKind *kind, List *relids, bool mi
 {
 	ListCell   *cell;
 
+	if (kind->for_monitors)
+		return true;
 	for (int i = 0; i < CT_NCOMPANIONS; i++)
 		if (reads(kind, i) && !may_read(companion(names, i, missing_ok), missing_ok))
 			return false;
@@ -120,7 +124,22 @@ typedef struct CompanionGroup
 	CtNames		names;			/* of the companion tables */
 	int		   *patience;		/* one of many: for ct_lock_within(); else
 								 * NULL */
+	bool		is_hidden;		/* from the caller */
 } CompanionGroup;
+
+/*
+ * The same for a group, whose owner the caller must be where the report records what it
+ * finds.
+ */
+static bool
+may_report_group(const CompanionGroup *group, bool missing_ok)
+{
+	if (group->kind->records && !missing_ok)
+		ct_check_owner(group->relid);
+	if (group->kind->records && !object_ownercheck(RelationRelationId, group->relid, GetUserId()))
+		return false;
+	return may_report(&group->names, group->kind, group->report->relids, missing_ok);
+}
 
 /*
  * Lock what the report reads, without waiting long.  One table that is not sound would make
@@ -164,20 +183,22 @@ report_group(void *arg)
 	/* it reads all triggers of the database: only where it must */
 	report->relids = group->kind->reads_contacts ? ct_attached_tables(NameStr(group->names.schema)) :
 		group->kind->reads_table ? list_make1_oid(group->relid) : NIL;
-	if (!may_report(&group->names, group->kind, report->relids, group->patience != NULL))
+	group->is_hidden = !may_report_group(group, group->patience != NULL);
+	if (group->is_hidden)
 		return;
 	if (group->patience != NULL)
 		lock_group(group);
 	ct_read_open(&managed, group->relid);
 	if (!ct_names_equal(&managed.table->names, &group->names))
 		ct_no_relation_error(group->relid);
-	(void) may_report(&group->names, group->kind, report->relids, false);
+	(void) may_report_group(group, false);
 	ct_check_companions(managed.table);
 	ct_read_begin(&managed);
 	if (group->patience != NULL)
 		ct_limit_lock_waits();
 	report->table = &managed;
-	count = ct_query(group->kind->query(report));
+	count = group->kind->records ? ct_execute(group->kind->query(report), 0, NULL, NULL, NULL) :
+		ct_query(group->kind->query(report));
 	for (int i = 0; count > 0 && i < result->setDesc->natts; i++)
 		ct_check_result_type(SPI_tuptable->tupdesc, i + 1, TupleDescAttr(result->setDesc, i)->atttypid);
 	for (uint64 i = 0; i < count; i++)
@@ -224,6 +245,50 @@ list_attached(void)
 	return result;
 }
 
+/*
+ * Report on one set of companion tables of many, if the caller may read it.  Says so by
+ * its result.  What fails, or is locked, is skipped with a WARNING.
+ */
+static bool
+report_if_visible(CompanionGroup *group, const char *schema)
+{
+	bool		done = true;
+
+	ct_names_resolve(&group->names, schema);
+	group->report->relids = NIL;
+	/* who may not read it is not told which it is */
+	if (!may_report_group(group, true))
+		return false;
+	done = ct_attempt(report_group, group, psprintf("schema \"%s\"", schema));
+	if (!done && group->kind->put_unreadable != NULL)
+		group->kind->put_unreadable(group->report, schema);
+	return !group->is_hidden;
+}
+
+/* Tell how much the caller does not see: no silent absence. */
+static void
+tell_hidden(int hidden, bool records)
+{
+	if (hidden > 0)
+		ereport(NOTICE,
+				(errmsg_plural("attached tables of %d schema are left out, because role \"%s\" may not read them all",
+							   "attached tables of %d schemas are left out, because role \"%s\" may not read them all",
+							   hidden, hidden, GetUserNameFromId(GetUserId(), false)),
+				 records ? errhint("Only the owner of attached tables can record what verify() finds.") : 0));
+}
+
+/* Rows for schemas of which no attached table is sound. */
+static void
+put_unsound(const CtReport *report, const CtReportKind *kind, List *done)
+{
+	List	   *schemas = ct_unsound_schemas();
+	ListCell   *cell;
+
+	foreach(cell, schemas)
+		if (!list_member(done, lfirst(cell)))
+		kind->put_unreadable(report, strVal(lfirst(cell)));
+}
+
 /* Report on each set of companion tables that the caller may read. */
 static void
 report_all(CtReport *report, const CtReportKind *kind)
@@ -231,6 +296,7 @@ report_all(CtReport *report, const CtReportKind *kind)
 	List	   *done = NIL;
 	int			patience = CT_FIRST_PATIENCE;
 	ListCell   *cell;
+	int			hidden = 0;
 
 	foreach(cell, list_attached())
 	{
@@ -242,29 +308,40 @@ report_all(CtReport *report, const CtReportKind *kind)
 		if (list_member(done, makeString(attached->companion_schema)))
 			continue;
 		done = lappend(done, makeString(attached->companion_schema));
-		ct_names_resolve(&group.names, attached->companion_schema);
-		/* without the right to read it, not even a WARNING names the schema */
-		if (may_report(&group.names, kind, NIL, true))
-			(void) ct_attempt(report_group, &group, psprintf("schema \"%s\"", attached->companion_schema));
+		if (!report_if_visible(&group, attached->companion_schema))
+			hidden++;
 	}
+	tell_hidden(hidden, kind->records);
+	if (kind->put_unreadable != NULL)
+		put_unsound(report, kind, done);
 }
 
 /*
- * Run a report for the table that is argument 0 of the function, if it has one
- * and it is not null; else for every set of companion tables that the caller may
- * read, where what fails or stays locked is left out with a WARNING.  Argument 1, where
- * there is one, is an account; null stands for all.
+ * Run a report for every set of companion tables that the caller may read.
+ */
+void
+ct_report_all(FunctionCallInfo fcinfo, const CtReportKind *kind)
+{
+	CtReport	report = {.fcinfo = fcinfo};
+
+	InitMaterializedSRF(fcinfo, 0);
+	report_all(&report, kind);
+}
+
+/*
+ * Run a report for the table that is argument 0 of the function, if that is not null;
+ * else for every set of companion tables that the caller may read, where what fails or stays
+ * locked is left out with a WARNING, and a NOTICE counts the schemas that are hidden from
+ * the caller.  "account" is the account asked for, NULL for all.
  * Errors: 42501, 42P01, 55000 where the table is not attached.
  */
 void
-ct_report(FunctionCallInfo fcinfo, const CtReportKind *kind)
+ct_report_of(FunctionCallInfo fcinfo, const CtReportKind *kind, const char *account)
 {
-	char	   *account = PG_NARGS() < 2 || PG_ARGISNULL(1) ? NULL :
-		text_to_cstring(PG_GETARG_TEXT_PP(1));
 	CtReport	report = {.fcinfo = fcinfo,.account = account};
 
 	InitMaterializedSRF(fcinfo, 0);
-	if (PG_NARGS() < 1 || PG_ARGISNULL(0))
+	if (PG_ARGISNULL(0))
 		report_all(&report, kind);
 	else
 	{
@@ -275,6 +352,15 @@ ct_report(FunctionCallInfo fcinfo, const CtReportKind *kind)
 		ct_names_resolve(&group.names, ct_companion_schema(group.relid));
 		report_group(&group);
 	}
+}
+
+/*
+ * The same for a function whose argument 1 is the account.
+ */
+void
+ct_report(FunctionCallInfo fcinfo, const CtReportKind *kind)
+{
+	ct_report_of(fcinfo, kind, PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1)));
 }
 
 /*
@@ -338,37 +424,6 @@ contacts_tier_usage(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* Of verify(): what the slots add up to beside what a count of the contacts gives. */
-static char *
-verify_query(const CtReport *report)
-{
-	return ct_sqlf(report->table->table, "SELECT %1$u::regclass, coalesce(c.account, t.account)::text,"
-				   " coalesce(c.used, 0), coalesce(t.marketing, 0), coalesce(c.used, 0) - coalesce(t.marketing, 0),"
-				   " coalesce(c.pending, 0), coalesce(t.pending, 0)"
-				   " FROM (SELECT account, sum(used)::bigint AS used, sum(pending)::bigint AS pending"
-				   "  FROM {counter} GROUP BY account) c"
-				   " FULL JOIN (%2$s) t ON c.account {=} t.account"
-				   " ORDER BY coalesce(c.account, t.account)",
-				   report->table->table->relid,
-				   ct_recount_query(report->relids));
-}
-
-PG_FUNCTION_INFO_V1(contacts_tier_verify);
-
-/*
- * verify(contacts regclass): counters of each account against its contacts
- *
- * One statement, so one snapshot: exact while others write.
- */
-Datum
-contacts_tier_verify(PG_FUNCTION_ARGS)
-{
-	static const CtReportKind verify = {.query = verify_query,.reads_contacts = true};
-
-	ct_report(fcinfo, &verify);
-	return (Datum) 0;
-}
-
 /* Of rollover_progress(): accounts that are done, by the ledger, and those to be done. */
 static char *
 progress_query(const CtReport *report)
@@ -400,7 +455,7 @@ contacts_tier_rollover_progress(PG_FUNCTION_ARGS)
 {
 	static const CtReportKind progress = {.query = progress_query,.reads_ledger = true};
 
-	ct_report(fcinfo, &progress);
+	ct_report_all(fcinfo, &progress);
 	return (Datum) 0;
 }
 

@@ -1,0 +1,93 @@
+/*-------------------------------------------------------------------------
+ *
+ * banner.c
+ *	  banner(): the sentence that an application shows to an account near its limit.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+#include "manage/manage.h"
+
+/* A number of contacts, with commas between thousands whatever lc_numeric says */
+#define COUNT_TEXT(n) "to_char(" n ", 'FM9,999,999,999,999,999,999')"
+
+/*
+ * Who has EXECUTE may ask about the tables in which he may read a column, so about none of
+ * a stranger in the same database.  42501.
+ */
+static void
+check_visible(Oid relid)
+{
+	char	   *name = get_rel_name(relid);
+
+	if (name == NULL)
+		ct_no_relation_error(relid);
+	if (pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) != ACLCHECK_OK &&
+		pg_attribute_aclcheck_all(relid, GetUserId(), ACL_SELECT, ACLMASK_ANY) != ACLCHECK_OK)
+		aclcheck_error(ACLCHECK_NO_PRIV, get_relkind_objtype(get_rel_relkind(relid)), name);
+}
+
+/*
+ * The banner is up from the highest threshold of the account below 100 % on; without one,
+ * from the limit on.  The share is rounded down, so that it never says 100 % too early.
+ */
+static char *
+banner_query(const CtManaged *managed, const char *account)
+{
+	Datum		value = ct_managed_account(managed, account);
+
+	return ct_sqlf(managed->table, "SELECT CASE"
+				   " WHEN n.used > n.contact_limit THEN format('This account uses %%s marketing contacts, %%s more than its contact tier of %%s.',"
+				   "  " COUNT_TEXT("n.used") ", " COUNT_TEXT("n.used - n.contact_limit") ", " COUNT_TEXT("n.contact_limit") ")"
+				   " WHEN n.used = n.contact_limit THEN format('This account uses all %%s marketing contacts of its contact tier.',"
+				   "  " COUNT_TEXT("n.contact_limit") ")"
+				   " ELSE format('This account uses %%s of %%s marketing contacts (%%s %%%%).',"
+				   "  " COUNT_TEXT("n.used") ", " COUNT_TEXT("n.contact_limit") ", trunc(100.0 * n.used / n.contact_limit, 1)) END"
+				   " FROM (SELECT a.contact_limit, a.thresholds, coalesce((SELECT sum(c.used) FROM {counter} c"
+				   "   WHERE c.account {=} a.account), 0)::bigint AS used"
+				   "  FROM {account} a WHERE a.account {=} %s::%s AND a.ended_at IS NULL AND a.contact_limit > 0) n"
+				   " WHERE n.used >= n.contact_limit"
+				   "  * coalesce((SELECT max(t) FROM unnest(n.thresholds) t WHERE t < 100), 100) / 100.0",
+				   quote_literal_cstr(ct_account_text(managed->table, value)), managed->account_type);
+}
+
+PG_FUNCTION_INFO_V1(contacts_tier_banner);
+
+/*
+ * banner(contacts regclass, account text) text: NULL below the threshold, and without a
+ * subscription
+ *
+ * Reads the counters as the owner of the table.  Errors: 22004, 42501 for who can read no
+ * column of the contacts, 55000 where the table is not attached.
+ */
+Datum
+contacts_tier_banner(PG_FUNCTION_ARGS)
+{
+	CtManaged	managed;
+	Oid			relid;
+	char	   *sentence = NULL;
+	MemoryContext context = CurrentMemoryContext;
+
+	ct_check_not_null(fcinfo, 0, "contacts");
+	if (PG_ARGISNULL(1))
+		PG_RETURN_NULL();
+	relid = PG_GETARG_OID(0);
+	(void) ct_companion_schema(relid);
+	check_visible(relid);
+	ct_read_open(&managed, relid);
+	check_visible(relid);
+	ct_check_companions(managed.table);
+	ct_read_begin(&managed);
+	if (ct_query(banner_query(&managed, text_to_cstring(PG_GETARG_TEXT_PP(1)))) > 0)
+		sentence = MemoryContextStrdup(context, ct_result_text(1));
+	ct_manage_end(&managed);
+	if (sentence == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(sentence));
+}
