@@ -525,7 +525,7 @@ DECLARE
     y      numeric := 816;
 BEGIN
     FOR change IN
-        SELECT t.* FROM contacts_tier.tier_changes($1, $2) WITH ORDINALITY AS t ORDER BY t.changed_at DESC, t.ordinality DESC LIMIT 5
+        SELECT t.* FROM contacts_tier.tier_changes($1, $2) WITH ORDINALITY AS t ORDER BY t.changed_at DESC, t.ordinality LIMIT 5
     LOOP
         result := result
             || contacts_tier_internal.svg_text(40, y, 'q', 13, to_char(change.changed_at AT TIME ZONE time_zone, 'FMDD Mon YYYY'), 116)

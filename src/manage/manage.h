@@ -116,7 +116,7 @@ typedef enum CtReason
 	CT_OK,
 	CT_NON_MARKETABLE,
 	CT_NO_CONTACT
-} CtReason;
+}			CtReason;
 
 typedef struct CtLookup CtLookup;
 

@@ -1,0 +1,128 @@
+--
+-- metrics() and account_metrics(), and what verify() records for them
+-- (rules O2 and R5)
+--
+\getenv srcdir PG_ABS_SRCDIR
+\set settings :srcdir '/include/settings.sql'
+\i :settings
+\set VERBOSITY terse
+
+CREATE SCHEMA metrics;
+SET search_path = metrics, public;
+CREATE TABLE contacts (id integer PRIMARY KEY, account text);
+SELECT contacts_tier.attach('contacts', 'account');
+SELECT contacts_tier.create_plan('metrics', '{100, 200}');
+SELECT contacts_tier.subscribe('contacts', a, 'metrics', 100, on_exceed => 'cap', grace => 5)
+  FROM unnest('{none, notice, banner, exceeded, capped, cancelled}'::text[]) a;
+SELECT contacts_tier.subscribe('contacts', 'annual', 'metrics', 100, 'annual');
+INSERT INTO contacts (id, account, marketing_contact_status)
+SELECT 1000 * o + i, a, 'marketing' FROM (VALUES ('notice', 75), ('banner', 98), ('exceeded', 103)) v (a, n), generate_series(1, n) i,
+       LATERAL (SELECT ascii(a) + n) w (o);
+INSERT INTO contacts (id, account, marketing_contact_status) SELECT i, 'capped', 'marketing' FROM generate_series(1, 106) i;
+CREATE ROLE regress_metrics;
+GRANT pg_monitor TO regress_metrics;
+CREATE ROLE regress_metrics_stranger;
+
+-- for members of pg_monitor, who need no other privilege
+SET ROLE regress_metrics_stranger;
+SELECT count(*) FROM contacts_tier.metrics();
+SELECT count(*) FROM contacts_tier.account_metrics();
+SELECT count(*) FROM contacts_tier_internal.account_metrics(1);
+SET ROLE regress_metrics;
+SELECT schema, readable, accounts, accounts_notice, accounts_banner, accounts_exceeded, upgrade_requests, slots, ledger_bytes > 8192 AS ledger, clock_fixed
+  FROM contacts_tier.metrics();
+SELECT account, marketing_contacts, pending_non_marketing, contact_limit, ratio, next_update_at FROM contacts_tier.account_metrics();
+SELECT account, ratio FROM contacts_tier.account_metrics(2);
+SELECT count(*) FROM contacts_tier.account_metrics(0);
+SELECT count(*) FROM contacts_tier.account_metrics(-1);
+SELECT count(*) FROM contacts_tier.account_metrics(NULL);
+SELECT count(*) FROM contacts_tier.usage();
+RESET ROLE;
+RESET contacts_tier.now;
+SELECT clock_fixed FROM contacts_tier.metrics();
+
+-- dates that have passed, and the run that applies them
+SET contacts_tier.now = '2026-02-10 01:00+00';
+SELECT accounts_overdue, oldest_overdue_seconds, last_rollover_at, last_rollover_accounts FROM contacts_tier.metrics();
+CALL contacts_tier.rollover('contacts', 'notice');
+CALL contacts_tier.rollover();
+SELECT accounts_overdue, oldest_overdue_seconds, last_rollover_at, last_rollover_seconds, last_rollover_accounts, rollover_unfinished_accounts
+  FROM contacts_tier.metrics();
+-- an account that a run began with and did not finish
+SET contacts_tier.now = '2026-03-10 01:00+00';
+CALL contacts_tier.rollover();
+UPDATE contacts SET marketing_contact_status = 'non_marketing' WHERE account = 'notice';
+SET contacts_tier.now = '2026-04-10 01:00+00';
+ALTER TABLE contacts ADD CONSTRAINT stays CHECK (account <> 'notice' OR marketing_contact_status = 'marketing') NOT VALID;
+CALL contacts_tier.rollover();
+SELECT accounts_overdue, rollover_unfinished_accounts FROM contacts_tier.metrics();
+ALTER TABLE contacts DROP CONSTRAINT stays;
+CALL contacts_tier.rollover();
+SELECT accounts_overdue, rollover_unfinished_accounts FROM contacts_tier.metrics();
+
+-- drift, as verify() recorded it
+SELECT drift FROM contacts_tier.metrics();
+SET session_replication_role = replica;
+DELETE FROM contacts WHERE account = 'banner' AND id % 2 = 0;
+RESET session_replication_role;
+SELECT account, drift FROM contacts_tier.verify('contacts', false) WHERE drift <> 0;
+SELECT drift FROM contacts_tier.metrics();
+SELECT account, drift FROM contacts_tier.verify(record => true) WHERE drift <> 0;
+SELECT account, event, contacts, details FROM contacts_tier_ledger WHERE event = 'verify';
+SELECT drift FROM contacts_tier.metrics();
+-- repaired; or gone, as the next look finds
+BEGIN;
+SELECT account, drift FROM contacts_tier.repair();
+SELECT drift FROM contacts_tier.metrics();
+ROLLBACK;
+UPDATE contacts_tier_counter SET used = (SELECT count(*) FROM contacts WHERE account = 'banner') WHERE account = 'banner' AND slot = 0;
+SELECT count(*) FROM contacts_tier.verify('contacts', true) WHERE drift <> 0;
+SELECT count(*) FROM contacts_tier.verify('contacts', true) WHERE drift <> 0;
+SELECT account, details FROM contacts_tier_ledger WHERE event = 'verify' ORDER BY entry;
+SELECT drift FROM contacts_tier.metrics();
+SELECT count(*) FROM contacts_tier.verify('contacts', NULL);
+-- the owner alone records
+GRANT USAGE ON SCHEMA metrics TO regress_metrics;
+GRANT SELECT ON ALL TABLES IN SCHEMA metrics TO regress_metrics;
+SET ROLE regress_metrics;
+SET client_min_messages = notice;
+SELECT count(*) FROM contacts_tier.verify('contacts');
+SELECT count(*) FROM contacts_tier.verify('contacts', true);
+SELECT count(*) FROM contacts_tier.verify(record => true);
+SET client_min_messages = warning;
+RESET ROLE;
+
+-- a neighbour: his code runs as himself, and what fails of his hides nobody else
+CREATE SCHEMA metrics_bad AUTHORIZATION regress_metrics_stranger;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA contacts_tier, contacts_tier_internal TO regress_metrics_stranger;
+SET ROLE regress_metrics_stranger;
+SET search_path = metrics_bad;
+CREATE FUNCTION whoami(text) RETURNS boolean LANGUAGE plpgsql AS $$BEGIN RAISE WARNING 'as %', current_user; RETURN true; END$$;
+CREATE TABLE contacts (id integer, account text);
+SELECT contacts_tier.attach('contacts', 'account');
+SELECT contacts_tier.subscribe('contacts', 'x', 'metrics', 100);
+ALTER TABLE contacts_tier_account ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY p ON contacts_tier_account USING (metrics_bad.whoami(account));
+SET ROLE regress_metrics;
+SELECT schema, readable, accounts FROM contacts_tier.metrics();
+SELECT schema, account FROM contacts_tier.account_metrics() WHERE schema = 'metrics_bad';
+SET ROLE regress_metrics_stranger;
+INSERT INTO contacts_tier_counter (account, slot, used) SELECT 'x', n, 9223372036854775807 FROM generate_series(5, 6) n;
+SET ROLE regress_metrics;
+SELECT schema, readable, accounts, drift FROM contacts_tier.metrics();
+SELECT count(*) FROM contacts_tier.account_metrics() WHERE schema = 'metrics_bad';
+-- and one who claims the schema of another
+SET ROLE regress_metrics_stranger;
+ALTER TABLE contacts_tier_account RENAME TO gone;
+CREATE TABLE claims (LIKE contacts);
+CREATE TRIGGER s BEFORE INSERT ON claims FOR EACH ROW EXECUTE FUNCTION contacts_tier_internal.maintain_status('metrics', 'account');
+SET ROLE regress_metrics;
+SELECT schema, readable, accounts FROM contacts_tier.metrics();
+RESET ROLE;
+RESET search_path;
+
+SET client_min_messages = error;
+DROP SCHEMA metrics, metrics_bad CASCADE;
+REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA contacts_tier, contacts_tier_internal FROM regress_metrics_stranger;
+DROP ROLE regress_metrics, regress_metrics_stranger;
+DELETE FROM contacts_tier.plan WHERE name = 'metrics';

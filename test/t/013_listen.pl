@@ -1,0 +1,125 @@
+# examples/listen tells each notification once, also those of the time when it, the server, or
+# whom it posts to was not there.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use ContactsTier::Test;
+use HTTP::Tiny;
+use IO::Socket::INET;
+use JSON::PP;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = new_node('listen');
+my $state = $node->basedir . '/state';
+my $out = $node->basedir . '/out';
+my $listener;
+
+attached_table($node, 'c', 2000, 5, 100);
+$ENV{LISTEN_RETRY} = 0.2;
+
+sub start_listener
+{
+	$listener = IPC::Run::start(
+		[
+			'/usr/bin/python3', "$FindBin::RealBin/../../examples/listen", '--state', $state, @_,
+			$node->connstr('postgres')
+		],
+		'<', \undef, '>>', $out, '2>>', $node->basedir . '/errors');
+	$node->poll_query_until('postgres',
+		q{SELECT count(*) = 1 FROM pg_stat_activity WHERE application_name = 'contacts_tier listen' AND query NOT LIKE 'LISTEN%' AND state = 'idle'})
+	  or die 'the listener does not come';
+}
+
+# Let an account have so many marketing contacts
+sub promote
+{
+	my ($account, $count) = @_;
+
+	$node->safe_psql(
+		'postgres', qq{
+		UPDATE c SET marketing_contact_status = 'marketing' WHERE id IN
+		(SELECT id FROM c WHERE account = $account AND marketing_contact_status = 'non_marketing' ORDER BY id
+		 LIMIT $count - (SELECT count(*) FROM c WHERE account = $account AND marketing_contact_status = 'marketing'))});
+}
+
+# What was told, when that much is there
+sub is_told
+{
+	my ($file, $expected, $name) = @_;
+	my $told = '';
+
+	foreach (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
+	{
+		my $text = -e $file ? slurp_file($file) : '';
+
+		$told = join ' ', map { my $n = decode_json($_); "$n->{account}:$n->{threshold}" } split /\n/, $text;
+		last if length $told >= length $expected;
+		select undef, undef, undef, 0.1;
+	}
+	is($told, $expected, $name);
+}
+
+promote(1, 75);
+start_listener();
+promote(1, 90);
+promote(2, 80);
+is_told($out, '1:90 2:75', 'what comes while it listens; nothing of before');
+
+# while it is away
+$listener->kill_kill;
+promote(2, 90);
+promote(3, 90);
+start_listener();
+is_told($out, '1:90 2:75 2:90 3:75 3:90', 'what came while it was away, and nothing twice');
+
+# while the server restarts: what is committed before it is back
+$node->restart;
+promote(3, 98);
+is_told($out, '1:90 2:75 2:90 3:75 3:90 3:98', 'after a restart of the server');
+
+# an account of another commits late
+$listener->kill_kill;
+my $late = $node->background_psql('postgres');
+$late->query_safe(q{BEGIN; UPDATE c SET marketing_contact_status = 'marketing' WHERE account = 4 AND id <= 400});
+start_listener();
+promote(3, 100);
+is_told($out, '1:90 2:75 2:90 3:75 3:90 3:98 3:100', 'an entry is told');
+$late->query_safe('COMMIT');
+$late->quit;
+is_told($out, '1:90 2:75 2:90 3:75 3:90 3:98 3:100 4:75', 'and an older one that was committed later');
+$listener->kill_kill;
+
+# to a server that comes late, and refuses first
+my $socket = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1', LocalPort => 0) or die "no port: $!";
+my $port = $socket->sockport;
+$socket->close;
+start_listener('--post', "http://127.0.0.1:$port/");
+promote(4, 90);
+append_to_file($node->basedir . '/server.py', <<'PYTHON');
+import http.server, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    refused = False
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers['Content-Length']))
+        if not Handler.refused:
+            Handler.refused = True
+            self.send_error(503)
+            return
+        with open(sys.argv[2], 'ab') as file:
+            file.write(body + b'\n')
+        self.send_response(204)
+        self.end_headers()
+http.server.HTTPServer(('127.0.0.1', int(sys.argv[1])), Handler).serve_forever()
+PYTHON
+my $server = IPC::Run::start([ '/usr/bin/python3', $node->basedir . '/server.py', $port, $node->basedir . '/posted' ],
+	'<', \undef, '>&', $node->basedir . '/server.log');
+is_told($node->basedir . '/posted', '4:90', 'posted when it can be');
+$listener->kill_kill;
+$server->kill_kill;
+
+$node->stop;
+done_testing();
