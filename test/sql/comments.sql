@@ -35,7 +35,7 @@ SELECT oid::regprocedure AS function FROM pg_proc
  WHERE oid IN (SELECT objid FROM member WHERE classid = 'pg_proc'::regclass)
    AND NOT has_function_privilege('public', oid, 'EXECUTE')
  ORDER BY proname COLLATE "C", 1::text COLLATE "C";
--- nothing that changes something pretends not to
+-- nothing that changes something pretends not to: these read what their caller need not be able to read
 SELECT oid::regprocedure AS function FROM pg_proc
  WHERE oid IN (SELECT objid FROM member WHERE classid = 'pg_proc'::regclass)
    AND NOT has_function_privilege('public', oid, 'EXECUTE') AND provolatile <> 'v';

@@ -7,7 +7,6 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/../perl";
 use ContactsTier::Test;
-use HTTP::Tiny;
 use IO::Socket::INET;
 use JSON::PP;
 use PostgreSQL::Test::Utils;
@@ -32,6 +31,19 @@ sub start_listener
 	$node->poll_query_until('postgres',
 		q{SELECT count(*) = 1 FROM pg_stat_activity WHERE application_name = 'contacts_tier listen' AND query NOT LIKE 'LISTEN%' AND state = 'idle'})
 	  or die 'the listener does not come';
+}
+
+# Stop it when it has noted what it has told; otherwise it would rightly tell it again
+sub stop_listener
+{
+	my $count = $node->safe_psql('postgres', 'SELECT count(*) FROM contacts_tier.notifications()');
+
+	foreach (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
+	{
+		last if -e $state && keys %{ decode_json(slurp_file($state))->{told} } == $count;
+		select undef, undef, undef, 0.1;
+	}
+	$listener->kill_kill;
 }
 
 # Let an account have so many marketing contacts
@@ -70,7 +82,7 @@ promote(2, 80);
 is_told($out, '1:90 2:75', 'what comes while it listens; nothing of before');
 
 # while it is away
-$listener->kill_kill;
+stop_listener();
 promote(2, 90);
 promote(3, 90);
 start_listener();
@@ -82,7 +94,7 @@ promote(3, 98);
 is_told($out, '1:90 2:75 2:90 3:75 3:90 3:98', 'after a restart of the server');
 
 # an account of another commits late
-$listener->kill_kill;
+stop_listener();
 my $late = $node->background_psql('postgres');
 $late->query_safe(q{BEGIN; UPDATE c SET marketing_contact_status = 'marketing' WHERE account = 4 AND id <= 400});
 start_listener();
@@ -91,7 +103,7 @@ is_told($out, '1:90 2:75 2:90 3:75 3:90 3:98 3:100', 'an entry is told');
 $late->query_safe('COMMIT');
 $late->quit;
 is_told($out, '1:90 2:75 2:90 3:75 3:90 3:98 3:100 4:75', 'and an older one that was committed later');
-$listener->kill_kill;
+stop_listener();
 
 # to a server that comes late, and refuses first
 my $socket = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1', LocalPort => 0) or die "no port: $!";
@@ -118,7 +130,7 @@ PYTHON
 my $server = IPC::Run::start([ '/usr/bin/python3', $node->basedir . '/server.py', $port, $node->basedir . '/posted' ],
 	'<', \undef, '>&', $node->basedir . '/server.log');
 is_told($node->basedir . '/posted', '4:90', 'posted when it can be');
-$listener->kill_kill;
+stop_listener();
 $server->kill_kill;
 
 $node->stop;
