@@ -38,7 +38,8 @@ SELECT oid::regprocedure AS function FROM pg_proc
 -- nothing that changes something pretends not to: these read what their caller need not be able to read
 SELECT oid::regprocedure AS function FROM pg_proc
  WHERE oid IN (SELECT objid FROM member WHERE classid = 'pg_proc'::regclass)
-   AND NOT has_function_privilege('public', oid, 'EXECUTE') AND provolatile <> 'v';
+   AND NOT has_function_privilege('public', oid, 'EXECUTE') AND provolatile <> 'v'
+ ORDER BY proname COLLATE "C", 1::text COLLATE "C";
 -- nothing runs with the rights of the extension's owner
 SELECT oid::regprocedure AS function FROM pg_proc
  WHERE oid IN (SELECT objid FROM member WHERE classid = 'pg_proc'::regclass) AND prosecdef;
