@@ -132,8 +132,8 @@ ct_typed_column(Oid relid, const char *name, Oid type)
  * Is this a table that Citus distributes?  Its rows are elsewhere then, and the local
  * table is empty.  Looked up in the catalogue of Citus, which need not be installed.
  */
-static bool
-is_distributed(Oid relid)
+bool
+ct_is_distributed(Oid relid)
 {
 	bool		distributed;
 
@@ -191,5 +191,5 @@ ct_is_ordinary(Relation rel, const CtTable *table, const AttrNumber *key, int nk
 		rel->rd_rel->relam == HEAP_TABLE_AM_OID &&
 		rel->rd_rel->relowner == table->owner &&
 		has_key(rel, table, key, nkeys) &&
-		!is_distributed(RelationGetRelid(rel));
+		!ct_is_distributed(RelationGetRelid(rel));
 }

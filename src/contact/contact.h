@@ -142,6 +142,7 @@ extern char *ct_missing_column_hint(Oid type);
 extern CtTable *ct_table_of_trigger(FunctionCallInfo fcinfo, const char *function);
 extern CtTable *ct_table_resolve(Relation rel, int nargs, char **args);
 extern CtTable *ct_table_of_relation(Relation rel);
+extern CtTable *ct_table_of_accounts(Relation rel, const char *column);
 extern Datum ct_table_account(const CtTable *table, TupleTableSlot *slot, bool *isnull);
 extern const char *ct_table_column(const CtTable *table, CtTriggerArg which);
 extern void ct_table_copy(CtTable *copy, const CtTable *table, MemoryContext context);
@@ -151,7 +152,7 @@ extern void ct_table_copy(CtTable *copy, const CtTable *table, MemoryContext con
 extern bool ct_look_up_args(Oid relid, char *args[CT_NARGS]);
 extern char *ct_companion_schema(Oid relid);
 extern List *ct_attached_tables(const char *companion_schema);
-extern List *ct_unsound_schemas(void);
+extern List *ct_companion_schemas(void);
 extern bool ct_is_sound(Oid relid, const char *companion_schema);
 extern void ct_check_sound(Oid relid);
 
@@ -182,7 +183,7 @@ extern void ct_check_account_not_null(FunctionCallInfo fcinfo);
 extern void ct_check_owner(Oid relid);
 extern bool ct_attempt(void (*work) (void *arg), void *arg, const char *what);
 extern void ct_lock_within(Oid relid, LOCKMODE lockmode, int *patience);
-extern void ct_limit_lock_waits(void);
+extern void ct_limit_lock_waits(int milliseconds);
 extern List *ct_primary_key(Relation rel);
 extern Relation ct_open_owned(Oid relid, LOCKMODE lockmode);
 extern void ct_manage_begin(CtManaged *managed, Oid relid, LOCKMODE lockmode);
@@ -376,6 +377,7 @@ typedef struct CtKnownTable
 
 extern CtKnownTable *ct_known_table(CtCache *cache, Relation rel, const CtTable *table, bool *is_new);
 extern AttrNumber ct_typed_column(Oid relid, const char *name, Oid type);
+extern bool ct_is_distributed(Oid relid);
 extern bool ct_is_ordinary(Relation rel, const CtTable *table, const AttrNumber *key, int nkeys);
 
 /* account_map.c */

@@ -180,14 +180,14 @@ ct_lock_within(Oid relid, LOCKMODE lockmode, int *patience)
 }
 
 /*
- * Wait for no lock longer than a second, until the identity is restored: what is one of
- * many is not worth more.  A shorter lock_timeout of the user stays.
+ * Wait for no lock longer than this, until the identity is restored: what is one of many is
+ * not worth more.  A shorter lock_timeout of the user stays.
  */
 void
-ct_limit_lock_waits(void)
+ct_limit_lock_waits(int milliseconds)
 {
-	if (LockTimeout == 0 || LockTimeout > 1000)
-		ct_set_for_now("lock_timeout", "1s");
+	if (LockTimeout == 0 || LockTimeout > milliseconds)
+		ct_set_for_now("lock_timeout", psprintf("%dms", milliseconds));
 }
 
 /*

@@ -255,9 +255,9 @@ typedef void (*Visit) (Oid relid, char *args[CT_NARGS], void *arg);
 
 /*
  * Call "visit" for each attached table that is sound, and "visit_unsound" for the others,
- * or warn of them where that is NULL.  With a schema that is not NULL, call "visit" for all whose companion
- * tables are there and theirs: one of them that is not sound must not be left out of what
- * is counted together.
+ * or warn of them where that is NULL.  With a schema that is not NULL, call "visit" for all
+ * whose companion tables are there and theirs: one of them that is not sound must not be
+ * left out of what is counted together.
  */
 static void
 visit_attached(const char *schema, Visit visit, Visit visit_unsound, void *arg)
@@ -313,33 +313,26 @@ ct_attached_tables(const char *companion_schema)
 	return relids;
 }
 
-/* visit_attached(): nothing */
-static void
-ignore_table(Oid relid, char *args[CT_NARGS], void *arg)
-{
-}
-
 /* visit_attached(): the schema that it says its companion tables are in */
 static void
 collect_schema(Oid relid, char *args[CT_NARGS], void *arg)
 {
 	List	  **schemas = arg;
 
-	if (OidIsValid(get_namespace_oid(args[CT_ARG_SCHEMA], true)) &&
-		!list_member(*schemas, makeString(args[CT_ARG_SCHEMA])))
+	if (OidIsValid(get_namespace_oid(args[CT_ARG_SCHEMA], true)))
 		*schemas = lappend(*schemas, makeString(args[CT_ARG_SCHEMA]));
 }
 
 /*
- * Names of the schemas that attached tables say they have their companion tables in, as
- * far as these tables are not sound; a list of String nodes.
+ * Names of the schemas that attached tables, sound or not, say they have their companion
+ * tables in; a list of String nodes, in which one can be more than once.
  */
 List *
-ct_unsound_schemas(void)
+ct_companion_schemas(void)
 {
 	List	   *schemas = NIL;
 
-	visit_attached(NULL, ignore_table, collect_schema, &schemas);
+	visit_attached(NULL, collect_schema, collect_schema, &schemas);
 	return schemas;
 }
 

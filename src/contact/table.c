@@ -239,6 +239,22 @@ ct_table_of_relation(Relation rel)
 }
 
 /*
+ * What is known of accounts by a column of an open table, which need not be attached; all
+ * else is zero.  In the current memory context.  Errors: 42703, 42804.
+ */
+CtTable *
+ct_table_of_accounts(Relation rel, const char *column)
+{
+	CtTable    *table = palloc0(sizeof(CtTable));
+
+	table->relid = RelationGetRelid(rel);
+	table->owner = rel->rd_rel->relowner;
+	table->attno[CT_ARG_ACCOUNT] = resolve_column(rel, column, InvalidOid);
+	resolve_account_type(table, rel, CurrentMemoryContext);
+	return table;
+}
+
+/*
  * The table that a row or TRUNCATE trigger was called for, after a check that it
  * was called as a trigger that attach() creates (39P01).  "function" is its name, for
  * the messages.

@@ -12,6 +12,7 @@
 #define CONTACTS_TIER_MANAGE_H
 
 #include "access/skey.h"
+#include "utils/uuid.h"
 
 #include "capture/capture.h"
 
@@ -54,23 +55,77 @@ typedef struct CtReportKind
 {
 	CtReportQuery query;
 	bool		reads_ledger;
-	bool		reads_contacts; /* of all tables that share the companion
+	bool		reads_contacts;	/* of all tables that share the companion
 								 * tables */
 	bool		reads_table;	/* of the one asked for */
 	bool		records;		/* it writes to the ledger; for owners only */
-	bool		for_monitors;	/* EXECUTE is all that the caller needs */
-
-	/*
-	 * Of a report for monitors over all schemas: puts the row of one that
-	 * could not be read
-	 */
-	void		(*put_unreadable) (const CtReport *report, const char *schema);
 } CtReportKind;
 
 extern void ct_report(FunctionCallInfo fcinfo, const CtReportKind *kind);
 extern void ct_report_of(FunctionCallInfo fcinfo, const CtReportKind *kind, const char *account);
 extern void ct_report_all(FunctionCallInfo fcinfo, const CtReportKind *kind);
 extern char *ct_report_account(const CtReport *report, const char *keyword, const char *column);
+
+/* metrics_read.c */
+
+/* What monitors are told of an account */
+typedef struct CtAccountMetrics
+{
+	CtAccountEntry entry;
+	int64		used;			/* marketing contacts */
+	int64		pending;		/* of these, flagged */
+	bool		is_subscribed;	/* all that follows is zero otherwise: */
+	int64		contact_limit;
+	int			first_threshold;	/* in percent of the limit; 0: none */
+	TimestampTz next_update_at;
+	bool		in_rollover;	/* a run began with it */
+	bool		requests_tier;
+	/* by the ledger, of any account: */
+	int64		drift;			/* contacts that verify() found, 0 if they
+								 * were corrected */
+	bool		has_rollover;	/* then the last one: */
+	struct
+	{
+		pg_uuid_t	run;
+		pg_uuid_t	entry;
+		TimestampTz started_at; /* the run */
+		TimestampTz recorded_at;	/* by the clock of the extension */
+		TimestampTz ended_at;	/* by that of the server */
+	}			rollover;
+} CtAccountMetrics;
+
+/* The last run of rollover in a schema */
+typedef struct CtLastRun
+{
+	TimestampTz at;				/* by the clock of the extension */
+	double		seconds;		/* below 0: not known */
+	int64		accounts;		/* that were rolled over */
+	int64		failed;			/* that were not; below 0: not known */
+} CtLastRun;
+
+/* The companion tables of a schema, open and locked, and what was read of them */
+typedef struct CtSchemaMetrics
+{
+	CtIdentity	identity;		/* of the caller */
+	CtTable    *table;			/* how accounts are compared, nothing else */
+	List	   *open;			/* relations */
+	List	   *indexes;		/* OIDs of those that are locked */
+	List	   *rels[CT_NCOMPANIONS];	/* the relations that have rows */
+	CtAccountMap *accounts;		/* of CtAccountMetrics */
+	int64		slots;
+	bool		has_run;		/* by the ledger */
+	CtLastRun	run;
+} CtSchemaMetrics;
+
+extern void ct_metrics_begin(CtSchemaMetrics *metrics, const char *schema);
+extern void ct_metrics_add(int64 *sum, int64 number);
+extern AttrNumber ct_metrics_column(const CtSchemaMetrics *metrics, Relation rel, const char *name, Oid type);
+extern List *ct_metrics_lock_indexes(CtSchemaMetrics *metrics, Relation rel);
+extern void ct_metrics_end(CtSchemaMetrics *metrics);
+
+/* metrics_ledger.c */
+
+extern void ct_metrics_read_ledger(CtSchemaMetrics *metrics);
 
 /* gate.c */
 
@@ -116,7 +171,7 @@ typedef enum CtReason
 	CT_OK,
 	CT_NON_MARKETABLE,
 	CT_NO_CONTACT
-}			CtReason;
+} CtReason;
 
 typedef struct CtLookup CtLookup;
 
@@ -133,7 +188,7 @@ typedef enum CtGuardArg
 	CT_GUARD_TABLE,
 	CT_GUARD_MODE,				/* on_excluded */
 	CT_GUARD_NARGS
-}			CtGuardArg;
+} CtGuardArg;
 
 extern void ct_guard_init(void);
 

@@ -4,10 +4,8 @@
  *	  Functions for monitoring: metrics() and account_metrics().
  *
  * Their caller needs EXECUTE, which members of pg_monitor have, and no privilege on the
- * tables: each schema is read as the owner of its tables, security-restricted (see
- * report.c), so that types, casts and operators of the owner run with the owner's rights.
- * They read account rows and counters, and of the ledger, by index, the last entries of
- * each account; never the contacts.
+ * tables; metrics_read.c says why that is sound.  They read account rows and counters, and
+ * of the ledger, by index, the newest entries of each account; never the contacts.
  *
  *-------------------------------------------------------------------------
  */
@@ -15,82 +13,231 @@
 
 #include "funcapi.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/memutils.h"
+#include "utils/numeric.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
 
 #include "manage/manage.h"
 
-/* Entries about drift that are older than this tell nothing about now */
-#define DRIFT_AGE	"interval '35 days'"
+/* Where usage() says "banner", in percent of the limit (N1) */
+#define BANNER_PERCENT	98
 
-/* The milliseconds since 1970 that an entry's key begins with (RFC 9562) */
-#define ENTRY_MS \
-	"('x' || substr(replace(entry::text, '-', ''), 1, 12))::bit(48)::bigint"
-
-/* Counters, and accounts with a subscription that has not ended */
-#define COUNTERS \
-	"c AS (SELECT account, sum(used)::bigint AS used, sum(pending)::bigint AS pending, count(*) AS slots" \
-	"  FROM {counter} GROUP BY account)," \
-	" a AS (SELECT s.*, coalesce(c.used, 0) AS used, coalesce(c.pending, 0) AS pending" \
-	"  FROM {account} s LEFT JOIN c ON c.account {=} s.account WHERE s.ended_at IS NULL)"
-
-/* The last entry of the rollover procedure for each account, and the newest run of these */
-#define RUNS \
-	"runs AS MATERIALIZED (SELECT l.* FROM {account} s CROSS JOIN LATERAL (SELECT e.details->>'run' AS run," \
-	"   (e.details->>'started_at')::timestamptz AS started_at, e.recorded_at, e.entry" \
-	"   FROM {ledger} e WHERE e.account {=} s.account AND e.event = 'rollover' AND e.details->>'run' IS NOT NULL" \
-	"   ORDER BY e.recorded_at DESC, e.entry DESC LIMIT 1) l" \
-	"  WHERE s.period_started_at > s.started_at)," \
-	" run AS (SELECT max(recorded_at) AS ended_at, count(*) AS accounts," \
-	"   to_timestamp(max(" ENTRY_MS ") / 1000.0) - min(started_at) AS took" \
-	"  FROM runs WHERE run = (SELECT n.run FROM runs n ORDER BY n.entry DESC LIMIT 1))"
-
-/* What verify(record => true) found last in each account, unless repair() has mended it */
-#define DRIFT \
-	"drift AS (SELECT sum(abs((l.details->>'drift')::bigint) + abs((l.details->>'pending_drift')::bigint))::bigint AS contacts" \
-	"  FROM (SELECT account FROM c UNION SELECT account FROM {account}) k" \
-	"  CROSS JOIN LATERAL (SELECT e.event, e.details FROM {ledger} e" \
-	"   WHERE e.account {=} k.account AND e.event IN ('verify', 'repair')" \
-	"   AND e.recorded_at > contacts_tier.clock() - " DRIFT_AGE \
-	"   ORDER BY e.recorded_at DESC, e.entry DESC LIMIT 1) l WHERE l.event = 'verify')"
-
-static char *
-metrics_query(const CtReport *report)
+/* Metrics of one schema, while they are read */
+typedef struct SchemaReport
 {
-	const CtNames *names = &report->table->table->names;
+	FunctionCallInfo fcinfo;	/* of the function that reports */
+	const char *schema;
+	void		(*put) (const struct SchemaReport *report, CtSchemaMetrics *metrics);
+} SchemaReport;
 
-	return ct_sqlf(report->table->table, "WITH " COUNTERS ", " RUNS ", " DRIFT
-				   " SELECT %1$s::text, true, count(*),"
-				   " count(*) FILTER (WHERE used < contact_limit * 0.98 AND used <= contact_limit"
-				   "  AND used >= contact_limit * thresholds[1] / 100.0 AND contact_limit > 0),"
-				   " count(*) FILTER (WHERE used >= contact_limit * 0.98 AND used <= contact_limit AND contact_limit > 0),"
-				   " count(*) FILTER (WHERE used > contact_limit AND contact_limit > 0),"
-				   " count(*) FILTER (WHERE next_update_at <= contacts_tier.clock()),"
-				   " greatest(extract(epoch FROM contacts_tier.clock() - min(next_update_at)), 0)::float8,"
-				   " (SELECT ended_at FROM run),"
-				   " (SELECT CASE WHEN NOT %4$s THEN extract(epoch FROM took)::float8 END FROM run),"
-				   " (SELECT nullif(accounts, 0) FROM run), count(*) FILTER (WHERE rollover_run IS NOT NULL),"
-				   " count(requested_limit), pg_total_relation_size(%2$u::oid::regclass),"
-				   " (SELECT coalesce(sum(slots), 0)::bigint FROM c),"
-				   " coalesce((SELECT contacts FROM drift), 0), %3$s"
-				   " FROM a",
-				   quote_literal_cstr(NameStr(names->schema)), ct_companion_relid(names, CT_LEDGER),
-				   ct_clock_is_fixed() ? "true" : "false", ct_clock_is_fixed() ? "true" : "false");
+/* What a schema's accounts add up to */
+typedef struct Totals
+{
+	int64		accounts;
+	int64		notice;
+	int64		banner;
+	int64		exceeded;
+	int64		overdue;
+	int64		unfinished;
+	int64		requests;
+	int64		drift;
+	TimestampTz oldest;			/* update date that is not applied */
+} Totals;
+
+/* Put a row into the result. */
+static void
+put_row(FunctionCallInfo fcinfo, Datum *values, bool *nulls)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+/* Report on one schema, for ct_attempt(). */
+static void
+report_schema(void *arg)
+{
+	SchemaReport *report = arg;
+	CtSchemaMetrics metrics;
+
+	ct_metrics_begin(&metrics, report->schema);
+	report->put(report, &metrics);
+	ct_metrics_end(&metrics);
+}
+
+/* For list_sort(): by names, which are the same after a dump and restore. */
+static int
+compare_strings(const ListCell *a, const ListCell *b)
+{
+	return strcmp(strVal(lfirst(a)), strVal(lfirst(b)));
+}
+
+/*
+ * Report on each schema that has companion tables.  What fails, or is locked, is skipped
+ * with a WARNING and handed to "put_unreadable", unless that is NULL (R5).
+ */
+static void
+report_schemas(SchemaReport *report, void (*put_unreadable) (const SchemaReport *report))
+{
+	List	   *schemas;
+	ListCell   *cell;
+	const char *last = NULL;
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "contacts_tier metrics",
+												  ALLOCSET_DEFAULT_SIZES);
+
+	InitMaterializedSRF(report->fcinfo, 0);
+	schemas = ct_companion_schemas();
+	list_sort(schemas, compare_strings);
+	foreach(cell, schemas)
+	{
+		MemoryContext old;
+
+		report->schema = strVal(lfirst(cell));
+		if (last != NULL && strcmp(report->schema, last) == 0)
+			continue;
+		last = report->schema;
+		old = MemoryContextSwitchTo(context);
+		if (!ct_attempt(report_schema, report, psprintf("schema \"%s\"", report->schema)) &&
+			put_unreadable != NULL)
+			put_unreadable(report);
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(context);
+	}
+	MemoryContextDelete(context);
+}
+
+/* Does a count reach this share of a limit? */
+static bool
+reaches(int64 count, int64 limit, int percent)
+{
+	const CtThresholds thresholds = {.limit = limit,.count = 1,.percent = &percent};
+	const CtAnnounced nothing = {0};
+
+	return ct_next_announcement(&thresholds, &nothing, count) > 0;
+}
+
+/* How near an account is to its limit, as usage() has it. */
+static void
+add_alert(Totals *totals, const CtAccountMetrics *account)
+{
+	if (account->contact_limit <= 0)
+		return;
+	if (account->used > account->contact_limit)
+		totals->exceeded++;
+	else if (reaches(account->used, account->contact_limit, BANNER_PERCENT))
+		totals->banner++;
+	else if (reaches(account->used, account->contact_limit, account->first_threshold))
+		totals->notice++;
+}
+
+static void
+add_up(Totals *totals, const CtSchemaMetrics *metrics)
+{
+	TimestampTz now = ct_now();
+
+	memset(totals, 0, sizeof(*totals));
+	totals->oldest = DT_NOEND;
+	for (CtAccountEntry *entry = ct_account_newest(metrics->accounts); entry != NULL; entry = entry->older)
+	{
+		const CtAccountMetrics *account = (const CtAccountMetrics *) entry;
+
+		ct_metrics_add(&totals->drift, account->drift);
+		if (!account->is_subscribed)
+			continue;
+		totals->accounts++;
+		add_alert(totals, account);
+		totals->unfinished += account->in_rollover ? 1 : 0;
+		totals->requests += account->requests_tier ? 1 : 0;
+		totals->oldest = Min(totals->oldest, account->next_update_at);
+		totals->overdue += account->next_update_at <= now ? 1 : 0;
+	}
+}
+
+/* Size of the ledger on disk, with indexes and partitions, which ct_metrics_end() releases. */
+static int64
+ledger_bytes(const CtSchemaMetrics *metrics)
+{
+	int64		bytes = 0;
+	ListCell   *cell;
+
+	foreach(cell, metrics->rels[CT_LEDGER])
+	{
+		Oid			relid = RelationGetRelid((Relation) lfirst(cell));
+
+		ct_metrics_add(&bytes, DatumGetInt64(DirectFunctionCall1(pg_total_relation_size, ObjectIdGetDatum(relid))));
+	}
+	return bytes;
+}
+
+/* The columns of metrics(), in their order */
+enum
+{
+	SCHEMA, READABLE, ACCOUNTS, NOTICE_ACCOUNTS, BANNER_ACCOUNTS, EXCEEDED, OVERDUE, OLDEST_OVERDUE,
+	LAST_AT, LAST_SECONDS, LAST_ACCOUNTS, LAST_FAILED, UNFINISHED, REQUESTS, LEDGER_BYTES, SLOTS, DRIFT,
+	CLOCK_FIXED, NCOLUMNS
+};
+
+/* What of the last rollover is known. */
+static void
+put_last_run(const CtSchemaMetrics *metrics, Datum *values, bool *nulls)
+{
+	CtLastRun	run = metrics->run;
+	bool		found = metrics->has_run;
+
+	nulls[LAST_AT] = nulls[LAST_ACCOUNTS] = !found;
+	nulls[LAST_SECONDS] = !found || run.seconds < 0;
+	nulls[LAST_FAILED] = !found || run.failed < 0;
+	values[LAST_AT] = TimestampTzGetDatum(run.at);
+	values[LAST_SECONDS] = Float8GetDatum(run.seconds);
+	values[LAST_ACCOUNTS] = Int64GetDatum(run.accounts);
+	values[LAST_FAILED] = Int64GetDatum(run.failed);
+}
+
+/* The row of metrics() for a schema */
+static void
+put_schema(const SchemaReport *report, CtSchemaMetrics *metrics)
+{
+	Datum		values[NCOLUMNS];
+	bool		nulls[NCOLUMNS] = {false};
+	Totals		totals;
+
+	ct_metrics_read_ledger(metrics);
+	add_up(&totals, metrics);
+	values[SCHEMA] = CStringGetTextDatum(report->schema);
+	values[READABLE] = BoolGetDatum(true);
+	values[ACCOUNTS] = Int64GetDatum(totals.accounts);
+	values[NOTICE_ACCOUNTS] = Int64GetDatum(totals.notice);
+	values[BANNER_ACCOUNTS] = Int64GetDatum(totals.banner);
+	values[EXCEEDED] = Int64GetDatum(totals.exceeded);
+	values[OVERDUE] = Int64GetDatum(totals.overdue);
+	values[OLDEST_OVERDUE] = Float8GetDatum(totals.overdue == 0 ? 0 :
+											(ct_now() - totals.oldest) / (double) USECS_PER_SEC);
+	nulls[OLDEST_OVERDUE] = totals.accounts == 0;
+	put_last_run(metrics, values, nulls);
+	values[UNFINISHED] = Int64GetDatum(totals.unfinished);
+	values[REQUESTS] = Int64GetDatum(totals.requests);
+	values[LEDGER_BYTES] = Int64GetDatum(ledger_bytes(metrics));
+	values[SLOTS] = Int64GetDatum(metrics->slots);
+	values[DRIFT] = Int64GetDatum(totals.drift);
+	values[CLOCK_FIXED] = BoolGetDatum(ct_clock_is_fixed());
+	put_row(report->fcinfo, values, nulls);
 }
 
 /* A row that tells that a schema is there, and nothing of it. */
 static void
-put_unreadable(const CtReport *report, const char *schema)
+put_unreadable(const SchemaReport *report)
 {
-	ReturnSetInfo *result = (ReturnSetInfo *) report->fcinfo->resultinfo;
-	int			natts = result->setDesc->natts;
-	Datum	   *values = palloc0(sizeof(Datum) * natts);
-	bool	   *nulls = palloc(sizeof(bool) * natts);
+	Datum		values[NCOLUMNS] = {0};
+	bool		nulls[NCOLUMNS];
 
-	memset(nulls, true, sizeof(bool) * natts);
-	values[0] = CStringGetTextDatum(schema);
-	values[1] = BoolGetDatum(false);
-	values[natts - 1] = BoolGetDatum(ct_clock_is_fixed());
-	nulls[0] = nulls[1] = nulls[natts - 1] = false;
-	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	memset(nulls, true, sizeof(nulls));
+	values[SCHEMA] = CStringGetTextDatum(report->schema);
+	values[READABLE] = BoolGetDatum(false);
+	values[CLOCK_FIXED] = BoolGetDatum(ct_clock_is_fixed());
+	nulls[SCHEMA] = nulls[READABLE] = nulls[CLOCK_FIXED] = false;
+	put_row(report->fcinfo, values, nulls);
 }
 
 PG_FUNCTION_INFO_V1(contacts_tier_metrics);
@@ -99,29 +246,81 @@ PG_FUNCTION_INFO_V1(contacts_tier_metrics);
  * metrics(): a row for each schema with companion tables
  *
  * A schema that is locked, fails or is crafted has a row in which "readable" is false,
- * and a WARNING says why.
+ * and a WARNING says why.  Locks are released at once.
  */
 Datum
 contacts_tier_metrics(PG_FUNCTION_ARGS)
 {
-	static const CtReportKind metrics = {
-		.query = metrics_query,.reads_ledger = true,.for_monitors = true,.put_unreadable = put_unreadable
-	};
+	SchemaReport report = {.fcinfo = fcinfo,.put = put_schema};
 
-	ct_report_all(fcinfo, &metrics);
+	report_schemas(&report, put_unreadable);
 	return (Datum) 0;
 }
 
-static char *
-account_metrics_query(const CtReport *report)
+/* For qsort_arg(): the account nearest to its limit first, then by account. */
+static int
+compare_ratios(const void *a, const void *b, void *table)
 {
-	return ct_sqlf(report->table->table, "WITH " COUNTERS
-				   " SELECT %1$s::text, account::text, used, pending, contact_limit,"
-				   " round(used::numeric / contact_limit, 4), nullif(next_update_at, 'infinity')"
-				   " FROM a WHERE contact_limit > 0"
-				   " ORDER BY used::numeric / contact_limit DESC, account LIMIT %2$d",
-				   quote_literal_cstr(NameStr(report->table->table->names.schema)),
-				   DatumGetInt32(report->fcinfo->args[0].value));
+	const CtAccountMetrics *left = *(const CtAccountMetrics *const *) a;
+	const CtAccountMetrics *right = *(const CtAccountMetrics *const *) b;
+	double		left_ratio = (double) left->used / left->contact_limit;
+	double		right_ratio = (double) right->used / right->contact_limit;
+
+	if (left_ratio != right_ratio)
+		return left_ratio > right_ratio ? -1 : 1;
+	return ct_account_compare(table, left->entry.account, right->entry.account);
+}
+
+/* The accounts that have a limit, nearest to it first. */
+static CtAccountMetrics **
+sort_by_ratio(CtSchemaMetrics *metrics, int *count)
+{
+	CtAccountMetrics **accounts =
+		MemoryContextAllocHuge(CurrentMemoryContext,
+							   sizeof(CtAccountMetrics *) * (ct_account_count(metrics->accounts) + (Size) 1));
+
+	*count = 0;
+	for (CtAccountEntry *entry = ct_account_newest(metrics->accounts); entry != NULL; entry = entry->older)
+		if (((CtAccountMetrics *) entry)->is_subscribed && ((CtAccountMetrics *) entry)->contact_limit > 0)
+			accounts[(*count)++] = (CtAccountMetrics *) entry;
+	qsort_arg(accounts, *count, sizeof(CtAccountMetrics *), compare_ratios, metrics->table);
+	return accounts;
+}
+
+/* Marketing contacts as a share of the limit, to 4 digits */
+static Datum
+ratio(const CtAccountMetrics *account)
+{
+	Datum		share = DirectFunctionCall2(numeric_div, NumericGetDatum(int64_to_numeric(account->used)),
+											NumericGetDatum(int64_to_numeric(account->contact_limit)));
+
+	return DirectFunctionCall2(numeric_round, share, Int32GetDatum(4));
+}
+
+/* The rows of account_metrics() for a schema */
+static void
+put_accounts(const SchemaReport *report, CtSchemaMetrics *metrics)
+{
+	int			count;
+	CtAccountMetrics **accounts = sort_by_ratio(metrics, &count);
+
+	for (int i = 0; i < count && i < DatumGetInt32(report->fcinfo->args[0].value); i++)
+	{
+		const CtAccountMetrics *account = accounts[i];
+		Datum		values[] = {
+			CStringGetTextDatum(report->schema),
+			CStringGetTextDatum(ct_account_text(metrics->table, account->entry.account)),
+			Int64GetDatum(account->used),
+			Int64GetDatum(account->pending),
+			Int64GetDatum(account->contact_limit),
+			ratio(account),
+			TimestampTzGetDatum(account->next_update_at)
+		};
+		bool		nulls[lengthof(values)] = {false};
+
+		nulls[6] = account->next_update_at == DT_NOEND;
+		put_row(report->fcinfo, values, nulls);
+	}
 }
 
 PG_FUNCTION_INFO_V1(contacts_tier_account_metrics);
@@ -129,18 +328,18 @@ PG_FUNCTION_INFO_V1(contacts_tier_account_metrics);
 /*
  * account_metrics(top integer): of each schema the accounts nearest to their limits
  *
- * Errors: 22004, 22023.
+ * What is not readable is left out with a WARNING.  Errors: 22004, 22023.
  */
 Datum
 contacts_tier_account_metrics(PG_FUNCTION_ARGS)
 {
-	static const CtReportKind metrics = {.query = account_metrics_query,.for_monitors = true};
+	SchemaReport report = {.fcinfo = fcinfo,.put = put_accounts};
 
 	ct_check_not_null(fcinfo, 0, "top");
 	if (PG_GETARG_INT32(0) < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("top must not be negative")));
-	ct_report_all(fcinfo, &metrics);
+	report_schemas(&report, NULL);
 	return (Datum) 0;
 }

@@ -114,7 +114,7 @@ open_group(const CompanionGroup *group, List *relids)
 			ct_lock_within(relid, ShareRowExclusiveLock, group->patience);
 		ct_manage_begin(&tables[foreach_current_index(cell)], relid, ShareRowExclusiveLock);
 		if (group->patience != NULL)
-			ct_limit_lock_waits();
+			ct_limit_lock_waits(1000);
 		(void) find_all_inheritors(relid, ShareRowExclusiveLock, NULL);
 		lock_pending_partitions(relid);
 	}

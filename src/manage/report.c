@@ -2,7 +2,7 @@
  *
  * report.c
  *	  Functions that only read: usage(), rollover_progress() and has_access(), and
- *	  how bill.c, verify.c and metrics.c read.
+ *	  how bill.c and verify.c read.
  *
  * Every role that may SELECT from the companion tables (and, for verify(), from the
  * contacts themselves) may call them.  The statements run as the owner of the tables all the
@@ -93,8 +93,6 @@ may_report(const CtNames *names, const CtReportKind *kind, List *relids, bool mi
 {
 	ListCell   *cell;
 
-	if (kind->for_monitors)
-		return true;
 	for (int i = 0; i < CT_NCOMPANIONS; i++)
 		if (reads(kind, i) && !may_read(companion(names, i, missing_ok), missing_ok))
 			return false;
@@ -195,7 +193,7 @@ report_group(void *arg)
 	ct_check_companions(managed.table);
 	ct_read_begin(&managed);
 	if (group->patience != NULL)
-		ct_limit_lock_waits();
+		ct_limit_lock_waits(1000);
 	report->table = &managed;
 	count = group->kind->records ? ct_execute(group->kind->query(report), 0, NULL, NULL, NULL) :
 		ct_query(group->kind->query(report));
@@ -252,16 +250,12 @@ list_attached(void)
 static bool
 report_if_visible(CompanionGroup *group, const char *schema)
 {
-	bool		done = true;
-
 	ct_names_resolve(&group->names, schema);
 	group->report->relids = NIL;
 	/* who may not read it is not told which it is */
 	if (!may_report_group(group, true))
 		return false;
-	done = ct_attempt(report_group, group, psprintf("schema \"%s\"", schema));
-	if (!done && group->kind->put_unreadable != NULL)
-		group->kind->put_unreadable(group->report, schema);
+	(void) ct_attempt(report_group, group, psprintf("schema \"%s\"", schema));
 	return !group->is_hidden;
 }
 
@@ -275,18 +269,6 @@ tell_hidden(int hidden, bool records)
 							   "attached tables of %d schemas are left out, because role \"%s\" may not read them all",
 							   hidden, hidden, GetUserNameFromId(GetUserId(), false)),
 				 records ? errhint("Only the owner of attached tables can record what verify() finds.") : 0));
-}
-
-/* Rows for schemas of which no attached table is sound. */
-static void
-put_unsound(const CtReport *report, const CtReportKind *kind, List *done)
-{
-	List	   *schemas = ct_unsound_schemas();
-	ListCell   *cell;
-
-	foreach(cell, schemas)
-		if (!list_member(done, lfirst(cell)))
-		kind->put_unreadable(report, strVal(lfirst(cell)));
 }
 
 /* Report on each set of companion tables that the caller may read. */
@@ -312,8 +294,6 @@ report_all(CtReport *report, const CtReportKind *kind)
 			hidden++;
 	}
 	tell_hidden(hidden, kind->records);
-	if (kind->put_unreadable != NULL)
-		put_unsound(report, kind, done);
 }
 
 /*
