@@ -136,6 +136,9 @@ BEGIN
     -- Activity is by far the most frequent event, so only the primary key indexes it.
     EXECUTE format('CREATE INDEX contacts_tier_ledger_recorded_at_idx'
                    ' ON %s.contacts_tier_ledger (account, recorded_at) WHERE event <> ''activity''', schema);
+    -- What metrics() reads of all accounts.
+    EXECUTE format('CREATE INDEX contacts_tier_ledger_drift_idx'
+                   ' ON %s.contacts_tier_ledger (entry) WHERE event IN (''verify'', ''repair'')', schema);
     EXECUTE format($sql$
         COMMENT ON TABLE %1$s.contacts_tier_ledger IS 'contacts_tier: history of each account; entries are only inserted';
         COMMENT ON COLUMN %1$s.contacts_tier_ledger.account IS 'account that the entry is about';

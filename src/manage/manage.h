@@ -81,6 +81,8 @@ typedef struct CtAccountMetrics
 	bool		in_rollover;	/* a run began with it */
 	bool		requests_tier;
 	/* by the ledger, of any account: */
+	bool		has_drift;		/* is there an entry about it? */
+	pg_uuid_t	drift_entry;	/* the newest one */
 	int64		drift;			/* contacts that verify() found, 0 if they
 								 * were corrected */
 	bool		has_rollover;	/* then the last one: */
@@ -117,7 +119,7 @@ typedef struct CtSchemaMetrics
 	CtLastRun	run;
 } CtSchemaMetrics;
 
-extern void ct_metrics_begin(CtSchemaMetrics *metrics, const char *schema);
+extern void ct_metrics_begin(CtSchemaMetrics *metrics, const char *schema, bool reads_ledger);
 extern void ct_metrics_add(int64 *sum, int64 number);
 extern AttrNumber ct_metrics_column(const CtSchemaMetrics *metrics, Relation rel, const char *name, Oid type);
 extern List *ct_metrics_lock_indexes(CtSchemaMetrics *metrics, Relation rel);

@@ -29,6 +29,7 @@ typedef struct SchemaReport
 {
 	FunctionCallInfo fcinfo;	/* of the function that reports */
 	const char *schema;
+	bool		reads_ledger;
 	void		(*put) (const struct SchemaReport *report, CtSchemaMetrics *metrics);
 } SchemaReport;
 
@@ -62,7 +63,7 @@ report_schema(void *arg)
 	SchemaReport *report = arg;
 	CtSchemaMetrics metrics;
 
-	ct_metrics_begin(&metrics, report->schema);
+	ct_metrics_begin(&metrics, report->schema, report->reads_ledger);
 	report->put(report, &metrics);
 	ct_metrics_end(&metrics);
 }
@@ -251,7 +252,7 @@ PG_FUNCTION_INFO_V1(contacts_tier_metrics);
 Datum
 contacts_tier_metrics(PG_FUNCTION_ARGS)
 {
-	SchemaReport report = {.fcinfo = fcinfo,.put = put_schema};
+	SchemaReport report = {.fcinfo = fcinfo,.reads_ledger = true,.put = put_schema};
 
 	report_schemas(&report, put_unreadable);
 	return (Datum) 0;

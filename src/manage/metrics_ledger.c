@@ -3,8 +3,8 @@
  * metrics_ledger.c
  *	  What metrics() tells of the ledger: the last rollover, and the last drift.
  *
- * Of each account the newest entries are read, by the index in which activity is not.
- * Without SQL; see metrics_read.c.
+ * Entries about drift and about runs are few, and have indexes of their own, by their keys:
+ * these are read from the newest one on.  Without SQL; see metrics_read.c.
  *
  *-------------------------------------------------------------------------
  */
@@ -41,18 +41,20 @@ typedef struct IndexShape
 	const char *predicate;
 } IndexShape;
 
+static const IndexShape of_drifts = {{"entry", NULL}, "(event = ANY (ARRAY['verify'::text, 'repair'::text]))"};
+static const IndexShape of_runs = {{"entry", NULL}, "(event = 'rollover_run'::text)"};
 static const IndexShape by_account = {{"account", "recorded_at"}, "(event <> 'activity'::text)"};
-static const IndexShape by_run = {{"entry", NULL}, "(event = 'rollover_run'::text)"};
+
+/* Without entries about runs, so many of an account are looked at for its last rollover */
+#define MAX_ENTRIES	1000
 
 /* A ledger, or a partition of it, while it is read */
 typedef struct Leaf
 {
-	MemoryContext context;		/* in which the scan allocates */
 	Relation	rel;
 	List	   *indexes;		/* OIDs */
-	Relation	index;			/* by account and time */
-	IndexScanDesc scan;
 	TupleTableSlot *row;
+	AttrNumber	account;
 	AttrNumber	entry;
 	AttrNumber	recorded_at;
 	AttrNumber	event;
@@ -62,20 +64,21 @@ typedef struct Leaf
 /* An entry that has been read */
 typedef struct Entry
 {
+	Datum		account;
 	pg_uuid_t	key;
 	TimestampTz recorded_at;
 	char	   *event;
-	Jsonb	   *details;		/* may be NULL */
+	Jsonb	   *details;
 } Entry;
 
-/* The entries of one account about which one asks */
-typedef struct Found
+/* A scan of an index of a leaf, the newest entry first */
+typedef struct EntryScan
 {
-	bool		has_rollover;
-	bool		has_drift;		/* verify, or repair */
-	Entry		rollover;
-	Entry		drift;
-} Found;
+	const Leaf *leaf;
+	Relation	index;
+	IndexScanDesc scan;
+	MemoryContext context;		/* in which the scan allocates */
+} EntryScan;
 
 /*
  * Has an index of a ledger this shape?  It must also be one that this snapshot may use, as
@@ -99,7 +102,7 @@ has_shape(Relation index, Relation rel, const IndexShape *shape)
 			(index->rd_indoption[i] & INDOPTION_DESC) != 0)
 			return false;
 	predicate = SysCacheGetAttr(INDEXRELID, index->rd_indextuple, Anum_pg_index_indpred, &isnull);
-	/* RelationGetIndexPredicate() would evaluate what is constant in it; this only writes it */
+	/* only written: RelationGetIndexPredicate() would evaluate constants in it */
 	return !isnull &&
 		strcmp(TextDatumGetCString(DirectFunctionCall2(pg_get_expr, predicate,
 													   ObjectIdGetDatum(RelationGetRelid(rel)))),
@@ -123,81 +126,89 @@ open_index(const Leaf *leaf, const IndexShape *shape)
 	return NULL;
 }
 
-/* Open a ledger, or a partition of it: 55000 if it has not the index. */
 static void
 open_leaf(CtSchemaMetrics *metrics, Leaf *leaf, Relation rel)
 {
-	leaf->context = CurrentMemoryContext;
 	leaf->rel = rel;
+	leaf->account = ct_metrics_column(metrics, rel, "account", InvalidOid);
 	leaf->entry = ct_metrics_column(metrics, rel, "entry", UUIDOID);
 	leaf->recorded_at = ct_metrics_column(metrics, rel, "recorded_at", TIMESTAMPTZOID);
 	leaf->event = ct_metrics_column(metrics, rel, "event", TEXTOID);
 	leaf->details = ct_metrics_column(metrics, rel, "details", JSONBOID);
 	leaf->indexes = ct_metrics_lock_indexes(metrics, rel);
-	leaf->index = open_index(leaf, &by_account);
-	if (leaf->index == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table \"%s\" has no index by account and time", RelationGetRelationName(rel)),
-				 errhint("Use CREATE INDEX ON %s (account, recorded_at) WHERE event <> 'activity'.",
-						 quote_identifier(RelationGetRelationName(rel)))));
-	leaf->scan = ct_index_beginscan(rel, leaf->index, GetActiveSnapshot(), 1);
 	leaf->row = table_slot_create(rel, NULL);
 }
 
-static void
-close_leaf(Leaf *leaf)
+/* Begin to read a leaf by an index of this shape; false if it has none. */
+static bool
+begin_scan(EntryScan *scan, const Leaf *leaf, const IndexShape *shape, int nkeys)
 {
-	ExecDropSingleTupleTableSlot(leaf->row);
-	index_endscan(leaf->scan);
-	index_close(leaf->index, NoLock);
+	scan->leaf = leaf;
+	scan->index = open_index(leaf, shape);
+	if (scan->index == NULL)
+		return false;
+	scan->context = CurrentMemoryContext;
+	scan->scan = ct_index_beginscan(leaf->rel, scan->index, GetActiveSnapshot(), nkeys);
+	if (nkeys == 0)
+		index_rescan(scan->scan, NULL, 0, NULL, 0);
+	return true;
 }
 
-/* Find the entries of an account, which next_entry() then reads. */
 static void
-find_account(Leaf *leaf, Datum account)
+end_scan(EntryScan *scan)
 {
-	Relation	index = leaf->index;
+	ExecClearTuple(scan->leaf->row);
+	index_endscan(scan->scan);
+	index_close(scan->index, NoLock);
+}
+
+/* Go to the entries of an account, which next_entry() then reads. */
+static void
+find_account(EntryScan *scan, Datum account)
+{
+	Relation	index = scan->index;
 	Oid			operator = get_opfamily_member(index->rd_opfamily[0], index->rd_opcintype[0],
 											   index->rd_opcintype[0], BTEqualStrategyNumber);
 	ScanKeyData key;
-	MemoryContext old;
+	MemoryContext old = MemoryContextSwitchTo(scan->context);
 
 	ScanKeyEntryInitialize(&key, 0, 1, BTEqualStrategyNumber, InvalidOid,
 						   index->rd_indcollation[0], get_opcode(operator), account);
-	old = MemoryContextSwitchTo(leaf->context);
-	index_rescan(leaf->scan, &key, 1, NULL, 0);
+	index_rescan(scan->scan, &key, 1, NULL, 0);
 	MemoryContextSwitchTo(old);
 }
 
-/* Go to the next older entry of that account; false if there is none. */
-static bool
-next_entry(Leaf *leaf)
+/* A value of the row of a leaf; attach() creates all columns with NOT NULL: 22004. */
+static Datum
+value_of(const Leaf *leaf, AttrNumber attno)
 {
-	MemoryContext old = MemoryContextSwitchTo(leaf->context);
-	bool		found = index_getnext_slot(leaf->scan, BackwardScanDirection, leaf->row);
+	bool		isnull;
+	Datum		value = slot_getattr(leaf->row, attno, &isnull);
+
+	if (isnull)
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("table \"%s\" has an entry with a null", RelationGetRelationName(leaf->rel))));
+	return value;
+}
+
+/* Read the next older entry into memory of the caller; false if there is none. */
+static bool
+next_entry(EntryScan *scan, Entry *entry)
+{
+	const Leaf *leaf = scan->leaf;
+	MemoryContext old = MemoryContextSwitchTo(scan->context);
+	bool		found = index_getnext_slot(scan->scan, BackwardScanDirection, leaf->row);
 
 	MemoryContextSwitchTo(old);
 	CHECK_FOR_INTERRUPTS();
-	return found;
-}
-
-/* Read the entry in the row of a leaf; false if it is crafted. */
-static bool
-read_entry(const Leaf *leaf, Entry *entry)
-{
-	bool		isnull[4];
-	Datum		key = slot_getattr(leaf->row, leaf->entry, &isnull[0]);
-	Datum		recorded_at = slot_getattr(leaf->row, leaf->recorded_at, &isnull[1]);
-	Datum		event = slot_getattr(leaf->row, leaf->event, &isnull[2]);
-	Datum		details = slot_getattr(leaf->row, leaf->details, &isnull[3]);
-
-	if (isnull[0] || isnull[1] || isnull[2])
+	if (!found)
 		return false;
-	entry->key = *DatumGetUUIDP(key);
-	entry->recorded_at = DatumGetTimestampTz(recorded_at);
-	entry->event = TextDatumGetCString(event);
-	entry->details = isnull[3] ? NULL : DatumGetJsonbPCopy(details);
+	entry->account = value_of(leaf, leaf->account);
+	entry->key = *DatumGetUUIDP(value_of(leaf, leaf->entry));
+	entry->recorded_at = DatumGetTimestampTz(value_of(leaf, leaf->recorded_at));
+	entry->event = TextDatumGetCString(value_of(leaf, leaf->event));
+	entry->details = DatumGetJsonbPCopy(value_of(leaf, leaf->details));
 	return true;
 }
 
@@ -207,7 +218,7 @@ detail(const Entry *entry, const char *name)
 {
 	JsonbValue *value;
 
-	if (entry->details == NULL || !JB_ROOT_IS_OBJECT(entry->details))
+	if (!JB_ROOT_IS_OBJECT(entry->details))
 		return NULL;
 	value = getKeyJsonValueFromContainer(&entry->details->root, name, strlen(name), NULL);
 	if (value == NULL || (value->type != jbvString && value->type != jbvNumeric))
@@ -215,58 +226,6 @@ detail(const Entry *entry, const char *name)
 	if (value->type == jbvString)
 		return pnstrdup(value->val.string.val, value->val.string.len);
 	return DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(value->val.numeric)));
-}
-
-/* Is an entry newer than another? */
-static bool
-is_newer(const Entry *entry, const Entry *other)
-{
-	if (entry->recorded_at != other->recorded_at)
-		return entry->recorded_at > other->recorded_at;
-	return memcmp(&entry->key, &other->key, UUID_LEN) > 0;
-}
-
-/* Remember an entry if it is the newest of its kind. */
-static void
-note_entry(Found *found, const Entry *entry)
-{
-	if (strcmp(entry->event, "rollover") == 0 && detail(entry, "run") != NULL &&
-		(!found->has_rollover || is_newer(entry, &found->rollover)))
-	{
-		found->has_rollover = true;
-		found->rollover = *entry;
-	}
-	else if ((strcmp(entry->event, "verify") == 0 || strcmp(entry->event, "repair") == 0) &&
-			 (!found->has_drift || is_newer(entry, &found->drift)))
-	{
-		found->has_drift = true;
-		found->drift = *entry;
-	}
-}
-
-/* Read the entries of an account, the newest first, as far back as they tell something. */
-static void
-read_leaf(Leaf *leaf, Datum account, TimestampTz oldest, Found *found)
-{
-	Found		here = {0};
-	Entry		entry;
-
-	find_account(leaf, account);
-	while (next_entry(leaf))
-	{
-		if (!read_entry(leaf, &entry))
-			continue;
-		/* those of the same instant are not in order */
-		if (here.has_rollover && entry.recorded_at < here.rollover.recorded_at &&
-			(entry.recorded_at <= oldest || (here.has_drift && entry.recorded_at < here.drift.recorded_at)))
-			break;
-		note_entry(&here, &entry);
-	}
-	ExecClearTuple(leaf->row);
-	if (here.has_rollover)
-		note_entry(found, &here.rollover);
-	if (here.has_drift && here.drift.recorded_at > oldest)
-		note_entry(found, &here.drift);
 }
 
 /* An instant in an entry; that at which it was recorded, where it has none. */
@@ -280,15 +239,94 @@ instant(const Entry *entry, const char *name)
 												ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
 }
 
+/* A number in an entry, without its sign; 0 where it has none. */
+static int64
+amount(const Entry *entry, const char *name)
+{
+	char	   *text = detail(entry, name);
+	int64		number = text == NULL ? 0 : DatumGetInt64(DirectFunctionCall1(int8in, CStringGetDatum(text)));
+
+	return number < 0 && number > PG_INT64_MIN ? -number : number;
+}
+
+/* Is an entry newer than another? */
+static bool
+is_newer(const pg_uuid_t *a, const pg_uuid_t *b)
+{
+	return memcmp(a, b, UUID_LEN) > 0;
+}
+
 /*
- * What the last rollover of an account was, by the entry that close_period() writes.
+ * The newest entry about drift, of verify() or repair(), stands for its account, if it is not
+ * too old.
  */
+static void
+put_drift(CtSchemaMetrics *metrics, const Entry *entry, TimestampTz oldest)
+{
+	CtAccountMetrics *account = ct_account_enter(metrics->accounts, entry->account);
+
+	if (account->has_drift && !is_newer(&entry->key, &account->drift_entry))
+		return;
+	account->has_drift = true;
+	account->drift_entry = entry->key;
+	account->drift = 0;
+	if (strcmp(entry->event, "verify") != 0 || entry->recorded_at <= oldest)
+		return;
+	ct_metrics_add(&account->drift, amount(entry, "drift"));
+	ct_metrics_add(&account->drift, amount(entry, "pending_drift"));
+}
+
+/* Read the entries about drift in one leaf: 55000 without their index. */
+static void
+read_drifts(CtSchemaMetrics *metrics, const Leaf *leaf, MemoryContext context)
+{
+	TimestampTz oldest = ct_now() - DRIFT_DAYS * USECS_PER_DAY;
+	EntryScan	scan;
+	Entry		entry;
+	MemoryContext old;
+
+	if (!begin_scan(&scan, leaf, &of_drifts, 0))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"%s\" has no index of entries about drift", RelationGetRelationName(leaf->rel)),
+				 errhint("Use CREATE INDEX ON %s (entry) WHERE event IN ('verify', 'repair').",
+						 quote_identifier(RelationGetRelationName(leaf->rel)))));
+	old = MemoryContextSwitchTo(context);
+	while (next_entry(&scan, &entry))
+	{
+		put_drift(metrics, &entry, oldest);
+		MemoryContextReset(context);
+	}
+	MemoryContextSwitchTo(old);
+	end_scan(&scan);
+}
+
+/* The newest entry about a run in one leaf, if it is newer than the one that was found. */
+static void
+read_run(const Leaf *leaf, Entry *newest, bool *found)
+{
+	EntryScan	scan;
+	Entry		entry;
+
+	if (!begin_scan(&scan, leaf, &of_runs, 0))
+		return;
+	if (next_entry(&scan, &entry) && (!*found || is_newer(&entry.key, &newest->key)))
+	{
+		*newest = entry;
+		*found = true;
+	}
+	end_scan(&scan);
+}
+
+/* What the last rollover of an account was, by the entry that close_period() writes. */
 static void
 put_rollover(CtAccountMetrics *account, const Entry *entry)
 {
 	const unsigned char *key = entry->key.data;
 	int64		milliseconds = 0;
 
+	if (account->has_rollover && !is_newer(&entry->key, &account->rollover.entry))
+		return;
 	/* the first 48 bits of the key (RFC 9562): since 1970 */
 	for (int i = 0; i < 6; i++)
 		milliseconds = milliseconds << 8 | key[i];
@@ -300,29 +338,33 @@ put_rollover(CtAccountMetrics *account, const Entry *entry)
 	account->rollover.started_at = instant(entry, "started_at");
 }
 
-/* A number in an entry, without its sign. */
-static int64
-amount(const Entry *entry, const char *name)
-{
-	char	   *text = detail(entry, name);
-	int64		number = text == NULL ? 0 : DatumGetInt64(DirectFunctionCall1(int8in, CStringGetDatum(text)));
-
-	return number < 0 && number > PG_INT64_MIN ? -number : number;
-}
-
-/* What the newest entries of an account tell. */
+/* Look for the last rollover of each account in one leaf. */
 static void
-put_found(CtAccountMetrics *account, const Found *found)
+read_rollovers(CtSchemaMetrics *metrics, const Leaf *leaf, MemoryContext context)
 {
-	if (found->has_rollover)
-		put_rollover(account, &found->rollover);
-	if (!found->has_drift || strcmp(found->drift.event, "verify") != 0)
+	EntryScan	scan;
+
+	if (!begin_scan(&scan, leaf, &by_account, 1))
 		return;
-	ct_metrics_add(&account->drift, amount(&found->drift, "drift"));
-	ct_metrics_add(&account->drift, amount(&found->drift, "pending_drift"));
+	for (CtAccountEntry *entry = ct_account_newest(metrics->accounts); entry != NULL; entry = entry->older)
+	{
+		MemoryContext old = MemoryContextSwitchTo(context);
+		Entry		found;
+
+		find_account(&scan, entry->account);
+		for (int i = 0; i < MAX_ENTRIES && next_entry(&scan, &found); i++)
+			if (strcmp(found.event, "rollover") == 0 && detail(&found, "run") != NULL)
+			{
+				put_rollover((CtAccountMetrics *) entry, &found);
+				break;
+			}
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(context);
+	}
+	end_scan(&scan);
 }
 
-/* The entry of the account that was rolled over last, NULL if none was. */
+/* The account that was rolled over last, NULL if none was. */
 static const CtAccountMetrics *
 rolled_over_last(const CtSchemaMetrics *metrics)
 {
@@ -332,8 +374,7 @@ rolled_over_last(const CtSchemaMetrics *metrics)
 	{
 		const CtAccountMetrics *account = (const CtAccountMetrics *) entry;
 
-		if (account->has_rollover &&
-			(last == NULL || memcmp(&account->rollover.entry, &last->rollover.entry, UUID_LEN) > 0))
+		if (account->has_rollover && (last == NULL || is_newer(&account->rollover.entry, &last->rollover.entry)))
 			last = account;
 	}
 	return last;
@@ -366,44 +407,23 @@ run_of_accounts(const CtSchemaMetrics *metrics, CtLastRun *run)
 	return true;
 }
 
-/* The newest entry about a run as such, in one leaf or in those before. */
-static void
-read_run_of_leaf(const Leaf *leaf, Entry *newest, bool *found)
-{
-	Relation	index = open_index(leaf, &by_run);
-	IndexScanDesc scan;
-	Entry		entry;
-
-	if (index == NULL)
-		return;
-	scan = ct_index_beginscan(leaf->rel, index, GetActiveSnapshot(), 0);
-	index_rescan(scan, NULL, 0, NULL, 0);
-	if (index_getnext_slot(scan, BackwardScanDirection, leaf->row) && read_entry(leaf, &entry) &&
-		(!*found || memcmp(&entry.key, &newest->key, UUID_LEN) > 0))
-	{
-		*newest = entry;
-		*found = true;
-	}
-	ExecClearTuple(leaf->row);
-	index_endscan(scan);
-	index_close(index, NoLock);
-}
-
 /*
  * The last run of rollover: by its own entry, where ledgers have such entries, else by those
  * of its accounts.  This is the one place that knows how runs are recorded.
  */
 static void
-find_last_run(CtSchemaMetrics *metrics, const Leaf *leaves, int nleaves)
+find_last_run(CtSchemaMetrics *metrics, const Leaf *leaves, int nleaves, MemoryContext context)
 {
 	CtLastRun  *run = &metrics->run;
 	Entry		entry;
 	bool		found = false;
 
 	for (int i = 0; i < nleaves; i++)
-		read_run_of_leaf(&leaves[i], &entry, &found);
+		read_run(&leaves[i], &entry, &found);
 	if (!found)
 	{
+		for (int i = 0; i < nleaves; i++)
+			read_rollovers(metrics, &leaves[i], context);
 		metrics->has_run = run_of_accounts(metrics, run);
 		return;
 	}
@@ -415,34 +435,24 @@ find_last_run(CtSchemaMetrics *metrics, const Leaf *leaves, int nleaves)
 }
 
 /*
- * Read the newest entries of all accounts.  Errors: 42804, 55000, 55P03, and those of values
- * that are crafted.
+ * Read what the ledger tells.  Errors: 22004, 42804, 55000, 55P03, and those of values that
+ * are crafted.
  */
 void
 ct_metrics_read_ledger(CtSchemaMetrics *metrics)
 {
 	int			nleaves = 0;
 	Leaf	   *leaves = palloc0(sizeof(Leaf) * (list_length(metrics->rels[CT_LEDGER]) + 1));
-	TimestampTz oldest = ct_now() - DRIFT_DAYS * USECS_PER_DAY;
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "contacts_tier ledger entries",
 												  ALLOCSET_SMALL_SIZES);
 	ListCell   *cell;
 
 	foreach(cell, metrics->rels[CT_LEDGER])
 		open_leaf(metrics, &leaves[nleaves++], lfirst(cell));
-	for (CtAccountEntry *entry = ct_account_newest(metrics->accounts); entry != NULL; entry = entry->older)
-	{
-		MemoryContext old = MemoryContextSwitchTo(context);
-		Found		found = {0};
-
-		for (int i = 0; i < nleaves; i++)
-			read_leaf(&leaves[i], entry->account, oldest, &found);
-		put_found((CtAccountMetrics *) entry, &found);
-		MemoryContextSwitchTo(old);
-		MemoryContextReset(context);
-	}
-	find_last_run(metrics, leaves, nleaves);
 	for (int i = 0; i < nleaves; i++)
-		close_leaf(&leaves[i]);
+		read_drifts(metrics, &leaves[i], context);
+	find_last_run(metrics, leaves, nleaves, context);
+	for (int i = 0; i < nleaves; i++)
+		ExecDropSingleTupleTableSlot(leaves[i].row);
 	MemoryContextDelete(context);
 }

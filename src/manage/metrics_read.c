@@ -130,16 +130,17 @@ look_up(const CtNames *names, Oid *relids)
 }
 
 /*
- * Open the companion tables.  The names must still mean them when they are locked, so that no
- * others come in their place.  Errors: 42P01, 55P03, those of has_rows().
+ * Open the companion tables that are read.  The names must still mean them when they are
+ * locked, so that no others come in their place.  Errors: 42P01, 55P03, those of has_rows().
  */
 static void
-open_companions(CtSchemaMetrics *metrics, const CtNames *names, const Oid *relids)
+open_companions(CtSchemaMetrics *metrics, const CtNames *names, const Oid *relids, bool reads_ledger)
 {
 	Oid			now[CT_NCOMPANIONS];
 
 	for (int i = 0; i < CT_NCOMPANIONS; i++)
-		metrics->rels[i] = open_tree(metrics, relids[i], NIL);
+		if (i != CT_LEDGER || reads_ledger)
+			metrics->rels[i] = open_tree(metrics, relids[i], NIL);
 	look_up(names, now);
 	if (memcmp(now, relids, sizeof(now)) != 0)
 		ereport(ERROR,
@@ -291,14 +292,14 @@ put_account(CtSchemaMetrics *metrics, Datum *values, bool *nulls)
 }
 
 /*
- * Begin to read the companion tables in a schema: lock them, be their owner, read accounts
- * and counters.  Errors: 42501, 42703, 42804, 42809, 42P01, 55000 where they are not as
- * attach() creates them, 55P03 where they are locked.
+ * Begin to read the companion tables in a schema: lock them, the ledger only where it is to
+ * be read, be their owner, read accounts and counters.  Errors: 42501, 42703, 42804, 42809,
+ * 42P01, 55000 where they are not as attach() creates them, 55P03 where they are locked.
  *
  * All is in the current memory context.  On error, the caller rolls back his subtransaction.
  */
 void
-ct_metrics_begin(CtSchemaMetrics *metrics, const char *schema)
+ct_metrics_begin(CtSchemaMetrics *metrics, const char *schema, bool reads_ledger)
 {
 	CtNames		names;
 	Oid			relids[CT_NCOMPANIONS];
@@ -308,7 +309,7 @@ ct_metrics_begin(CtSchemaMetrics *metrics, const char *schema)
 	look_up(&names, relids);
 	ct_manage_as_owner(ct_companion_owner(relids[CT_ACCOUNT]), &metrics->identity);
 	ct_limit_lock_waits(PATIENCE);
-	open_companions(metrics, &names, relids);
+	open_companions(metrics, &names, relids, reads_ledger);
 	metrics->table = ct_table_of_accounts(linitial(metrics->open), "account");
 	check_companions(metrics, &names);
 	metrics->accounts = ct_account_map(CurrentMemoryContext, metrics->table, sizeof(CtAccountMetrics));
