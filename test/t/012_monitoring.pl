@@ -22,7 +22,12 @@ $node->safe_psql(
 	UPDATE c SET marketing_contact_status = 'marketing' WHERE account = 1 AND id <= 198;
 	CREATE ROLE exporter LOGIN;
 	GRANT pg_monitor TO exporter;
+	CREATE SCHEMA locked;
+	CREATE TABLE locked.c (id integer PRIMARY KEY, account integer);
+	SELECT contacts_tier.attach('locked.c', 'account');
 });
+my $holder = $node->background_psql('postgres');
+$holder->query_safe('BEGIN; LOCK TABLE locked.contacts_tier_ledger');
 
 # A port that nobody uses
 my $socket = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1', LocalPort => 0) or die "no port: $!";
@@ -70,6 +75,8 @@ is(of('contacts_tier_schema_accounts', 'schema="public"'), 2, 'accounts');
 is(of('contacts_tier_schema_accounts_banner', 'schema="public"'), 1, 'accounts by alert');
 is(of('contacts_tier_schema_clock_fixed', 'schema="public"'), 0, 'the clock is not fixed');
 cmp_ok(of('contacts_tier_schema_ledger_bytes', 'schema="public"'), '>', 8192, 'size of the ledger');
+is(of('contacts_tier_schema_readable', 'schema="locked"'), 0, 'a schema that is locked is not readable');
+is(of('contacts_tier_schema_accounts', 'schema="locked"'), 'NaN', 'and has no values');
 is(of('contacts_tier_account_ratio', 'account="1"', 'schema="public"'), 0.99, 'an account near its limit');
 is(of('contacts_tier_account_contact_limit', 'account="2"'), 100, 'and one that is not');
 
@@ -86,6 +93,7 @@ my $dashboard = decode_json(slurp_file("$monitoring/dashboard.json"));
 cmp_ok(scalar @{ $dashboard->{panels} }, '>', 5, 'the dashboard has panels');
 
 $exporter->kill_kill;
+$holder->quit;
 
 command_ok([ 'promtool', 'check', 'rules', "$monitoring/alerts.yml" ], 'alert rules are valid');
 command_ok([ 'promtool', 'test', 'rules', "$monitoring/alerts_test.yml" ], 'alert rules fire as they should');
