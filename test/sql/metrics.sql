@@ -1,6 +1,6 @@
 --
 -- metrics() and account_metrics(), and what verify() records for them
--- (rules O2 and R5)
+-- (rules O2, R3 and R5)
 --
 \getenv srcdir PG_ABS_SRCDIR
 \set settings :srcdir '/include/settings.sql'
