@@ -139,6 +139,9 @@ BEGIN
     -- What metrics() reads of all accounts.
     EXECUTE format('CREATE INDEX contacts_tier_ledger_drift_idx'
                    ' ON %s.contacts_tier_ledger (entry) WHERE event IN (''verify'', ''repair'')', schema);
+    -- The last run of rollover is the last of its entries.
+    EXECUTE format('CREATE INDEX contacts_tier_ledger_rollover_run_idx'
+                   ' ON %s.contacts_tier_ledger (entry) WHERE event = ''rollover_run''', schema);
     EXECUTE format($sql$
         COMMENT ON TABLE %1$s.contacts_tier_ledger IS 'contacts_tier: history of each account; entries are only inserted';
         COMMENT ON COLUMN %1$s.contacts_tier_ledger.account IS 'account that the entry is about';

@@ -17,11 +17,15 @@ CREATE FUNCTION contacts_tier.rollover_progress(OUT contacts regclass,
                                                 OUT accounts_done bigint,
                                                 OUT accounts_to_do bigint,
                                                 OUT contacts_done bigint,
-                                                OUT contacts_to_do bigint)
+                                                OUT contacts_to_do bigint,
+                                                OUT accounts_failed bigint,
+                                                OUT accounts_skipped bigint,
+                                                OUT failures jsonb,
+                                                OUT skipped jsonb)
 RETURNS SETOF record
 LANGUAGE c STABLE ROWS 100 AS 'MODULE_PATHNAME', 'contacts_tier_rollover_progress';
 COMMENT ON FUNCTION contacts_tier.rollover_progress() IS
-'runs of rollover: accounts and contacts that are done and to do; the next run continues an interrupted one';
+'runs of rollover: accounts and contacts that are done and to do, and what failed or was skipped; the next run continues an interrupted one. A row without a run has what statements applied';
 
 CREATE FUNCTION contacts_tier.schedule_rollover(schedule text DEFAULT '*/5 * * * *') RETURNS bigint
 LANGUAGE plpgsql

@@ -196,20 +196,17 @@ extern void ct_guard_init(void);
 
 /* Of the files of rollover() */
 
-/* Failures that the error of a run lists */
-#define CT_MAX_FAILED	10
-
 /* One call of rollover() */
 typedef struct CtRun
 {
 	MemoryContext context;		/* outlives the transactions of the run */
 	bool		commits;		/* may it commit between steps? */
 	int			batch_size;		/* contacts */
-	TimestampTz now;
+	TimestampTz now;			/* as ct_now() when it began */
+	TimestampTz started_at;		/* when it really began */
 	char	   *id;				/* a uuid, as text */
 	char	   *only_account;	/* as text; NULL for all */
-	int			failures;		/* accounts, or whole schemas, that failed */
-	List	   *failed;			/* what the first of them were, as text */
+	List	   *groups;			/* of CtTableGroup */
 	bool		may_be_lost;	/* could the step at hand be done again after
 								 * a crash? */
 	int			patience;		/* with locks, in milliseconds */
@@ -225,7 +222,24 @@ typedef struct CtTableGroup
 	int			ntables;
 	Oid		   *relids;			/* ascending */
 	List	   *accounts;		/* due, as text, in the order of their dates */
+	/* what the run has done, for its record: */
+	int64		naccounts;		/* with an update date that was applied */
+	int64		ncontacts;		/* that became non-marketing */
+	int			nfailed;		/* accounts, or the schema itself */
+	List	   *failures;		/* the first of them, of CtTrouble */
+	int			nskipped;
+	List	   *skipped;		/* the first of them, of CtTrouble */
 } CtTableGroup;
+
+/* What failed, or was skipped, and why */
+typedef struct CtTrouble
+{
+	char	   *what;			/* for messages */
+	char	   *account;		/* as text; NULL: the schema, or its
+								 * partitions */
+	int			sqlstate;
+	char	   *message;
+} CtTrouble;
 
 /* Something to be done in steps, for instance an account, and how far it is */
 typedef struct CtWork
@@ -239,6 +253,8 @@ typedef struct CtWork
 	/* of an account */
 	const char *account;		/* as text */
 	TimestampTz due;			/* the update date that is applied */
+	int			ndates;			/* that were applied */
+	int64		ncontacts;		/* that became non-marketing */
 	int			table;			/* index of the table whose batches are done */
 	char	   *position;		/* key of the last contact done in it, as a
 								 * list of literals, NULL at its start */
@@ -251,6 +267,15 @@ typedef enum CtStepResult
 	CT_STEP_LOCKED,				/* others hold a lock that it needs */
 	CT_STEP_FAILED
 } CtStepResult;
+
+/* rollover_run.c */
+
+extern void ct_rollover_note_failure(const CtWork *work, const ErrorData *error);
+extern void ct_rollover_note_skipped(const CtWork *work);
+extern bool ct_rollover_has_record(const CtTableGroup *group);
+extern void ct_rollover_record(CtWork *work);
+extern void ct_rollover_raise_failures(const CtRun *run);
+extern void ct_rollover_warn_of_owners(void);
 
 /* rollover_step.c */
 

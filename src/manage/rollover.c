@@ -57,10 +57,12 @@ new_work(CtTableGroup *group, void (*step) (CtWork *), char *what)
 	return work;
 }
 
-/* A work is done or has failed.  Its account belongs to the run. */
+/* A work is done, has failed or is skipped.  Its account belongs to the run. */
 static void
-free_work(CtWork *work)
+end_work(CtWork *work)
 {
+	work->group->naccounts += work->ndates > 0 ? 1 : 0;
+	work->group->ncontacts += work->ncontacts;
 	if (work->lock != NULL)
 		pfree(work->lock);
 	if (work->position != NULL)
@@ -81,7 +83,7 @@ do_work(CtWork *work)
 
 	if (ct_rollover_run_steps(work) != CT_STEP_LOCKED)
 	{
-		free_work(work);
+		end_work(work);
 		return;
 	}
 	old = MemoryContextSwitchTo(run->context);
@@ -167,14 +169,38 @@ report_skipped(CtRun *run)
 
 	foreach(cell, run->aside)
 	{
-		const CtWork *work = lfirst(cell);
+		CtWork	   *work = lfirst(cell);
 
 		ereport(WARNING,
 				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 				 errmsg("rollover of %s skipped: another transaction holds a lock that it needs", work->what),
 				 errdetail("Schema \"%s\": %s.", work->group->schema, work->lock),
 				 errhint("The next rollover tries again.")));
+		ct_rollover_note_skipped(work);
+		end_work(work);
 	}
+	list_free(run->aside);
+	run->aside = NIL;
+}
+
+/*
+ * Record what the run has done, failed and skipped, one entry in each ledger: the last
+ * steps of the run.
+ */
+static void
+record_run(CtRun *run)
+{
+	ListCell   *cell;
+
+	foreach(cell, run->groups)
+	{
+		CtTableGroup *group = lfirst(cell);
+
+		if (ct_rollover_has_record(group))
+			do_work(new_work(group, ct_rollover_record,
+							 psprintf("schema \"%s\" (its record)", group->schema)));
+	}
+	report_skipped(run);
 }
 
 /*
@@ -254,29 +280,11 @@ start_run(CtRun *run, FunctionCallInfo fcinfo)
 	run->batch_size = PG_GETARG_INT32(2);
 	run->patience = CT_FIRST_PATIENCE;
 	run->now = ct_now();
+	run->started_at = GetCurrentTimestamp();
 	run->only_account = PG_ARGISNULL(1) ? NULL :
 		MemoryContextStrdup(run->context, text_to_cstring(PG_GETARG_TEXT_PP(1)));
 	ct_executef("SELECT pg_catalog.gen_random_uuid()::pg_catalog.text");
 	run->id = MemoryContextStrdup(run->context, ct_result_text(1));
-}
-
-/*
- * What failed, as DETAIL of the error at the end: schedulers store that, but not the
- * warnings.
- */
-static int
-errdetail_failures(const CtRun *run)
-{
-	int			more = run->failures - list_length(run->failed);
-	StringInfoData buf;
-	ListCell   *cell;
-
-	initStringInfo(&buf);
-	foreach(cell, run->failed)
-		appendStringInfo(&buf, "%s%s", buf.len > 0 ? "\n" : "", (char *) lfirst(cell));
-	if (more > 0)
-		appendStringInfo(&buf, _("\nand %d more"), more);
-	return errdetail_internal("%s", buf.data);
 }
 
 PG_FUNCTION_INFO_V1(contacts_tier_rollover);
@@ -296,7 +304,6 @@ Datum
 contacts_tier_rollover(PG_FUNCTION_ARGS)
 {
 	CtRun		run = {0};
-	List	   *groups;
 	ListCell   *cell;
 
 	ct_check_not_null(fcinfo, 2, "batch_size");
@@ -312,20 +319,17 @@ contacts_tier_rollover(PG_FUNCTION_ARGS)
 	start_run(&run, fcinfo);
 	if (!PG_ARGISNULL(0))
 		check_manageable(PG_GETARG_OID(0), run.only_account);
-	groups = find_groups(&run, PG_ARGISNULL(0) ? InvalidOid : PG_GETARG_OID(0));
+	run.groups = find_groups(&run, PG_ARGISNULL(0) ? InvalidOid : PG_GETARG_OID(0));
+	if (run.groups == NIL && PG_ARGISNULL(0))
+		ct_rollover_warn_of_owners();
 	if (run.commits)
 		SPI_commit();
-	foreach(cell, groups)
+	foreach(cell, run.groups)
 		do_group(lfirst(cell));
 	retry_aside(&run);
 	report_skipped(&run);
+	record_run(&run);
 	SPI_finish();
-	if (run.failures > 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg_plural("rollover of %d account failed", "rollover of %d accounts failed",
-							   run.failures, run.failures),
-				 errdetail_failures(&run),
-				 errhint("The next rollover tries again.")));
+	ct_rollover_raise_failures(&run);
 	PG_RETURN_VOID();
 }

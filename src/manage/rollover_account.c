@@ -46,8 +46,8 @@ ct_rollover_mark_due(CtWork *work)
 	CtRun	   *run = work->run;
 	int			ntables;
 	CtManaged  *tables = ct_rollover_open_group(group, &ntables);
-	Oid			types[] = {UUIDOID, TIMESTAMPTZOID};
-	Datum		values[2];
+	Oid			types[] = {UUIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID};
+	Datum		values[3];
 	const char *only = "";
 	uint64		count;
 
@@ -59,6 +59,7 @@ ct_rollover_mark_due(CtWork *work)
 					   quote_literal_cstr(run->only_account), tables[0].account_type);
 	values[0] = DirectFunctionCall1(uuid_in, CStringGetDatum(run->id));
 	values[1] = TimestampTzGetDatum(run->now);
+	values[2] = TimestampTzGetDatum(run->started_at);
 	ct_execute(ct_sqlf(tables[0].table, "WITH due AS (SELECT account FROM {account}"
 					   "  WHERE next_update_at <= $2%s ORDER BY account FOR NO KEY UPDATE SKIP LOCKED)"
 					   " UPDATE {account} a"
@@ -195,7 +196,7 @@ demote_batch(Step *step)
 		char	   *columns = key_columns(managed, &literals);
 		char	   *end = columns == NULL ? NULL : end_of_batch(step, managed, columns, literals);
 		Oid			types[] = {managed->table->account_type, INT8OID, UUIDOID, TIMESTAMPTZOID};
-		Datum		values[] = {step->due.account, 0, 0, TimestampTzGetDatum(work->run->now)};
+		Datum		values[] = {step->due.account, 0, 0, TimestampTzGetDatum(work->run->started_at)};
 		const char *behind;
 
 		if (end == NULL)
@@ -212,6 +213,7 @@ demote_batch(Step *step)
 							   " WHERE account {=} $1"),
 					   lengthof(types), types, values);
 		work->position = MemoryContextStrdup(work->run->context, end);
+		work->ncontacts += DatumGetInt64(values[1]);
 		work->run->may_be_lost = true;
 		return true;
 	}
@@ -246,7 +248,7 @@ ct_rollover_account(CtWork *work)
 {
 	Step		step = {
 		.work = work,
-		.due = {.now = work->run->now,.run = work->run->id}
+		.due = {.now = work->run->now,.started_at = work->run->started_at,.run = work->run->id}
 	};
 
 	step.due.tables = ct_rollover_open_group(work->group, &step.due.ntables);
@@ -254,7 +256,10 @@ ct_rollover_account(CtWork *work)
 		step.due.account = ct_managed_account(&step.due.tables[0], work->account);
 	if (step.due.ntables == 0 || !lock_account(step.due.tables[0].table, work->account) || !find_due_date(&step))
 		work->finished = true;
-	else if (!demote_batch(&step))
-		ct_apply_update_date(&step.due);
+	else if (!demote_batch(&step) && ct_apply_update_date(&step.due))
+	{
+		work->ndates++;
+		work->ncontacts += step.due.demoted;
+	}
 	ct_rollover_close_group(work->group, step.due.tables, step.due.ntables);
 }

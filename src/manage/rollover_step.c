@@ -169,18 +169,6 @@ errgroup(const CtTableGroup *group)
 	return 0;
 }
 
-/* Count a failure, and remember what it was for the error at the end. */
-static void
-note_failure(const CtWork *work, const ErrorData *error)
-{
-	CtRun	   *run = work->run;
-	MemoryContext old = MemoryContextSwitchTo(run->context);
-
-	if (run->failures++ < CT_MAX_FAILED)
-		run->failed = lappend(run->failed, psprintf("%s: %s", work->what, error->message));
-	MemoryContextSwitchTo(old);
-}
-
 /*
  * What becomes of the run after a step that was undone because of an error?  A deadlock is a
  * lock like others: the step is tried again later, when the other transaction has ended.
@@ -204,7 +192,7 @@ judge_error(CtWork *work, ErrorData *error)
 			 error->detail != NULL ? errdetail_internal("%s", error->detail) : 0,
 			 error->hint != NULL ? errhint("%s", error->hint) : 0,
 			 errgroup(work->group)));
-	note_failure(work, error);
+	ct_rollover_note_failure(work, error);
 	return CT_STEP_FAILED;
 }
 

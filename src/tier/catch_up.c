@@ -99,14 +99,17 @@ open_tables(const CtTable *table, CtUpdateDate *due)
 static bool
 apply_overdue(const CtTable *table, Datum account, const CtRowPlaces *statement)
 {
-	CtUpdateDate due = {.account = account,.now = ct_now(),.run = NULL,.statement = statement};
+	CtUpdateDate due = {
+		.account = account,.now = ct_now(),.started_at = GetCurrentStatementStartTimestamp(),.run = NULL,
+		.statement = statement
+	};
 	bool		applied = false;
 
 	open_tables(table, &due);
 	while (due.ntables > 0 && ct_find_update_date(&due))
 	{
 		CHECK_FOR_INTERRUPTS();
-		ct_apply_update_date(&due);
+		(void) ct_apply_update_date(&due);
 		applied = true;
 	}
 	for (int i = due.ntables - 1; i >= 0; i--)

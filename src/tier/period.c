@@ -143,12 +143,12 @@ smallest_tier(const CtUpdateDate *due, int64 count)
  * copied, so that a later change of the plan does not change a bill.
  */
 static void
-close_period(const CtUpdateDate *due, const CtCount *closing, int64 demoted)
+close_period(const CtUpdateDate *due, const CtCount *closing)
 {
 	const CtManaged *first = &due->tables[0];
 	Oid			types[] = {
 		first->table->account_type, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID,
-		INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID
+		INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID
 	};
 	Datum		values[] = {
 		due->account,
@@ -160,10 +160,12 @@ close_period(const CtUpdateDate *due, const CtCount *closing, int64 demoted)
 		Int64GetDatum(closing->peak),
 		Int64GetDatum(closing->promoted),
 		Int64GetDatum(closing->demoted),
-		Int64GetDatum(demoted),
-		Int64GetDatum(closing->corrected)
+		Int64GetDatum(due->demoted),
+		Int64GetDatum(closing->corrected),
+		TimestampTzGetDatum(due->started_at),
+		TimestampTzGetDatum(GetCurrentTimestamp())
 	};
-	const char *nulls = due->run == NULL ? "    n      " : NULL;
+	const char *nulls = due->run == NULL ? "    n        " : NULL;
 
 	ct_execute_now_nulls(ct_sqlf(first->table, "INSERT INTO {ledger}"
 								 " (account, recorded_at, event, role, contacts, details)"
@@ -171,8 +173,9 @@ close_period(const CtUpdateDate *due, const CtCount *closing, int64 demoted)
 								 " FROM {account} a"
 								 " LEFT JOIN {plan} p ON p.name = a.plan,"
 								 " LATERAL (VALUES ('rollover', a.rollover_contacts + $10, jsonb_build_object("
-								 "  'run', $5, 'update_date', $2, 'period_started_at', a.period_started_at,"
-								 "  'contact_limit', a.contact_limit, 'started_at', $3)),"
+								 "  'run', $5, 'applied_by', CASE WHEN $5 IS NULL THEN 'statement' ELSE 'rollover' END,"
+								 "  'update_date', $2, 'period_started_at', a.period_started_at,"
+								 "  'contact_limit', a.contact_limit, 'started_at', $12, 'applied_at', $13)),"
 								 " ('billing_period', $6, jsonb_build_object("
 								 "  'started_at', a.period_started_at, 'ended_at', $2, 'plan', a.plan,"
 								 "  'currency', p.currency, 'billing_cycle', a.billing_cycle,"
@@ -289,39 +292,40 @@ settle_grace(const CtUpdateDate *due, const Account *account, int64 count)
 
 /*
  * The last step of an update date: the contacts that are left, the period, the
- * renewal and the next date, all or nothing.  Nothing if the date is not due any
- * more.
+ * renewal and the next date, all or nothing.  False if the date is not due any more: then
+ * nothing is done.  due->demoted says how many contacts became non-marketing.
  *
  * Locks, until the transaction ends: the contacts in question of all tables, the
  * slots of the account, its row.  That is the order of writers, who hold contacts when they
  * lock slots, so the contacts come first (src/README on the order of locks).  The slots
  * are locked a second time, by then without waiting, to begin the counts of a period.
  */
-void
-ct_apply_update_date(const CtUpdateDate *due)
+bool
+ct_apply_update_date(CtUpdateDate *due)
 {
 	const CtTable *table = due->tables[0].table;
 	Account		account;
 	CtCount		closing;
-	int64		demoted = 0;
 
+	due->demoted = 0;
 	for (int i = 0; i < due->ntables; i++)
 		lock_contacts(due, &due->tables[i], concerned_contacts(&due->tables[i], due->ends));
 	(void) ct_counter_withdraw(table, due->account);
 	if (!lock_account(due, &account))
-		return;
+		return false;
 	for (int i = 0; i < due->ntables; i++)
-		demoted += ct_demote_contacts(due, &due->tables[i], concerned_contacts(&due->tables[i], account.ends));
+		due->demoted += ct_demote_contacts(due, &due->tables[i], concerned_contacts(&due->tables[i], account.ends));
 	closing = ct_counter_close_period(table, due->account);
-	close_period(due, &closing, demoted);
+	close_period(due, &closing);
 	if (account.ends)
 	{
 		end_subscription(due);
-		return;
+		return true;
 	}
 	if (account.renews)
 		renew(due, &account, closing.marketing);
 	open_period(due, closing.marketing);
 	settle_grace(due, &account, closing.marketing);
 	ct_limit_begin_period(table, due->account, closing.marketing);
+	return true;
 }

@@ -160,16 +160,19 @@ typedef struct CtUpdateDate
 	TimestampTz date;
 	bool		ends;			/* does a cancelled subscription end then? */
 	TimestampTz now;			/* at most dates up to here are applied */
+	TimestampTz started_at;		/* when the run, or the statement, really
+								 * began */
 	const char *run;			/* a uuid, as text; NULL: no rollover, but a
 								 * statement */
 	const CtRowPlaces *statement;	/* which contacts it has promoted, NULL:
 									 * none */
+	int64		demoted;		/* contacts, by the last step of the date */
 } CtUpdateDate;
 
 /* period.c */
 
 extern bool ct_find_update_date(CtUpdateDate *due);
-extern void ct_apply_update_date(const CtUpdateDate *due);
+extern bool ct_apply_update_date(CtUpdateDate *due);
 
 /* demote.c */
 

@@ -17,11 +17,11 @@ SELECT contacts_tier.create_plan('rollover', '{1000}');
 SELECT contacts_tier.subscribe('contacts', a, 'rollover', started_at => '2026-01-05 00:00+00') FROM unnest('{a,b,c}'::text[]) AS a;
 
 CREATE VIEW ledger AS
-    SELECT account, recorded_at, event, contacts, details - 'run' - 'started_at' AS details
+    SELECT account, recorded_at, event, contacts, details - 'run' - 'started_at' - 'applied_at' AS details
       FROM contacts_tier_ledger WHERE event IN ('rollover', 'repair') ORDER BY recorded_at, account, details->>'update_date';
 CREATE VIEW progress AS
-    SELECT in_progress, started_at, finished_at, accounts_done, accounts_to_do, contacts_done, contacts_to_do
-      FROM contacts_tier.rollover_progress() WHERE contacts IN ('contacts'::regclass, 'leads'::regclass) ORDER BY started_at;
+    SELECT in_progress, started_at < finished_at AS took_time, accounts_done, accounts_to_do, contacts_done, contacts_to_do
+      FROM contacts_tier.rollover_progress() WHERE contacts IN ('contacts'::regclass, 'leads'::regclass) ORDER BY started_at DESC;
 -- empty while counters and contacts agree
 CREATE VIEW drift AS
     SELECT * FROM contacts_tier.verify('rollover.contacts')
@@ -97,7 +97,7 @@ CALL contacts_tier.rollover('contacts', batch_size => 4);
 SELECT account, marketing_contacts, pending_non_marketing, next_update_at FROM contacts_tier.usage('contacts');
 TABLE drift;
 -- the account that is left is still to be done
-SELECT accounts_done, accounts_to_do, contacts_to_do FROM progress WHERE started_at = contacts_tier.clock();
+SELECT accounts_done, accounts_to_do, contacts_to_do FROM progress LIMIT 1;
 SELECT * FROM ledger WHERE recorded_at = contacts_tier.clock();
 -- in a transaction block the error is the caller's
 BEGIN;
@@ -108,7 +108,7 @@ DROP TRIGGER keep ON contacts;
 SET contacts_tier.now = '2026-05-07 10:00+00';
 CALL contacts_tier.rollover('contacts', batch_size => 4);
 SELECT account, marketing_contacts, pending_non_marketing, next_update_at FROM contacts_tier.usage('contacts');
-SELECT in_progress, started_at, accounts_done, accounts_to_do, contacts_to_do FROM progress WHERE started_at >= '2026-05-06 10:00+00';
+SELECT in_progress, accounts_done, accounts_to_do, contacts_to_do FROM progress LIMIT 2;
 -- the ledger tells how many contacts the update date made non-marketing, in whatever runs
 SELECT * FROM ledger WHERE recorded_at >= '2026-05-06 10:00+00';
 TABLE drift;

@@ -1,5 +1,5 @@
 # pg_cron calls rollover(): schedule_rollover() and unschedule_rollover().
-# Rule D2.
+# Rules D2 and O1.
 
 use strict;
 use warnings;
@@ -75,6 +75,29 @@ is( $node->safe_psql(
 is_exact($node, 'postgres', 'after the job');
 ok( $node->poll_query_until('postgres', q{SELECT status = 'succeeded' FROM cron.job_run_details ORDER BY runid LIMIT 1}),
 	'pg_cron is told of the success');
+
+
+# An account that fails: the error that pg_cron stores says which one, and why.
+$node->safe_psql(
+	'postgres', q{
+	SET contacts_tier.now = '2024-01-15 12:00Z';
+	SELECT contacts_tier.subscribe('c', 'b', 'plan', started_at => '2024-01-01');
+	INSERT INTO c VALUES (11, 'b', 'marketing', true);
+	CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE check_violation USING MESSAGE = 'contact 11 stays'; END$$;
+	CREATE TRIGGER fail BEFORE UPDATE ON c FOR EACH ROW WHEN (NEW.id = 11) EXECUTE FUNCTION fail();
+});
+ok($node->poll_query_until('postgres', q{SELECT count(*) > 0 FROM cron.job_run_details WHERE status = 'failed'}),
+	'pg_cron is told of the failure');
+my $message = $node->safe_psql('postgres', q{SELECT return_message FROM cron.job_run_details WHERE status = 'failed' ORDER BY runid LIMIT 1});
+like($message, qr/rollover of 1 account failed/, 'what pg_cron stores: how many failed');
+like($message, qr/account "b" in schema "public": 23514: contact 11 stays/, 'which one, with SQLSTATE and message');
+is( $node->safe_psql(
+		'postgres', q{
+		SELECT details->>'failed', details#>>'{failures,0,account}', details#>>'{failures,0,sqlstate}', details#>>'{failures,0,message}',
+			(details->>'started_at')::timestamptz BETWEEN now() - interval '1 hour' AND (details->>'ended_at')::timestamptz
+		FROM contacts_tier_ledger WHERE event = 'rollover_run' ORDER BY entry DESC LIMIT 1}),
+	'1|b|23514|contact 11 stays|t',
+	'the ledger has it, too');
 
 is($node->safe_psql('postgres', q{SELECT contacts_tier.unschedule_rollover()}), 't', 'take the job back');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM cron.job}), '0', 'the job is gone');
