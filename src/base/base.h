@@ -122,6 +122,7 @@ extern void ct_restore_identity(const CtIdentity *saved);
 extern char *ct_caller_name(void);
 extern void ct_connect_spi(void);
 extern SPIPlanPtr ct_prepare(const char *command, int nargs, Oid *types, int options);
+extern struct CachedPlan *ct_plan_by_index(SPIPlanPtr plan);
 extern SPIPlanPtr ct_prepare_by_index(const char *command, int nargs, Oid *types);
 extern uint64 ct_execute(const char *command, int nargs, Oid *types, Datum *values,
 						 const char *nulls);
@@ -131,7 +132,9 @@ extern uint64 ct_execute_now_nulls(const char *command, int nargs, Oid *types, D
 								   const char *nulls);
 extern bool ct_is_own_statement(const void *key);
 extern uint64 ct_execute_as_application(Oid owner, Oid relid, const char *command,
-										int nargs, Oid *types, Datum *values, bool by_index);
+										int nargs, Oid *types, Datum *values);
+extern uint64 ct_execute_as_application_by_index(Oid owner, Oid relid, const char *command,
+												 int nargs, Oid *types, Datum *values);
 extern uint64 ct_execute_now_by_index(const char *command, int nargs, Oid *types, Datum *values);
 extern char *ct_vpsprintf(const char *format, va_list args) pg_attribute_printf(1, 0);
 extern uint64 ct_executef(const char *format,...) pg_attribute_printf(1, 2);
@@ -149,6 +152,10 @@ extern char *ct_result_text(int column);
 typedef struct CtPlanCache CtPlanCache;
 
 extern CtPlanCache *ct_plan_cache_create(const char *name, Size keysize, int limit);
+extern SPIPlanPtr ct_plan_begin(CtPlanCache *cache, const void *key,
+								SPIPlanPtr (*prepare) (const void *key, const void *arg),
+								const void *arg);
+extern void ct_plan_end(CtPlanCache *cache, const void *key);
 extern uint64 ct_plan_execute(CtPlanCache *cache, const void *key,
 							  SPIPlanPtr (*prepare) (const void *key, const void *arg), const void *arg,
 							  Datum *values, const char *nulls);

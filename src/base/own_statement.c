@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "common/hashfn.h"
 #include "executor/executor.h"
 #include "nodes/params.h"
 #include "tcop/utility.h"
@@ -115,20 +116,57 @@ run_as_rewritten(CachedPlanSource *source, CachedPlan *plan, ParamListInfo param
 }
 
 /*
- * Run a statement that writes the status of contacts, as the owner of their table, so
- * that it sees what is committed now.  Our triggers trust it, and nothing that it causes
- * others to do.  Triggers of the application fire too, under the search_path of a session
- * of the owner's, never under the caller's; so the statement itself must qualify every
- * name and operator.  "by_index": it is for few contacts, which an index finds.  Returns
- * how many it wrote.
+ * Plans of statements that are run again and again, as by the rollover of many accounts.  A
+ * text names the columns of one table, as they are named now, and is known by two hashes: a
+ * plan that another text of the same table and owner had would need both to be equal.
  */
-uint64
-ct_execute_as_application(Oid owner, Oid relid, const char *command,
-						  int nargs, Oid *types, Datum *values, bool by_index)
+#define MAX_PLANS	16
+
+typedef struct StatementKey
 {
-	SPIPlanPtr	plan = by_index ? ct_prepare_by_index(command, nargs, types) :
-		ct_prepare(command, nargs, types, CURSOR_OPT_GENERIC_PLAN);
-	CachedPlan *cached = SPI_plan_get_cached_plan(plan);
+	uint64		hash;			/* of the text */
+	uint64		hash_with_types;	/* of the text and its types */
+	Oid			owner;
+	Oid			relid;
+} StatementKey;
+
+/* What ct_plan_begin() hands to prepare_by_index() */
+typedef struct OwnStatement
+{
+	const char *command;
+	int			nargs;
+	Oid		   *types;
+} OwnStatement;
+
+static CtPlanCache *plans = NULL;
+
+/* ct_plan_begin() has no plan yet. */
+static SPIPlanPtr
+prepare_by_index(const void *key, const void *arg)
+{
+	const OwnStatement *statement = arg;
+
+	return ct_prepare_by_index(statement->command, statement->nargs, statement->types);
+}
+
+/* The key of a statement, without padding. */
+static void
+set_key(StatementKey *key, Oid owner, Oid relid, const char *command, int nargs, const Oid *types)
+{
+	const unsigned char *text = (const unsigned char *) command;
+	int			length = strlen(command);
+
+	key->hash = hash_bytes_extended(text, length, 0);
+	key->hash_with_types = hash_bytes_extended(text, length,
+											   hash_bytes_extended((const unsigned char *) types, sizeof(Oid) * nargs, 1));
+	key->owner = owner;
+	key->relid = relid;
+}
+
+/* Run a plan as the owner, under the search_path of a session of the owner's. */
+static uint64
+run_plan(SPIPlanPtr plan, CachedPlan *cached, Oid owner, Oid relid, ParamListInfo params)
+{
 	int			level = NewGUCNestLevel();
 	uint64		count;
 
@@ -139,12 +177,61 @@ ct_execute_as_application(Oid owner, Oid relid, const char *command,
 	 * planning may have rewritten the command anew: only now the lists belong
 	 * together
 	 */
-	count = run_as_rewritten(linitial(SPI_plan_get_plan_sources(plan)), cached,
-							 create_params(nargs, types, values));
+	count = run_as_rewritten(linitial(SPI_plan_get_plan_sources(plan)), cached, params);
 	PopActiveSnapshot();
 	CommandCounterIncrement();
 	AtEOXact_GUC(false, level);
+	return count;
+}
+
+/*
+ * Run a statement that writes the status of contacts, as the owner of their table, so
+ * that it sees what is committed now.  Our triggers trust it, and nothing that it causes
+ * others to do.  Triggers of the application fire too, under the search_path of a session
+ * of the owner's, never under the caller's; so the statement itself must qualify every
+ * name and operator.  Returns how many it wrote.
+ */
+uint64
+ct_execute_as_application(Oid owner, Oid relid, const char *command,
+						  int nargs, Oid *types, Datum *values)
+{
+	SPIPlanPtr	plan = ct_prepare(command, nargs, types, CURSOR_OPT_GENERIC_PLAN);
+	CachedPlan *cached = SPI_plan_get_cached_plan(plan);
+	uint64		count = run_plan(plan, cached, owner, relid, create_params(nargs, types, values));
+
 	ReleaseCachedPlan(cached, NULL);	/* the plan is not saved */
 	SPI_freeplan(plan);
+	return count;
+}
+
+/*
+ * The same for a statement that is run again and again, for few contacts, which an index
+ * finds: its plan is saved.
+ */
+uint64
+ct_execute_as_application_by_index(Oid owner, Oid relid, const char *command,
+								   int nargs, Oid *types, Datum *values)
+{
+	OwnStatement statement = {.command = command,.nargs = nargs,.types = types};
+	StatementKey key;
+	SPIPlanPtr	plan;
+	volatile uint64 count = 0;
+
+	if (plans == NULL)
+		plans = ct_plan_cache_create("contacts_tier statements", sizeof(StatementKey), MAX_PLANS);
+	set_key(&key, owner, relid, command, nargs, types);
+	plan = ct_plan_begin(plans, &key, prepare_by_index, &statement);
+	PG_TRY();
+	{
+		CachedPlan *cached = ct_plan_by_index(plan);
+
+		count = run_plan(plan, cached, owner, relid, create_params(nargs, types, values));
+		ReleaseCachedPlan(cached, CurrentResourceOwner);
+	}
+	PG_FINALLY();
+	{
+		ct_plan_end(plans, &key);
+	}
+	PG_END_TRY();
 	return count;
 }

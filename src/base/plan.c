@@ -99,20 +99,15 @@ find_plan(CtPlanCache *cache, const void *key)
 }
 
 /*
- * Run the statement that a key stands for, in the open SPI connection and as the
- * identity in force; "prepare" plans it where no plan is saved.  It sees what is
- * committed now, whatever snapshot the transaction has: the statements of triggers
- * work on rows that they lock (src/README on isolation levels).  Returns the count of rows; a
- * result is read by ct_result().
- *
- * Errors: those of "prepare" and of the statement.
+ * The plan of the statement that a key stands for; "prepare" plans it where no plan is
+ * saved.  It stays until ct_plan_end(), which the caller also calls when an error ends it.
+ * Errors: those of "prepare".
  */
-uint64
-ct_plan_execute(CtPlanCache *cache, const void *key, SPIPlanPtr (*prepare) (const void *key, const void *arg),
-				const void *arg, Datum *values, const char *nulls)
+SPIPlanPtr
+ct_plan_begin(CtPlanCache *cache, const void *key, SPIPlanPtr (*prepare) (const void *key, const void *arg),
+			  const void *arg)
 {
 	SavedPlan  *saved = find_plan(cache, key);
-	int			result;
 
 	/* entries of a hash table stay where they are, and ours is not dropped */
 	saved->running++;
@@ -125,12 +120,51 @@ ct_plan_execute(CtPlanCache *cache, const void *key, SPIPlanPtr (*prepare) (cons
 			SPI_keepplan(plan);
 			saved->plan = plan;
 		}
-		result = SPI_execute_snapshot(saved->plan, values, nulls, GetLatestSnapshot(),
+	}
+	PG_CATCH();
+	{
+		saved->running--;
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	return saved->plan;
+}
+
+/*
+ * The caller does not need the plan any more.
+ */
+void
+ct_plan_end(CtPlanCache *cache, const void *key)
+{
+	void	   *entry = hash_search(cache->plans, key, HASH_FIND, NULL);
+
+	SAVED_PLAN(cache, entry)->running--;
+}
+
+/*
+ * Run the statement that a key stands for, in the open SPI connection and as the
+ * identity in force; "prepare" plans it where no plan is saved.  It sees what is
+ * committed now, whatever snapshot the transaction has: the statements of triggers
+ * work on rows that they lock (src/README on isolation levels).  Returns the count of rows; a
+ * result is read by ct_result().
+ *
+ * Errors: those of "prepare" and of the statement.
+ */
+uint64
+ct_plan_execute(CtPlanCache *cache, const void *key, SPIPlanPtr (*prepare) (const void *key, const void *arg),
+				const void *arg, Datum *values, const char *nulls)
+{
+	SPIPlanPtr	plan = ct_plan_begin(cache, key, prepare, arg);
+	volatile int result;
+
+	PG_TRY();
+	{
+		result = SPI_execute_snapshot(plan, values, nulls, GetLatestSnapshot(),
 									  InvalidSnapshot, false, true, 0);
 	}
 	PG_FINALLY();
 	{
-		saved->running--;
+		ct_plan_end(cache, key);
 	}
 	PG_END_TRY();
 	if (result < 0)

@@ -169,22 +169,33 @@ ct_prepare(const char *command, int nargs, Oid *types, int options)
 }
 
 /*
- * Plan a statement so that it goes by an index that serves it, row by row: where
+ * The plan of a prepared statement that goes by an index that serves it, row by row: where
  * many entries of the index are dead, it meets each of them once, and holds
  * nothing in memory.  The settings that make it so hold while it is planned, not
- * while it runs and fires triggers.
+ * while it runs and fires triggers.  The caller releases it.
+ */
+CachedPlan *
+ct_plan_by_index(SPIPlanPtr plan)
+{
+	int			level = NewGUCNestLevel();
+	CachedPlan *cached;
+
+	ct_set_for_now("enable_seqscan", "off");
+	ct_set_for_now("enable_bitmapscan", "off");
+	cached = SPI_plan_get_cached_plan(plan);
+	AtEOXact_GUC(false, level);
+	return cached;
+}
+
+/*
+ * Prepare a statement that is planned so.
  */
 SPIPlanPtr
 ct_prepare_by_index(const char *command, int nargs, Oid *types)
 {
-	int			level = NewGUCNestLevel();
-	SPIPlanPtr	plan;
+	SPIPlanPtr	plan = ct_prepare(command, nargs, types, CURSOR_OPT_GENERIC_PLAN);
 
-	ct_set_for_now("enable_seqscan", "off");
-	ct_set_for_now("enable_bitmapscan", "off");
-	plan = ct_prepare(command, nargs, types, CURSOR_OPT_GENERIC_PLAN);
-	ReleaseCachedPlan(SPI_plan_get_cached_plan(plan), NULL);
-	AtEOXact_GUC(false, level);
+	ReleaseCachedPlan(ct_plan_by_index(plan), NULL);
 	return plan;
 }
 

@@ -212,6 +212,11 @@ typedef struct CtRun
 	int			patience;		/* with locks, in milliseconds */
 	TimestampTz deadline;		/* of trying again; 0 before that */
 	List	   *aside;			/* of CtWork: those that met a lock */
+	/* of the transaction that is open: */
+	int			nsteps;			/* that have ended in it */
+	int64		nwritten;		/* contacts */
+	int64		rank;			/* of the last account */
+	bool		must_last;		/* is there what a crash must not undo? */
 } CtRun;
 
 /* The attached tables that share one set of companion tables */
@@ -221,7 +226,7 @@ typedef struct CtTableGroup
 	char	   *schema;			/* of the companion tables */
 	int			ntables;
 	Oid		   *relids;			/* ascending */
-	List	   *accounts;		/* due, as text, in the order of their dates */
+	List	   *accounts;		/* of CtDueAccount, in the order of dates */
 	/* what the run has done, for its record: */
 	int64		naccounts;		/* with an update date that was applied */
 	int64		ncontacts;		/* that became non-marketing */
@@ -230,6 +235,13 @@ typedef struct CtTableGroup
 	int			nskipped;
 	List	   *skipped;		/* the first of them, of CtTrouble */
 } CtTableGroup;
+
+/* An account that is due */
+typedef struct CtDueAccount
+{
+	int64		rank;			/* its place in the order of accounts */
+	char		account[FLEXIBLE_ARRAY_MEMBER]; /* as text */
+} CtDueAccount;
 
 /* What failed, or was skipped, and why */
 typedef struct CtTrouble
@@ -252,6 +264,7 @@ typedef struct CtWork
 	bool		finished;		/* nothing (more) is to be done */
 	/* of an account */
 	const char *account;		/* as text */
+	int64		rank;			/* see CtDueAccount */
 	TimestampTz due;			/* the update date that is applied */
 	int			ndates;			/* that were applied */
 	int64		ncontacts;		/* that became non-marketing */
@@ -282,6 +295,7 @@ extern void ct_rollover_warn_of_owners(void);
 extern CtManaged *ct_rollover_open_group(const CtTableGroup *group, int *ntables);
 extern void ct_rollover_close_group(const CtTableGroup *group, CtManaged *tables, int ntables);
 extern CtStepResult ct_rollover_run_steps(CtWork *work);
+extern void ct_rollover_commit(CtRun *run);
 
 /* rollover_account.c */
 

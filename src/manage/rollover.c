@@ -4,8 +4,9 @@
  *	  Applying the update dates that have come due (rule D2).
  *
  * An account is rolled over in steps: batches of its flagged contacts, then the
- * advance to its next update date, together with the last batch.  Each step is
- * a transaction of its own, unless the caller has a transaction block open.
+ * advance to its next update date, together with the last batch.  A full batch is
+ * a transaction of its own, steps of small accounts share one, unless the caller has
+ * a transaction block open.
  * Where a run is interrupted, the date is still due, and the next run goes on
  * with the contacts that are left.
  *
@@ -102,13 +103,16 @@ do_accounts(CtTableGroup *group)
 	group->accounts = NIL;
 	foreach(cell, accounts)
 	{
-		char	   *what = psprintf("account \"%s\" in schema \"%s\"", (char *) lfirst(cell), group->schema);
+		const CtDueAccount *due = lfirst(cell);
+		char	   *what = psprintf("account \"%s\" in schema \"%s\"", due->account, group->schema);
 		CtWork	   *work = new_work(group, ct_rollover_account, what);
 
-		work->account = lfirst(cell);
+		work->account = due->account;
+		work->rank = due->rank;
 		pfree(what);
 		do_work(work);
 	}
+	ct_rollover_commit(group->run);
 }
 
 /*

@@ -71,15 +71,20 @@ ct_rollover_mark_due(CtWork *work)
 	 * by the output function of the type, as what is written is read by its
 	 * input function
 	 */
-	count = ct_execute(ct_sqlf(tables[0].table, "SELECT account FROM {account}"
+	count = ct_execute(ct_sqlf(tables[0].table, "SELECT account, row_number() OVER (ORDER BY account) FROM {account}"
 							   " WHERE next_update_at <= $2%s ORDER BY next_update_at, account", only),
 					   2, types, values, NULL);
 	for (uint64 i = 0; i < count; i++)
 	{
 		char	   *account = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
+		Size		size = strlen(account) + 1;
+		CtDueAccount *due = MemoryContextAlloc(run->context, offsetof(CtDueAccount, account) + size);
 		MemoryContext old = MemoryContextSwitchTo(run->context);
+		bool		isnull;
 
-		group->accounts = lappend(group->accounts, pstrdup(account));
+		due->rank = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2, &isnull));
+		memcpy(due->account, account, size);
+		group->accounts = lappend(group->accounts, due);
 		MemoryContextSwitchTo(old);
 	}
 	ct_rollover_close_group(group, tables, ntables);
@@ -189,6 +194,9 @@ demote_batch(Step *step)
 {
 	CtWork	   *work = step->work;
 
+	/* the counter is exact, but for what others are flagging now */
+	if (step->due.flagged < work->run->batch_size)
+		return false;
 	for (; work->table < step->due.ntables; work->table++, work->position = NULL)
 	{
 		CtManaged  *managed = &step->due.tables[work->table];
@@ -241,6 +249,24 @@ find_due_date(Step *step)
 }
 
 /*
+ * Apply the date, and look for the next one.  If a statement has applied it meanwhile, what
+ * this step wrote is undone, and the work is tried again like one that met a lock.
+ */
+static void
+apply(Step *step)
+{
+	CtWork	   *work = step->work;
+
+	if (!ct_apply_update_date(&step->due) && step->due.demoted > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("another transaction has applied the update date")));
+	work->ndates++;
+	work->ncontacts += step->due.demoted;
+	work->finished = !find_due_date(step);
+}
+
+/*
  * Step: a batch of an account, or its advance to the next update date.
  */
 void
@@ -256,10 +282,7 @@ ct_rollover_account(CtWork *work)
 		step.due.account = ct_managed_account(&step.due.tables[0], work->account);
 	if (step.due.ntables == 0 || !lock_account(step.due.tables[0].table, work->account) || !find_due_date(&step))
 		work->finished = true;
-	else if (!demote_batch(&step) && ct_apply_update_date(&step.due))
-	{
-		work->ndates++;
-		work->ncontacts += step.due.demoted;
-	}
+	else if (!demote_batch(&step))
+		apply(&step);
 	ct_rollover_close_group(work->group, step.due.tables, step.due.ntables);
 }

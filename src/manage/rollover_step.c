@@ -4,8 +4,8 @@
  *	  Running one step of a rollover.
  *
  * A step is a subtransaction, so that an error, or a lock that others hold, undoes only
- * the step, and a transaction, if the caller has none open.  It runs as the owner of the
- * contacts table.
+ * the step.  Unless the caller has a transaction open, a large step is one by itself, and
+ * small ones share one.  It runs as the owner of the contacts table.
  *
  *-------------------------------------------------------------------------
  */
@@ -31,6 +31,16 @@
  */
 #define LAST_PATIENCE	2000
 #define LEAST_PATIENCE	10
+
+/* For a lock that would be waited for while others wait for accounts that are done */
+#define SHARED_PATIENCE	50
+
+/*
+ * Steps that share a transaction: their subtransactions are few enough for snapshots to
+ * know them all (PGPROC_MAX_CACHED_SUBXIDS); and for how long they do, in milliseconds.
+ */
+#define MAX_SHARING		32
+#define SHARING_TIME	500
 
 /* Say in an error for which table the step waited; note_lock() reads it. */
 static void
@@ -106,7 +116,7 @@ patience(const CtRun *run)
 	long		left;
 
 	if (run->deadline == 0)
-		return run->patience;
+		return run->nsteps > 0 ? Min(run->patience, SHARED_PATIENCE) : run->patience;
 	left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), run->deadline);
 	return (int) Max(Min(left, LAST_PATIENCE), LEAST_PATIENCE);
 }
@@ -197,12 +207,12 @@ judge_error(CtWork *work, ErrorData *error)
 }
 
 /*
- * Run one step in a subtransaction, so that an error, or a lock that is not to be had,
- * undoes only the step.  Where the run commits, it does so after the step, and an
- * error becomes a warning; else it is the caller's.
+ * Try one step in a subtransaction, so that an error, or a lock that is not to be had,
+ * undoes only the step.  Where the run commits, an error becomes a warning; else it is the
+ * caller's.
  */
 static CtStepResult
-run_step(CtWork *work)
+try_step(CtWork *work)
 {
 	CtRun	   *run = work->run;
 	CtWork		before = *work;
@@ -243,13 +253,77 @@ run_step(CtWork *work)
 	MemoryContextSwitchTo(context);
 	MemoryContextDelete(step_context);
 	CurrentResourceOwner = owner;
-	if (!run->commits)
-		return result;
+	return result;
+}
+
+/*
+ * Commit the steps that share a transaction, if there are any, and if the run commits.
+ */
+void
+ct_rollover_commit(CtRun *run)
+{
+	if (run->nsteps == 0)
+		return;
 	/* then the commit need not wait until it is on disk */
-	if (run->may_be_lost && result == CT_STEP_DONE)
+	if (!run->must_last)
 		(void) set_config_option("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION,
 								 GUC_ACTION_LOCAL, true, 0, false);
+	run->nsteps = 0;
+	run->nwritten = 0;
+	run->must_last = false;
 	SPI_commit();
+}
+
+/*
+ * May a step join those that are not committed yet?  Accounts are locked in ascending order
+ * (src/README on the order of locks), and nothing is tried again while others wait.
+ */
+static bool
+may_share(const CtWork *work)
+{
+	const CtRun *run = work->run;
+
+	return work->account != NULL && work->rank >= run->rank && run->deadline == 0;
+}
+
+/* Commit after a step, unless it is a small one that others can join. */
+static void
+end_step(const CtWork *work, CtStepResult result, int64 written)
+{
+	CtRun	   *run = work->run;
+
+	if (!run->commits)
+		return;
+	run->nsteps++;
+	run->nwritten += written;
+	run->rank = work->rank;
+	run->must_last |= !run->may_be_lost || result != CT_STEP_DONE;
+	if (work->account == NULL || result != CT_STEP_DONE || run->may_be_lost ||
+		run->nwritten >= run->batch_size || run->nsteps >= MAX_SHARING ||
+		TimestampDifferenceExceeds(GetCurrentTransactionStartTimestamp(), GetCurrentTimestamp(), SHARING_TIME))
+		ct_rollover_commit(run);
+}
+
+/*
+ * Run one step.  One that meets a lock beside others is tried once more alone, when it can
+ * wait without making anybody wait for these.
+ */
+static CtStepResult
+run_step(CtWork *work)
+{
+	CtRun	   *run = work->run;
+	int64		before = work->ncontacts;
+	CtStepResult result;
+
+	if (!may_share(work))
+		ct_rollover_commit(run);
+	result = try_step(work);
+	if (result == CT_STEP_LOCKED && run->nsteps > 0)
+	{
+		ct_rollover_commit(run);
+		result = try_step(work);
+	}
+	end_step(work, result, work->ncontacts - before);
 	return result;
 }
 

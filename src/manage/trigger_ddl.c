@@ -63,7 +63,7 @@ ct_normalise_contacts(const char *name, const CtTable *table)
 									   " WHERE %2$s IS NULL OR NOT %3$s"
 									   " OR ((%5$s OR %3$s) AND (%4$s) IS NOT TRUE)",
 									   name, status, until, remains_marketing, marketing),
-							  0, NULL, NULL, false);
+							  0, NULL, NULL);
 }
 
 /*

@@ -135,8 +135,8 @@ demote(const CtUpdateDate *due, const CtManaged *managed, const char *condition)
 		types[5 + 2 * i] = TIDARRAYOID;
 		promoted_rows(due, (int64) i * ROWS_OF_ARRAY, &values[4 + 2 * i], &values[5 + 2 * i]);
 	}
-	return (int64) ct_execute_as_application(managed->table->owner, managed->table->relid,
-											 demoting_statement(due, managed, condition), nargs, types, values, true);
+	return (int64) ct_execute_as_application_by_index(managed->table->owner, managed->table->relid,
+													  demoting_statement(due, managed, condition), nargs, types, values);
 }
 
 /*

@@ -35,26 +35,31 @@ typedef struct Account
 	bool		upgrades;		/* does an excess move it to a larger tier? */
 } Account;
 
+/* $2: now */
+static const CtQuery find_update_date_query = {
+	"SELECT a.next_update_at, a.cancelled AND a.renews_at" CT_LE "a.next_update_at,"
+	"  coalesce((SELECT pg_catalog.sum(c.pending) FROM {counter} c WHERE c.account {=} $1), 0)::pg_catalog.int8"
+	" FROM {account} a"
+	" WHERE a.account {=} $1 AND a.next_update_at" CT_LE "$2",
+	2, {CT_ACCOUNT_TYPE, TIMESTAMPTZOID}
+};
+
 /*
  * Find the update date of the account that is to be applied, the earliest up to "now";
- * false if there is none.  Fills in "date" and "ends", and locks nothing: the date may be
- * gone when ct_apply_update_date() looks.  The caller is the owner of the tables.
+ * false if there is none.  Fills in "date", "ends" and "flagged", and locks nothing: the
+ * date may be gone when ct_apply_update_date() looks.  The caller is the owner of the tables.
  */
 bool
 ct_find_update_date(CtUpdateDate *due)
 {
-	const CtManaged *first = &due->tables[0];
-	Oid			types[] = {first->table->account_type, TIMESTAMPTZOID};
 	Datum		values[] = {due->account, TimestampTzGetDatum(due->now)};
 	bool		isnull;
 
-	if (ct_execute_now(ct_sqlf(first->table, "SELECT next_update_at, cancelled AND renews_at <= next_update_at"
-							   " FROM {account}"
-							   " WHERE account {=} $1 AND next_update_at <= $2"),
-					   lengthof(types), types, values) == 0)
+	if (ct_companion_query(due->tables[0].table, &find_update_date_query, values, NULL) == 0)
 		return false;
 	due->date = DatumGetTimestampTz(ct_result(1, TIMESTAMPTZOID, &isnull));
 	due->ends = ct_result_bool(2);
+	due->flagged = ct_result_int64(3);
 	return true;
 }
 
@@ -79,8 +84,7 @@ concerned_contacts(const CtManaged *managed, bool ends)
 }
 
 /*
- * Lock the contacts that are left.  The index still has all that the batches have
- * demoted, and is rid of them by this.
+ * Lock the contacts that a condition selects.
  */
 static void
 lock_contacts(const CtUpdateDate *due, const CtManaged *managed, const char *condition)
@@ -93,23 +97,26 @@ lock_contacts(const CtUpdateDate *due, const CtManaged *managed, const char *con
 							lengthof(types), types, values);
 }
 
+/* $2: the date */
+static const CtQuery lock_account_query = {
+	"SELECT contact_limit, coalesce(renewal_limit, 0), renews_at" CT_LE "$2,"
+	" renews_at" CT_LE "$2 AND cancelled, auto_downgrade, on_exceed" CT_EQ "'upgrade'"
+	" FROM {account}"
+	" WHERE account {=} $1 AND next_update_at" CT_EQ "$2 FOR NO KEY UPDATE",
+	2, {CT_ACCOUNT_TYPE, TIMESTAMPTZOID}
+};
+
 /*
  * Lock the account row and read it.  False if the date is not due any more:
  * another transaction has applied it.  FOR NO KEY UPDATE is what an UPDATE of the row
- * locks; ct_execute_now() sees what was committed while it waited.
+ * locks; ct_companion_query() sees what was committed while it waited.
  */
 static bool
 lock_account(const CtUpdateDate *due, Account *account)
 {
-	const CtManaged *first = &due->tables[0];
-	Oid			types[] = {first->table->account_type, TIMESTAMPTZOID};
 	Datum		values[] = {due->account, TimestampTzGetDatum(due->date)};
 
-	if (ct_execute_now(ct_sqlf(first->table, "SELECT contact_limit, coalesce(renewal_limit, 0), renews_at <= $2,"
-							   " renews_at <= $2 AND cancelled, auto_downgrade, on_exceed = 'upgrade'"
-							   " FROM {account}"
-							   " WHERE account {=} $1 AND next_update_at = $2 FOR NO KEY UPDATE"),
-					   lengthof(types), types, values) == 0)
+	if (ct_companion_query(due->tables[0].table, &lock_account_query, values, NULL) == 0)
 		return false;
 	account->contact_limit = ct_result_int64(1);
 	account->renewal_limit = ct_result_int64(2);
@@ -120,6 +127,14 @@ lock_account(const CtUpdateDate *due, Account *account)
 	return true;
 }
 
+/* $2: contacts */
+static const CtQuery smallest_tier_query = {
+	"SELECT coalesce(pg_catalog.min(t.contact_limit), 0) FROM {tier} t"
+	" JOIN {account} a ON a.plan" CT_EQ "t.plan"
+	" WHERE a.account {=} $1 AND t.contact_limit" CT_GE "$2",
+	2, {CT_ACCOUNT_TYPE, INT8OID}
+};
+
 /*
  * The smallest tier of the account's plan that holds the count, 0 for none.  By the plan as
  * it is now: tiers can be added to a plan and removed from it while it has subscribers.
@@ -127,16 +142,36 @@ lock_account(const CtUpdateDate *due, Account *account)
 static int64
 smallest_tier(const CtUpdateDate *due, int64 count)
 {
-	const CtManaged *first = &due->tables[0];
-	Oid			types[] = {first->table->account_type, INT8OID};
 	Datum		values[] = {due->account, Int64GetDatum(count)};
 
-	ct_execute_now(ct_sqlf(first->table, "SELECT coalesce(min(t.contact_limit), 0) FROM {tier} t"
-						   " JOIN {account} a ON a.plan = t.plan"
-						   " WHERE a.account {=} $1 AND t.contact_limit >= $2"),
-				   lengthof(types), types, values);
+	ct_companion_query(due->tables[0].table, &smallest_tier_query, values, NULL);
 	return ct_result_int64(1);
 }
+
+/*
+ * $2: the date, $3: now, $4: role, $5: run or NULL, $6 to $11: closing count, peak,
+ * promoted, demoted, demoted by this, corrected, $12: start of the run, $13: the real time
+ */
+static const CtQuery close_period_query = {
+	"INSERT INTO {ledger} (account, recorded_at, event, role, contacts, details)"
+	" SELECT $1, $3, e.event, $4, e.contacts, e.details"
+	" FROM {account} a"
+	" LEFT JOIN {plan} p ON p.name" CT_EQ "a.plan,"
+	" LATERAL (VALUES ('rollover', a.rollover_contacts" CT_ADD "$10, pg_catalog.jsonb_build_object("
+	"  'run', $5, 'applied_by', CASE WHEN $5 IS NULL THEN 'statement' ELSE 'rollover' END,"
+	"  'update_date', $2, 'period_started_at', a.period_started_at,"
+	"  'contact_limit', a.contact_limit, 'started_at', $12, 'applied_at', $13)),"
+	" ('billing_period', $6, pg_catalog.jsonb_build_object("
+	"  'started_at', a.period_started_at, 'ended_at', $2, 'plan', a.plan,"
+	"  'currency', p.currency, 'billing_cycle', a.billing_cycle,"
+	"  'contact_limit', a.period_limit, 'monthly_price', a.period_price,"
+	"  'month_share', contacts_tier_internal.month_share(a.billing_cycle, a.time_zone, a.period_started_at, $2),"
+	"  'opening', a.period_opening, 'peak', greatest($7, a.period_opening), 'closing', $6,"
+	"  'promoted', $8, 'demoted', $9, 'corrected', $11, 'upgrades', a.period_upgrades))"
+	") AS e (event, contacts, details)"
+	" WHERE a.account {=} $1",
+	13, {CT_ACCOUNT_TYPE, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID}
+};
 
 /*
  * Write what the period was into the ledger (D3), and what the rollover did.  Prices are
@@ -145,11 +180,6 @@ smallest_tier(const CtUpdateDate *due, int64 count)
 static void
 close_period(const CtUpdateDate *due, const CtCount *closing)
 {
-	const CtManaged *first = &due->tables[0];
-	Oid			types[] = {
-		first->table->account_type, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID,
-		INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID
-	};
 	Datum		values[] = {
 		due->account,
 		TimestampTzGetDatum(due->date),
@@ -165,28 +195,31 @@ close_period(const CtUpdateDate *due, const CtCount *closing)
 		TimestampTzGetDatum(due->started_at),
 		TimestampTzGetDatum(GetCurrentTimestamp())
 	};
-	const char *nulls = due->run == NULL ? "    n        " : NULL;
 
-	ct_execute_now_nulls(ct_sqlf(first->table, "INSERT INTO {ledger}"
-								 " (account, recorded_at, event, role, contacts, details)"
-								 " SELECT $1, $3, e.event, $4, e.contacts, e.details"
-								 " FROM {account} a"
-								 " LEFT JOIN {plan} p ON p.name = a.plan,"
-								 " LATERAL (VALUES ('rollover', a.rollover_contacts + $10, jsonb_build_object("
-								 "  'run', $5, 'applied_by', CASE WHEN $5 IS NULL THEN 'statement' ELSE 'rollover' END,"
-								 "  'update_date', $2, 'period_started_at', a.period_started_at,"
-								 "  'contact_limit', a.contact_limit, 'started_at', $12, 'applied_at', $13)),"
-								 " ('billing_period', $6, jsonb_build_object("
-								 "  'started_at', a.period_started_at, 'ended_at', $2, 'plan', a.plan,"
-								 "  'currency', p.currency, 'billing_cycle', a.billing_cycle,"
-								 "  'contact_limit', a.period_limit, 'monthly_price', a.period_price,"
-								 "  'month_share', contacts_tier_internal.month_share(a.billing_cycle, a.time_zone, a.period_started_at, $2),"
-								 "  'opening', a.period_opening, 'peak', greatest($7, a.period_opening), 'closing', $6,"
-								 "  'promoted', $8, 'demoted', $9, 'corrected', $11, 'upgrades', a.period_upgrades))"
-								 ") AS e (event, contacts, details)"
-								 " WHERE a.account {=} $1"),
-						 lengthof(types), types, values, nulls);
+	ct_companion_query(due->tables[0].table, &close_period_query, values,
+					   due->run == NULL ? "    n        " : NULL);
 }
+
+/* $2: the date, $3: contacts with which the period begins */
+static const CtQuery open_period_query = {
+	"UPDATE {account} a SET"
+	" period_started_at = $2, renews_at = n.renews_at,"
+	" next_update_at = contacts_tier_internal.following_update_date(n.cycle, a.time_zone, n.renews_at, $2),"
+	" billing_cycle = n.cycle,"
+	" renewal_cycle = CASE WHEN a.renews_at" CT_GT "$2 THEN a.renewal_cycle END,"
+	" renewal_limit = CASE WHEN a.renews_at" CT_GT "$2 THEN a.renewal_limit END,"
+	" announced = 0, exceeded_announced = false, period_opening = $3, period_upgrades = 0, period_limit = a.contact_limit,"
+	" period_price = (SELECT t.monthly_price FROM {tier} t"
+	"  WHERE t.plan" CT_EQ "a.plan AND t.contact_limit" CT_EQ "a.contact_limit),"
+	" rollover_run = NULL, rollover_started_at = NULL, rollover_contacts = 0"
+	" FROM (SELECT b.account, c.cycle, CASE WHEN b.renews_at" CT_GT "$2 THEN b.renews_at"
+	"   ELSE contacts_tier_internal.following_renewal_date(b.anchor, c.cycle, b.time_zone, $2) END AS renews_at"
+	"  FROM {account} b, LATERAL (SELECT CASE WHEN b.renews_at" CT_GT "$2"
+	"   THEN b.billing_cycle ELSE coalesce(b.renewal_cycle, b.billing_cycle) END) AS c (cycle)"
+	"  WHERE b.account {=} $1) n"
+	" WHERE a.account {=} $1",
+	3, {CT_ACCOUNT_TYPE, TIMESTAMPTZOID, INT8OID}
+};
 
 /*
  * Begin the next period, up to the next update date.  Renewals follow one
@@ -197,28 +230,21 @@ close_period(const CtUpdateDate *due, const CtCount *closing)
 static void
 open_period(const CtUpdateDate *due, int64 opening)
 {
-	const CtManaged *first = &due->tables[0];
-	Oid			types[] = {first->table->account_type, TIMESTAMPTZOID, INT8OID};
 	Datum		values[] = {due->account, TimestampTzGetDatum(due->date), Int64GetDatum(opening)};
 
-	ct_execute_now(ct_sqlf(first->table, "UPDATE {account} a SET"
-						   " period_started_at = $2, renews_at = n.renews_at,"
-						   " next_update_at = contacts_tier_internal.following_update_date(n.cycle, a.time_zone, n.renews_at, $2),"
-						   " billing_cycle = n.cycle,"
-						   " renewal_cycle = CASE WHEN a.renews_at > $2 THEN a.renewal_cycle END,"
-						   " renewal_limit = CASE WHEN a.renews_at > $2 THEN a.renewal_limit END,"
-						   " announced = 0, exceeded_announced = false, period_opening = $3, period_upgrades = 0, period_limit = a.contact_limit,"
-						   " period_price = (SELECT t.monthly_price FROM {tier} t"
-						   "  WHERE t.plan = a.plan AND t.contact_limit = a.contact_limit),"
-						   " rollover_run = NULL, rollover_started_at = NULL, rollover_contacts = 0"
-						   " FROM (SELECT b.account, c.cycle, CASE WHEN b.renews_at > $2 THEN b.renews_at"
-						   "   ELSE contacts_tier_internal.following_renewal_date(b.anchor, c.cycle, b.time_zone, $2) END AS renews_at"
-						   "  FROM {account} b, LATERAL (SELECT CASE WHEN b.renews_at > $2"
-						   "   THEN b.billing_cycle ELSE coalesce(b.renewal_cycle, b.billing_cycle) END) AS c (cycle)"
-						   "  WHERE b.account {=} $1) n"
-						   " WHERE a.account {=} $1"),
-				   lengthof(types), types, values);
+	ct_companion_query(due->tables[0].table, &open_period_query, values, NULL);
 }
+
+/* $2: the date */
+static const CtQuery end_subscription_query = {
+	"UPDATE {account} SET ended_at = $2, cancelled = false,"
+	" period_started_at = $2, next_update_at = 'infinity',"
+	" renewal_limit = NULL, renewal_cycle = NULL, requested_limit = NULL,"
+	" announced = 0, exceeded_announced = false, period_opening = 0, period_upgrades = 0,"
+	" rollover_run = NULL, rollover_started_at = NULL, rollover_contacts = 0"
+	" WHERE account {=} $1",
+	2, {CT_ACCOUNT_TYPE, TIMESTAMPTZOID}
+};
 
 /*
  * The subscription ends: there is no next period, and no access.  The account row stays,
@@ -228,18 +254,11 @@ open_period(const CtUpdateDate *due, int64 opening)
 static void
 end_subscription(const CtUpdateDate *due)
 {
-	const CtManaged *first = &due->tables[0];
-	Oid			types[] = {first->table->account_type, TIMESTAMPTZOID};
+	const CtTable *table = due->tables[0].table;
 	Datum		values[] = {due->account, TimestampTzGetDatum(due->date)};
 
-	ct_execute_now(ct_sqlf(first->table, "UPDATE {account} SET ended_at = $2, cancelled = false,"
-						   " period_started_at = $2, next_update_at = 'infinity',"
-						   " renewal_limit = NULL, renewal_cycle = NULL, requested_limit = NULL,"
-						   " announced = 0, exceeded_announced = false, period_opening = 0, period_upgrades = 0,"
-						   " rollover_run = NULL, rollover_started_at = NULL, rollover_contacts = 0"
-						   " WHERE account {=} $1"),
-				   lengthof(types), types, values);
-	ct_ledger_record(first->table, due->account, "ended", 0, "{}");
+	ct_companion_query(table, &end_subscription_query, values, NULL);
+	ct_ledger_record(table, due->account, "ended", 0, "{}");
 	ct_source_forget();
 }
 
@@ -291,9 +310,38 @@ settle_grace(const CtUpdateDate *due, const Account *account, int64 count)
 }
 
 /*
+ * Write the contacts that the date concerns, in all tables.  The placement of contacts before
+ * slots is that of any statement: it locks what it writes, and claims at its end.
+ */
+static void
+demote(CtUpdateDate *due, bool ends)
+{
+	for (int i = 0; i < due->ntables; i++)
+		due->demoted += ct_demote_contacts(due, &due->tables[i], concerned_contacts(&due->tables[i], ends));
+}
+
+/*
+ * Lock the contacts that the date concerns, in all tables, before the slots.  A rollover
+ * writes them at once, since its step is undone if the date turns out to be applied; what
+ * a statement has written cannot be.
+ */
+static void
+claim_contacts(CtUpdateDate *due)
+{
+	if (due->run != NULL)
+	{
+		demote(due, due->ends);
+		return;
+	}
+	for (int i = 0; i < due->ntables; i++)
+		lock_contacts(due, &due->tables[i], concerned_contacts(&due->tables[i], due->ends));
+}
+
+/*
  * The last step of an update date: the contacts that are left, the period, the
- * renewal and the next date, all or nothing.  False if the date is not due any more: then
- * nothing is done.  due->demoted says how many contacts became non-marketing.
+ * renewal and the next date, all or nothing.  False if the date is not due any more;
+ * due->demoted says how many contacts became non-marketing, and if there are any then, the
+ * caller, a rollover, undoes that.
  *
  * Locks, until the transaction ends: the contacts in question of all tables, the
  * slots of the account, its row.  That is the order of writers, who hold contacts when they
@@ -305,16 +353,21 @@ ct_apply_update_date(CtUpdateDate *due)
 {
 	const CtTable *table = due->tables[0].table;
 	Account		account;
+	CtCount		left;
 	CtCount		closing;
 
 	due->demoted = 0;
-	for (int i = 0; i < due->ntables; i++)
-		lock_contacts(due, &due->tables[i], concerned_contacts(&due->tables[i], due->ends));
-	(void) ct_counter_withdraw(table, due->account);
+	claim_contacts(due);
+	left = ct_counter_withdraw(table, due->account);
 	if (!lock_account(due, &account))
 		return false;
-	for (int i = 0; i < due->ntables; i++)
-		due->demoted += ct_demote_contacts(due, &due->tables[i], concerned_contacts(&due->tables[i], account.ends));
+
+	/*
+	 * what others have flagged, or promoted, until the slots were locked:
+	 * these are exact
+	 */
+	if (due->run == NULL || (account.ends ? left.marketing : left.pending) > 0)
+		demote(due, account.ends);
 	closing = ct_counter_close_period(table, due->account);
 	close_period(due, &closing);
 	if (account.ends)

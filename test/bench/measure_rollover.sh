@@ -3,7 +3,8 @@
 #
 #   rollover_memory  peak of the backend's own memory (RssAnon, kB), at two sizes
 #   rollover_due     as many contacts in 100 accounts, all of them due, and in
-#                    10,000 of which 100 are due
+#                    10,000 of which 100 are due; "by account" is a plain UPDATE for
+#                    each account, since the rows of one are scattered over the table
 
 prepare() {
     sql -c "SELECT bench.create_attached('few', 100), bench.create_attached('many', 10000)"
@@ -60,6 +61,16 @@ batched_update="DO \$\$ BEGIN
     END LOOP;
 END \$\$"
 
+# The same account by account, by the index
+update_by_account="DO \$\$ BEGIN
+    SET enable_seqscan = off;
+    SET enable_bitmapscan = off;
+    FOR i IN 0 .. 99 LOOP
+        $plain_update AND account = i;
+        COMMIT;
+    END LOOP;
+END \$\$"
+
 roll_over() { # measure, case, size, label of side, side, accounts, due
     sql -c "SELECT bench.fill_pending('$5', $3, $6, $7)"
     settle "$5"
@@ -67,6 +78,8 @@ roll_over() { # measure, case, size, label of side, side, accounts, due
         time_statement "$1" "$2" "$3" "$4" "$plain_update"
     elif [[ $4 == batches ]]; then
         time_statement "$1" "$2" "$3" "$4" "$batched_update"
+    elif [[ $4 == "by account" ]]; then
+        time_statement "$1" "$2" "$3" "$4" "$update_by_account"
     else
         make_due "$5" "$7"
         time_statement "$1" "$2" "$3" "$4" 'CALL contacts_tier.rollover()'
@@ -81,8 +94,9 @@ one_round() {
     for side in $(rotated same batches ours); do
         roll_over rollover "1 account" "$ROLLOVER_CONTACTS" "$side" "${side/batches/same}" 1 1
     done
-    for side in $(rotated same few many); do
+    for side in $(rotated same by_account few many); do
         case $side in
+            by_account) roll_over rollover_due "100 accounts due" $((ROLLOVER_CONTACTS / 5)) "by account" same 10000 100 ;;
             same) roll_over rollover_due "100 accounts due" $((ROLLOVER_CONTACTS / 5)) same same 10000 100 ;;
             few) roll_over rollover_due "100 accounts due" $((ROLLOVER_CONTACTS / 5)) "100 accounts" few 100 100 ;;
             many) roll_over rollover_due "100 accounts due" $((ROLLOVER_CONTACTS / 5)) "10000 accounts" many 10000 100 ;;
