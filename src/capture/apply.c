@@ -205,7 +205,8 @@ record(const CtTable *table, const CtDelta *deltas, int ndeltas, bool direct, Me
 		MemoryContextReset(context);
 	}
 	MemoryContextSwitchTo(old);
-	ct_ledger_record_activity(table, activities, count, direct);
+	if (count > 0)
+		ct_ledger_record_activity(table, activities, count, direct);
 	pfree(activities);
 }
 

@@ -257,12 +257,15 @@ apply(Step *step)
 {
 	CtWork	   *work = step->work;
 
-	if (!ct_apply_update_date(&step->due) && step->due.demoted > 0)
+	if (ct_apply_update_date(&step->due))
+	{
+		work->ndates++;
+		work->ncontacts += step->due.demoted;
+	}
+	else if (step->due.demoted > 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 				 errmsg("another transaction has applied the update date")));
-	work->ndates++;
-	work->ncontacts += step->due.demoted;
 	work->finished = !find_due_date(step);
 }
 

@@ -310,8 +310,8 @@ settle_grace(const CtUpdateDate *due, const Account *account, int64 count)
 }
 
 /*
- * Write the contacts that the date concerns, in all tables.  The placement of contacts before
- * slots is that of any statement: it locks what it writes, and claims at its end.
+ * Write the contacts that the date concerns, in all tables.  Contacts come before slots, as
+ * in any statement: it locks what it writes, and claims at its end.
  */
 static void
 demote(CtUpdateDate *due, bool ends)
@@ -321,16 +321,25 @@ demote(CtUpdateDate *due, bool ends)
 }
 
 /*
- * Lock the contacts that the date concerns, in all tables, before the slots.  A rollover
- * writes them at once, since its step is undone if the date turns out to be applied; what
- * a statement has written cannot be.
+ * Can the contacts be written before the account row is locked?  Those that were flagged can,
+ * by a rollover, since its step is undone if the date turns out to be applied; what a
+ * statement has written cannot be, and a cancellation can be withdrawn until then.
+ */
+static bool
+writes_early(const CtUpdateDate *due)
+{
+	return due->run != NULL && !due->ends;
+}
+
+/*
+ * Lock the contacts that the date concerns, in all tables, before the slots; or write them.
  */
 static void
 claim_contacts(CtUpdateDate *due)
 {
-	if (due->run != NULL)
+	if (writes_early(due))
 	{
-		demote(due, due->ends);
+		demote(due, false);
 		return;
 	}
 	for (int i = 0; i < due->ntables; i++)
@@ -366,7 +375,7 @@ ct_apply_update_date(CtUpdateDate *due)
 	 * what others have flagged, or promoted, until the slots were locked:
 	 * these are exact
 	 */
-	if (due->run == NULL || (account.ends ? left.marketing : left.pending) > 0)
+	if (!writes_early(due) || (account.ends ? left.marketing : left.pending) > 0)
 		demote(due, account.ends);
 	closing = ct_counter_close_period(table, due->account);
 	close_period(due, &closing);
