@@ -56,9 +56,9 @@ BEGIN
     WHERE created + deleted + promoted + flagged + unflagged + demoted + dropped > 0;
 
     SELECT coalesce(json_agg(json_build_array(l.account, l.event, l.contacts,
-                                              CASE WHEN l.event IN ('rollover', 'rollover_run') THEN '{}' ELSE l.details END) ORDER BY l.entry), '[]')
+                                              CASE l.event WHEN 'rollover' THEN '{}' ELSE l.details END) ORDER BY l.entry), '[]')
     INTO events
-    FROM app.contacts_tier_ledger l WHERE event <> 'activity';
+    FROM app.contacts_tier_ledger l WHERE event NOT IN ('activity', 'rollover_run');
 
     -- what the application's trigger has seen last is what there is
     SELECT string_agg(format('%s saw %s of contact %s, which is %s', l.trigger, l.seen, l.id, l.stored), E'\n')
