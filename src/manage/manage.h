@@ -85,24 +85,15 @@ typedef struct CtAccountMetrics
 	pg_uuid_t	drift_entry;	/* the newest one */
 	int64		drift;			/* contacts that verify() found, 0 if they
 								 * were corrected */
-	bool		has_rollover;	/* then the last one: */
-	struct
-	{
-		pg_uuid_t	run;
-		pg_uuid_t	entry;
-		TimestampTz started_at; /* the run */
-		TimestampTz recorded_at;	/* by the clock of the extension */
-		TimestampTz ended_at;	/* by that of the server */
-	}			rollover;
 } CtAccountMetrics;
 
 /* The last run of rollover in a schema */
 typedef struct CtLastRun
 {
 	TimestampTz at;				/* by the clock of the extension */
-	double		seconds;		/* below 0: not known */
+	double		seconds;		/* by that of the server */
 	int64		accounts;		/* that were rolled over */
-	int64		failed;			/* that were not; below 0: not known */
+	int64		failed;			/* that were not */
 } CtLastRun;
 
 /* The companion tables of a schema, open and locked, and what was read of them */

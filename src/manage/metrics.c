@@ -187,9 +187,7 @@ put_last_run(const CtSchemaMetrics *metrics, Datum *values, bool *nulls)
 	CtLastRun	run = metrics->run;
 	bool		found = metrics->has_run;
 
-	nulls[LAST_AT] = nulls[LAST_ACCOUNTS] = !found;
-	nulls[LAST_SECONDS] = !found || run.seconds < 0;
-	nulls[LAST_FAILED] = !found || run.failed < 0;
+	nulls[LAST_AT] = nulls[LAST_SECONDS] = nulls[LAST_ACCOUNTS] = nulls[LAST_FAILED] = !found;
 	values[LAST_AT] = TimestampTzGetDatum(run.at);
 	values[LAST_SECONDS] = Float8GetDatum(run.seconds);
 	values[LAST_ACCOUNTS] = Int64GetDatum(run.accounts);

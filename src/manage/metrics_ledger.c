@@ -12,7 +12,6 @@
 
 #include "access/genam.h"
 #include "access/htup_details.h"
-#include "access/stratnum.h"
 #include "access/tableam.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_index.h"
@@ -34,20 +33,9 @@
 /* Entries about drift that are older than this tell nothing about now */
 #define DRIFT_DAYS	35
 
-/* An index of the ledger; its predicate as pg_get_expr() writes it */
-typedef struct IndexShape
-{
-	const char *columns[2];		/* the first ones; the second may be NULL */
-	const char *predicate;
-} IndexShape;
-
-static const IndexShape of_drifts = {{"entry", NULL}, "(event = ANY (ARRAY['verify'::text, 'repair'::text]))"};
-static const IndexShape of_runs = {{"entry", NULL}, "(event = 'rollover_run'::text)"};
-static const IndexShape by_account = {{"account", "recorded_at"}, "(event <> 'activity'::text)"};
-
-/* Without entries about runs, so many of an account are looked at for its last rollover */
-#define MAX_ENTRIES	1000
-
+/* The indexes by the key of an entry: their predicates, as pg_get_expr() writes them */
+static const char *const of_drifts = "(event = ANY (ARRAY['verify'::text, 'repair'::text]))";
+static const char *const of_runs = "(event = 'rollover_run'::text)";
 /* A ledger, or a partition of it, while it is read */
 typedef struct Leaf
 {
@@ -81,11 +69,11 @@ typedef struct EntryScan
 } EntryScan;
 
 /*
- * Has an index of a ledger this shape?  It must also be one that this snapshot may use, as
+ * Is this an index of the entries by their keys, with this predicate?  It must also be one that this snapshot may use, as
  * get_relation_info() has it.
  */
 static bool
-has_shape(Relation index, Relation rel, const IndexShape *shape)
+has_predicate(Relation index, Relation rel, const char *expected)
 {
 	Form_pg_index form = index->rd_index;
 	bool		isnull;
@@ -95,23 +83,20 @@ has_shape(Relation index, Relation rel, const IndexShape *shape)
 		(form->indcheckxmin &&
 		 !TransactionIdPrecedes(HeapTupleHeaderGetXmin(index->rd_indextuple->t_data), TransactionXmin)))
 		return false;
-	for (int i = 0; i < 2 && shape->columns[i] != NULL; i++)
-		if (i >= form->indnkeyatts ||
-			form->indkey.values[i] != get_attnum(RelationGetRelid(rel), shape->columns[i]) ||
-			index->rd_indcollation[i] != TupleDescAttr(RelationGetDescr(rel), form->indkey.values[i] - 1)->attcollation ||
-			(index->rd_indoption[i] & INDOPTION_DESC) != 0)
-			return false;
+	if (form->indkey.values[0] != get_attnum(RelationGetRelid(rel), "entry") ||
+		(index->rd_indoption[0] & INDOPTION_DESC) != 0)
+		return false;
 	predicate = SysCacheGetAttr(INDEXRELID, index->rd_indextuple, Anum_pg_index_indpred, &isnull);
 	/* only written: RelationGetIndexPredicate() would evaluate constants in it */
 	return !isnull &&
 		strcmp(TextDatumGetCString(DirectFunctionCall2(pg_get_expr, predicate,
 													   ObjectIdGetDatum(RelationGetRelid(rel)))),
-			   shape->predicate) == 0;
+			   expected) == 0;
 }
 
-/* Open the index of a leaf that has this shape; NULL if there is none. */
+/* Open the index of a leaf that has this predicate; NULL if there is none. */
 static Relation
-open_index(const Leaf *leaf, const IndexShape *shape)
+open_index(const Leaf *leaf, const char *predicate)
 {
 	ListCell   *cell;
 
@@ -119,7 +104,7 @@ open_index(const Leaf *leaf, const IndexShape *shape)
 	{
 		Relation	index = index_open(lfirst_oid(cell), NoLock);
 
-		if (has_shape(index, leaf->rel, shape))
+		if (has_predicate(index, leaf->rel, predicate))
 			return index;
 		index_close(index, NoLock);
 	}
@@ -139,19 +124,21 @@ open_leaf(CtSchemaMetrics *metrics, Leaf *leaf, Relation rel)
 	leaf->row = table_slot_create(rel, NULL);
 }
 
-/* Begin to read a leaf by an index of this shape; false if it has none. */
-static bool
-begin_scan(EntryScan *scan, const Leaf *leaf, const IndexShape *shape, int nkeys)
+/* Begin to read a leaf by the index with this predicate: 55000 without one. */
+static void
+begin_scan(EntryScan *scan, const Leaf *leaf, const char *predicate)
 {
 	scan->leaf = leaf;
-	scan->index = open_index(leaf, shape);
+	scan->index = open_index(leaf, predicate);
 	if (scan->index == NULL)
-		return false;
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"%s\" has not all indexes that attach() creates on the ledger", RelationGetRelationName(leaf->rel)),
+				 errhint("Use CREATE INDEX ON %s (entry) WHERE %s.",
+						 quote_identifier(RelationGetRelationName(leaf->rel)), predicate)));
 	scan->context = CurrentMemoryContext;
-	scan->scan = ct_index_beginscan(leaf->rel, scan->index, GetActiveSnapshot(), nkeys);
-	if (nkeys == 0)
-		index_rescan(scan->scan, NULL, 0, NULL, 0);
-	return true;
+	scan->scan = ct_index_beginscan(leaf->rel, scan->index, GetActiveSnapshot(), 0);
+	index_rescan(scan->scan, NULL, 0, NULL, 0);
 }
 
 static void
@@ -160,22 +147,6 @@ end_scan(EntryScan *scan)
 	ExecClearTuple(scan->leaf->row);
 	index_endscan(scan->scan);
 	index_close(scan->index, NoLock);
-}
-
-/* Go to the entries of an account, which next_entry() then reads. */
-static void
-find_account(EntryScan *scan, Datum account)
-{
-	Relation	index = scan->index;
-	Oid			operator = get_opfamily_member(index->rd_opfamily[0], index->rd_opcintype[0],
-											   index->rd_opcintype[0], BTEqualStrategyNumber);
-	ScanKeyData key;
-	MemoryContext old = MemoryContextSwitchTo(scan->context);
-
-	ScanKeyEntryInitialize(&key, 0, 1, BTEqualStrategyNumber, InvalidOid,
-						   index->rd_indcollation[0], get_opcode(operator), account);
-	index_rescan(scan->scan, &key, 1, NULL, 0);
-	MemoryContextSwitchTo(old);
 }
 
 /* A value of the row of a leaf; attach() creates all columns with NOT NULL: 22004. */
@@ -276,7 +247,7 @@ put_drift(CtSchemaMetrics *metrics, const Entry *entry, TimestampTz oldest)
 	ct_metrics_add(&account->drift, amount(entry, "pending_drift"));
 }
 
-/* Read the entries about drift in one leaf: 55000 without their index. */
+/* Read the entries about drift in one leaf. */
 static void
 read_drifts(CtSchemaMetrics *metrics, const Leaf *leaf, MemoryContext context)
 {
@@ -285,12 +256,7 @@ read_drifts(CtSchemaMetrics *metrics, const Leaf *leaf, MemoryContext context)
 	Entry		entry;
 	MemoryContext old;
 
-	if (!begin_scan(&scan, leaf, &of_drifts, 0))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table \"%s\" has no index of entries about drift", RelationGetRelationName(leaf->rel)),
-				 errhint("Use CREATE INDEX ON %s (entry) WHERE event IN ('verify', 'repair').",
-						 quote_identifier(RelationGetRelationName(leaf->rel)))));
+	begin_scan(&scan, leaf, of_drifts);
 	old = MemoryContextSwitchTo(context);
 	while (next_entry(&scan, &entry))
 	{
@@ -308,8 +274,7 @@ read_run(const Leaf *leaf, Entry *newest, bool *found)
 	EntryScan	scan;
 	Entry		entry;
 
-	if (!begin_scan(&scan, leaf, &of_runs, 0))
-		return;
+	begin_scan(&scan, leaf, of_runs);
 	if (next_entry(&scan, &entry) && (!*found || is_newer(&entry.key, &newest->key)))
 	{
 		*newest = entry;
@@ -318,116 +283,19 @@ read_run(const Leaf *leaf, Entry *newest, bool *found)
 	end_scan(&scan);
 }
 
-/* What the last rollover of an account was, by the entry that close_period() writes. */
-static void
-put_rollover(CtAccountMetrics *account, const Entry *entry)
-{
-	const unsigned char *key = entry->key.data;
-	int64		milliseconds = 0;
-
-	if (account->has_rollover && !is_newer(&entry->key, &account->rollover.entry))
-		return;
-	/* the first 48 bits of the key (RFC 9562): since 1970 */
-	for (int i = 0; i < 6; i++)
-		milliseconds = milliseconds << 8 | key[i];
-	account->has_rollover = true;
-	account->rollover.run = *DatumGetUUIDP(DirectFunctionCall1(uuid_in, CStringGetDatum(detail(entry, "run"))));
-	account->rollover.entry = entry->key;
-	account->rollover.recorded_at = entry->recorded_at;
-	account->rollover.ended_at = time_t_to_timestamptz(0) + milliseconds * 1000;
-	account->rollover.started_at = instant(entry, "started_at");
-}
-
-/* Look for the last rollover of each account in one leaf. */
-static void
-read_rollovers(CtSchemaMetrics *metrics, const Leaf *leaf, MemoryContext context)
-{
-	EntryScan	scan;
-
-	if (!begin_scan(&scan, leaf, &by_account, 1))
-		return;
-	for (CtAccountEntry *entry = ct_account_newest(metrics->accounts); entry != NULL; entry = entry->older)
-	{
-		MemoryContext old = MemoryContextSwitchTo(context);
-		Entry		found;
-
-		find_account(&scan, entry->account);
-		for (int i = 0; i < MAX_ENTRIES && next_entry(&scan, &found); i++)
-			if (strcmp(found.event, "rollover") == 0 && detail(&found, "run") != NULL)
-			{
-				put_rollover((CtAccountMetrics *) entry, &found);
-				break;
-			}
-		MemoryContextSwitchTo(old);
-		MemoryContextReset(context);
-	}
-	end_scan(&scan);
-}
-
-/* The account that was rolled over last, NULL if none was. */
-static const CtAccountMetrics *
-rolled_over_last(const CtSchemaMetrics *metrics)
-{
-	const CtAccountMetrics *last = NULL;
-
-	for (CtAccountEntry *entry = ct_account_newest(metrics->accounts); entry != NULL; entry = entry->older)
-	{
-		const CtAccountMetrics *account = (const CtAccountMetrics *) entry;
-
-		if (account->has_rollover && (last == NULL || is_newer(&account->rollover.entry, &last->rollover.entry)))
-			last = account;
-	}
-	return last;
-}
-
 /*
- * The last run that applied an update date, put together from what it wrote of each account.
- * How many accounts failed is not known so; nor how long it took, by a fixed clock.
- */
-static bool
-run_of_accounts(const CtSchemaMetrics *metrics, CtLastRun *run)
-{
-	const CtAccountMetrics *last = rolled_over_last(metrics);
-	TimestampTz started_at = DT_NOEND;
-
-	if (last == NULL)
-		return false;
-	for (CtAccountEntry *entry = ct_account_newest(metrics->accounts); entry != NULL; entry = entry->older)
-	{
-		const CtAccountMetrics *account = (const CtAccountMetrics *) entry;
-
-		if (!account->has_rollover || memcmp(&account->rollover.run, &last->rollover.run, UUID_LEN) != 0)
-			continue;
-		run->accounts++;
-		run->at = Max(run->at, account->rollover.recorded_at);
-		started_at = Min(started_at, account->rollover.started_at);
-	}
-	run->seconds = ct_clock_is_fixed() ? -1 : (last->rollover.ended_at - started_at) / (double) USECS_PER_SEC;
-	run->failed = -1;
-	return true;
-}
-
-/*
- * The last run of rollover: by its own entry, where ledgers have such entries, else by those
- * of its accounts.  This is the one place that knows how runs are recorded.
+ * The last run of rollover: its entry is the newest one.
  */
 static void
-find_last_run(CtSchemaMetrics *metrics, const Leaf *leaves, int nleaves, MemoryContext context)
+find_last_run(CtSchemaMetrics *metrics, const Leaf *leaves, int nleaves)
 {
 	CtLastRun  *run = &metrics->run;
 	Entry		entry;
-	bool		found = false;
 
 	for (int i = 0; i < nleaves; i++)
-		read_run(&leaves[i], &entry, &found);
-	if (!found)
-	{
-		for (int i = 0; i < nleaves; i++)
-			read_rollovers(metrics, &leaves[i], context);
-		metrics->has_run = run_of_accounts(metrics, run);
+		read_run(&leaves[i], &entry, &metrics->has_run);
+	if (!metrics->has_run)
 		return;
-	}
-	metrics->has_run = true;
 	run->at = entry.recorded_at;
 	run->seconds = (instant(&entry, "ended_at") - instant(&entry, "started_at")) / (double) USECS_PER_SEC;
 	run->accounts = amount(&entry, "accounts");
@@ -451,7 +319,7 @@ ct_metrics_read_ledger(CtSchemaMetrics *metrics)
 		open_leaf(metrics, &leaves[nleaves++], lfirst(cell));
 	for (int i = 0; i < nleaves; i++)
 		read_drifts(metrics, &leaves[i], context);
-	find_last_run(metrics, leaves, nleaves, context);
+	find_last_run(metrics, leaves, nleaves);
 	for (int i = 0; i < nleaves; i++)
 		ExecDropSingleTupleTableSlot(leaves[i].row);
 	MemoryContextDelete(context);

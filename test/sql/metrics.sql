@@ -177,6 +177,7 @@ ALTER TABLE contacts_tier_ledger RENAME TO old;
 CREATE TABLE contacts_tier_ledger (LIKE old INCLUDING DEFAULTS, PRIMARY KEY (account, entry)) PARTITION BY HASH (account);
 CREATE INDEX ON contacts_tier_ledger (account, recorded_at) WHERE event <> 'activity';
 CREATE INDEX ON contacts_tier_ledger (entry) WHERE event IN ('verify', 'repair');
+CREATE INDEX ON contacts_tier_ledger (entry) WHERE event = 'rollover_run';
 CREATE TABLE ledger0 PARTITION OF contacts_tier_ledger FOR VALUES WITH (MODULUS 2, REMAINDER 0);
 -- with columns in another order
 CREATE TABLE ledger1 (details jsonb NOT NULL DEFAULT '{}', contacts bigint NOT NULL, role text NOT NULL, event text NOT NULL, recorded_at timestamptz NOT NULL,
@@ -194,8 +195,7 @@ SELECT account, drift FROM contacts_tier.verify('contacts', true) ORDER BY accou
 SELECT schema, readable, accounts, accounts_notice, slots, drift, last_rollover_at, last_rollover_accounts, last_rollover_failed, ledger_bytes > 8192 AS ledger
   FROM contacts_tier.metrics() WHERE schema = 'metrics_parts';
 SELECT account, marketing_contacts, ratio FROM contacts_tier.account_metrics() WHERE schema = 'metrics_parts';
--- where runs have entries of their own, these tell
-CREATE INDEX ON contacts_tier_ledger (entry) WHERE event = 'rollover_run';
+-- the newest entry about a run tells, in whichever partition
 INSERT INTO contacts_tier_ledger (account, recorded_at, event, role, contacts, details)
 SELECT 1, '2026-02-11 10:00+00', 'rollover_run', 'me', 0, format('{"started_at": "2026-11-27T07:00:00+00:00", "ended_at": "2026-11-27T07:00:01.5+00:00", "accounts": %s, "failed": 2}', n)::jsonb
   FROM generate_series(3, 4) n;
