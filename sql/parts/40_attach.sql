@@ -103,6 +103,20 @@ BEGIN
             floor     bigint,
             bottom    bigint,
             lowest    bigint,
+            -- the open entry of activity; its texts, which change least, come last
+            entry_started_at  timestamptz,
+            entry_ended_at    timestamptz,
+            entry_statements  bigint,
+            entry_created     bigint,
+            entry_deleted     bigint,
+            entry_promoted    bigint,
+            entry_demoted     bigint,
+            entry_flagged     bigint,
+            entry_unflagged   bigint,
+            entry_dropped     bigint,
+            entry_role        text,
+            entry_source_type text,
+            entry_source_name text,
             PRIMARY KEY (account, slot)
         ) WITH (fillfactor = 30, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0.0,
                 autovacuum_vacuum_cost_delay = 0)$sql$, schema, account_type);
@@ -119,7 +133,20 @@ BEGIN
         COMMENT ON COLUMN %1$s.contacts_tier_counter.peak IS 'highest count of the account in the current period, as recorded before contacts were subtracted';
         COMMENT ON COLUMN %1$s.contacts_tier_counter.floor IS 'number of marketing contacts below which the next statement must look at all slots; null for a single slot, or if nothing has been announced';
         COMMENT ON COLUMN %1$s.contacts_tier_counter.bottom IS 'number of marketing contacts of the account below which an announcement has to be made again; null if nothing has been announced';
-        COMMENT ON COLUMN %1$s.contacts_tier_counter.lowest IS 'lowest number of marketing contacts of the account below that, as far as the slot has noted it'
+        COMMENT ON COLUMN %1$s.contacts_tier_counter.lowest IS 'lowest number of marketing contacts of the account below that, as far as the slot has noted it';
+        COMMENT ON COLUMN %1$s.contacts_tier_counter.entry_started_at IS 'when the first statement of the open entry of activity ran, which the ledger does not have yet; null if none is open';
+        COMMENT ON COLUMN %1$s.contacts_tier_counter.entry_ended_at IS 'when the last statement of the open entry ran';
+        COMMENT ON COLUMN %1$s.contacts_tier_counter.entry_statements IS 'number of statements of the open entry';
+        COMMENT ON COLUMN %1$s.contacts_tier_counter.entry_created IS 'number of contacts that they created';
+        COMMENT ON COLUMN %1$s.contacts_tier_counter.entry_deleted IS 'number of contacts that they deleted';
+        COMMENT ON COLUMN %1$s.contacts_tier_counter.entry_promoted IS 'number of contacts that they made marketing contacts';
+        COMMENT ON COLUMN %1$s.contacts_tier_counter.entry_demoted IS 'number of contacts that they made non-marketing contacts, or deleted as marketing contacts';
+        COMMENT ON COLUMN %1$s.contacts_tier_counter.entry_flagged IS 'number of contacts that they flagged as non-marketing from the next update date on';
+        COMMENT ON COLUMN %1$s.contacts_tier_counter.entry_unflagged IS 'number of contacts whose flag they cleared';
+        COMMENT ON COLUMN %1$s.contacts_tier_counter.entry_dropped IS 'number of contacts that they stored as non-marketing because the tier had no room';
+        COMMENT ON COLUMN %1$s.contacts_tier_counter.entry_role IS 'role that ran the statements of the open entry';
+        COMMENT ON COLUMN %1$s.contacts_tier_counter.entry_source_type IS 'source type of the open entry; null if there is none, or several';
+        COMMENT ON COLUMN %1$s.contacts_tier_counter.entry_source_name IS 'source name of the open entry; null if there is none, or several'
         $sql$, schema);
 
     EXECUTE format($sql$
@@ -133,9 +160,8 @@ BEGIN
             details     jsonb NOT NULL,
             PRIMARY KEY (account, entry)
         )$sql$, schema, account_type);
-    -- Activity is by far the most frequent event, so only the primary key indexes it.
     EXECUTE format('CREATE INDEX contacts_tier_ledger_recorded_at_idx'
-                   ' ON %s.contacts_tier_ledger (account, recorded_at) WHERE event <> ''activity''', schema);
+                   ' ON %s.contacts_tier_ledger (account, recorded_at)', schema);
     -- What metrics() reads of all accounts.
     EXECUTE format('CREATE INDEX contacts_tier_ledger_drift_idx'
                    ' ON %s.contacts_tier_ledger (entry) WHERE event IN (''verify'', ''repair'')', schema);
@@ -143,7 +169,7 @@ BEGIN
     EXECUTE format('CREATE INDEX contacts_tier_ledger_rollover_run_idx'
                    ' ON %s.contacts_tier_ledger (entry) WHERE event = ''rollover_run''', schema);
     EXECUTE format($sql$
-        COMMENT ON TABLE %1$s.contacts_tier_ledger IS 'contacts_tier: history of each account; entries are only inserted';
+        COMMENT ON TABLE %1$s.contacts_tier_ledger IS 'contacts_tier: history of each account; entries are inserted, and those of activity added to for a minute';
         COMMENT ON COLUMN %1$s.contacts_tier_ledger.account IS 'account that the entry is about';
         COMMENT ON COLUMN %1$s.contacts_tier_ledger.entry IS 'key of the entry, in the order of creation';
         COMMENT ON COLUMN %1$s.contacts_tier_ledger.recorded_at IS 'when it happened';

@@ -72,11 +72,13 @@ CREATE FUNCTION contacts_tier.activity(INOUT contacts regclass DEFAULT NULL,
                                        OUT flagged bigint,
                                        OUT unflagged bigint,
                                        OUT demoted bigint,
-                                       OUT dropped bigint)
+                                       OUT dropped bigint,
+                                       OUT statements bigint,
+                                       OUT last_recorded_at timestamptz)
 RETURNS SETOF record
 LANGUAGE c STABLE ROWS 1000 AS 'MODULE_PATHNAME', 'contacts_tier_activity';
 COMMENT ON FUNCTION contacts_tier.activity(regclass, text) IS
-'statements that changed contacts of each account: role, source and numbers of contacts; accounts without record_activity have none; newest first';
+'statements that changed contacts of each account: role, source and numbers of contacts; small statements of one role and source within a minute are one row, from recorded_at to last_recorded_at; accounts without record_activity have none; newest first';
 
 CREATE FUNCTION contacts_tier.forecast(INOUT contacts regclass DEFAULT NULL,
                                        INOUT account text DEFAULT NULL,

@@ -13,6 +13,8 @@
 #include "access/sysattr.h"
 #include "executor/executor.h"
 #include "parser/parse_relation.h"
+#include "storage/lockdefs.h"
+#include "utils/rel.h"
 
 #if PG_VERSION_NUM < 150000
 #error "contacts_tier needs PostgreSQL 15 or later"

@@ -28,14 +28,66 @@ is_counted(const CtDelta *delta)
 	return delta->promoted != 0 || delta->demoted != 0 || delta->pending != 0;
 }
 
-/* What the counter is to change; anew where some of it has been dropped */
+static CtText
+text_of(const char *string)
+{
+	return (CtText)
+	{
+		string, string == NULL ? 0 : strlen(string)
+	};
+}
+
+/* The entry of the ledger for a change by a role */
+static CtActivity
+activity_of(const CtDelta *delta, const char *role)
+{
+	TimestampTz now = ct_now();
+
+	return (CtActivity)
+	{
+		.account = delta->account,.started_at = now,.ended_at = now,.statements = 1,
+			.count = {
+			[CT_CREATED] = delta->created,[CT_DELETED] = delta->deleted,[CT_PROMOTED] = delta->promoted,
+				[CT_DEMOTED] = delta->demoted,[CT_FLAGGED] = delta->flagged,[CT_UNFLAGGED] = delta->unflagged,
+				[CT_DROPPED] = delta->dropped
+		},.text = {
+			[CT_ACTOR_ROLE] = text_of(role),[CT_ACTOR_SOURCE_TYPE] = text_of(delta->source_type),
+				[CT_ACTOR_SOURCE_NAME] = text_of(delta->source_name)
+		}
+	};
+}
+
+/* What a statement changed, on its way into the counters and the ledger */
+typedef struct Applying
+{
+	const CtTable *table;
+	CtCounters *counters;
+	bool		direct;			/* are companion tables accessed without SQL? */
+	const char *role;			/* who ran it */
+	List	   *told;			/* CtClaim that a warning is to follow */
+	List	   *entries;		/* CtActivity that is not folded */
+} Applying;
+
+/* How is the activity of an account recorded?  Asked where companion tables are read without SQL. */
+static CtRecording
+recording(const CtTable *table, Datum account)
+{
+	return !ct_records_activity(table, account, true) ? CT_NOT_RECORDED :
+		ct_ledger_is_direct(table) ? CT_FOLDED : CT_RECORDED_AT_ONCE;
+}
+
+/*
+ * What the counter is to change; anew where some of it has been dropped.  "activity" is NULL
+ * if it is not folded there.
+ */
 static CtChange
-change_of(const CtDelta *delta)
+change_of(const CtDelta *delta, const CtActivity *activity)
 {
 	return (CtChange)
 	{
 		.account = delta->account,.marketing = delta->marketing,.pending = delta->pending,
-			.promoted = delta->promoted,.demoted = delta->demoted
+			.promoted = delta->promoted,.demoted = delta->demoted,
+			.activity = activity,.recording = recording
 	};
 }
 
@@ -89,12 +141,15 @@ decide(CtClaim *claim, CtDelta *delta)
 
 /*
  * Count the change of one account.  Update dates that have passed come before what the
- * statement promotes (T6).
+ * statement promotes (T6).  Where it may be, the
+ * entry of the ledger goes with it.
  */
 static void
-count_delta(CtCounters *counters, CtClaim *claim, CtDelta *delta)
+count_delta(const Applying *applying, CtClaim *claim, CtDelta *delta)
 {
-	CtChange	change = change_of(delta);
+	CtCounters *counters = applying->counters;
+	CtActivity	activity = activity_of(delta, applying->role);
+	CtChange	change = change_of(delta, ct_activity_is_small(&activity) ? &activity : NULL);
 	CtExact		exact;
 	CtBounds	bounds;
 
@@ -107,7 +162,9 @@ count_delta(CtCounters *counters, CtClaim *claim, CtDelta *delta)
 	claim->used = exact.used;
 	claim->lowest = exact.lowest;
 	bounds = decide(claim, delta);
-	change = change_of(delta);
+	/* one that counts nothing any more is not to be written into a slot */
+	activity = activity_of(delta, applying->role);
+	change = change_of(delta, is_counted(delta) ? change.activity : NULL);
 	ct_counter_settle(counters, &change, &bounds);
 }
 
@@ -128,86 +185,60 @@ count_before(const CtTable *table, const CtDelta *delta)
 }
 
 /*
+ * Note an entry of its own, if the account records activity; what cannot be a key has no
+ * marketing contacts, and no entries.  "context" is that of the list.
+ */
+static void
+note_entry(Applying *applying, const CtDelta *delta, MemoryContext context)
+{
+	MemoryContext old;
+	CtActivity *activity;
+
+	if (!ct_account_fits(applying->table, delta->account) ||
+		!ct_records_activity(applying->table, delta->account, applying->direct))
+		return;
+	old = MemoryContextSwitchTo(context);
+	activity = palloc(sizeof(CtActivity));
+	*activity = activity_of(delta, applying->role);
+	applying->entries = lappend(applying->entries, activity);
+	MemoryContextSwitchTo(old);
+}
+
+/* Note what a warning is to tell, in "context". */
+static void
+note_told(Applying *applying, const CtClaim *claim, MemoryContext context)
+{
+	MemoryContext old = MemoryContextSwitchTo(context);
+
+	applying->told = lappend(applying->told, memcpy(palloc(sizeof(CtClaim)), claim, sizeof(CtClaim)));
+	MemoryContextSwitchTo(old);
+}
+
+/*
  * Apply the change of one account, and announce what was dropped of it, unless the decision
  * has: if rows were decided early and the claim fits, there was no decision.
  */
 static void
-apply_delta(CtCounters *counters, CtClaim *claim, CtDelta *delta)
+apply_delta(Applying *applying, CtDelta *delta, MemoryContext context)
 {
-	set_claimed(claim, delta);
-	if (is_counted(delta))
+	CtClaim		claim = {.table = applying->table,.account = delta->account};
+	bool		counted = is_counted(delta);
+
+	set_claimed(&claim, delta);
+	if (counted)
 	{
-		ct_check_account_fits(claim->table, delta->account);
-		count_delta(counters, claim, delta);
+		ct_check_account_fits(applying->table, delta->account);
+		count_delta(applying, &claim, delta);
 	}
-	if (claim->is_told || delta->dropped == 0)
-		return;
-	claim->used = count_before(claim->table, delta);
-	ct_limit_tell_dropped(claim);
-}
-
-/* The entry of the ledger for a change */
-static CtActivity
-activity_of(const CtDelta *delta)
-{
-	return (CtActivity)
+	if (!claim.is_told && delta->dropped > 0)
 	{
-		.account = delta->account,.created = delta->created,.deleted = delta->deleted,
-			.promoted = delta->promoted,.demoted = delta->demoted,
-			.flagged = delta->flagged,.unflagged = delta->unflagged,.dropped = delta->dropped,
-			.source_type = delta->source_type,.source_name = delta->source_name
-	};
-}
-
-/*
- * Is the activity of an account not recorded?  The account row is read as long as that can be
- * done without SQL, *direct; else the ledger's statement reads it.
- */
-static bool
-is_unrecorded(const CtTable *table, Datum account, bool *direct)
-{
-	CtAccountLook look;
-
-	/* what cannot be a key has no marketing contacts, and no entries */
-	if (!ct_account_fits(table, account))
-		return true;
-	if (!*direct)
-		return false;
-	switch (ct_account_look(table, account, &look, false))
-	{
-		case CT_ACCOUNT_FOUND:
-			return !look.record_activity;
-		case CT_ACCOUNT_BY_SQL:
-			*direct = false;
-			break;
-		case CT_ACCOUNT_MISSING:
-			break;
+		claim.used = count_before(applying->table, delta);
+		ct_limit_tell_dropped(&claim);
 	}
-	return false;
-}
-
-/*
- * Note in the ledger what was done, for the accounts whose activity is recorded.  "context"
- * is for what is needed of one account.
- */
-static void
-record(const CtTable *table, const CtDelta *deltas, int ndeltas, bool direct, MemoryContext context)
-{
-	/* a statement may change more accounts than palloc() has room for */
-	CtActivity *activities = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(CtActivity) * ndeltas);
-	MemoryContext old = MemoryContextSwitchTo(context);
-	int			count = 0;
-
-	for (int i = 0; i < ndeltas; i++)
-	{
-		if (!is_unrecorded(table, deltas[i].account, &direct))
-			activities[count++] = activity_of(&deltas[i]);
-		MemoryContextReset(context);
-	}
-	MemoryContextSwitchTo(old);
-	if (count > 0)
-		ct_ledger_record_activity(table, activities, count, direct);
-	pfree(activities);
+	if (claim.is_told)
+		note_told(applying, &claim, context);
+	if (!counted || !ct_counters_have_recorded(applying->counters))
+		note_entry(applying, delta, context);
 }
 
 /*
@@ -224,39 +255,34 @@ record(const CtTable *table, const CtDelta *deltas, int ndeltas, bool direct, Me
 void
 ct_apply_deltas(const CtTable *table, CtDelta *deltas, int ndeltas)
 {
+	Applying	applying = {.table = table};
 	MemoryContext context;
-	MemoryContext old;
+	MemoryContext old = CurrentMemoryContext;
 	CtIdentity	identity;
-	CtCounters *counters;
-	bool		direct;
-	List	   *told = NIL;
+	List	   *finished;
 	ListCell   *cell;
 
 	if (ndeltas == 0)
 		return;
 	/* the writer needs no privileges on the companion tables */
 	ct_act_as_owner(table->owner, &identity);
-	counters = ct_counters_open(table);
-	direct = ct_counters_are_direct(counters);
-	context = AllocSetContextCreate(CurrentMemoryContext, "contacts_tier counter", ALLOCSET_SMALL_SIZES);
-	old = MemoryContextSwitchTo(context);
+	applying.role = ct_caller_name();
+	applying.counters = ct_counters_open(table);
+	applying.direct = ct_counters_are_direct(applying.counters);
+	context = AllocSetContextCreate(old, "contacts_tier counter", ALLOCSET_SMALL_SIZES);
 	for (int i = 0; i < ndeltas; i++)
 	{
-		CtClaim		claim = {.table = table,.account = deltas[i].account};
-
-		apply_delta(counters, &claim, &deltas[i]);
-		MemoryContextSwitchTo(old);
-		if (claim.is_told)
-			told = lappend(told, memcpy(palloc(sizeof(claim)), &claim, sizeof(claim)));
-		MemoryContextReset(context);
 		MemoryContextSwitchTo(context);
+		apply_delta(&applying, &deltas[i], old);
+		MemoryContextReset(context);
 	}
 	MemoryContextSwitchTo(old);
-	ct_counters_close(counters);
+	finished = ct_counters_finished(applying.counters);
+	ct_counters_close(applying.counters);
 	/* a statement that is refused for a later account warns of nothing */
-	foreach(cell, told)
+	foreach(cell, applying.told)
 		ct_limit_warn_dropped(lfirst(cell));
-	record(table, deltas, ndeltas, direct, context);
+	ct_ledger_record_activity(table, list_concat(finished, applying.entries));
 	MemoryContextDelete(context);
 	ct_restore_identity(&identity);
 }

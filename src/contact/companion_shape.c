@@ -101,10 +101,24 @@ static const struct
 	{CT_COUNTER, "granted", INT8OID, NULL},
 	{CT_COUNTER, "promoted", INT8OID, NULL},
 	{CT_COUNTER, "demoted", INT8OID, NULL},
+	{CT_COUNTER, "corrected", INT8OID, NULL},
 	{CT_COUNTER, "peak", INT8OID, NULL},
 	{CT_COUNTER, "floor", INT8OID, NULL},
 	{CT_COUNTER, "bottom", INT8OID, NULL},
 	{CT_COUNTER, "lowest", INT8OID, NULL},
+	{CT_COUNTER, "entry_started_at", TIMESTAMPTZOID, NULL},
+	{CT_COUNTER, "entry_ended_at", TIMESTAMPTZOID, NULL},
+	{CT_COUNTER, "entry_statements", INT8OID, NULL},
+	{CT_COUNTER, "entry_created", INT8OID, NULL},
+	{CT_COUNTER, "entry_deleted", INT8OID, NULL},
+	{CT_COUNTER, "entry_promoted", INT8OID, NULL},
+	{CT_COUNTER, "entry_demoted", INT8OID, NULL},
+	{CT_COUNTER, "entry_flagged", INT8OID, NULL},
+	{CT_COUNTER, "entry_unflagged", INT8OID, NULL},
+	{CT_COUNTER, "entry_dropped", INT8OID, NULL},
+	{CT_COUNTER, "entry_role", TEXTOID, NULL},
+	{CT_COUNTER, "entry_source_type", TEXTOID, NULL},
+	{CT_COUNTER, "entry_source_name", TEXTOID, NULL},
 	{CT_LEDGER, "account", InvalidOid, NULL},
 	{CT_LEDGER, "entry", UUIDOID, NULL},
 	{CT_LEDGER, "recorded_at", TIMESTAMPTZOID, NULL},
@@ -258,6 +272,30 @@ ct_find_companion_fault(const CtCompanionOf *of, CtFault *fault)
 	return false;
 }
 
+static bool
+find_fault(const CtTable *table, CtFault *fault)
+{
+	char	   *name = get_rel_name(table->relid);
+	CtCompanionOf of = {
+		.names = table->names,.contacts = name != NULL ? name : "?",.owner = table->owner,
+		.has_account_column = AttributeNumberIsValid(table->attno[CT_ARG_ACCOUNT]),
+		.account_type = table->account_type,.account_collation = table->account_collation
+	};
+
+	return ct_find_companion_fault(&of, fault);
+}
+
+/*
+ * Are the companion tables of an attached table as the triggers expect them?
+ */
+bool
+ct_has_companions(const CtTable *table)
+{
+	CtFault		fault;
+
+	return !find_fault(table, &fault);
+}
+
 /*
  * The companion tables are ordinary tables of the contacts table's owner: say
  * clearly what to do when they are not where, whose, or as the triggers expect.
@@ -266,15 +304,9 @@ ct_find_companion_fault(const CtCompanionOf *of, CtFault *fault)
 void
 ct_check_companions(const CtTable *table)
 {
-	char	   *name = get_rel_name(table->relid);
-	CtCompanionOf of = {
-		.names = table->names,.contacts = name != NULL ? name : "?",.owner = table->owner,
-		.has_account_column = AttributeNumberIsValid(table->attno[CT_ARG_ACCOUNT]),
-		.account_type = table->account_type,.account_collation = table->account_collation
-	};
 	CtFault		fault;
 
-	if (ct_find_companion_fault(&of, &fault))
+	if (find_fault(table, &fault))
 		ereport(ERROR,
 				(errcode(fault.code),
 				 errmsg_internal("%s", fault.message),

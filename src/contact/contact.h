@@ -354,6 +354,7 @@ typedef struct CtCompanionOf
 
 extern Oid	ct_companion_owner(Oid relid);
 extern bool ct_find_companion_fault(const CtCompanionOf *of, CtFault *fault);
+extern bool ct_has_companions(const CtTable *table);
 extern void ct_check_companions(const CtTable *table);
 
 /* companion.c */

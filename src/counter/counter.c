@@ -49,6 +49,27 @@ ct_counters_are_direct(const CtCounters *counters)
 }
 
 /*
+ * Is the activity of the last change in an open entry, unless it is not to be recorded?
+ * Otherwise that is left to the caller.
+ */
+bool
+ct_counters_have_recorded(const CtCounters *counters)
+{
+	return ct_counters_are_direct(counters) && counters->direct.recorded;
+}
+
+/*
+ * The entries of activity that changes have closed since the counters were opened, of
+ * CtActivity: they are for the ledger, in the same transaction.  In the memory in which the
+ * counters were opened; texts in it, too, but not the accounts, which are those of the changes.
+ */
+List *
+ct_counters_finished(const CtCounters *counters)
+{
+	return ct_counters_are_direct(counters) ? counters->direct.finished : NIL;
+}
+
+/*
  * Close them.  Their locks stay until the transaction ends.
  */
 void
@@ -141,26 +162,29 @@ ct_counter_look(const CtTable *table, Datum account, CtExact *exact)
 }
 
 static CtCount
-withdraw(const CtTable *table, Datum account, bool close_period)
+withdraw(const CtTable *table, Datum account, bool close_period, List **finished)
 {
 	CtCounters *counters = ct_counters_open(table);
-	CtCount		count = counters->way->withdraw(counters, account, close_period);
+	CtCount		count = counters->way->withdraw(counters, account, close_period, finished != NULL);
 
+	if (finished != NULL)
+		*finished = ct_counters_finished(counters);
 	ct_counters_close(counters);
 	return count;
 }
 
 /*
  * Lock the whole counter of an account, and make the next promotion ask for the
- * ceiling: for whoever changes what the ceiling follows from.  The caller is the
- * table's owner.
+ * ceiling: for whoever changes what the ceiling follows from.  If "finished" is not NULL,
+ * open entries are closed, and are what it then lists: see ct_counters_finished() and
+ * ct_ledger_withdraw().  The caller is the table's owner.
  *
  * Locks: all slots of the account, until the transaction ends.
  */
 CtCount
-ct_counter_withdraw(const CtTable *table, Datum account)
+ct_counter_withdraw(const CtTable *table, Datum account, List **finished)
 {
-	return withdraw(table, account, false);
+	return withdraw(table, account, false, finished);
 }
 
 /*
@@ -168,7 +192,7 @@ ct_counter_withdraw(const CtTable *table, Datum account)
  * and the peak count anew.  Returns what they were.
  */
 CtCount
-ct_counter_close_period(const CtTable *table, Datum account)
+ct_counter_close_period(const CtTable *table, Datum account, List **finished)
 {
-	return withdraw(table, account, true);
+	return withdraw(table, account, true, finished);
 }

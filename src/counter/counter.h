@@ -27,6 +27,60 @@ extern void ct_count_in(const CtTable *table, const char *from);
 extern void ct_uncount_going(const CtTable *table, Relation rel);
 extern void ct_uncount(const CtTable *table, const char *from, bool demotes);
 
+/* activity.c */
+
+/* What can happen to contacts, as the ledger has it */
+typedef enum CtActivityKind
+{
+	CT_CREATED,
+	CT_DELETED,
+	CT_PROMOTED,				/* became marketing contacts */
+	CT_DEMOTED,					/* ceased to be */
+	CT_FLAGGED,					/* became so until next update */
+	CT_UNFLAGGED,				/* ceased to be, and stay marketing contacts */
+	CT_DROPPED,					/* stored non-marketing for want of room */
+	CT_NACTIVITIES
+} CtActivityKind;
+
+/* A text that need not end with a null character; data is NULL for none */
+typedef struct CtText
+{
+	const char *data;
+	int			length;			/* bytes */
+} CtText;
+
+/* Who did it */
+typedef enum CtActor
+{
+	CT_ACTOR_ROLE,
+	/* NULL where it is not known, or where several did: */
+	CT_ACTOR_SOURCE_TYPE,
+	CT_ACTOR_SOURCE_NAME,
+	CT_NENTRY_TEXTS
+} CtActor;
+
+/* What statements of one role and source did in an account: an entry "activity" of the ledger */
+typedef struct CtActivity
+{
+	Datum		account;
+	TimestampTz started_at;		/* of the first statement */
+	TimestampTz ended_at;		/* of the last one */
+	int64		statements;
+	int64		count[CT_NACTIVITIES];	/* contacts */
+	CtText		text[CT_NENTRY_TEXTS];	/* by CtActor */
+} CtActivity;
+
+/* How the activity of an account is recorded */
+typedef enum CtRecording
+{
+	CT_NOT_RECORDED,
+	CT_RECORDED_AT_ONCE,		/* by entries of the ledger */
+	CT_FOLDED					/* by open entries, in slots */
+} CtRecording;
+
+extern bool ct_activity_is_small(const CtActivity *activity);
+extern bool ct_activity_add(CtActivity *sum, const CtActivity *activity);
+
 /* counter.c */
 
 /* What is to be changed in the counter of one account, in contacts */
@@ -38,6 +92,13 @@ typedef struct CtChange
 	int64		promoted;		/* became marketing contacts of the account */
 	int64		demoted;		/* ceased to be */
 	int64		corrected;		/* came or went otherwise */
+
+	/*
+	 * What is to be folded into an open entry of the account, or NULL, and
+	 * what is to be done where a new one would have to be opened
+	 */
+	const CtActivity *activity;
+	CtRecording (*recording) (const CtTable *table, Datum account);
 } CtChange;
 
 /* What the counter of an account says of its running period; contacts */
@@ -79,13 +140,15 @@ typedef struct CtCounters CtCounters;
 extern CtCounters *ct_counters_open(const CtTable *table);
 extern void ct_counters_close(CtCounters *counters);
 extern bool ct_counters_are_direct(const CtCounters *counters);
+extern bool ct_counters_have_recorded(const CtCounters *counters);
+extern List *ct_counters_finished(const CtCounters *counters);
 extern bool ct_counter_claim(CtCounters *counters, const CtChange *change);
 extern bool ct_counter_lock(CtCounters *counters, const CtChange *change, CtExact *exact);
 extern void ct_counter_settle(CtCounters *counters, const CtChange *change, const CtBounds *bounds);
 extern void ct_counter_release(CtCounters *counters, const CtChange *change);
 extern bool ct_counter_look(const CtTable *table, Datum account, CtExact *exact);
-extern CtCount ct_counter_withdraw(const CtTable *table, Datum account);
-extern CtCount ct_counter_close_period(const CtTable *table, Datum account);
+extern CtCount ct_counter_withdraw(const CtTable *table, Datum account, List **finished);
+extern CtCount ct_counter_close_period(const CtTable *table, Datum account, List **finished);
 
 /* slot_memory.c */
 
@@ -125,6 +188,34 @@ typedef struct CtSlots
 	CtSlotPlace place[CT_MAX_SLOTS];	/* in ascending order of the number */
 } CtSlots;
 
+/* Columns of an open entry in the counter table, in this order, counts and texts by kind */
+typedef enum CtEntryAttribute
+{
+	CT_ENTRY_STARTED_AT,
+	CT_ENTRY_ENDED_AT,
+	CT_ENTRY_STATEMENTS,
+	CT_ENTRY_COUNT,
+	CT_ENTRY_ROLE = CT_ENTRY_COUNT + CT_NACTIVITIES,
+	CT_ENTRY_SOURCE_TYPE,
+	CT_ENTRY_SOURCE_NAME,
+	CT_NENTRY_COLUMNS
+} CtEntryAttribute;
+
+typedef struct CtEntryColumn
+{
+	const char *name;
+	Oid			type;
+} CtEntryColumn;
+
+/* What a change has done to the open entry of a slot */
+typedef enum CtEntryChange
+{
+	CT_ENTRY_AS_READ,
+	CT_ENTRY_ADDED,				/* to what was there */
+	CT_ENTRY_OPENED,
+	CT_ENTRY_CLOSED
+} CtEntryChange;
+
 /* A slot that was read, to be written back */
 typedef struct CtSlot
 {
@@ -144,6 +235,11 @@ typedef struct CtSlot
 	int64		demoted;
 	int64		corrected;
 	int64		peak;			/* see CtCount; 0 if nobody had to note one */
+	bool		has_entry;		/* one of the ledger that is open */
+	CtEntryChange entry_change;
+	CtActivity	entry;			/* its texts in the tuple, or of the change */
+	CtActivity *finished;		/* the entry that it takes the place of, or
+								 * NULL; in the memory of the caller */
 	HeapTuple	tuple;			/* the version that was read; a copy in the
 								 * memory of the caller */
 } CtSlot;
@@ -178,6 +274,7 @@ typedef struct CtCounterTable
 	AttrNumber	floor;
 	AttrNumber	bottom;
 	AttrNumber	lowest;
+	AttrNumber	entry[CT_NENTRY_COLUMNS];	/* by CtEntryAttribute */
 	Oid			index;			/* its primary key */
 	RegProcedure equals;		/* of the account's type */
 	MemoryContext context;		/* of the memory below */
@@ -200,6 +297,11 @@ typedef struct CtCounter
 	TupleTableSlot *row;		/* the row read last */
 	TupleTableSlot *new_row;	/* the version to be written */
 	BlockNumber blocks;			/* of the table, at least */
+	List	   *finished;		/* entries that changes have closed, of
+								 * CtActivity; for the ledger */
+	MemoryContext context;		/* of these */
+	bool		recorded;		/* is there nothing more to be recorded of the
+								 * last change? */
 } CtCounter;
 
 /* A way to reach counters: the same promises, met by other means */
@@ -212,7 +314,7 @@ typedef struct CtCounterWay
 	/* ct_counter_settle() */
 	void		(*settle) (CtCounters *counters, const CtChange *change, const CtBounds *bounds);
 	/* ct_counter_withdraw(), or ct_counter_close_period() */
-	CtCount		(*withdraw) (CtCounters *counters, Datum account, bool close_period);
+	CtCount		(*withdraw) (CtCounters *counters, Datum account, bool close_period, bool closes_entries);
 } CtCounterWay;
 
 /* The counters of the accounts of an attached table, open for changes */
@@ -227,6 +329,16 @@ struct CtCounters
 	/* by SQL: */
 	int64		used;			/* what the locked counter says */
 };
+
+/* activity.c */
+
+extern const CtEntryColumn ct_entry_columns[CT_NENTRY_COLUMNS];
+extern void ct_slot_fold(CtCounter *counter, CtSlot *slot, const CtChange *change);
+extern void ct_slot_close_entry(CtSlot *slot);
+extern void ct_slot_folded(CtCounter *counter, const CtSlot *slot);
+extern void ct_slot_read_entry(const CtCounterTable *info, TupleTableSlot *row, Datum account, CtSlot *slot);
+extern int	ct_slot_write_entry(const CtCounterTable *info, const CtSlot *slot, int at,
+								int *attnos, Datum *values, bool *nulls);
 
 /* counter_sql.c */
 
@@ -270,7 +382,7 @@ extern bool ct_update_firing(Relation rel, ItemPointer place, TupleTableSlot *ne
 /* slot_change.c */
 
 extern bool ct_slot_has_room(const CtSlot *slot, const CtChange *change);
-extern void ct_slot_add(CtSlot *slot, const CtChange *change, int64 total);
+extern void ct_slot_add(CtCounter *counter, CtSlot *slot, const CtChange *change, int64 total);
 extern int64 ct_slots_total(CtCounter *counter, const CtSlots *slots, const CtSlot *slot, const CtChange *change);
 extern void ct_slot_note_fall(CtCounter *counter, CtSlots *slots, const CtSlot *slot, const CtChange *change);
 extern void ct_slot_write_locked(CtCounter *counter, CtSlots *slots, CtSlot *slot);
@@ -281,6 +393,6 @@ extern void ct_slots_changed(CtCounter *counter, CtSlots *slots);
 
 extern bool ct_slots_lock(CtCounters *counters, const CtChange *change, CtExact *exact);
 extern void ct_slots_settle(CtCounters *counters, const CtChange *change, const CtBounds *bounds);
-extern CtCount ct_slots_withdraw(CtCounters *counters, Datum account, bool close_period);
+extern CtCount ct_slots_withdraw(CtCounters *counters, Datum account, bool close_period, bool closes_entries);
 
 #endif							/* CONTACTS_TIER_COUNTER_H */

@@ -153,9 +153,12 @@ settle(CtCounters *counters, const CtChange *change, const CtBounds *bounds)
 	SPI_finish();
 }
 
-/* ct_counter_withdraw() and ct_counter_close_period(), by SQL */
+/*
+ * ct_counter_withdraw() and ct_counter_close_period(), by SQL.  Here slots carry no entries, and
+ * those that they had before are left to ct_ledger_withdraw().
+ */
 static CtCount
-withdraw(CtCounters *counters, Datum account, bool close_period)
+withdraw(CtCounters *counters, Datum account, bool close_period, bool closes_entries)
 {
 	const CtTable *table = counters->table;
 	Datum		values[] = {account};

@@ -176,7 +176,7 @@ withdraw_counted(const CtTable *table)
 	{
 		bool		isnull;
 
-		ct_counter_withdraw(table, SPI_getbinval(accounts->vals[i], accounts->tupdesc, 1, &isnull));
+		ct_counter_withdraw(table, SPI_getbinval(accounts->vals[i], accounts->tupdesc, 1, &isnull), NULL);
 	}
 }
 

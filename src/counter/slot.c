@@ -153,7 +153,10 @@ ct_slots_least(CtCounter *counter, Datum account)
 	return sum + least_of(&seen);
 }
 
-/* Take the row in counter->row apart; false if it is not the one expected. */
+/*
+ * Take the row in counter->row apart; false if it is not the one expected.  It is done with a
+ * copy, which the caller keeps, as what is read of it may point into it.
+ */
 static bool
 deform_slot(CtCounter *counter, CtSlots *slots, int index, CtSlot *slot)
 {
@@ -165,6 +168,11 @@ deform_slot(CtCounter *counter, CtSlots *slots, int index, CtSlot *slot)
 	if (DatumGetInt32(slot_getattr(row, info->number, &isnull)) != slots->place[index].number ||
 		ct_account_compare(&info->table, slot_getattr(row, info->account, &isnull), slots->account) != 0)
 		return false;
+	slots->place[index].tid = row->tts_tid;
+	slot->tuple = ExecCopySlotHeapTuple(row);
+	row = counter->new_row;
+	ExecStoreHeapTuple(slot->tuple, row, false);
+	slot_getallattrs(row);		/* at once, which costs less than one by one */
 	slot->index = index;
 	slot->used = DatumGetInt64(slot_getattr(row, info->used, &isnull));
 	slot->pending = DatumGetInt64(slot_getattr(row, info->pending, &isnull));
@@ -178,8 +186,8 @@ deform_slot(CtCounter *counter, CtSlots *slots, int index, CtSlot *slot)
 	slot->observed = !isnull;
 	slot->lowest = DatumGetInt64(slot_getattr(row, info->lowest, &isnull));
 	slot->fell = !isnull;
-	slot->tuple = ExecCopySlotHeapTuple(row);
-	slots->place[index].tid = row->tts_tid;
+	ct_slot_read_entry(info, row, slots->account, slot);
+	ExecClearTuple(row);
 	return true;
 }
 

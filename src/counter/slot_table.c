@@ -57,6 +57,12 @@ is_direct(Relation rel, const CtTable *table, CtCounterTable *counter)
 	counter->floor = ct_typed_column(relid, "floor", INT8OID);
 	counter->bottom = ct_typed_column(relid, "bottom", INT8OID);
 	counter->lowest = ct_typed_column(relid, "lowest", INT8OID);
+	for (int i = 0; i < CT_NENTRY_COLUMNS; i++)
+	{
+		counter->entry[i] = ct_typed_column(relid, ct_entry_columns[i].name, ct_entry_columns[i].type);
+		if (counter->entry[i] == InvalidAttrNumber)
+			return false;
+	}
 	counter->index = ct_primary_key_index(rel);
 	counter->equals = get_opcode(table->account_eq);
 
@@ -121,6 +127,9 @@ ct_slots_open(CtCounter *counter, const CtTable *table)
 											table_slot_callbacks(counter->rel));
 	counter->new_row = MakeSingleTupleTableSlot(RelationGetDescr(counter->rel), &TTSOpsHeapTuple);
 	counter->blocks = RelationGetNumberOfBlocks(counter->rel);
+	counter->finished = NIL;
+	counter->recorded = false;
+	counter->context = CurrentMemoryContext;
 	return true;
 }
 

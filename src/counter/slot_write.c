@@ -15,10 +15,12 @@
 #include "access/htup_details.h"
 #include "access/sysattr.h"
 #include "access/tableam.h"
+#include "access/tupmacs.h"
 #include "access/xact.h"
 #include "catalog/index.h"
 #include "executor/executor.h"
 #include "executor/tuptable.h"
+#include "utils/datum.h"
 #include "utils/guc.h"
 #include "utils/snapmgr.h"
 
@@ -93,8 +95,11 @@ is_as_written(CtCounter *counter, const CtSlots *slots, const CtSlot *slot,
 
 	for (int i = 0; i < count; i++)
 	{
+		Form_pg_attribute attr = TupleDescAttr(row->tts_tupleDescriptor, attnos[i] - 1);
+
 		value = slot_getattr(row, attnos[i], &isnull);
-		if (isnull != nulls[i] || (!isnull && DatumGetInt64(value) != DatumGetInt64(values[i])))
+		if (isnull != nulls[i] ||
+			(!isnull && !datum_image_eq(value, values[i], attr->attbyval, attr->attlen)))
 			return false;
 	}
 	value = slot_getattr(row, counter->info->number, &isnull);
@@ -144,7 +149,54 @@ write_firing(CtCounter *counter, CtSlots *slots, const CtSlot *slot,
 	if (!is_as_written(counter, slots, slot, attnos, values, nulls, count))
 		refuse_trigger(counter, "changed a counter");
 	*tid = counter->new_row->tts_tid;
+	ct_slot_folded(counter, slot);
 	return TM_Ok;
+}
+
+/* Columns of a slot that are written each time */
+#define NFIXED	10
+
+/*
+ * The version that was read with new values.  Mostly these are numbers that take the place of
+ * numbers: then they are put into a copy, which costs a third of taking it apart and forming it
+ * anew.  That is sound because where values stand depends on which of them are null, and on
+ * those of variable length alone; this walks over them as heap_deform_tuple() does.
+ */
+static HeapTuple
+new_version(TupleDesc tupdesc, HeapTuple tuple, int ncolumns, const int *attnos, const Datum *values, const bool *nulls)
+{
+	HeapTuple	copy = heap_copytuple(tuple);
+	char	   *data = (char *) copy->t_data + copy->t_data->t_hoff;
+	int			natts = HeapTupleHeaderGetNatts(copy->t_data);
+	char	   *place[MaxHeapAttributeNumber];
+	uint32		offset = 0;
+
+	for (int i = 0; i < natts; i++)
+	{
+		Form_pg_attribute attr = TupleDescAttr(tupdesc, i);
+
+		place[i] = NULL;
+		if (HeapTupleHasNulls(copy) && att_isnull(i, copy->t_data->t_bits))
+			continue;
+		offset = att_align_pointer(offset, attr->attalign, attr->attlen, data + offset);
+		place[i] = data + offset;
+		offset = att_addlength_pointer(offset, attr->attlen, place[i]);
+	}
+	for (int i = 0; i < ncolumns; i++)
+	{
+		int			column = attnos[i] - 1;
+
+		if (column < natts && nulls[i] && place[column] == NULL)
+			continue;
+		if (column >= natts || nulls[i] || place[column] == NULL || TupleDescAttr(tupdesc, column)->attlen != sizeof(int64))
+		{
+			heap_freetuple(copy);
+			return heap_modify_tuple_by_cols(tuple, tupdesc, ncolumns, unconstify(int *, attnos),
+											 unconstify(Datum *, values), unconstify(bool *, nulls));
+		}
+		*(int64 *) place[column] = DatumGetInt64(values[i]);
+	}
+	return copy;
 }
 
 /*
@@ -164,22 +216,23 @@ TM_Result
 ct_slot_write(CtCounter *counter, CtSlots *slots, CtSlot *slot, bool wait, TransactionId *holder)
 {
 	const CtCounterTable *info = counter->info;
-	int			attnos[] = {
+	int			attnos[NFIXED + CT_NENTRY_COLUMNS] = {
 		info->used, info->pending, info->promoted, info->demoted,
 		info->corrected, info->peak, info->granted, info->floor, info->bottom, info->lowest
 	};
-	Datum		values[] = {
+	Datum		values[lengthof(attnos)] = {
 		Int64GetDatum(slot->used), Int64GetDatum(slot->pending), Int64GetDatum(slot->promoted),
 		Int64GetDatum(slot->demoted), Int64GetDatum(slot->corrected), Int64GetDatum(slot->peak),
 		Int64GetDatum(slot->granted), Int64GetDatum(slot->floor), Int64GetDatum(slot->bottom),
 		Int64GetDatum(slot->lowest)
 	};
 	bool		nulls[lengthof(attnos)] = {
-		[lengthof(attnos) - 4] = slot->closed,
-		[lengthof(attnos) - 3] = !slot->observed || slot->alone,
-		[lengthof(attnos) - 2] = !slot->observed,
-		[lengthof(attnos) - 1] = !slot->fell
+		[NFIXED - 4] = slot->closed,
+		[NFIXED - 3] = !slot->observed || slot->alone,
+		[NFIXED - 2] = !slot->observed,
+		[NFIXED - 1] = !slot->fell
 	};
+	int			ncolumns = ct_slot_write_entry(info, slot, NFIXED, attnos, values, nulls);
 	ItemPointer tid = &slots->place[slot->index].tid;
 	HeapTuple	tuple;
 	TM_FailureData failure;
@@ -189,11 +242,10 @@ ct_slot_write(CtCounter *counter, CtSlots *slots, CtSlot *slot, bool wait, Trans
 
 	if (!wait && ct_slot_is_held(counter, slots, slot->index, holder))
 		return TM_BeingModified;
-	tuple = heap_modify_tuple_by_cols(slot->tuple, RelationGetDescr(counter->rel),
-									  lengthof(attnos), attnos, values, nulls);
+	tuple = new_version(RelationGetDescr(counter->rel), slot->tuple, ncolumns, attnos, values, nulls);
 	ExecForceStoreHeapTuple(tuple, counter->new_row, false);
 	if (counter->rel->trigdesc != NULL)
-		return write_firing(counter, slots, slot, attnos, values, nulls, lengthof(attnos));
+		return write_firing(counter, slots, slot, attnos, values, nulls, ncolumns);
 	result = table_tuple_update(counter->rel, tid, counter->new_row, GetCurrentCommandId(true),
 								SnapshotSelf, InvalidSnapshot, true, &failure, &lockmode, &update_indexes);
 	if (result != TM_Ok)
@@ -202,5 +254,6 @@ ct_slot_write(CtCounter *counter, CtSlots *slots, CtSlot *slot, bool wait, Trans
 	if (ct_needs_entries(update_indexes))
 		insert_index_entries(counter, update_indexes);
 	*tid = counter->new_row->tts_tid;
+	ct_slot_folded(counter, slot);
 	return TM_Ok;
 }

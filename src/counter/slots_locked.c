@@ -78,7 +78,8 @@ sum_up(const CtLockedSlots *locked)
 static bool
 is_unchanged(const CtSlot *slot, const CtSlot *before)
 {
-	return slot->used == before->used && slot->pending == before->pending &&
+	return slot->entry_change == CT_ENTRY_AS_READ &&
+		slot->used == before->used && slot->pending == before->pending &&
 		slot->closed == before->closed && (slot->closed || slot->granted == before->granted) &&
 		slot->promoted == before->promoted && slot->demoted == before->demoted &&
 		slot->corrected == before->corrected && slot->peak == before->peak &&
@@ -179,7 +180,7 @@ ct_slots_lock(CtCounters *counters, const CtChange *change, CtExact *exact)
 	{
 		CtSlot	   *first = &locked->slot[0];
 
-		ct_slot_add(first, change, ct_slots_total(counter, slots, first, change));
+		ct_slot_add(counter, first, change, ct_slots_total(counter, slots, first, change));
 		locked->closed |= first->closed;
 		write_changed(counters, change, room);
 		return true;
@@ -202,7 +203,7 @@ ct_slots_settle(CtCounters *counters, const CtChange *change, const CtBounds *bo
 	CtLockedSlots *locked = counters->locked;
 	int64		room;
 
-	ct_slot_add(&locked->slot[0], change, sum_up(locked).used);
+	ct_slot_add(&counters->direct, &locked->slot[0], change, sum_up(locked).used);
 	room = set_bounds(locked, bounds);
 	/* above its tier, the account has no room even after a release */
 	locked->closed = room < 0;
@@ -246,12 +247,21 @@ begin_period(CtLockedSlots *locked)
 	}
 }
 
+/* Close the entries of activity that slots carry. */
+static void
+close_entries(CtLockedSlots *locked)
+{
+	for (int i = 0; i < locked->count; i++)
+		if (locked->slot[i].has_entry)
+			ct_slot_close_entry(&locked->slot[i]);
+}
+
 /*
  * ct_counter_withdraw() and ct_counter_close_period(), by slots: what was granted is
  * taken back, so that the next promotion asks for the ceiling.
  */
 CtCount
-ct_slots_withdraw(CtCounters *counters, Datum account, bool close_period)
+ct_slots_withdraw(CtCounters *counters, Datum account, bool close_period, bool closes_entries)
 {
 	CtCounter  *counter = &counters->direct;
 	CtSlots    *slots = &counters->slots;
@@ -270,6 +280,8 @@ ct_slots_withdraw(CtCounters *counters, Datum account, bool close_period)
 	count = sum_slots(locked);
 	if (close_period)
 		begin_period(locked);
+	if (closes_entries)
+		close_entries(locked);
 	locked->closed = true;
 	write_slots(counter, slots, locked, 0);
 	ct_slots_remember(counter, slots);

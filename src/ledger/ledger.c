@@ -29,7 +29,9 @@
 #include "optimizer/optimizer.h"
 #include "port/pg_bswap.h"
 #include "utils/builtins.h"
+#include "utils/datetime.h"
 #include "utils/fmgrprotos.h"
+#include "utils/json.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -37,19 +39,6 @@
 #include "utils/uuid.h"
 
 #include "ledger/ledger.h"
-
-/* Columns of an entry, in the order of "columns" below */
-typedef enum Column
-{
-	ACCOUNT,
-	ENTRY,
-	RECORDED_AT,
-	EVENT,
-	ROLE,
-	CONTACTS,
-	DETAILS,
-	NCOLUMNS
-} Column;
 
 /* A ledger with more indexes is left to SQL */
 #define MAX_INDEXES		16
@@ -60,19 +49,21 @@ typedef struct LedgerTable
 	CtKnownTable known;			/* must be first */
 	bool		direct;			/* are entries inserted without SQL? */
 	/* if they are: */
-	AttrNumber	attno[NCOLUMNS];	/* by Column; any order, after a restore */
+	AttrNumber	attno[CT_NLEDGER_COLUMNS];	/* by CtLedgerColumn; any order, after a restore */
 	int			nindexes;		/* that activity enters */
 	Oid			index[MAX_INDEXES];
 } LedgerTable;
 
-/* A ledger that is open for direct inserts */
+/* A ledger that is open for direct access */
 typedef struct Ledger
 {
+	Relation	rel;
 	const LedgerTable *info;	/* stays until the transaction ends */
-	EState	   *estate;			/* owns all the memory */
-	ResultRelInfo *relinfo;		/* with the indexes that activity enters */
 	TupleTableSlot *row;		/* filled anew for each entry */
-	Datum		role;			/* who acts; the same for all entries */
+	MemoryContext context;		/* for what is needed of one entry */
+	/* for new versions that enter the indexes; NULL before the first: */
+	EState	   *estate;
+	ResultRelInfo *relinfo;
 } Ledger;
 
 static CtCache *ledger_tables = NULL;
@@ -87,7 +78,7 @@ has_plain_columns(TupleDesc tupdesc)
 
 /*
  * Does an entry of activity never enter the index, by its predicate?  So it is
- * with the one that attach() created for all the others.
+ * with those that attach() creates for other events.
  */
 static bool
 leaves_out_activity(Relation index, AttrNumber event)
@@ -117,7 +108,7 @@ list_indexes(Relation rel, LedgerTable *info)
 	foreach(cell, indexes)
 	{
 		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
-		bool		enters = !leaves_out_activity(index, info->attno[EVENT]);
+		bool		enters = !leaves_out_activity(index, info->attno[CT_LEDGER_EVENT]);
 		bool		is_plain = RelationGetIndexExpressions(index) == NIL && RelationGetIndexPredicate(index) == NIL;
 
 		index_close(index, NoLock);
@@ -143,17 +134,17 @@ is_direct(Relation rel, const CtTable *table, LedgerTable *info)
 	{
 		const char *name;
 		Oid			type;		/* invalid: the account's */
-	}			columns[NCOLUMNS] = {
-		[ACCOUNT] = {"account", InvalidOid},
-		[ENTRY] = {"entry", UUIDOID},
-		[RECORDED_AT] = {"recorded_at", TIMESTAMPTZOID},
-		[EVENT] = {"event", TEXTOID},
-		[ROLE] = {"role", TEXTOID},
-		[CONTACTS] = {"contacts", INT8OID},
-		[DETAILS] = {"details", JSONBOID}
+	}			columns[CT_NLEDGER_COLUMNS] = {
+		[CT_LEDGER_ACCOUNT] = {"account", InvalidOid},
+		[CT_LEDGER_ENTRY] = {"entry", UUIDOID},
+		[CT_LEDGER_RECORDED_AT] = {"recorded_at", TIMESTAMPTZOID},
+		[CT_LEDGER_EVENT] = {"event", TEXTOID},
+		[CT_LEDGER_ROLE] = {"role", TEXTOID},
+		[CT_LEDGER_CONTACTS] = {"contacts", INT8OID},
+		[CT_LEDGER_DETAILS] = {"details", JSONBOID}
 	};
 
-	for (int i = 0; i < NCOLUMNS; i++)
+	for (int i = 0; i < CT_NLEDGER_COLUMNS; i++)
 	{
 		Oid			type = OidIsValid(columns[i].type) ? columns[i].type : table->account_type;
 
@@ -161,7 +152,7 @@ is_direct(Relation rel, const CtTable *table, LedgerTable *info)
 		if (info->attno[i] == InvalidAttrNumber)
 			return false;
 	}
-	return ct_is_ordinary(rel, table, &info->attno[ACCOUNT], 2) && RelationGetNumberOfAttributes(rel) == NCOLUMNS &&
+	return ct_is_ordinary(rel, table, &info->attno[CT_LEDGER_ACCOUNT], 2) && RelationGetNumberOfAttributes(rel) == CT_NLEDGER_COLUMNS &&
 		rel->trigdesc == NULL && rel->rd_rules == NULL && !rel->rd_rel->relforcerowsecurity &&
 		has_plain_columns(RelationGetDescr(rel)) &&
 		list_indexes(rel, info);
@@ -192,15 +183,24 @@ find_ledger_table(Relation rel, const CtTable *table)
 }
 
 /*
- * As ExecOpenIndices(), but only the indexes that activity enters; they stay
- * locked until the transaction ends.
+ * Open the indexes, as ExecOpenIndices() does, but those that were found plain; they stay locked
+ * until the transaction ends.
  */
 static void
 open_indexes(Ledger *ledger)
 {
 	const LedgerTable *info = ledger->info;
-	ResultRelInfo *relinfo = ledger->relinfo;
+	ResultRelInfo *relinfo;
+	MemoryContext old;
 
+	if (ledger->estate != NULL)
+		return;
+	/* it is to last for all entries */
+	old = MemoryContextSwitchTo(MemoryContextGetParent(ledger->context));
+	ledger->estate = CreateExecutorState();
+	MemoryContextSwitchTo(ledger->estate->es_query_cxt);
+	ledger->relinfo = relinfo = makeNode(ResultRelInfo);
+	InitResultRelInfo(relinfo, ledger->rel, 0, NULL, 0);
 	relinfo->ri_IndexRelationDescs = palloc(sizeof(Relation) * Max(info->nindexes, 1));
 	relinfo->ri_IndexRelationInfo = palloc(sizeof(IndexInfo *) * Max(info->nindexes, 1));
 	for (int i = 0; i < info->nindexes; i++)
@@ -209,6 +209,7 @@ open_indexes(Ledger *ledger)
 		relinfo->ri_IndexRelationInfo[i] = BuildIndexInfo(relinfo->ri_IndexRelationDescs[i]);
 	}
 	relinfo->ri_NumIndices = info->nindexes;
+	MemoryContextSwitchTo(old);
 }
 
 /* Close them; the locks stay, as for an INSERT. */
@@ -224,37 +225,52 @@ close_indexes(ResultRelInfo *relinfo)
 
 /*
  * Open the ledger of an attached table.  False, with nothing open, if entries
- * must be inserted by SQL.  The role is that of the session: it is looked up once for all
- * entries of a statement.
+ * must be inserted by SQL.
  */
 static bool
 open_ledger(Ledger *ledger, const CtTable *table)
 {
-	Relation	rel = ct_open_companion(table, CT_LEDGER, RowExclusiveLock);
-
-	ledger->info = find_ledger_table(rel, table);
+	ledger->rel = ct_open_companion(table, CT_LEDGER, RowExclusiveLock);
+	ledger->info = find_ledger_table(ledger->rel, table);
 	if (!ledger->info->direct)
 	{
-		table_close(rel, NoLock);
+		table_close(ledger->rel, NoLock);
 		return false;
 	}
-	ledger->estate = CreateExecutorState();
-	ledger->relinfo = makeNode(ResultRelInfo);
-	InitResultRelInfo(ledger->relinfo, rel, 0, NULL, 0);
-	open_indexes(ledger);
-	ledger->row = table_slot_create(rel, &ledger->estate->es_tupleTable);
-	ledger->role = CStringGetTextDatum(ct_caller_name());
+	ledger->row = table_slot_create(ledger->rel, NULL);
+	ledger->context = AllocSetContextCreate(CurrentMemoryContext, "contacts_tier ledger", ALLOCSET_SMALL_SIZES);
+	ledger->estate = NULL;
 	return true;
 }
 
-/* Close what open_ledger() has opened, and free its memory. */
+/*
+ * Are entries of activity inserted without SQL?  Then nothing that the owner has put on the
+ * ledger can refuse one, or is to see it at once: it may be folded, and closed by others.
+ *
+ * Locks: the ledger, as a SELECT does, until the transaction ends.
+ */
+bool
+ct_ledger_is_direct(const CtTable *table)
+{
+	Relation	rel = ct_open_companion(table, CT_LEDGER, AccessShareLock);
+	bool		direct = ct_direct_access && find_ledger_table(rel, table)->direct;
+
+	table_close(rel, NoLock);
+	return direct;
+}
+
+/* Close what is open, and free its memory. */
 static void
 close_ledger(Ledger *ledger)
 {
-	close_indexes(ledger->relinfo);
-	ExecResetTupleTable(ledger->estate->es_tupleTable, false);
-	table_close(ledger->relinfo->ri_RelationDesc, NoLock);
-	FreeExecutorState(ledger->estate);
+	if (ledger->estate != NULL)
+	{
+		close_indexes(ledger->relinfo);
+		FreeExecutorState(ledger->estate);
+	}
+	ExecDropSingleTupleTableSlot(ledger->row);
+	MemoryContextDelete(ledger->context);
+	table_close(ledger->rel, NoLock);
 }
 
 PG_FUNCTION_INFO_V1(contacts_tier_ledger_entry);
@@ -304,16 +320,26 @@ push_key(JsonbParseState **state, const char *key)
 
 /* A text, cut between characters; unconstify() only drops a const, nothing writes to it. */
 static void
-push_text(JsonbParseState **state, const char *key, const char *text)
+push_text(JsonbParseState **state, const char *key, const CtText *text)
 {
 	JsonbValue	value = {.type = jbvString};
 
-	if (text == NULL)
+	if (text->data == NULL)
 		return;
-	value.val.string.val = unconstify(char *, text);
-	value.val.string.len = pg_mbcliplen(text, strlen(text), MAX_SOURCE);
+	value.val.string.val = unconstify(char *, text->data);
+	value.val.string.len = pg_mbcliplen(text->data, text->length, MAX_SOURCE);
 	push_key(state, key);
 	(void) pushJsonbValue(state, WJB_VALUE, &value);
+}
+
+/* An instant, as JSON has it */
+static void
+push_instant(JsonbParseState **state, const char *key, TimestampTz instant)
+{
+	char		buffer[MAXDATELEN + 1];
+	const CtText text = {buffer, strlen(JsonEncodeDateTime(buffer, TimestampTzGetDatum(instant), TIMESTAMPTZOID, NULL))};
+
+	push_text(state, key, &text);
 }
 
 /* A count; numeric, since JSON numbers are. */
@@ -329,40 +355,61 @@ push_count(JsonbParseState **state, const char *key, int64 count)
 	(void) pushJsonbValue(state, WJB_VALUE, &value);
 }
 
-/* What a statement did in an account, as the details of an entry. */
+/* Members of the details that count contacts; those promoted are in a column */
+static const char *const count_members[CT_NACTIVITIES] = {
+	[CT_CREATED] = "created",
+	[CT_DELETED] = "deleted",
+	[CT_PROMOTED] = "promoted",
+	[CT_DEMOTED] = "demoted",
+	[CT_FLAGGED] = "flagged",
+	[CT_UNFLAGGED] = "unflagged",
+	[CT_DROPPED] = "dropped"
+};
+
+/*
+ * What statements did in an account, as the details of an entry.  ct_ledger_open_entries()
+ * reads the same from slots.
+ */
 static Datum
 activity_details(const CtActivity *activity)
 {
 	JsonbParseState *state = NULL;
 
 	(void) pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	push_text(&state, "source_type", activity->source_type);
-	push_text(&state, "source_name", activity->source_name);
-	push_count(&state, "created", activity->created);
-	push_count(&state, "deleted", activity->deleted);
-	push_count(&state, "promoted", activity->promoted);
-	push_count(&state, "flagged", activity->flagged);
-	push_count(&state, "unflagged", activity->unflagged);
-	push_count(&state, "demoted", activity->demoted);
-	push_count(&state, "dropped", activity->dropped);
+	push_text(&state, "source_type", &activity->text[CT_ACTOR_SOURCE_TYPE]);
+	push_text(&state, "source_name", &activity->text[CT_ACTOR_SOURCE_NAME]);
+	for (int i = 0; i < CT_NACTIVITIES; i++)
+		push_count(&state, count_members[i], activity->count[i]);
+	if (activity->statements > 1)
+	{
+		push_count(&state, "statements", activity->statements);
+		push_instant(&state, "ended_at", activity->ended_at);
+	}
 	return JsonbPGetDatum(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
 }
 
-/* $2: role, $3: promoted contacts, $4: details */
+static Datum
+role_of(const CtActivity *activity)
+{
+	const CtText *role = &activity->text[CT_ACTOR_ROLE];
+
+	return PointerGetDatum(cstring_to_text_with_len(role->data, role->length));
+}
+
+/* $2: when, $3: role, $4: promoted contacts, $5: details */
 static const CtQuery record_activity_query = {
 	"INSERT INTO {ledger} (account, recorded_at, event, role, contacts, details)"
-	" SELECT $1, contacts_tier.clock(), 'activity', $2, $3, $4"
-	" WHERE NOT EXISTS (SELECT FROM {account} a"
-	"  WHERE a.account {=} $1 AND NOT a.record_activity)",
-	4, {CT_ACCOUNT_TYPE, TEXTOID, INT8OID, JSONBOID}
+	" VALUES ($1, $2, 'activity', $3, $4, $5)",
+	5, {CT_ACCOUNT_TYPE, TIMESTAMPTZOID, TEXTOID, INT8OID, JSONBOID}
 };
 
-/* Insert an entry by SQL, unless the account row says that activity is not recorded. */
+/* Insert an entry by SQL. */
 static void
 insert_activity_by_sql(const CtTable *table, const CtActivity *activity)
 {
 	Datum		values[] = {
-		activity->account, CStringGetTextDatum(ct_caller_name()), Int64GetDatum(activity->promoted), activity_details(activity)
+		activity->account, TimestampTzGetDatum(activity->started_at), role_of(activity),
+		Int64GetDatum(activity->count[CT_PROMOTED]), activity_details(activity)
 	};
 
 	ct_connect_spi();
@@ -370,40 +417,80 @@ insert_activity_by_sql(const CtTable *table, const CtActivity *activity)
 	SPI_finish();
 }
 
-/*
- * Insert an entry.  ExecSimpleRelationInsert() puts it into the table and the indexes that
- * are open, and checks NOT NULL; there is nothing else to be done (is_direct()).
- */
+/* Fill the row of a new entry. */
 static void
-insert_activity(Ledger *ledger, const CtActivity *activity)
+fill_row(Ledger *ledger, const CtActivity *activity)
 {
 	const AttrNumber *attno = ledger->info->attno;
 	TupleTableSlot *row = ledger->row;
 
 	ExecClearTuple(row);
-	memset(row->tts_isnull, false, sizeof(bool) * NCOLUMNS);
-	row->tts_values[attno[ACCOUNT] - 1] = activity->account;
-	row->tts_values[attno[ENTRY] - 1] = contacts_tier_ledger_entry(NULL);
-	row->tts_values[attno[RECORDED_AT] - 1] = TimestampTzGetDatum(ct_now());
-	row->tts_values[attno[EVENT] - 1] = CStringGetTextDatum("activity");
-	row->tts_values[attno[ROLE] - 1] = ledger->role;
-	row->tts_values[attno[CONTACTS] - 1] = Int64GetDatum(activity->promoted);
-	row->tts_values[attno[DETAILS] - 1] = activity_details(activity);
+	memset(row->tts_isnull, false, sizeof(bool) * CT_NLEDGER_COLUMNS);
+	row->tts_values[attno[CT_LEDGER_ACCOUNT] - 1] = activity->account;
+	row->tts_values[attno[CT_LEDGER_ENTRY] - 1] = contacts_tier_ledger_entry(NULL);
+	row->tts_values[attno[CT_LEDGER_RECORDED_AT] - 1] = TimestampTzGetDatum(activity->started_at);
+	row->tts_values[attno[CT_LEDGER_EVENT] - 1] = CStringGetTextDatum("activity");
+	row->tts_values[attno[CT_LEDGER_ROLE] - 1] = role_of(activity);
+	row->tts_values[attno[CT_LEDGER_CONTACTS] - 1] = Int64GetDatum(activity->count[CT_PROMOTED]);
+	row->tts_values[attno[CT_LEDGER_DETAILS] - 1] = activity_details(activity);
 	ExecStoreVirtualTuple(row);
-	ExecSimpleRelationInsert(ledger->relinfo, ledger->estate, row);
 }
 
-/* Insert the entries of a statement; later commands of the transaction see them. */
-static void
-insert_activities(Ledger *ledger, const CtActivity *activities, int count)
+/* Add to the entry that this backend has inserted last, if it can be; see own_entry.c. */
+static bool
+add_to_own(Ledger *ledger, const CtTable *table, const CtActivity *activity)
 {
-	for (int i = 0; i < count; i++)
-	{
-		MemoryContext old = MemoryContextSwitchTo(GetPerTupleMemoryContext(ledger->estate));
+	const AttrNumber *attno = ledger->info->attno;
+	TupleTableSlot *row = ledger->row;
+	CtActivity	sum;
+	CtUpdateIndexes update_indexes;
 
-		insert_activity(ledger, &activities[i]);
+	if (!ct_own_entry_sum(ledger->rel, table, attno, activity, row, &sum))
+		return false;
+	slot_getallattrs(row);
+	row->tts_values[attno[CT_LEDGER_CONTACTS] - 1] = Int64GetDatum(sum.count[CT_PROMOTED]);
+	row->tts_values[attno[CT_LEDGER_DETAILS] - 1] = activity_details(&sum);
+	if (!ct_own_entry_update(ledger->rel, row, table, &sum, &update_indexes))
+		return false;
+	if (ct_needs_entries(update_indexes))
+	{
+		open_indexes(ledger);
+		ct_insert_index_tuples(ledger->relinfo, row, ledger->estate, update_indexes);
+	}
+	return true;
+}
+
+/*
+ * Insert an entry, or add it to one.  ExecSimpleRelationInsert() puts it into the table and the
+ * indexes that are open, and checks NOT NULL; there is nothing else to be done (is_direct()).
+ */
+static void
+insert_activity(Ledger *ledger, const CtTable *table, const CtActivity *activity)
+{
+	if (add_to_own(ledger, table, activity))
+		return;
+	open_indexes(ledger);
+	fill_row(ledger, activity);
+	ExecSimpleRelationInsert(ledger->relinfo, ledger->estate, ledger->row);
+	ct_own_entry_remember(ledger->rel, table, ledger->row,
+						  ledger->row->tts_values[ledger->info->attno[CT_LEDGER_ENTRY] - 1], activity);
+}
+
+/* Insert entries; later commands of the transaction see them. */
+static void
+insert_activities(Ledger *ledger, const CtTable *table, const List *activities)
+{
+	ListCell   *cell;
+
+	foreach(cell, activities)
+	{
+		MemoryContext old = MemoryContextSwitchTo(ledger->context);
+
+		insert_activity(ledger, table, lfirst(cell));
 		MemoryContextSwitchTo(old);
-		ResetPerTupleExprContext(ledger->estate);
+		MemoryContextReset(ledger->context);
+		if (ledger->estate != NULL)
+			ResetPerTupleExprContext(ledger->estate);
 	}
 	close_ledger(ledger);
 	CommandCounterIncrement();
@@ -411,14 +498,15 @@ insert_activities(Ledger *ledger, const CtActivity *activities, int count)
 
 /* The same by SQL, in memory that does not grow with the number of accounts. */
 static void
-insert_activities_by_sql(const CtTable *table, const CtActivity *activities, int count)
+insert_activities_by_sql(const CtTable *table, const List *activities)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "contacts_tier activity", ALLOCSET_SMALL_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
+	ListCell   *cell;
 
-	for (int i = 0; i < count; i++)
+	foreach(cell, activities)
 	{
-		insert_activity_by_sql(table, &activities[i]);
+		insert_activity_by_sql(table, lfirst(cell));
 		MemoryContextReset(context);
 	}
 	MemoryContextSwitchTo(old);
@@ -426,21 +514,23 @@ insert_activities_by_sql(const CtTable *table, const CtActivity *activities, int
 }
 
 /*
- * Append to the ledger what a statement did in each account.  "direct": have the accounts
- * been looked at without SQL?  Otherwise
- * SQL looks whether they record activity.  The caller is the table's owner.
+ * Append to the ledger what statements did, a list of CtActivity, of accounts that record
+ * activity.  The caller is the table's owner.
  *
- * Locks: the ledger, as an INSERT does, until the transaction ends.
+ * Locks: the ledger, as an INSERT does, until the transaction ends; nothing if the list is
+ * empty.
  */
 void
-ct_ledger_record_activity(const CtTable *table, const CtActivity *activities, int count, bool direct)
+ct_ledger_record_activity(const CtTable *table, const List *activities)
 {
 	Ledger		ledger;
 
-	if (direct && open_ledger(&ledger, table))
-		insert_activities(&ledger, activities, count);
+	if (activities == NIL)
+		return;
+	if (ct_direct_access && open_ledger(&ledger, table))
+		insert_activities(&ledger, table, activities);
 	else
-		insert_activities_by_sql(table, activities, count);
+		insert_activities_by_sql(table, activities);
 }
 
 /* $2: event, $3: contacts, $4: details, $5: role */

@@ -11,30 +11,48 @@
 #ifndef CONTACTS_TIER_LEDGER_H
 #define CONTACTS_TIER_LEDGER_H
 
-#include "contact/contact.h"
+#include "base/compat.h"
+#include "counter/counter.h"
 
 /* ledger.c */
 
-/* What a statement did in an account, in contacts, for an entry "activity" */
-typedef struct CtActivity
-{
-	Datum		account;
-	int64		created;
-	int64		deleted;
-	int64		promoted;		/* became marketing contacts */
-	int64		demoted;		/* ceased to be */
-	int64		flagged;		/* became so until next update */
-	int64		unflagged;		/* ceased to be, and stay marketing contacts */
-	int64		dropped;		/* stored non-marketing for want of room */
-	/* who did it; NULL where it is not known, or where several did */
-	const char *source_type;
-	const char *source_name;
-} CtActivity;
-
 extern void ct_ledger_init(void);
-extern void ct_ledger_record_activity(const CtTable *table, const CtActivity *activities, int count, bool direct);
+extern bool ct_ledger_is_direct(const CtTable *table);
+extern void ct_ledger_record_activity(const CtTable *table, const List *activities);
 extern void ct_ledger_record(const CtTable *table, Datum account, const char *event,
 							 int64 contacts, const char *details);
+
+/* open_entries.c */
+
+/* A member of the details that counts something; a count of 0 is left out */
+#define CT_OPEN_COUNT(member) \
+	"'" member "', nullif(c.entry_" member ", 0)"
+
+/*
+ * The details of an open entry of a row "c" of the counter table, as those of the ledger; the
+ * two texts are the only nulls that the columns have beside those counts
+ */
+#define CT_OPEN_DETAILS \
+	"pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object('source_type', c.entry_source_type," \
+	" 'source_name', c.entry_source_name, " CT_OPEN_COUNT("created") ", " CT_OPEN_COUNT("deleted") "," \
+	" " CT_OPEN_COUNT("promoted") ", " CT_OPEN_COUNT("demoted") ", " CT_OPEN_COUNT("flagged") "," \
+	" " CT_OPEN_COUNT("unflagged") ", " CT_OPEN_COUNT("dropped") "," \
+	" 'statements', nullif(c.entry_statements, 1)," \
+	" 'ended_at', CASE WHEN c.entry_statements" CT_GT "1 THEN c.entry_ended_at END))"
+
+/*
+ * For a FROM clause: the ledger with what is open, as it would stand there now; "entry" is NULL
+ * for that, which sorts after all others.  For statements that are no CtQuery, under a safe
+ * search_path.
+ */
+#define CT_WHOLE_LEDGER \
+	"(SELECT account, recorded_at, entry, event, role, contacts, details FROM {ledger}" \
+	" UNION ALL SELECT c.account, c.entry_started_at, NULL, 'activity', c.entry_role, c.entry_promoted, " CT_OPEN_DETAILS \
+	" FROM {counter} c WHERE c.entry_started_at IS NOT NULL)"
+
+extern CtCount ct_ledger_withdraw(const CtTable *table, Datum account);
+extern CtCount ct_ledger_close_period(const CtTable *table, Datum account);
+extern uint64 ct_ledger_close_entries(const CtTable *table, bool idle);
 
 /* notify.c */
 
@@ -46,5 +64,32 @@ extern void ct_announce(const CtTable *table, Datum account, const char *event,
 extern void ct_notify(const CtTable *table, Datum account, const char *event,
 					  int64 marketing_contacts, const char *details);
 extern void ct_notify_init(void);
+
+/*
+ * Inside ledger/ only
+ * ===================
+ */
+
+/* Columns of an entry */
+typedef enum CtLedgerColumn
+{
+	CT_LEDGER_ACCOUNT,
+	CT_LEDGER_ENTRY,
+	CT_LEDGER_RECORDED_AT,
+	CT_LEDGER_EVENT,
+	CT_LEDGER_ROLE,
+	CT_LEDGER_CONTACTS,
+	CT_LEDGER_DETAILS,
+	CT_NLEDGER_COLUMNS
+} CtLedgerColumn;
+
+/* own_entry.c */
+
+extern bool ct_own_entry_sum(Relation rel, const CtTable *table, const AttrNumber *attno,
+							 const CtActivity *activity, TupleTableSlot *row, CtActivity *sum);
+extern bool ct_own_entry_update(Relation rel, TupleTableSlot *row, const CtTable *table, const CtActivity *sum,
+								CtUpdateIndexes *update_indexes);
+extern void ct_own_entry_remember(Relation rel, const CtTable *table, TupleTableSlot *row, Datum entry,
+								  const CtActivity *activity);
 
 #endif							/* CONTACTS_TIER_LEDGER_H */

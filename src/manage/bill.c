@@ -162,7 +162,10 @@ contacts_tier_notifications(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* Counts that are 0 are not in the details: see activity_details(). */
+/*
+ * Entries of the ledger, and those that are open.  Counts that are 0 are not in the details,
+ * nor is the last of several statements where there is only one: see activity_details().
+ */
 static char *
 activity_query(const CtReport *report)
 {
@@ -172,8 +175,9 @@ activity_query(const CtReport *report)
 					  " coalesce((details->>'created')::bigint, 0), coalesce((details->>'deleted')::bigint, 0),"
 					  " contacts, coalesce((details->>'flagged')::bigint, 0),"
 					  " coalesce((details->>'unflagged')::bigint, 0), coalesce((details->>'demoted')::bigint, 0),"
-					  " coalesce((details->>'dropped')::bigint, 0)"
-					  " FROM {ledger} WHERE event = 'activity'%2$s"
+					  " coalesce((details->>'dropped')::bigint, 0), coalesce((details->>'statements')::bigint, 1),"
+					  " coalesce((details->>'ended_at')::timestamptz, recorded_at)"
+					  " FROM " CT_WHOLE_LEDGER " l WHERE event = 'activity'%2$s"
 					  " ORDER BY recorded_at DESC, entry DESC");
 }
 

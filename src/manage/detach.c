@@ -73,7 +73,8 @@ PG_FUNCTION_INFO_V1(contacts_tier_detach);
  * The companion tables stay, with the history of the accounts, and so do accounts that are
  * subscribed: the table can be attached again.  Its contacts are subtracted from the counters
  * before the columns go, and the triggers are dropped after that, so that no writer comes in
- * between: the lock excludes them.
+ * between: the lock excludes them.  What is open of the ledger is closed, as far as no writer
+ * of another table is at work.
  *
  * Locks: the table and its partitions, exclusively, and the slots of its accounts.
  * Errors: 42501, 55000 where the table is not attached.
@@ -94,6 +95,8 @@ contacts_tier_detach(PG_FUNCTION_ARGS)
 	command = alter_columns(&managed, PG_GETARG_BOOL(1));
 	if (OidIsValid(ct_companion_relid(&managed.table->names, CT_COUNTER)))
 		ct_uncount(managed.table, ct_qualified_name(managed.rel), false);
+	if (ct_has_companions(managed.table))
+		(void) ct_ledger_close_entries(managed.table, false);
 	ct_manage_close_table(&managed);
 
 	ct_drop_triggers(relid);

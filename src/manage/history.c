@@ -45,7 +45,7 @@ enum
 	"   UNION SELECT contacts_tier.clock()) p (at)),"
 
 /*
- * What happened since then, and since the update date before the first rollover since then.
+ * What happened since then, with what is open, and since the update date before the first rollover since then.
  * Entries are in the order of their keys: those of a rollover, which holds all slots, come
  * after all that it counted, and before all else, whatever the clocks said.
  *
@@ -59,7 +59,7 @@ enum
 	"   coalesce((l.details->>'flagged')::bigint, 0) - coalesce((l.details->>'unflagged')::bigint, 0) AS flagged," \
 	"   coalesce((l.details->>'drift')::bigint, 0) AS drift," \
 	"   count(*) FILTER (WHERE l.event = 'billing_period') OVER (ORDER BY l.entry DESC) AS span" \
-	"  FROM (SELECT * FROM {ledger}" \
+	"  FROM (SELECT * FROM " CT_WHOLE_LEDGER " w" \
 	"   WHERE event IN ('activity', 'rollover', 'billing_period', 'repair')%1$s" \
 	"   AND recorded_at >= (SELECT least(s.at, min((c.details->>'ended_at')::timestamptz)) FROM since s" \
 	"    LEFT JOIN (SELECT * FROM {ledger} WHERE event = 'billing_period'%1$s) c ON c.recorded_at > s.at" \

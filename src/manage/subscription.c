@@ -269,7 +269,7 @@ contacts_tier_subscribe(PG_FUNCTION_ARGS)
 	name = ct_account_text(managed.table, account);
 	plan = read_plan(managed.table, text_to_cstring(PG_GETARG_TEXT_PP(SUB_PLAN)));
 	(void) ct_catch_up(managed.table, account, NULL);
-	used = ct_counter_close_period(managed.table, account).marketing;
+	used = ct_ledger_close_period(managed.table, account).marketing;
 	check_not_subscribed(&managed, account);
 	contact_limit = PG_ARGISNULL(SUB_LIMIT) ? fitting_tier(&plan, name, used) :
 		chosen_tier(&plan, name, PG_GETARG_INT64(SUB_LIMIT), used);

@@ -272,3 +272,29 @@ ct_is_overdue(const CtTable *table, Datum account, bool direct)
 	SPI_finish();
 	return overdue;
 }
+
+/* a row: the account records no activity */
+static const CtQuery is_unrecorded_query = {
+	"SELECT FROM {account} WHERE account {=} $1 AND NOT record_activity",
+	1, {CT_ACCOUNT_TYPE}
+};
+
+/*
+ * Does the account record activity?  So do those without a subscription.  "direct" is that of
+ * ct_is_overdue().  The caller is the table's owner.
+ */
+bool
+ct_records_activity(const CtTable *table, Datum account, bool direct)
+{
+	Datum		values[] = {account};
+	CtAccountLook look;
+	CtAccountFound found = direct ? ct_account_look(table, account, &look, false) : CT_ACCOUNT_BY_SQL;
+	bool		recorded;
+
+	if (found != CT_ACCOUNT_BY_SQL)
+		return found == CT_ACCOUNT_MISSING || look.record_activity;
+	ct_connect_spi();
+	recorded = ct_companion_query(table, &is_unrecorded_query, values, NULL) == 0;
+	SPI_finish();
+	return recorded;
+}

@@ -367,7 +367,7 @@ ct_apply_update_date(CtUpdateDate *due)
 
 	due->demoted = 0;
 	claim_contacts(due);
-	left = ct_counter_withdraw(table, due->account);
+	left = ct_counter_withdraw(table, due->account, NULL);
 	if (!lock_account(due, &account))
 		return false;
 
@@ -377,7 +377,7 @@ ct_apply_update_date(CtUpdateDate *due)
 	 */
 	if (!writes_early(due) || (account.ends ? left.marketing : left.pending) > 0)
 		demote(due, account.ends);
-	closing = ct_counter_close_period(table, due->account);
+	closing = ct_ledger_close_period(table, due->account);
 	close_period(due, &closing);
 	if (account.ends)
 	{

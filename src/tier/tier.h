@@ -87,6 +87,7 @@ typedef enum CtAccountFound
 
 extern void ct_account_init(void);
 extern CtAccountFound ct_account_look(const CtTable *table, Datum account, CtAccountLook *look, bool whole);
+extern bool ct_records_activity(const CtTable *table, Datum account, bool direct);
 extern bool ct_is_overdue(const CtTable *table, Datum account, bool direct);
 
 /* limit.c */

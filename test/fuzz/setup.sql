@@ -45,14 +45,9 @@ BEGIN
     SELECT coalesce(string_agg(concat_ws('|', l.account, l.created, l.deleted, l.promoted, l.flagged, l.unflagged, l.demoted,
                                          l.dropped), E'\n' ORDER BY l.account), '')
     INTO activity
-    FROM (SELECT account, sum(coalesce((details->>'created')::integer, 0)) AS created,
-                 sum(coalesce((details->>'deleted')::integer, 0)) AS deleted,
-                 sum(coalesce((details->>'promoted')::integer, 0)) AS promoted,
-                 sum(coalesce((details->>'flagged')::integer, 0)) AS flagged,
-                 sum(coalesce((details->>'unflagged')::integer, 0)) AS unflagged,
-                 sum(coalesce((details->>'demoted')::integer, 0)) AS demoted,
-                 sum(coalesce((details->>'dropped')::integer, 0)) AS dropped
-          FROM app.contacts_tier_ledger WHERE event = 'activity' GROUP BY account) l
+    FROM (SELECT account, sum(a.created) AS created, sum(a.deleted) AS deleted, sum(a.promoted) AS promoted,
+                 sum(a.flagged) AS flagged, sum(a.unflagged) AS unflagged, sum(a.demoted) AS demoted, sum(a.dropped) AS dropped
+          FROM contacts_tier.activity('app.contacts') a GROUP BY account) l
     WHERE created + deleted + promoted + flagged + unflagged + demoted + dropped > 0;
 
     SELECT coalesce(json_agg(json_build_array(l.account, l.event, l.contacts,
@@ -84,5 +79,8 @@ BEGIN
 END $$;
 
 -- The ledger and the audit grow with the run, and with them what inspect() reads
-CREATE FUNCTION fuzz.prune() RETURNS void LANGUAGE sql AS
-'TRUNCATE app.contacts_tier_ledger, fuzz.audit';
+CREATE FUNCTION fuzz.prune() RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE app.contacts_tier_counter SET entry_started_at = NULL WHERE entry_started_at IS NOT NULL;
+    TRUNCATE app.contacts_tier_ledger, fuzz.audit;
+END $$;

@@ -199,6 +199,8 @@ BEGIN
     RETURN NULL;
 END
 $$;
+-- what is open when they come is closed before
+SELECT contacts_tier.set_policy('contacts', 'active', record_activity => true);
 CREATE TRIGGER hear AFTER INSERT ON contacts_tier_ledger FOR EACH ROW WHEN (NEW.event = 'activity') EXECUTE FUNCTION hear();
 INSERT INTO contacts (id, account, marketing_contact_status) VALUES (34, 'active', 'marketing');
 TABLE heard;

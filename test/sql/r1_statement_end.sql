@@ -296,7 +296,7 @@ INSERT INTO part (id, account, marketing_contact_status) VALUES (1, 'b', 'market
 SET LOCAL contacts_tier.source_type = 'API';
 SET LOCAL ROLE regress_r1_other;
 COMMIT;
-SELECT role, details ->> 'source_type' AS source_type, details ->> 'source_name' AS source_name, contacts FROM contacts_tier_ledger WHERE event = 'activity';
+SELECT role, source_type, source_name, promoted FROM contacts_tier.activity('contacts') WHERE source_type IN ('FORM', 'WORKFLOW') ORDER BY source_type;
 -- a function that writes as its owner
 CREATE FUNCTION put_as_owner(integer) RETURNS void LANGUAGE sql SECURITY DEFINER SET contacts_tier.source_type = 'WORKFLOW' AS
 'INSERT INTO r1.part (id, account, marketing_contact_status) VALUES ($1, ''b'', ''marketing'')';
@@ -304,7 +304,7 @@ DELETE FROM contacts_tier_ledger;
 SET ROLE regress_r1_writer;
 SELECT put_as_owner(2);
 RESET ROLE;
-SELECT role, details ->> 'source_type' AS source_type, details ->> 'source_name' AS source_name, contacts FROM contacts_tier_ledger WHERE event = 'activity';
+SELECT role, source_type, source_name, promoted FROM contacts_tier.activity('contacts') WHERE source_type IN ('FORM', 'WORKFLOW') ORDER BY source_type;
 SELECT marketing_contact_status_source_type, marketing_contact_status_source_name FROM contacts ORDER BY id;
 
 

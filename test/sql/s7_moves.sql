@@ -73,7 +73,7 @@ TABLE contact;
 SELECT * FROM period();
 SELECT changed();
 -- the activity is none
-SELECT details FROM contacts_tier_ledger WHERE event = 'activity' AND details ->> 'source_type' = 'API';
+SELECT * FROM contacts_tier.activity('contacts') WHERE source_type = 'API';
 
 -- a move that changes more than the partition counts what it changes
 UPDATE contacts SET id = 202, marketing_contact_status = 'marketing' WHERE id = 102;

@@ -233,6 +233,13 @@ BEGIN ATOMIC
     FROM contacts_tier.usage('contacts') u LEFT JOIN contacts_tier.verify('contacts') v USING (account)
     WHERE u.marketing_contacts <> coalesce(v.actual, 0) OR u.pending_non_marketing <> coalesce(v.pending_actual, 0)
     UNION ALL
+    -- what the ledger says that statements did is what the counters and the bills say
+    SELECT 'VIOLATION activity does not add up: ' || to_json(x)
+    FROM (SELECT account, a.promoted AS told, b.promoted
+          FROM (SELECT account, sum(promoted) AS promoted FROM contacts_tier.activity('contacts') GROUP BY account) a
+          FULL JOIN (SELECT account, sum(promoted) AS promoted FROM contacts_tier.billing_periods('contacts') GROUP BY account) b
+              USING (account)) x
+    WHERE coalesce(told, 0) <> coalesce(promoted, 0)    UNION ALL
     SELECT 'VIOLATION rollover of a date twice, or of none: ' || to_json(r)
     FROM (SELECT account, details->>'update_date' AS update_date,
                  (details->>'period_started_at')::timestamptz AS period_started_at,
