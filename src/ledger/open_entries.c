@@ -78,13 +78,13 @@ static const CtQuery close_all_query = {
 };
 
 static const CtQuery close_idle_query = {
-	CLOSE(" AND entry_ended_at" CT_LT "contacts_tier.clock()" CT_SUB "pg_catalog.interval '1 minute'"
-		  " FOR NO KEY UPDATE SKIP LOCKED"),
+	CLOSE(" AND entry_ended_at" CT_LT "(contacts_tier.clock()" CT_SUB "pg_catalog.interval '1 minute')"
+		  " LIMIT " CppAsString2(CT_ENTRIES_AT_ONCE) " FOR NO KEY UPDATE SKIP LOCKED"),
 	0, {0}
 };
 
 /*
- * Close the entries of all accounts, or only the idle ones, to which nobody can add any more.
+ * Close the entries of all accounts, or some of the idle ones, to which nobody can add any more.
  * Slots that somebody holds are left out, so this waits for nobody.  Returns how many were
  * closed.  The caller is the table's owner and connected to SPI.
  *

@@ -292,6 +292,7 @@ extern void ct_rollover_commit(CtRun *run);
 
 extern void ct_rollover_mark_due(CtWork *work);
 extern void ct_rollover_partitions(CtWork *work);
+extern void ct_rollover_close_entries(CtWork *work);
 extern void ct_rollover_account(CtWork *work);
 
 /* trigger_ddl.c */

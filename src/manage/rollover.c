@@ -124,6 +124,8 @@ do_group(CtTableGroup *group)
 {
 	do_work(new_work(group, ct_rollover_mark_due, psprintf("schema \"%s\"", group->schema)));
 	do_accounts(group);
+	if (group->run->only_account == NULL)
+		do_work(new_work(group, ct_rollover_close_entries, psprintf("activity in schema \"%s\"", group->schema)));
 	for (int i = 0; i < group->ntables; i++)
 		if (get_rel_relkind(group->relids[i]) == RELKIND_PARTITIONED_TABLE)
 		{

@@ -106,6 +106,20 @@ ct_rollover_partitions(CtWork *work)
 }
 
 /*
+ * Step: close entries of activity that idle, a batch of them.  Not where the run is about one
+ * account.
+ */
+void
+ct_rollover_close_entries(CtWork *work)
+{
+	int			ntables;
+	CtManaged  *tables = ct_rollover_open_group(work->group, &ntables);
+
+	work->finished = ntables == 0 || ct_ledger_close_entries(tables[0].table, true) < CT_ENTRIES_AT_ONCE;
+	ct_rollover_close_group(work->group, tables, ntables);
+}
+
+/*
  * Exclude other rollovers from the account until the transaction ends; false if one is at
  * work on it.  Two accounts may have the same key: then they wait for one another's runs,
  * and nothing else.

@@ -130,6 +130,17 @@ SELECT contacts_tier.set_policy('contacts', 'a', grace => 1);
 TABLE open;
 RESET contacts_tier.direct_access;
 
+-- a rollover closes what idles for a minute
+SET contacts_tier.now = '2026-02-06 10:05+00';
+INSERT INTO contacts VALUES (45, 'a', 'marketing');
+CALL contacts_tier.rollover('contacts');
+TABLE open;
+SET contacts_tier.now = '2026-02-06 10:06:01+00';
+CALL contacts_tier.rollover('contacts', 'a');
+CALL contacts_tier.rollover('contacts');
+TABLE open;
+SELECT to_char(recorded_at, 'HH24:MI:SS') AS at, event FROM contacts_tier_ledger WHERE account = 'a' ORDER BY entry DESC LIMIT 1;
+
 -- detach() closes what is open
 INSERT INTO contacts VALUES (44, 'a', 'marketing');
 SELECT contacts_tier.detach('contacts');
