@@ -46,11 +46,13 @@ activity_of(const CtDelta *delta, const char *role)
 	return (CtActivity)
 	{
 		.account = delta->account,.started_at = now,.ended_at = now,.statements = 1,
-			.count = {
+			.count =
+		{
 			[CT_CREATED] = delta->created,[CT_DELETED] = delta->deleted,[CT_PROMOTED] = delta->promoted,
 				[CT_DEMOTED] = delta->demoted,[CT_FLAGGED] = delta->flagged,[CT_UNFLAGGED] = delta->unflagged,
 				[CT_DROPPED] = delta->dropped
-		},.text = {
+		},.actor =
+		{
 			[CT_ACTOR_ROLE] = text_of(role),[CT_ACTOR_SOURCE_TYPE] = text_of(delta->source_type),
 				[CT_ACTOR_SOURCE_NAME] = text_of(delta->source_name)
 		}

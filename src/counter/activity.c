@@ -54,8 +54,8 @@ is_same_actor(const CtActivity *activity, const CtActivity *other)
 {
 	for (int i = 0; i < CT_NENTRY_TEXTS; i++)
 	{
-		const CtText *a = &activity->text[i];
-		const CtText *b = &other->text[i];
+		const CtText *a = &activity->actor[i];
+		const CtText *b = &other->actor[i];
 
 		if ((a->data == NULL) != (b->data == NULL))
 			return false;
@@ -86,7 +86,7 @@ ct_activity_is_small(const CtActivity *activity)
 	int64		contacts = 0;
 
 	for (int i = 0; i < CT_NENTRY_TEXTS; i++)
-		if (activity->text[i].data != NULL && activity->text[i].length > MAX_TEXT)
+		if (activity->actor[i].data != NULL && activity->actor[i].length > MAX_TEXT)
 			return false;
 	for (int i = 0; i < CT_NACTIVITIES; i++)
 		contacts += activity->count[i];
@@ -175,8 +175,8 @@ ct_slot_folded(CtCounter *counter, const CtSlot *slot)
 	finished = palloc(sizeof(CtActivity));
 	*finished = *slot->finished;
 	for (int i = 0; i < CT_NENTRY_TEXTS; i++)
-		if (finished->text[i].data != NULL)
-			finished->text[i].data = pnstrdup(finished->text[i].data, finished->text[i].length);
+		if (finished->actor[i].data != NULL)
+			finished->actor[i].data = pnstrdup(finished->actor[i].data, finished->actor[i].length);
 	counter->finished = lappend(counter->finished, finished);
 	MemoryContextSwitchTo(old);
 }
@@ -223,7 +223,7 @@ ct_slot_read_entry(const CtCounterTable *info, TupleTableSlot *row, Datum accoun
 	for (int i = 0; i < CT_NACTIVITIES; i++)
 		entry->count[i] = DatumGetInt64(slot_getattr(row, info->entry[CT_ENTRY_COUNT + i], &isnull));
 	for (int i = 0; i < CT_NENTRY_TEXTS; i++)
-		entry->text[i] = text_at(row, info->entry[CT_ENTRY_ROLE + i]);
+		entry->actor[i] = text_at(row, info->entry[CT_ENTRY_ROLE + i]);
 }
 
 /*
@@ -245,15 +245,15 @@ ct_slot_write_entry(const CtCounterTable *info, const CtSlot *slot, int at,
 
 	for (int i = 0; i < ncolumns; i++)
 	{
-		const CtText *text = i < CT_ENTRY_ROLE ? NULL : &entry->text[i - CT_ENTRY_ROLE];
+		const CtText *actor = i < CT_ENTRY_ROLE ? NULL : &entry->actor[i - CT_ENTRY_ROLE];
 
 		attnos[at + i] = info->entry[i];
-		nulls[at + i] = !slot->has_entry || (text != NULL && text->data == NULL);
+		nulls[at + i] = !slot->has_entry || (actor != NULL && actor->data == NULL);
 		values[at + i] = i == CT_ENTRY_STARTED_AT ? TimestampTzGetDatum(entry->started_at) :
 			i == CT_ENTRY_ENDED_AT ? TimestampTzGetDatum(entry->ended_at) :
 			i == CT_ENTRY_STATEMENTS ? Int64GetDatum(entry->statements) :
 			i < CT_ENTRY_ROLE ? Int64GetDatum(entry->count[i - CT_ENTRY_COUNT]) :
-			text->data == NULL ? (Datum) 0 : PointerGetDatum(cstring_to_text_with_len(text->data, text->length));
+			actor->data == NULL ? (Datum) 0 : PointerGetDatum(cstring_to_text_with_len(actor->data, actor->length));
 	}
 	return at + ncolumns;
 }

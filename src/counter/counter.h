@@ -67,7 +67,7 @@ typedef struct CtActivity
 	TimestampTz ended_at;		/* of the last one */
 	int64		statements;
 	int64		count[CT_NACTIVITIES];	/* contacts */
-	CtText		text[CT_NENTRY_TEXTS];	/* by CtActor */
+	CtText		actor[CT_NENTRY_TEXTS]; /* by CtActor */
 } CtActivity;
 
 /* How the activity of an account is recorded */
@@ -116,8 +116,8 @@ typedef struct CtCount
 typedef struct CtExact
 {
 	int64		used;			/* how many there are */
-	int64		lowest;			/* the fewest since the counter was settled, if
-								 * that was below its bottom; where several
+	int64		lowest;			/* the fewest since the counter was settled,
+								 * if that was below its bottom; where several
 								 * change it at once, it may be less */
 } CtExact;
 
@@ -227,7 +227,8 @@ typedef struct CtSlot
 	bool		closed;			/* granted is null: the next claim asks */
 	bool		observed;		/* is it noted how far the count falls? */
 	bool		alone;			/* was it the only slot when it was settled? */
-	int64		floor;			/* else the slot closes when it falls below this */
+	int64		floor;			/* else the slot closes when it falls below
+								 * this */
 	int64		bottom;			/* falls of the account below this are noted */
 	bool		fell;			/* did it, as a release in this slot saw? */
 	int64		lowest;			/* to how many */

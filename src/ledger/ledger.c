@@ -49,7 +49,8 @@ typedef struct LedgerTable
 	CtKnownTable known;			/* must be first */
 	bool		direct;			/* are entries inserted without SQL? */
 	/* if they are: */
-	AttrNumber	attno[CT_NLEDGER_COLUMNS];	/* by CtLedgerColumn; any order, after a restore */
+	AttrNumber	attno[CT_NLEDGER_COLUMNS];	/* by CtLedgerColumn; any order,
+											 * after a restore */
 	int			nindexes;		/* that activity enters */
 	Oid			index[MAX_INDEXES];
 } LedgerTable;
@@ -376,8 +377,8 @@ activity_details(const CtActivity *activity)
 	JsonbParseState *state = NULL;
 
 	(void) pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	push_text(&state, "source_type", &activity->text[CT_ACTOR_SOURCE_TYPE]);
-	push_text(&state, "source_name", &activity->text[CT_ACTOR_SOURCE_NAME]);
+	push_text(&state, "source_type", &activity->actor[CT_ACTOR_SOURCE_TYPE]);
+	push_text(&state, "source_name", &activity->actor[CT_ACTOR_SOURCE_NAME]);
 	for (int i = 0; i < CT_NACTIVITIES; i++)
 		push_count(&state, count_members[i], activity->count[i]);
 	if (activity->statements > 1)
@@ -391,7 +392,7 @@ activity_details(const CtActivity *activity)
 static Datum
 role_of(const CtActivity *activity)
 {
-	const CtText *role = &activity->text[CT_ACTOR_ROLE];
+	const CtText *role = &activity->actor[CT_ACTOR_ROLE];
 
 	return PointerGetDatum(cstring_to_text_with_len(role->data, role->length));
 }

@@ -142,14 +142,14 @@ ct_own_entry_remember(Relation rel, const CtTable *table, TupleTableSlot *row, D
 	own->activity = *activity;
 	for (int i = 0; i < CT_NENTRY_TEXTS; i++)
 	{
-		CtText	   *text = &own->activity.text[i];
+		CtText	   *actor = &own->activity.actor[i];
 
-		if (text->data == NULL)
+		if (actor->data == NULL)
 			continue;
-		if (used + text->length > MAX_TEXTS)
+		if (used + actor->length > MAX_TEXTS)
 			return;
-		text->data = memcpy(own->texts + used, text->data, text->length);
-		used += text->length;
+		actor->data = memcpy(own->texts + used, actor->data, actor->length);
+		used += actor->length;
 	}
 	own->hash = hash;
 	own->tid = row->tts_tid;

@@ -1,6 +1,6 @@
 # Counters and limits stay exact whatever many clients do at once; see
 # test/torture.  DURATION is the time it takes, in seconds.
-# Rules C1, C2 and C4.
+# Rules C1, C2, C4 and L1.
 
 use strict;
 use warnings;
