@@ -82,7 +82,8 @@ do_work(CtWork *work)
 	CtRun	   *run = work->run;
 	MemoryContext old;
 
-	if (ct_rollover_run_steps(work) != CT_STEP_LOCKED)
+	/* what idles can idle until the next run */
+	if (ct_rollover_run_steps(work) != CT_STEP_LOCKED || work->step == ct_rollover_close_entries)
 	{
 		end_work(work);
 		return;
