@@ -27,21 +27,121 @@
 #include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
+#include "utils/fmgroids.h"
 #include "utils/snapmgr.h"
 
 #include "counter/counter.h"
 
-/* Begin to read all versions of the slots of an account, in the order of the slots. */
-static SysScanDesc
-begin_scan(CtCounter *counter, Datum account)
+/*
+ * So many versions of a slot are read in a row, behind the one that was looked for, before the
+ * index is asked for the next slot
+ */
+#define VERSIONS_TO_SKIP	8
+
+/* A look at the slots of an account, from the last one to the first */
+typedef struct SlotScan
+{
+	CtCounter  *counter;
+	Relation	index;
+	IndexScanDesc scan;
+	ScanKeyData keys[2];		/* the account, and what slots are less than */
+	TupleTableSlot *row;
+} SlotScan;
+
+static void
+begin_scan(SlotScan *look, CtCounter *counter, Datum account)
 {
 	const CtCounterTable *info = counter->info;
-	ScanKeyData key;
 
-	ScanKeyEntryInitialize(&key, 0, info->account, BTEqualStrategyNumber, InvalidOid,
+	look->counter = counter;
+	look->index = index_open(info->index, AccessShareLock);
+	look->scan = ct_index_beginscan(counter->rel, look->index, SnapshotAny, lengthof(look->keys));
+	look->row = table_slot_create(counter->rel, NULL);
+	ScanKeyEntryInitialize(&look->keys[0], 0, 1, BTEqualStrategyNumber, InvalidOid,
 						   info->table.account_collation, info->equals, account);
-	/* which copies the key */
-	return systable_beginscan(counter->rel, info->index, true, SnapshotAny, 1, &key);
+	ScanKeyInit(&look->keys[1], 2, BTLessStrategyNumber, F_INT4LT, Int32GetDatum(PG_INT32_MAX));
+	index_rescan(look->scan, look->keys, lengthof(look->keys), NULL, 0);
+}
+
+static void
+end_scan(SlotScan *look)
+{
+	index_endscan(look->scan);
+	ExecDropSingleTupleTableSlot(look->row);
+	index_close(look->index, AccessShareLock);
+}
+
+static int64
+counted(const SlotScan *look, AttrNumber attno, bool *isnull)
+{
+	return DatumGetInt64(slot_getattr(look->row, attno, isnull));
+}
+
+static int32
+number_of(const SlotScan *look)
+{
+	bool		isnull;
+
+	return DatumGetInt32(slot_getattr(look->row, look->counter->info->number, &isnull));
+}
+
+/*
+ * Read on to the version of a slot less than "before" that a snapshot shows.  False if there is
+ * no such slot any more.
+ */
+static bool
+next_slot(SlotScan *look, int32 before, Snapshot snapshot)
+{
+	int			skipped = 0;
+
+	while (index_getnext_slot(look->scan, BackwardScanDirection, look->row))
+	{
+		if (number_of(look) < before)
+		{
+			if (table_tuple_satisfies_snapshot(look->counter->rel, look->row, snapshot))
+				return true;
+		}
+		else if (++skipped == VERSIONS_TO_SKIP)
+		{
+			look->keys[1].sk_argument = Int32GetDatum(before);
+			index_rescan(look->scan, look->keys, lengthof(look->keys), NULL, 0);
+		}
+	}
+	return false;
+}
+
+/* ct_slots_list(), as a snapshot shows them; the first "count" of *used are filled in. */
+static CtExact
+list_slots(CtCounter *counter, CtSlots *slots, Snapshot snapshot, int64 used[CT_MAX_SLOTS])
+{
+	const CtCounterTable *info = counter->info;
+	SlotScan	look;
+	CtExact		exact = {.used = 0,.lowest = PG_INT64_MAX};
+	int			first = CT_MAX_SLOTS;
+	int32		before = PG_INT32_MAX;
+	bool		isnull;
+
+	begin_scan(&look, counter, slots->account);
+	while (first > 0 && next_slot(&look, before, snapshot))
+	{
+		int64		lowest;
+
+		before = number_of(&look);
+		first--;
+		slots->place[first].number = before;
+		slots->place[first].tid = look.row->tts_tid;
+		used[first] = counted(&look, info->used, &isnull);
+		exact.used += used[first];
+		lowest = counted(&look, info->lowest, &isnull);
+		if (!isnull)
+			exact.lowest = Min(exact.lowest, lowest);
+	}
+	end_scan(&look);
+	slots->count = CT_MAX_SLOTS - first;
+	memmove(slots->place, slots->place + first, sizeof(CtSlotPlace) * slots->count);
+	memmove(used, used + first, sizeof(int64) * slots->count);
+	exact.lowest = Min(exact.lowest, exact.used);
+	return exact;
 }
 
 /*
@@ -49,58 +149,90 @@ begin_scan(CtCounter *counter, Datum account)
  * say.
  *
  * Not by SnapshotSelf: a slot that moves to another index entry between the look
- * at the index and that at the table would be missed, or seen twice.  All
- * versions are looked at, and the one that the latest snapshot shows is taken;
- * there is exactly one.  Doing the check here instead of in the scan keeps
- * predicate locks of SERIALIZABLE transactions off the slots.
+ * at the index and that at the table would be missed, or seen twice.  Of all versions
+ * that are looked at the one that the latest snapshot shows is taken; there is exactly one.
+ * Doing the check here instead of in the scan keeps predicate locks of SERIALIZABLE
+ * transactions off the slots.
+ *
+ * While somebody holds an old snapshot, slots have many dead versions.  A B-tree has entries
+ * of one key in the order of their places, and new versions mostly go to the end of the table:
+ * so the index is read backwards, and what is left of a slot is skipped.
  */
 CtExact
 ct_slots_list(CtCounter *counter, CtSlots *slots)
 {
-	const CtCounterTable *info = counter->info;
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	SysScanDesc scan = begin_scan(counter, slots->account);
-	HeapTuple	tuple;
-	CtExact		exact = {.used = 0,.lowest = PG_INT64_MAX};
+	int64		used[CT_MAX_SLOTS];
+	CtExact		exact = list_slots(counter, slots, snapshot, used);
 
-	slots->count = 0;
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)) && slots->count < CT_MAX_SLOTS)
-	{
-		bool		isnull;
-		Datum		number;
-		int64		lowest;
-
-		if (!table_tuple_satisfies_snapshot(counter->rel, scan->slot, snapshot))
-			continue;
-		number = heap_getattr(tuple, info->number, RelationGetDescr(counter->rel), &isnull);
-		slots->place[slots->count].number = DatumGetInt32(number);
-		slots->place[slots->count].tid = tuple->t_self;
-		slots->count++;
-		exact.used += DatumGetInt64(heap_getattr(tuple, info->used, RelationGetDescr(counter->rel), &isnull));
-		lowest = DatumGetInt64(heap_getattr(tuple, info->lowest, RelationGetDescr(counter->rel), &isnull));
-		if (!isnull)
-			exact.lowest = Min(exact.lowest, lowest);
-	}
-	systable_endscan(scan);
 	UnregisterSnapshot(snapshot);
-	exact.lowest = Min(exact.lowest, exact.used);
 	return exact;
 }
 
-/* What ct_slots_least() has seen of a slot, in contacts */
-typedef struct SeenSlot
+/* Is there a block where the slot was seen?  Vacuum may have cut the table. */
+static bool
+place_exists(CtCounter *counter, ItemPointer tid)
 {
-	int32		number;			/* -1: of none yet */
-	bool		is_current;		/* is "least" known? */
-	int64		least;			/* of what is committed, ours or being written */
-	int64		before;			/* as it was when the look began */
-} SeenSlot;
+	if (ItemPointerGetBlockNumber(tid) < counter->blocks)
+		return true;
+	counter->blocks = RelationGetNumberOfBlocks(counter->rel);
+	return ItemPointerGetBlockNumber(tid) < counter->blocks;
+}
 
-/* What it counts at the least */
-static int64
-least_of(const SeenSlot *seen)
+/*
+ * Where the version in counter->row has its next one, and by whom; false if it has none.  As
+ * heap_get_latest_tid() does it.
+ */
+static bool
+next_version(CtCounter *counter, ItemPointer tid, TransactionId *writer)
 {
-	return seen->is_current ? seen->least : seen->before;
+	HeapTupleHeader header = ((HeapTupleTableSlot *) counter->row)->tuple->t_data;
+	Buffer		buffer = ((BufferHeapTupleTableSlot *) counter->row)->buffer;
+	bool		has_next;
+
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	has_next = (header->t_infomask & HEAP_XMAX_INVALID) == 0 && !HEAP_XMAX_IS_LOCKED_ONLY(header->t_infomask) &&
+		!ItemPointerEquals(&header->t_ctid, tid);
+	if (has_next)
+	{
+		*writer = HeapTupleHeaderGetUpdateXid(header);
+		*tid = header->t_ctid;
+	}
+	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+	return has_next;
+}
+
+/*
+ * The least that a slot may count, by its versions from one on; "least" is what that one says.  A
+ * version that is not by whom the one before says has taken the place of an aborted one.
+ */
+static int64
+least_from(CtCounter *counter, ItemPointerData tid, int64 least)
+{
+	TransactionId writer = InvalidTransactionId;
+	SnapshotData dirty;
+	bool		is_current = false;
+
+	InitDirtySnapshot(dirty);
+	while (place_exists(counter, &tid) &&
+		   table_tuple_fetch_row_version(counter->rel, &tid, SnapshotAny, counter->row))
+	{
+		HeapTuple	tuple = ((HeapTupleTableSlot *) counter->row)->tuple;
+
+		if (TransactionIdIsValid(writer) && !TransactionIdEquals(HeapTupleHeaderGetXmin(tuple->t_data), writer))
+			break;
+		if (table_tuple_satisfies_snapshot(counter->rel, counter->row, &dirty))
+		{
+			bool		isnull;
+			int64		used = DatumGetInt64(slot_getattr(counter->row, counter->info->used, &isnull));
+
+			least = is_current ? Min(least, used) : used;
+			is_current = true;
+		}
+		if (!next_version(counter, &tid, &writer))
+			break;
+	}
+	return least;
 }
 
 /*
@@ -108,49 +240,22 @@ least_of(const SeenSlot *seen)
  * end that are changing them: of each slot the committed version, or our own, and the one
  * that another transaction has written, whichever has less.
  *
- * HeapTupleSatisfiesDirty() finds both of them visible.  It finds none where a slot moves to
- * another index entry meanwhile: _bt_readpage() had not seen that yet, and the version it had
- * seen is over when it is looked at.  Then the slot counts as the snapshot has it from before
- * the look: that version is always found.
+ * HeapTupleSatisfiesDirty() finds both of them visible.  They are looked for from the version on
+ * that was current when the look began, which stays as long as the snapshot is registered.
  */
 int64
 ct_slots_least(CtCounter *counter, Datum account)
 {
-	const CtCounterTable *info = counter->info;
-	TupleDesc	tupdesc = RelationGetDescr(counter->rel);
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	SnapshotData dirty;
-	SysScanDesc scan = begin_scan(counter, account);
-	HeapTuple	tuple;
-	SeenSlot	seen = {.number = -1};
+	CtSlots		slots = {.account = account};
+	int64		used[CT_MAX_SLOTS];
 	int64		sum = 0;
 
-	InitDirtySnapshot(dirty);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		bool		isnull;
-		int64		used = DatumGetInt64(heap_getattr(tuple, info->used, tupdesc, &isnull));
-		int32		number = DatumGetInt32(heap_getattr(tuple, info->number, tupdesc, &isnull));
-
-		/* the index has them in the order of the slots */
-		if (number != seen.number)
-		{
-			sum += least_of(&seen);
-			seen = (SeenSlot)
-			{
-				.number = number
-			};
-		}
-		if (table_tuple_satisfies_snapshot(counter->rel, scan->slot, snapshot))
-			seen.before = used;
-		if (!table_tuple_satisfies_snapshot(counter->rel, scan->slot, &dirty))
-			continue;
-		seen.least = seen.is_current ? Min(seen.least, used) : used;
-		seen.is_current = true;
-	}
-	systable_endscan(scan);
+	(void) list_slots(counter, &slots, snapshot, used);
+	for (int i = 0; i < slots.count; i++)
+		sum += least_from(counter, slots.place[i].tid, used[i]);
 	UnregisterSnapshot(snapshot);
-	return sum + least_of(&seen);
+	return sum;
 }
 
 /*
@@ -189,16 +294,6 @@ deform_slot(CtCounter *counter, CtSlots *slots, int index, CtSlot *slot)
 	ct_slot_read_entry(info, row, slots->account, slot);
 	ExecClearTuple(row);
 	return true;
-}
-
-/* Is there a block where the slot was seen?  Vacuum may have cut the table. */
-static bool
-place_exists(CtCounter *counter, ItemPointer tid)
-{
-	if (ItemPointerGetBlockNumber(tid) < counter->blocks)
-		return true;
-	counter->blocks = RelationGetNumberOfBlocks(counter->rel);
-	return ItemPointerGetBlockNumber(tid) < counter->blocks;
 }
 
 /*
