@@ -41,8 +41,7 @@ marketing_query(const CtReport *report)
 	const CtTable *table = report->table->table;
 
 	if (list_length(ct_attached_tables(NameStr(table->names.schema))) == 1)
-		return ct_sqlf(table, "(SELECT coalesce(sum(used), 0)::bigint FROM {counter}%s)",
-					   ct_report_account(report, "WHERE", "account"));
+		return psprintf("(SELECT coalesce(sum(used), 0)::bigint FROM %s s)", ct_report_counter(report));
 	return psprintf("(SELECT count(*) FROM %s WHERE %s = 'marketing'::contacts_tier.marketing_status%s)",
 					ct_qualified_name(report->table->rel), ct_table_column(table, CT_ARG_STATUS),
 					!AttributeNumberIsValid(table->attno[CT_ARG_ACCOUNT]) ? "" :

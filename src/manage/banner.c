@@ -41,6 +41,8 @@ static char *
 banner_query(const CtManaged *managed, const char *account)
 {
 	Datum		value = ct_managed_account(managed, account);
+	char	   *condition = ct_sqlf(managed->table, "account {=} %s::%s",
+									quote_literal_cstr(ct_account_text(managed->table, value)), managed->account_type);
 
 	return ct_sqlf(managed->table, "SELECT CASE"
 				   " WHEN n.used > n.contact_limit THEN format('This account uses %%s marketing contacts, %%s more than its contact tier of %%s.',"
@@ -49,12 +51,11 @@ banner_query(const CtManaged *managed, const char *account)
 				   "  " COUNT_TEXT("n.contact_limit") ")"
 				   " ELSE format('This account uses %%s of %%s marketing contacts (%%s %%%%).',"
 				   "  " COUNT_TEXT("n.used") ", " COUNT_TEXT("n.contact_limit") ", trunc(100.0 * n.used / n.contact_limit, 1)) END"
-				   " FROM (SELECT a.contact_limit, a.thresholds, coalesce((SELECT sum(c.used) FROM {counter} c"
-				   "   WHERE c.account {=} a.account), 0)::bigint AS used"
-				   "  FROM {account} a WHERE a.account {=} %s::%s AND a.ended_at IS NULL AND a.contact_limit > 0) n"
+				   " FROM (SELECT a.contact_limit, a.thresholds, coalesce((SELECT sum(c.used) FROM %1$s c), 0)::bigint AS used"
+				   "  FROM {account} a WHERE %2$s AND a.ended_at IS NULL AND a.contact_limit > 0) n"
 				   " WHERE n.used >= n.contact_limit"
 				   "  * coalesce((SELECT max(t) FROM unnest(n.thresholds) t WHERE t < 100), 100) / 100.0",
-				   quote_literal_cstr(ct_account_text(managed->table, value)), managed->account_type);
+				   ct_counter_of(managed->table, condition), condition);
 }
 
 PG_FUNCTION_INFO_V1(contacts_tier_banner);

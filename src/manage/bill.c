@@ -27,7 +27,7 @@
 	"(SELECT account, sum(used)::bigint AS used, sum(pending)::bigint AS pending," \
 	"  sum(promoted)::bigint AS promoted, sum(demoted)::bigint AS demoted," \
 	"  sum(corrected)::bigint AS corrected, max(peak) AS peak" \
-	"  FROM {counter} WHERE true%2$s GROUP BY account)"
+	"  FROM %3$s s GROUP BY account)"
 
 /*
  * The charges for the tier changes of the period of a row "b", whose account,
@@ -44,7 +44,7 @@ static char *
 bill_query(const CtReport *report, const char *text)
 {
 	return ct_sqlf(report->table->table, text, report->table->table->relid,
-				   ct_report_account(report, "AND", "account"));
+				   ct_report_account(report, "AND", "account"), ct_report_counter(report));
 }
 
 /* Entries of the ledger, in the order in which they were recorded. */
@@ -261,7 +261,7 @@ preview_query(const CtReport *report)
 				   "    ELSE a.on_exceed::text END AS outcome"
 				   "  FROM (SELECT coalesce(sum(used), 0)::bigint AS used,"
 				   "    (coalesce(sum(used), 0) + %1$lld)::bigint AS would_be"
-				   "   FROM {counter}%2$s) c"
+				   "   FROM %3$s s) c"
 				   "  LEFT JOIN (SELECT * FROM {account}%2$s) a ON true"
 				   "  LEFT JOIN {plan} p ON p.name = a.plan) r"
 				   " LEFT JOIN {tier} p ON p.plan = r.plan AND p.contact_limit = r.contact_limit"
@@ -270,7 +270,7 @@ preview_query(const CtReport *report)
 				   "  AND t.plan = r.plan AND t.contact_limit >= r.would_be"
 				   "  ORDER BY t.contact_limit LIMIT 1) n ON true",
 				   (long long) PG_GETARG_INT64(2),
-				   ct_report_account(report, "WHERE", "account"));
+				   ct_report_account(report, "WHERE", "account"), ct_report_counter(report));
 }
 
 PG_FUNCTION_INFO_V1(contacts_tier_preview);

@@ -64,6 +64,8 @@ typedef struct CtReportKind
 extern void ct_report(FunctionCallInfo fcinfo, const CtReportKind *kind);
 extern void ct_report_of(FunctionCallInfo fcinfo, const CtReportKind *kind, const char *account);
 extern void ct_report_all(FunctionCallInfo fcinfo, const CtReportKind *kind);
+extern char *ct_counter_of(const CtTable *table, const char *condition);
+extern char *ct_report_counter(const CtReport *report);
 extern char *ct_report_account(const CtReport *report, const char *keyword, const char *column);
 
 /* metrics_read.c */

@@ -368,6 +368,33 @@ ct_report_account(const CtReport *report, const char *keyword, const char *colum
 		psprintf(" %s %s", keyword, is_account(report->table, column, report->account));
 }
 
+/*
+ * The counters of an account, for a FROM clause: the rows of its slots.  "condition" chooses it
+ * by a column "account".
+ *
+ * Slot by slot from the last one on: while somebody holds an old snapshot, slots have many dead
+ * versions, and a scan of the account would walk all of them (see ct_slots_list()).
+ */
+char *
+ct_counter_of(const CtTable *table, const char *condition)
+{
+	return ct_sqlf(table, "(WITH RECURSIVE slots AS ("
+				   "(SELECT * FROM {counter} WHERE %1$s ORDER BY slot DESC LIMIT 1)"
+				   " UNION ALL SELECT c.* FROM slots s CROSS JOIN LATERAL (SELECT * FROM {counter}"
+				   "  WHERE %1$s AND slot < s.slot ORDER BY slot DESC LIMIT 1) c)"
+				   " SELECT * FROM slots)", condition);
+}
+
+/*
+ * The same for a report: all counters, if it is about all accounts.
+ */
+char *
+ct_report_counter(const CtReport *report)
+{
+	return report->account == NULL ? ct_sql(report->table->table, "{counter}") :
+		ct_counter_of(report->table->table, ct_report_account(report, "", "account"));
+}
+
 /* Of usage(): a full join, since an account can have contacts without a subscription. */
 static char *
 usage_query(const CtReport *report)
@@ -382,10 +409,10 @@ usage_query(const CtReport *report)
 				   " nullif(a.next_update_at, 'infinity'), CASE WHEN a.ended_at IS NULL THEN a.renews_at END"
 				   " FROM (SELECT * FROM {account}%2$s) a"
 				   " FULL JOIN (SELECT account, sum(used)::bigint AS used, sum(pending)::bigint AS pending"
-				   "  FROM {counter}%2$s GROUP BY account) c ON a.account {=} c.account"
+				   "  FROM %3$s s GROUP BY account) c ON a.account {=} c.account"
 				   " ORDER BY coalesce(a.account, c.account)",
 				   report->table->table->relid,
-				   ct_report_account(report, "WHERE", "account"));
+				   ct_report_account(report, "WHERE", "account"), ct_report_counter(report));
 }
 
 PG_FUNCTION_INFO_V1(contacts_tier_usage);
