@@ -35,7 +35,8 @@ check_visible(Oid relid)
 
 /*
  * The banner is up from the highest threshold of the account below 100 % on; without one,
- * from the limit on.  The share is rounded down, so that it never says 100 % too early.
+ * from the limit on.  The share is rounded down, so that it never says 100 % too early.  OFFSET 0
+ * keeps the count from being made for each place that it is named in.
  */
 static char *
 banner_query(const CtManaged *managed, const char *account)
@@ -52,7 +53,8 @@ banner_query(const CtManaged *managed, const char *account)
 				   " ELSE format('This account uses %%s of %%s marketing contacts (%%s %%%%).',"
 				   "  " COUNT_TEXT("n.used") ", " COUNT_TEXT("n.contact_limit") ", trunc(100.0 * n.used / n.contact_limit, 1)) END"
 				   " FROM (SELECT a.contact_limit, a.thresholds, coalesce((SELECT sum(c.used) FROM %1$s c), 0)::bigint AS used"
-				   "  FROM {account} a WHERE %2$s AND a.ended_at IS NULL AND a.contact_limit > 0) n"
+				   "  FROM {account} a WHERE %2$s AND a.ended_at IS NULL AND a.contact_limit > 0"
+				   "  OFFSET 0) n"
 				   " WHERE n.used >= n.contact_limit"
 				   "  * coalesce((SELECT max(t) FROM unnest(n.thresholds) t WHERE t < 100), 100) / 100.0",
 				   ct_counter_of(managed->table, condition), condition);
