@@ -8,14 +8,16 @@
  * source and minute that this backend has inserted last, if there is one, by an update in its
  * place.  Nobody else adds to it, so nobody waits.
  *
- * What the entry says is remembered with its place.  A version that was rolled back is not
- * visible there, and one that is, with the key of the entry, is the one that was written: so
- * what is remembered is what it says.
+ * What the entry says is remembered with its place, and with the (sub)transaction that wrote it
+ * there.  A version that was rolled back is not visible there.  Another one of the entry may come
+ * to this place, when the owner updates it or CLUSTER writes the table anew; but it is of another
+ * transaction, or in another file.  So what is remembered is what the version says.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
+#include "access/sysattr.h"
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "executor/executor.h"
@@ -35,11 +37,13 @@ typedef struct OwnEntry
 {
 	Oid			relid;			/* the ledger; invalid: none */
 	uint32		hash;			/* of the account */
+	Oid			file;			/* pg_class.relfilenode */
 	ItemPointerData tid;
+	TransactionId xmin;			/* of the version there */
 	pg_uuid_t	entry;
 	CtActivity	activity;		/* its texts below, and no account */
 	char		texts[MAX_TEXTS];
-} OwnEntry;
+}			OwnEntry;
 
 static OwnEntry own_entries[NOWN];
 
@@ -51,7 +55,7 @@ own_entry(Relation rel, uint32 hash)
 
 /* Is the version of the entry that was remembered still there, and the account's? */
 static bool
-fetch_own(Relation rel, const OwnEntry *own, const CtTable *table, const AttrNumber *attno,
+fetch_own(Relation rel, const OwnEntry * own, const CtTable *table, const AttrNumber *attno,
 		  Datum account, TupleTableSlot *row)
 {
 	ItemPointerData tid = own->tid;
@@ -59,8 +63,11 @@ fetch_own(Relation rel, const OwnEntry *own, const CtTable *table, const AttrNum
 	Datum		value;
 
 	/* VACUUM may have cut the table */
-	if (ItemPointerGetBlockNumber(&tid) >= RelationGetNumberOfBlocks(rel) ||
+	if (own->file != rel->rd_rel->relfilenode || ItemPointerGetBlockNumber(&tid) >= RelationGetNumberOfBlocks(rel) ||
 		!table_tuple_fetch_row_version(rel, &tid, SnapshotSelf, row))
+		return false;
+	value = slot_getsysattr(row, MinTransactionIdAttributeNumber, &isnull);
+	if (isnull || DatumGetTransactionId(value) != own->xmin)
 		return false;
 	value = slot_getattr(row, attno[CT_LEDGER_ENTRY], &isnull);
 	if (isnull || memcmp(DatumGetUUIDP(value), &own->entry, sizeof(pg_uuid_t)) != 0)
@@ -123,12 +130,14 @@ ct_own_entry_update(Relation rel, TupleTableSlot *row, const CtTable *table, con
 						   false, &failure, &lockmode, update_indexes) != TM_Ok)
 		return false;
 	own->tid = row->tts_tid;
+	own->xmin = GetCurrentTransactionId();
 	own->activity = *sum;
 	return true;
 }
 
 /*
- * Remember an entry that was inserted, to add to it.
+ * Remember an entry that was inserted, to add to it; not one of a single large statement, which
+ * stays an entry of its own.
  */
 void
 ct_own_entry_remember(Relation rel, const CtTable *table, TupleTableSlot *row, Datum entry,
@@ -138,6 +147,8 @@ ct_own_entry_remember(Relation rel, const CtTable *table, TupleTableSlot *row, D
 	OwnEntry   *own = own_entry(rel, hash);
 	int			used = 0;
 
+	if (activity->statements == 1 && !ct_activity_is_small(activity))
+		return;
 	own->relid = InvalidOid;
 	own->activity = *activity;
 	for (int i = 0; i < CT_NENTRY_TEXTS; i++)
@@ -152,7 +163,9 @@ ct_own_entry_remember(Relation rel, const CtTable *table, TupleTableSlot *row, D
 		used += actor->length;
 	}
 	own->hash = hash;
+	own->file = rel->rd_rel->relfilenode;
 	own->tid = row->tts_tid;
+	own->xmin = GetCurrentTransactionId();
 	own->entry = *DatumGetUUIDP(entry);
 	own->relid = RelationGetRelid(rel);
 }
