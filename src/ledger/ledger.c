@@ -19,6 +19,7 @@
 #include "catalog/index.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_operator.h"
+#include "catalog/pg_publication.h"
 #include "catalog/pg_type.h"
 #include "common/pg_prng.h"
 #include "executor/executor.h"
@@ -49,6 +50,7 @@ typedef struct LedgerTable
 	CtKnownTable known;			/* must be first */
 	bool		direct;			/* are entries inserted without SQL? */
 	/* if they are: */
+	bool		adds;			/* are entries added to? */
 	AttrNumber	attno[CT_NLEDGER_COLUMNS];	/* by CtLedgerColumn; any order,
 											 * after a restore */
 	int			nindexes;		/* that activity enters */
@@ -96,7 +98,8 @@ leaves_out_activity(Relation index, AttrNumber event)
 
 /*
  * Note which indexes activity enters.  False if there are too many, or some have
- * expressions or predicates, which are not evaluated here: see is_direct().  A new index
+ * expressions or predicates, which are not evaluated here, or can refuse an entry, which must
+ * not be folded then: see is_direct().  A new index
  * changes the relation (index_update_stats() sends a message), so this is then done again.
  */
 static bool
@@ -110,7 +113,8 @@ list_indexes(Relation rel, LedgerTable *info)
 	{
 		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
 		bool		enters = !leaves_out_activity(index, info->attno[CT_LEDGER_EVENT]);
-		bool		is_plain = RelationGetIndexExpressions(index) == NIL && RelationGetIndexPredicate(index) == NIL;
+		bool		refuses = (index->rd_index->indisunique && !index->rd_index->indisprimary) || index->rd_index->indisexclusion;
+		bool		is_plain = RelationGetIndexExpressions(index) == NIL && RelationGetIndexPredicate(index) == NIL && !refuses;
 
 		index_close(index, NoLock);
 		if (!enters)
@@ -160,6 +164,20 @@ is_direct(Relation rel, const CtTable *table, LedgerTable *info)
 }
 
 /*
+ * Is every entry only inserted, because the ledger is published?  A publication may have
+ * inserts alone, and without a replica identity, or with a filter, it can have nothing else.  A
+ * new one changes the relation (InvalidatePublicationRels() sends a message).
+ */
+static bool
+is_published(Relation rel)
+{
+	PublicationDesc published;
+
+	RelationBuildPublicationDesc(rel, &published);
+	return published.pubactions.pubinsert || published.pubactions.pubupdate;
+}
+
+/*
  * Create the cache of ledgers.
  */
 void
@@ -179,6 +197,7 @@ find_ledger_table(Relation rel, const CtTable *table)
 	if (!is_new)
 		return info;
 	info->direct = is_direct(rel, table, info);
+	info->adds = info->direct && !is_published(rel);
 	ct_cache_end(info);
 	return info;
 }
@@ -321,7 +340,7 @@ push_key(JsonbParseState **state, const char *key)
 
 /* A text, cut between characters; unconstify() only drops a const, nothing writes to it. */
 static void
-push_text(JsonbParseState **state, const char *key, const CtText *text)
+push_text(JsonbParseState **state, const char *key, const CtText * text)
 {
 	JsonbValue	value = {.type = jbvString};
 
@@ -338,7 +357,7 @@ static void
 push_instant(JsonbParseState **state, const char *key, TimestampTz instant)
 {
 	char		buffer[MAXDATELEN + 1];
-	const CtText text = {buffer, strlen(JsonEncodeDateTime(buffer, TimestampTzGetDatum(instant), TIMESTAMPTZOID, NULL))};
+	const		CtText text = {buffer, strlen(JsonEncodeDateTime(buffer, TimestampTzGetDatum(instant), TIMESTAMPTZOID, NULL))};
 
 	push_text(state, key, &text);
 }
@@ -446,7 +465,7 @@ add_to_own(Ledger *ledger, const CtTable *table, const CtActivity *activity)
 	CtActivity	sum;
 	CtUpdateIndexes update_indexes;
 
-	if (!ct_own_entry_sum(ledger->rel, table, attno, activity, row, &sum))
+	if (!ledger->info->adds || !ct_own_entry_sum(ledger->rel, table, attno, activity, row, &sum))
 		return false;
 	slot_getallattrs(row);
 	row->tts_values[attno[CT_LEDGER_CONTACTS] - 1] = Int64GetDatum(sum.count[CT_PROMOTED]);

@@ -53,7 +53,7 @@ extern void ct_ledger_record(const CtTable *table, Datum account, const char *ev
 extern CtCount ct_ledger_withdraw(const CtTable *table, Datum account);
 extern CtCount ct_ledger_close_period(const CtTable *table, Datum account);
 
-/* Entries that ct_ledger_close_entries() closes at most of those that idle */
+/* Entries that ct_ledger_close_entries() closes at most */
 #define CT_ENTRIES_AT_ONCE	10000
 
 extern uint64 ct_ledger_close_entries(const CtTable *table, bool idle);
