@@ -12,6 +12,7 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/ruleutils.h"
@@ -96,7 +97,8 @@ contacts_tier_detach(PG_FUNCTION_ARGS)
 	if (OidIsValid(ct_companion_relid(&managed.table->names, CT_COUNTER)))
 		ct_uncount(managed.table, ct_qualified_name(managed.rel), false);
 	if (ct_has_companions(managed.table))
-		(void) ct_ledger_close_entries(managed.table, false);
+		while (ct_ledger_close_entries(managed.table, false) == CT_ENTRIES_AT_ONCE)
+			CHECK_FOR_INTERRUPTS();
 	ct_manage_close_table(&managed);
 
 	ct_drop_triggers(relid);
