@@ -247,13 +247,21 @@ begin_period(CtLockedSlots *locked)
 	}
 }
 
-/* Close the entries of activity that slots carry. */
+/*
+ * Close the entries of activity that slots carry.  One that carries none is written, too: who has
+ * read it before the lock, and decided to open an entry there, must read it again.
+ */
 static void
 close_entries(CtLockedSlots *locked)
 {
 	for (int i = 0; i < locked->count; i++)
-		if (locked->slot[i].has_entry)
-			ct_slot_close_entry(&locked->slot[i]);
+	{
+		CtSlot	   *slot = &locked->slot[i];
+
+		if (slot->has_entry)
+			ct_slot_close_entry(slot);
+		slot->entry_change = CT_ENTRY_CLOSED;
+	}
 }
 
 /*
