@@ -66,8 +66,7 @@ is_same_actor(const CtActivity *activity, const CtActivity *other)
 }
 
 /*
- * The minute of an instant.  Update dates, and the instants that reports are asked for, are
- * full minutes, so no entry lies on both sides of one.
+ * The minute of an instant.  Update dates are full minutes, so no entry lies on both sides of one.
  */
 static int64
 minute_of(TimestampTz instant)

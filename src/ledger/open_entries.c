@@ -190,5 +190,8 @@ static const CtQuery choose_idle_query = {
 uint64
 ct_ledger_close_entries(const CtTable *table, bool idle)
 {
+	/* where they are distributed, no entries are opened, and those of several accounts cannot be locked */
+	if (ct_is_distributed(ct_companion_relid(&table->names, CT_COUNTER)))
+		return 0;
 	return close_chosen(table, idle ? &choose_idle_query : &choose_all_query, NULL);
 }
