@@ -15,6 +15,7 @@
 #include "catalog/pg_type.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/timestamp.h"
 
 #include "counter/counter.h"
@@ -32,7 +33,7 @@
  * The columns of an open entry in the counter table.  Texts stand last in the row, so that they
  * are no part of what the WAL has of an update.
  */
-const CtEntryColumn ct_entry_columns[CT_NENTRY_COLUMNS] = {
+const		CtEntryColumn ct_entry_columns[CT_NENTRY_COLUMNS] = {
 	[CT_ENTRY_STARTED_AT] = {"entry_started_at", TIMESTAMPTZOID},
 	[CT_ENTRY_ENDED_AT] = {"entry_ended_at", TIMESTAMPTZOID},
 	[CT_ENTRY_STATEMENTS] = {"entry_statements", INT8OID},
@@ -165,6 +166,7 @@ ct_slot_fold(CtCounter *counter, CtSlot *slot, const CtChange *change)
 void
 ct_slot_folded(CtCounter *counter, const CtSlot *slot)
 {
+	Form_pg_attribute account = TupleDescAttr(RelationGetDescr(counter->rel), counter->info->account - 1);
 	MemoryContext old;
 	CtActivity *finished;
 
@@ -173,6 +175,7 @@ ct_slot_folded(CtCounter *counter, const CtSlot *slot)
 	old = MemoryContextSwitchTo(counter->context);
 	finished = palloc(sizeof(CtActivity));
 	*finished = *slot->finished;
+	finished->account = datumCopy(finished->account, account->attbyval, account->attlen);
 	for (int i = 0; i < CT_NENTRY_TEXTS; i++)
 		if (finished->actor[i].data != NULL)
 			finished->actor[i].data = pnstrdup(finished->actor[i].data, finished->actor[i].length);
@@ -201,10 +204,12 @@ text_at(TupleTableSlot *row, AttrNumber attno)
 }
 
 /*
- * Read the open entry of a slot from its row, if there is one.  Its texts point into the row.
+ * Read the open entry of a slot from its row, if there is one.  Its account and texts point into
+ * the row: a change may spell the account otherwise, as citext does, and readers see what is open
+ * as the row spells it.
  */
 void
-ct_slot_read_entry(const CtCounterTable *info, TupleTableSlot *row, Datum account, CtSlot *slot)
+ct_slot_read_entry(const CtCounterTable *info, TupleTableSlot *row, CtSlot *slot)
 {
 	CtActivity *entry = &slot->entry;
 	bool		isnull;
@@ -216,7 +221,7 @@ ct_slot_read_entry(const CtCounterTable *info, TupleTableSlot *row, Datum accoun
 	if (isnull)
 		return;
 	/* as it is opened, the others are not null; else they are 0 */
-	entry->account = account;
+	entry->account = slot_getattr(row, info->account, &isnull);
 	entry->ended_at = DatumGetTimestampTz(slot_getattr(row, info->entry[CT_ENTRY_ENDED_AT], &isnull));
 	entry->statements = DatumGetInt64(slot_getattr(row, info->entry[CT_ENTRY_STATEMENTS], &isnull));
 	for (int i = 0; i < CT_NACTIVITIES; i++)

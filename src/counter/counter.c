@@ -61,7 +61,7 @@ ct_counters_have_recorded(const CtCounters *counters)
 /*
  * The entries of activity that changes have closed since the counters were opened, of
  * CtActivity: they are for the ledger, in the same transaction.  In the memory in which the
- * counters were opened; texts in it, too, but not the accounts, which are those of the changes.
+ * counters were opened, with all that they point to.
  */
 List *
 ct_counters_finished(const CtCounters *counters)

@@ -337,7 +337,7 @@ extern const CtEntryColumn ct_entry_columns[CT_NENTRY_COLUMNS];
 extern void ct_slot_fold(CtCounter *counter, CtSlot *slot, const CtChange *change);
 extern void ct_slot_close_entry(CtSlot *slot);
 extern void ct_slot_folded(CtCounter *counter, const CtSlot *slot);
-extern void ct_slot_read_entry(const CtCounterTable *info, TupleTableSlot *row, Datum account, CtSlot *slot);
+extern void ct_slot_read_entry(const CtCounterTable *info, TupleTableSlot *row, CtSlot *slot);
 extern int	ct_slot_write_entry(const CtCounterTable *info, const CtSlot *slot, int at,
 								int *attnos, Datum *values, bool *nulls);
 

@@ -291,7 +291,7 @@ deform_slot(CtCounter *counter, CtSlots *slots, int index, CtSlot *slot)
 	slot->observed = !isnull;
 	slot->lowest = DatumGetInt64(slot_getattr(row, info->lowest, &isnull));
 	slot->fell = !isnull;
-	ct_slot_read_entry(info, row, slots->account, slot);
+	ct_slot_read_entry(info, row, slot);
 	ExecClearTuple(row);
 	return true;
 }

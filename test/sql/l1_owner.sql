@@ -95,6 +95,18 @@ DROP TRIGGER leave ON contacts_tier_counter;
 SELECT contacts_tier.detach('contacts');
 SELECT details->'created' AS created FROM contacts_tier_ledger WHERE event = 'activity';
 
+-- an entry has the account as its slot spells it, open or finished, whatever statements say
+CREATE SCHEMA l1o_numeric;
+CREATE TABLE l1o_numeric.contacts (id integer PRIMARY KEY, account numeric);
+SELECT contacts_tier.attach('l1o_numeric.contacts', 'account');
+SELECT contacts_tier.subscribe('l1o_numeric.contacts', '1.0', 'l1o', 1000);
+INSERT INTO l1o_numeric.contacts VALUES (1, 1.00, 'marketing');
+SELECT account, promoted, source_type FROM contacts_tier.activity('l1o_numeric.contacts');
+SET contacts_tier.source_type = 'API';
+INSERT INTO l1o_numeric.contacts VALUES (2, 1, 'marketing');
+SELECT account, promoted, source_type FROM contacts_tier.activity('l1o_numeric.contacts') ORDER BY source_type;
+
 RESET search_path;
+DROP SCHEMA l1o_numeric CASCADE;
 DROP SCHEMA l1o CASCADE;
 DELETE FROM contacts_tier.plan WHERE name = 'l1o';
