@@ -19,6 +19,7 @@
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 
 #include "manage/manage.h"
 
@@ -115,7 +116,9 @@ ct_rollover_close_entries(CtWork *work)
 	int			ntables;
 	CtManaged  *tables = ct_rollover_open_group(work->group, &ntables);
 
+	PushActiveSnapshot(GetTransactionSnapshot());	/* as in apply() */
 	work->finished = ntables == 0 || ct_ledger_close_entries(tables[0].table, true) < CT_ENTRIES_AT_ONCE;
+	PopActiveSnapshot();
 	ct_rollover_close_group(work->group, tables, ntables);
 }
 
@@ -270,8 +273,13 @@ static void
 apply(Step *step)
 {
 	CtWork	   *work = step->work;
+	bool		applied;
 
-	if (ct_apply_update_date(&step->due))
+	/* outside a statement none is active, but slots and entries have texts, which can be toasted */
+	PushActiveSnapshot(GetTransactionSnapshot());
+	applied = ct_apply_update_date(&step->due);
+	PopActiveSnapshot();
+	if (applied)
 	{
 		work->ndates++;
 		work->ncontacts += step->due.demoted;
