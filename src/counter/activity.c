@@ -33,7 +33,7 @@
  * The columns of an open entry in the counter table.  Texts stand last in the row, so that they
  * are no part of what the WAL has of an update.
  */
-const		CtEntryColumn ct_entry_columns[CT_NENTRY_COLUMNS] = {
+const CtEntryColumn ct_entry_columns[CT_NENTRY_COLUMNS] = {
 	[CT_ENTRY_STARTED_AT] = {"entry_started_at", TIMESTAMPTZOID},
 	[CT_ENTRY_ENDED_AT] = {"entry_ended_at", TIMESTAMPTZOID},
 	[CT_ENTRY_STATEMENTS] = {"entry_statements", INT8OID},

@@ -340,7 +340,7 @@ push_key(JsonbParseState **state, const char *key)
 
 /* A text, cut between characters; unconstify() only drops a const, nothing writes to it. */
 static void
-push_text(JsonbParseState **state, const char *key, const CtText * text)
+push_text(JsonbParseState **state, const char *key, const CtText *text)
 {
 	JsonbValue	value = {.type = jbvString};
 
@@ -357,7 +357,7 @@ static void
 push_instant(JsonbParseState **state, const char *key, TimestampTz instant)
 {
 	char		buffer[MAXDATELEN + 1];
-	const		CtText text = {buffer, strlen(JsonEncodeDateTime(buffer, TimestampTzGetDatum(instant), TIMESTAMPTZOID, NULL))};
+	const CtText text = {buffer, strlen(JsonEncodeDateTime(buffer, TimestampTzGetDatum(instant), TIMESTAMPTZOID, NULL))};
 
 	push_text(state, key, &text);
 }

@@ -81,7 +81,7 @@ read_entry(SPITupleTable *slots, uint64 row)
 		text	   *packed = isnull ? NULL : DatumGetTextPP(value);
 
 		if (packed != NULL)
-			entry->text[i] = (CtText)
+			entry->actor[i] = (CtText)
 		{
 			VARDATA_ANY(packed), VARSIZE_ANY_EXHDR(packed)
 		};
@@ -190,7 +190,10 @@ static const CtQuery choose_idle_query = {
 uint64
 ct_ledger_close_entries(const CtTable *table, bool idle)
 {
-	/* where they are distributed, no entries are opened, and those of several accounts cannot be locked */
+	/*
+	 * where they are distributed, no entries are opened, and those of several
+	 * accounts cannot be locked
+	 */
 	if (ct_is_distributed(ct_companion_relid(&table->names, CT_COUNTER)))
 		return 0;
 	return close_chosen(table, idle ? &choose_idle_query : &choose_all_query, NULL);

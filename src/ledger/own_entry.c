@@ -43,7 +43,7 @@ typedef struct OwnEntry
 	pg_uuid_t	entry;
 	CtActivity	activity;		/* its texts below, and no account */
 	char		texts[MAX_TEXTS];
-}			OwnEntry;
+} OwnEntry;
 
 static OwnEntry own_entries[NOWN];
 
@@ -55,7 +55,7 @@ own_entry(Relation rel, uint32 hash)
 
 /* Is the version of the entry that was remembered still there, and the account's? */
 static bool
-fetch_own(Relation rel, const OwnEntry * own, const CtTable *table, const AttrNumber *attno,
+fetch_own(Relation rel, const OwnEntry *own, const CtTable *table, const AttrNumber *attno,
 		  Datum account, TupleTableSlot *row)
 {
 	ItemPointerData tid = own->tid;

@@ -275,7 +275,10 @@ apply(Step *step)
 	CtWork	   *work = step->work;
 	bool		applied;
 
-	/* outside a statement none is active, but slots and entries have texts, which can be toasted */
+	/*
+	 * outside a statement none is active, but slots and entries have texts,
+	 * which can be toasted
+	 */
 	PushActiveSnapshot(GetTransactionSnapshot());
 	applied = ct_apply_update_date(&step->due);
 	PopActiveSnapshot();
