@@ -247,21 +247,24 @@ begin_period(CtLockedSlots *locked)
 	}
 }
 
-/*
- * Close the entries of activity that slots carry.  One that carries none is written, too: who has
- * read it before the lock, and decided to open an entry there, must read it again.
- */
+/* Close the entries of activity that slots carry. */
 static void
 close_entries(CtLockedSlots *locked)
 {
 	for (int i = 0; i < locked->count; i++)
-	{
-		CtSlot	   *slot = &locked->slot[i];
+		if (locked->slot[i].has_entry)
+			ct_slot_close_entry(&locked->slot[i]);
+}
 
-		if (slot->has_entry)
-			ct_slot_close_entry(slot);
-		slot->entry_change = CT_ENTRY_CLOSED;
-	}
+/*
+ * Have all slots written, also those that stay as they are: who has read one before it was locked,
+ * and decided by what is going to change now to open an entry there, must read it again.
+ */
+static void
+have_all_written(CtLockedSlots *locked)
+{
+	for (int i = 0; i < locked->count; i++)
+		locked->slot[i].entry_change = CT_ENTRY_CLOSED;
 }
 
 /*
@@ -290,6 +293,9 @@ ct_slots_withdraw(CtCounters *counters, Datum account, bool close_period, bool c
 		begin_period(locked);
 	if (closes_entries)
 		close_entries(locked);
+	/* what is recorded changes with the policy, not with the period */
+	if (closes_entries && !close_period)
+		have_all_written(locked);
 	locked->closed = true;
 	write_slots(counter, slots, locked, 0);
 	ct_slots_remember(counter, slots);
