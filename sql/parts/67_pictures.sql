@@ -40,6 +40,20 @@ LANGUAGE c STABLE ROWS 1 AS 'MODULE_PATHNAME', 'contacts_tier_page_account';
 COMMENT ON FUNCTION contacts_tier_internal.page_account(regclass, text) IS
 'time zone and policies of an account, for usage_page(); no row without a subscription';
 
+CREATE FUNCTION contacts_tier_internal.page_history(contacts regclass,
+                                                    account text,
+                                                    since timestamptz,
+                                                    step interval,
+                                                    OUT at timestamptz,
+                                                    OUT marketing_contacts bigint,
+                                                    OUT pending bigint,
+                                                    OUT contact_limit bigint,
+                                                    OUT peak bigint)
+RETURNS SETOF record
+LANGUAGE c STABLE ROWS 100 AS 'MODULE_PATHNAME', 'contacts_tier_page_history';
+COMMENT ON FUNCTION contacts_tier_internal.page_history(regclass, text, timestamptz, interval) IS
+'usage_history() for usage_page(), with the highest count between an instant and the next one';
+
 -- Text in a picture.  There is no font to measure it with, so widths are those of a wide
 -- one, DejaVu Sans, or above.  All but plain ASCII is written by number, whatever the
 -- encodings of the server and of the file are.
@@ -315,6 +329,22 @@ RETURN (
 COMMENT ON FUNCTION contacts_tier_internal.page_steps(timestamptz[], bigint[], timestamptz, timestamptz, numeric) IS
 'path of a number that changes in steps, in the chart of a usage page';
 
+CREATE FUNCTION contacts_tier_internal.page_peaks(h record, first timestamptz, last timestamptz, top numeric) RETURNS text
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- upright, where the steps on both sides are lower
+    RETURN (SELECT coalesce(string_agg(format('M%s %sV%s', round(112 + 808 * extract(epoch FROM until - first) / extract(epoch FROM last - first), 1),
+                                              round(500 - 220 * greatest(value, next) / top, 1), round(500 - 220 * peak / top, 1)), '' ORDER BY n), '')
+            FROM (SELECT n, value, peak, lead(at) OVER w AS until, lead(value) OVER w AS next
+                  FROM unnest(h.at, h.used, h.peak) WITH ORDINALITY AS p (at, value, peak, n) WINDOW w AS (ORDER BY n)) AS c
+            WHERE until IS NOT NULL AND peak > greatest(value, next));
+END
+$$;
+COMMENT ON FUNCTION contacts_tier_internal.page_peaks(record, timestamptz, timestamptz, numeric) IS
+'path of what a number that changes in steps reached between these, in the chart of a usage page';
+
 CREATE FUNCTION contacts_tier_internal.page_limit(at timestamptz[], value bigint[], first timestamptz, last timestamptz,
                                                   top numeric) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -409,8 +439,8 @@ DECLARE
 BEGIN
     SELECT array_agg(u.at ORDER BY u.at) AS at, array_agg(u.marketing_contacts ORDER BY u.at) AS used,
            array_agg(u.pending ORDER BY u.at) AS pending, array_agg(u.contact_limit ORDER BY u.at) AS contact_limit,
-           greatest(max(u.marketing_contacts), max(u.contact_limit)) AS highest INTO h
-    FROM contacts_tier.usage_history($1, $2, since, greatest(span / 400, '1 minute'::interval)) AS u;
+           array_agg(u.peak ORDER BY u.at) AS peak, greatest(max(u.peak), max(u.contact_limit)) AS highest INTO h
+    FROM contacts_tier_internal.page_history($1, $2, since, greatest(span / 400, '1 minute'::interval)) AS u;
     SELECT array_agg(b.period_end) || CASE WHEN ahead THEN forecast.next_update_at END INTO dates
     FROM contacts_tier.billing_periods($1, $2) AS b WHERE b.closed AND b.period_end >= since;
     scale := contacts_tier_internal.page_scale(h.highest);
@@ -422,7 +452,8 @@ BEGIN
         || format(E'<path class="area" d="%sV500H112Z"/>\n', contacts_tier_internal.page_steps(h.at, h.used, since, last, scale.top))
         || format(E'<path class="leaving" d="%sV500H112Z"/>\n', contacts_tier_internal.page_steps(h.at, h.pending, since, last, scale.top))
         || contacts_tier_internal.page_days(dates, since, last, time_zone)
-        || format(E'<path class="edge" d="%s"/>\n', contacts_tier_internal.page_steps(h.at, h.used, since, last, scale.top))
+        || format(E'<path class="edge" d="%s%s"/>\n', contacts_tier_internal.page_steps(h.at, h.used, since, last, scale.top),
+                  contacts_tier_internal.page_peaks(h, since, last, scale.top))
         || CASE WHEN ahead THEN format(E'<path class="ahead" d="M%s %sH%sV%sH920"/>\n', x, y,
                     round(112 + 808 * extract(epoch FROM forecast.next_update_at - since) / extract(epoch FROM last - since), 1),
                     round(500 - 220 * forecast.at_next_update / scale.top, 1))

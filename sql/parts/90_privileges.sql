@@ -97,6 +97,7 @@ GRANT EXECUTE ON FUNCTION
     contacts_tier.usage_page(regclass, text, timestamptz),
     -- and what makes a page of them, as the caller
     contacts_tier_internal.page_account(regclass, text),
+    contacts_tier_internal.page_history(regclass, text, timestamptz, interval),
     contacts_tier_internal.svg_code(text),
     contacts_tier_internal.svg_escape(text),
     contacts_tier_internal.svg_width(text),
@@ -113,6 +114,7 @@ GRANT EXECUTE ON FUNCTION
     contacts_tier_internal.page_scale(numeric),
     contacts_tier_internal.page_axis(numeric, numeric, numeric),
     contacts_tier_internal.page_steps(timestamptz[], bigint[], timestamptz, timestamptz, numeric),
+    contacts_tier_internal.page_peaks(record, timestamptz, timestamptz, numeric),
     contacts_tier_internal.page_limit(timestamptz[], bigint[], timestamptz, timestamptz, numeric),
     contacts_tier_internal.page_days(timestamptz[], timestamptz, timestamptz, text),
     contacts_tier_internal.page_legend(),

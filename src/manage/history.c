@@ -22,7 +22,7 @@ enum
 };
 
 /*
- * In the texts of usage_history(), %1$s is AND with a condition that chooses the account,
+ * In the texts of usage_history() and page_history(), %1$s is AND with a condition that chooses the account,
  * %2$s the start as an expression, and %3$s the step.
  */
 
@@ -66,18 +66,25 @@ enum
 	"    GROUP BY s.at)) l),"
 
 /*
- * What each did to the counters.  The statements of a rollover are activity, too: its own
- * entry stands for those that are not recorded.
+ * What each did to the counters, at which point.  The statements of a rollover are activity,
+ * too: its own entry stands for those that are not recorded.
  */
-#define CHANGES \
-	" changes AS (SELECT e.span, width_bucket(e.recorded_at - interval '1 microsecond', p.points) AS point," \
-	"   sum(CASE e.event WHEN 'activity' THEN e.contacts - e.demoted WHEN 'repair' THEN - e.drift" \
-	"    WHEN 'rollover' THEN - greatest(e.contacts - e.rolled_already, 0) ELSE 0 END) AS marketing," \
-	"   sum(CASE e.event WHEN 'activity' THEN e.flagged - CASE WHEN e.rolled THEN e.demoted ELSE 0 END" \
-	"    WHEN 'rollover' THEN - greatest(e.contacts - e.rolled_already, 0) ELSE 0 END) AS pending" \
+#define DELTAS \
+	" deltas AS (SELECT e.span, e.entry, width_bucket(e.recorded_at - interval '1 microsecond', p.points) AS point," \
+	"   CASE e.event WHEN 'activity' THEN e.contacts - e.demoted WHEN 'repair' THEN - e.drift" \
+	"    WHEN 'rollover' THEN - greatest(e.contacts - e.rolled_already, 0) ELSE 0 END AS marketing," \
+	"   CASE e.event WHEN 'activity' THEN e.flagged - CASE WHEN e.rolled THEN e.demoted ELSE 0 END" \
+	"    WHEN 'rollover' THEN - greatest(e.contacts - e.rolled_already, 0) ELSE 0 END AS pending" \
 	"  FROM (SELECT *, coalesce(sum(demoted) FILTER (WHERE event = 'activity' AND rolled)" \
 	"    OVER (PARTITION BY span), 0) AS rolled_already FROM entries) e," \
-	"   (SELECT array_agg(at ORDER BY at) FROM points) p (points)" \
+	"   (SELECT array_agg(at ORDER BY at) FROM points) p (points)),"
+
+/* All of a point, and how far the count was above that at their end */
+#define CHANGES \
+	" changes AS (SELECT span, point, sum(marketing) AS marketing, sum(pending) AS pending," \
+	"   greatest(max(- later), - sum(marketing), 0) AS rise" \
+	"  FROM (SELECT *, sum(marketing) OVER (PARTITION BY span, point ORDER BY entry DESC" \
+	"    ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS later FROM deltas) d" \
 	"  GROUP BY 1, 2),"
 
 /*
@@ -92,13 +99,17 @@ enum
 	"    FROM entries e WHERE e.span = b.span AND e.recorded_at >= b.ended_at), 0), 0)" \
 	"   FROM entries b WHERE b.event = 'billing_period'),"
 
-/* The count at an instant is that at the end of its span, without what happened in between. */
+/*
+ * The count at an instant is that at the end of its span, without what happened in between.
+ * The peak is the highest count between a point and the next one.
+ */
 #define COUNTS \
-	" counts AS (SELECT c.at, s.marketing - sum(c.marketing) OVER later AS marketing," \
-	"   s.pending - sum(c.pending) OVER later AS pending" \
+	" counts AS (SELECT c.at, c.point, s.marketing - sum(c.marketing) OVER later AS marketing," \
+	"   s.pending - sum(c.pending) OVER later AS pending," \
+	"   s.marketing - sum(c.marketing) OVER later + c.marketing + c.rise AS peak" \
 	"  FROM (SELECT at, (SELECT coalesce(max(s.span), 0) FROM spans s WHERE s.at > p.at) AS span," \
-	"    point, 0 AS marketing, 0 AS pending FROM points p" \
-	"   UNION ALL SELECT NULL, span, point, marketing, pending FROM changes) c" \
+	"    point, 0 AS marketing, 0 AS pending, NULL AS rise FROM points p" \
+	"   UNION ALL SELECT NULL, span, point, marketing, pending, rise FROM changes) c" \
 	"  JOIN spans s USING (span)" \
 	"  WINDOW later AS (PARTITION BY c.span ORDER BY c.point DESC))"
 
@@ -109,8 +120,9 @@ enum
 	" FROM {ledger} WHERE event IN ('tier_change', 'subscribe', 'ended') AND recorded_at <= c.at%1$s" \
 	" ORDER BY recorded_at DESC, entry DESC LIMIT 1)"
 
+/* An instant, its counts and limit, and the peak until the next one where that is asked for */
 static char *
-history_query(const CtReport *report)
+counts_query(const CtReport *report, const char *peak)
 {
 	FunctionCallInfo fcinfo = report->fcinfo;
 	const CtTable *table = report->table->table;
@@ -122,11 +134,24 @@ history_query(const CtReport *report)
 								quote_literal_cstr(DatumGetCString(DirectFunctionCall1(interval_out,
 																					   PG_GETARG_DATUM(HISTORY_STEP)))));
 
-	return ct_sqlf(table, "WITH" POINTS ENTRIES CHANGES SPANS COUNTS
+	return ct_sqlf(table, "WITH" POINTS ENTRIES DELTAS CHANGES SPANS COUNTS
 				   " SELECT c.at, greatest(c.marketing, 0)::bigint,"
-				   " least(greatest(c.pending, 0), greatest(c.marketing, 0))::bigint, " LIMIT_AT
+				   " least(greatest(c.pending, 0), greatest(c.marketing, 0))::bigint, " LIMIT_AT "%4$s"
 				   " FROM counts c WHERE c.at IS NOT NULL ORDER BY c.at",
-				   account, since, step);
+				   account, since, step, peak);
+}
+
+static char *
+history_query(const CtReport *report)
+{
+	return counts_query(report, "");
+}
+
+static char *
+page_history_query(const CtReport *report)
+{
+	return counts_query(report, ", greatest(c.marketing, 0, (SELECT max(p.peak) FROM counts p"
+						" WHERE p.point = c.point))::bigint");
 }
 
 /* A step that goes back in some months would never end. */
@@ -138,6 +163,20 @@ check_step(const Interval *step)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("step must be positive")));
+}
+
+/* Check the arguments, and report. */
+static void
+report_history(FunctionCallInfo fcinfo, const CtReportKind *kind)
+{
+	ct_check_account_not_null(fcinfo);
+	ct_check_not_null(fcinfo, HISTORY_STEP, "step");
+	if (!PG_ARGISNULL(HISTORY_SINCE) && TIMESTAMP_NOT_FINITE(PG_GETARG_TIMESTAMPTZ(HISTORY_SINCE)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("since must be finite")));
+	check_step(PG_GETARG_INTERVAL_P(HISTORY_STEP));
+	ct_report(fcinfo, kind);
 }
 
 PG_FUNCTION_INFO_V1(contacts_tier_usage_history);
@@ -154,14 +193,23 @@ contacts_tier_usage_history(PG_FUNCTION_ARGS)
 {
 	static const CtReportKind history = {.query = history_query,.reads_ledger = true};
 
-	ct_check_account_not_null(fcinfo);
-	ct_check_not_null(fcinfo, HISTORY_STEP, "step");
-	if (!PG_ARGISNULL(HISTORY_SINCE) && TIMESTAMP_NOT_FINITE(PG_GETARG_TIMESTAMPTZ(HISTORY_SINCE)))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("since must be finite")));
-	check_step(PG_GETARG_INTERVAL_P(HISTORY_STEP));
-	ct_report(fcinfo, &history);
+	report_history(fcinfo, &history);
+	return (Datum) 0;
+}
+
+PG_FUNCTION_INFO_V1(contacts_tier_page_history);
+
+/*
+ * page_history(contacts regclass, account text, since timestamptz, step interval):
+ * usage_history(), and the highest count between each instant and the next one, for
+ * usage_page()
+ */
+Datum
+contacts_tier_page_history(PG_FUNCTION_ARGS)
+{
+	static const CtReportKind page_history = {.query = page_history_query,.reads_ledger = true};
+
+	report_history(fcinfo, &page_history);
 	return (Datum) 0;
 }
 

@@ -30,6 +30,19 @@ SET datestyle = 'SQL, DMY'; SET intervalstyle = 'sql_standard'; SET extra_float_
 SELECT md5(contacts_tier.usage_page('usage_page.contacts', 'Harbor Books')) = :'page' AS same;
 RESET datestyle; RESET intervalstyle; RESET extra_float_digits; SET search_path = usage_page, public; SET timezone = 'UTC';
 
+-- What came and went between two points of the chart is drawn
+SELECT contacts_tier.subscribe('contacts', 'short', 'usage page');
+INSERT INTO contacts SELECT n, 'short', 'marketing' FROM generate_series(3001, 3010) n;
+SET contacts_tier.now = '2026-01-20 12:00:01+00';
+INSERT INTO contacts SELECT n, 'short', 'marketing' FROM generate_series(3011, 3950) n;
+SET contacts_tier.now = '2026-01-20 12:00:02+00';
+DELETE FROM contacts WHERE id BETWEEN 3011 AND 3950;
+SET contacts_tier.now = '2026-02-06 12:00+00';
+SELECT max(marketing_contacts) AS sampled, max(peak) AS peak
+  FROM contacts_tier_internal.page_history('contacts', 'short', '2026-01-07 12:00+00', '1 hour');
+SELECT (regexp_match(contacts_tier.usage_page('contacts', 'short'), 'class="edge" d="(M112[.0]* [^"]*)"'))[1] AS edge;
+SET contacts_tier.now = '2026-01-07 12:00+00';
+
 -- Names of any length and letters, no contacts, no subscription, the smallest and the largest tier
 SELECT contacts_tier.subscribe('contacts', account, 'usage page') FROM unnest(ARRAY[repeat('<&"''>', 40), E'tab\t]]>\x01 \u202E\U0001F600', '']) account;
 SELECT contacts_tier.subscribe('contacts', 'one', 'usage page one');
