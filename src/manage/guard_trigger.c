@@ -100,7 +100,8 @@ is_unchanged(const Send *send, AttrNumber attno)
 /*
  * Does the row not send anything?  What was sent stays so, also if its row is saved anew, or
  * a foreign key gives it the new key of its contact, or none where that is deleted
- * (EXEC_FLAG_SKIP_TRIGGERS: ri_PerformCheck()).
+ * (EXEC_FLAG_SKIP_TRIGGERS: ri_PerformCheck()).  But a reason is the guard's: who saves a row as he inserted
+ * it, without having read it again, would take the reason away.
  */
 static bool
 is_no_send(const Send *send)
@@ -111,7 +112,8 @@ is_no_send(const Send *send)
 		return false;
 	return (statement->query != NULL &&
 			(statement->query->estate->es_top_eflags & EXEC_FLAG_SKIP_TRIGGERS) != 0) ||
-		(is_unchanged(send, send->tool) && is_unchanged(send, send->contact));
+		(is_unchanged(send, send->tool) && is_unchanged(send, send->contact) &&
+		 (!AttributeNumberIsValid(send->reason) || is_unchanged(send, send->reason)));
 }
 
 /* Does the tool of the row need a marketing contact?  22004, 22023. */

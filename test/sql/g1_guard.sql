@@ -120,6 +120,9 @@ INSERT INTO sends (tool, contact, reason) VALUES ('marketing_email', 1, NULL), (
     ('marketing_email', 99, 'mine'), ('sequence', 2, NULL) RETURNING tool, contact, reason;
 UPDATE sends SET contact = 3 WHERE contact = 2 RETURNING tool, contact, reason;
 UPDATE sends SET tool = 'marketing_email', contact = 4 WHERE tool = 'sequence' RETURNING tool, contact, reason;
+-- the reason is the guard's: who saves a row as he inserted it, or writes one of his own, does not change it
+UPDATE sends SET tool = tool, contact = contact, reason = NULL, note = 'read' RETURNING tool, contact, reason;
+UPDATE sends SET reason = 'mine' WHERE contact = 1 RETURNING tool, contact, reason;
 -- columns can be renamed, not dropped or changed
 ALTER TABLE sends RENAME reason TO excluded;
 ALTER TABLE sends RENAME contact TO "Contact";
