@@ -335,15 +335,16 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     -- upright, where the steps on both sides are lower
-    RETURN (SELECT coalesce(string_agg(format('M%s %sV%s', round(112 + 808 * extract(epoch FROM until - first) / extract(epoch FROM last - first), 1),
-                                              round(500 - 220 * greatest(value, next) / top, 1), round(500 - 220 * peak / top, 1)), '' ORDER BY n), '')
+    RETURN (SELECT E'<path class="edge" d="' || string_agg(format('M%s %sV%s', round(112 + 808 * extract(epoch FROM until - first) / extract(epoch FROM last - first), 1),
+                                     round(500 - 220 * greatest(value, next) / top, 1), round(500 - 220 * peak / top, 1)), '' ORDER BY n)
+                   || E'"/>\n'
             FROM (SELECT n, value, peak, lead(at) OVER w AS until, lead(value) OVER w AS next
                   FROM unnest(h.at, h.used, h.peak) WITH ORDINALITY AS p (at, value, peak, n) WINDOW w AS (ORDER BY n)) AS c
             WHERE until IS NOT NULL AND peak > greatest(value, next));
 END
 $$;
 COMMENT ON FUNCTION contacts_tier_internal.page_peaks(record, timestamptz, timestamptz, numeric) IS
-'path of what a number that changes in steps reached between these, in the chart of a usage page';
+'part of a usage page: what the count reached between the points of the chart; NULL if nothing';
 
 CREATE FUNCTION contacts_tier_internal.page_limit(at timestamptz[], value bigint[], first timestamptz, last timestamptz,
                                                   top numeric) RETURNS text
@@ -452,13 +453,14 @@ BEGIN
         || format(E'<path class="area" d="%sV500H112Z"/>\n', contacts_tier_internal.page_steps(h.at, h.used, since, last, scale.top))
         || format(E'<path class="leaving" d="%sV500H112Z"/>\n', contacts_tier_internal.page_steps(h.at, h.pending, since, last, scale.top))
         || contacts_tier_internal.page_days(dates, since, last, time_zone)
-        || format(E'<path class="edge" d="%s%s"/>\n', contacts_tier_internal.page_steps(h.at, h.used, since, last, scale.top),
-                  contacts_tier_internal.page_peaks(h, since, last, scale.top))
+        || format(E'<path class="edge" d="%s"/>\n', contacts_tier_internal.page_steps(h.at, h.used, since, last, scale.top))
         || CASE WHEN ahead THEN format(E'<path class="ahead" d="M%s %sH%sV%sH920"/>\n', x, y,
                     round(112 + 808 * extract(epoch FROM forecast.next_update_at - since) / extract(epoch FROM last - since), 1),
                     round(500 - 220 * forecast.at_next_update / scale.top, 1))
                 ELSE '' END
         || coalesce(contacts_tier_internal.page_limit(h.at, h.contact_limit, since, last, scale.top), '')
+        -- a peak often moves the account up: above the line that shows that
+        || coalesce(contacts_tier_internal.page_peaks(h, since, last, scale.top), '')
         || format(E'<path class="now" d="M%1$s 280V500"/>\n<circle class="dot" cx="%1$s" cy="%2$s" r="5"/>\n', x, y)
         || contacts_tier_internal.svg_text(least(x, 904), 275, 'b m', 12, 'now', 60);
 END

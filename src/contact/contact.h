@@ -303,7 +303,7 @@ extern void ct_fire_at_once(EState *estate);
 /* Stands for the type of the account column among the types of parameters */
 #define CT_ACCOUNT_TYPE	InvalidOid
 
-#define CT_MAX_PARAMS	13
+#define CT_MAX_PARAMS	14
 
 /*
  * A statement on companion tables, whose plan a backend saves.  Its text has

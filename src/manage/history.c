@@ -58,6 +58,7 @@ enum
 	"   coalesce((l.details->>'demoted')::bigint, 0) AS demoted," \
 	"   coalesce((l.details->>'flagged')::bigint, 0) - coalesce((l.details->>'unflagged')::bigint, 0) AS flagged," \
 	"   coalesce((l.details->>'drift')::bigint, 0) AS drift," \
+	"   coalesce((l.details->>'not_flagged')::bigint, 0) AS not_flagged," \
 	"   count(*) FILTER (WHERE l.event = 'billing_period') OVER (ORDER BY l.entry DESC) AS span" \
 	"  FROM (SELECT * FROM " CT_WHOLE_LEDGER " w" \
 	"   WHERE event IN ('activity', 'rollover', 'billing_period', 'repair')%1$s" \
@@ -67,14 +68,15 @@ enum
 
 /*
  * What each did to the counters, at which point.  The statements of a rollover are activity,
- * too: its own entry stands for those that are not recorded.
+ * too: its own entry stands for those that are not recorded.  Where a subscription ends, contacts
+ * leave that were not flagged.
  */
 #define DELTAS \
 	" deltas AS (SELECT e.span, e.entry, width_bucket(e.recorded_at - interval '1 microsecond', p.points) AS point," \
 	"   CASE e.event WHEN 'activity' THEN e.contacts - e.demoted WHEN 'repair' THEN - e.drift" \
 	"    WHEN 'rollover' THEN - greatest(e.contacts - e.rolled_already, 0) ELSE 0 END AS marketing," \
 	"   CASE e.event WHEN 'activity' THEN e.flagged - CASE WHEN e.rolled THEN e.demoted ELSE 0 END" \
-	"    WHEN 'rollover' THEN - greatest(e.contacts - e.rolled_already, 0) ELSE 0 END AS pending" \
+	"    WHEN 'rollover' THEN e.not_flagged - greatest(e.contacts - e.rolled_already, 0) ELSE 0 END AS pending" \
 	"  FROM (SELECT *, coalesce(sum(demoted) FILTER (WHERE event = 'activity' AND rolled)" \
 	"    OVER (PARTITION BY span), 0) AS rolled_already FROM entries) e," \
 	"   (SELECT array_agg(at ORDER BY at) FROM points) p (points)),"

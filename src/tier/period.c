@@ -150,7 +150,8 @@ smallest_tier(const CtUpdateDate *due, int64 count)
 
 /*
  * $2: the date, $3: now, $4: role, $5: run or NULL, $6 to $11: closing count, peak,
- * promoted, demoted, demoted by this, corrected, $12: start of the run, $13: the real time
+ * promoted, demoted, demoted by this, corrected, $12: start of the run, $13: the real time,
+ * $14: how many of those demoted were not flagged
  */
 static const CtQuery close_period_query = {
 	"INSERT INTO {ledger} (account, recorded_at, event, role, contacts, details)"
@@ -160,7 +161,8 @@ static const CtQuery close_period_query = {
 	" LATERAL (VALUES ('rollover', a.rollover_contacts" CT_ADD "$10, pg_catalog.jsonb_build_object("
 	"  'run', $5, 'applied_by', CASE WHEN $5 IS NULL THEN 'statement' ELSE 'rollover' END,"
 	"  'update_date', $2, 'period_started_at', a.period_started_at,"
-	"  'contact_limit', a.contact_limit, 'started_at', $12, 'applied_at', $13)),"
+	"  'contact_limit', a.contact_limit, 'started_at', $12, 'applied_at', $13)"
+	"  OPERATOR(pg_catalog.||) CASE WHEN $14" CT_GT "0 THEN pg_catalog.jsonb_build_object('not_flagged', $14) ELSE '{}' END),"
 	" ('billing_period', $6, pg_catalog.jsonb_build_object("
 	"  'started_at', a.period_started_at, 'ended_at', $2, 'plan', a.plan,"
 	"  'currency', p.currency, 'billing_cycle', a.billing_cycle,"
@@ -170,15 +172,16 @@ static const CtQuery close_period_query = {
 	"  'promoted', $8, 'demoted', $9, 'corrected', $11, 'upgrades', a.period_upgrades))"
 	") AS e (event, contacts, details)"
 	" WHERE a.account {=} $1",
-	13, {CT_ACCOUNT_TYPE, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID}
+	14, {CT_ACCOUNT_TYPE, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID}
 };
 
 /*
  * Write what the period was into the ledger (D3), and what the rollover did.  Prices are
- * copied, so that a later change of the plan does not change a bill.
+ * copied, so that a later change of the plan does not change a bill.  "not_flagged" is how many
+ * contacts became non-marketing that were not flagged for it, but lost access.
  */
 static void
-close_period(const CtUpdateDate *due, const CtCount *closing)
+close_period(const CtUpdateDate *due, const CtCount *closing, int64 not_flagged)
 {
 	Datum		values[] = {
 		due->account,
@@ -193,11 +196,12 @@ close_period(const CtUpdateDate *due, const CtCount *closing)
 		Int64GetDatum(due->demoted),
 		Int64GetDatum(closing->corrected),
 		TimestampTzGetDatum(due->started_at),
-		TimestampTzGetDatum(GetCurrentTimestamp())
+		TimestampTzGetDatum(GetCurrentTimestamp()),
+		Int64GetDatum(not_flagged)
 	};
 
 	ct_companion_query(due->tables[0].table, &close_period_query, values,
-					   due->run == NULL ? "    n        " : NULL);
+					   due->run == NULL ? "    n         " : NULL);
 }
 
 /* $2: the date, $3: contacts with which the period begins */
@@ -378,7 +382,7 @@ ct_apply_update_date(CtUpdateDate *due)
 	if (!writes_early(due) || (account.ends ? left.marketing : left.pending) > 0)
 		demote(due, account.ends);
 	closing = ct_ledger_close_period(table, due->account);
-	close_period(due, &closing);
+	close_period(due, &closing, account.ends ? left.marketing - left.pending : 0);
 	if (account.ends)
 	{
 		end_subscription(due);

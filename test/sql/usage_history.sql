@@ -66,6 +66,16 @@ SELECT contacts_tier.cancel('contacts', 'a');
 SET contacts_tier.now = '2026-08-15 12:00+00';
 CALL contacts_tier.rollover('contacts');
 SELECT * FROM contacts_tier.usage_history('contacts', 'a', '2026-07-20 12:00+00', '13 days');
+-- at the end all leave, also those that were not flagged
+SELECT contacts_tier.subscribe('contacts', 'ends', 'usage history');
+INSERT INTO contacts SELECT n, 'ends', 'marketing' FROM generate_series(301, 330) n;
+SET contacts_tier.now = '2026-08-20 12:00+00';
+UPDATE contacts SET marketing_contact_until_next_update = true WHERE id BETWEEN 301 AND 305;
+SELECT contacts_tier.cancel('contacts', 'ends');
+SET contacts_tier.now = '2026-09-16 12:00+00';
+CALL contacts_tier.rollover('contacts', batch_size => 2);
+SELECT * FROM contacts_tier.usage_history('contacts', 'ends', '2026-08-16 12:00+00', '10 days');
+SET contacts_tier.now = '2026-08-15 12:00+00';
 SELECT * FROM contacts_tier.usage_history('contacts', 'nobody', step => '1 month');
 SELECT * FROM contacts_tier.usage_history('contacts', 'a', '2030-01-01');
 

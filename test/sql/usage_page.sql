@@ -40,7 +40,7 @@ DELETE FROM contacts WHERE id BETWEEN 3011 AND 3950;
 SET contacts_tier.now = '2026-02-06 12:00+00';
 SELECT max(marketing_contacts) AS sampled, max(peak) AS peak
   FROM contacts_tier_internal.page_history('contacts', 'short', '2026-01-07 12:00+00', '1 hour');
-SELECT (regexp_match(contacts_tier.usage_page('contacts', 'short'), 'class="edge" d="(M112[.0]* [^"]*)"'))[1] AS edge;
+SELECT edge[1] AS edge FROM regexp_matches(contacts_tier.usage_page('contacts', 'short'), 'class="edge" d="(M[0-9]*[.][^"]*)"', 'g') AS edge;
 SET contacts_tier.now = '2026-01-07 12:00+00';
 
 -- Names of any length and letters, no contacts, no subscription, the smallest and the largest tier
