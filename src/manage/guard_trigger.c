@@ -14,13 +14,19 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
 #include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/indexing.h"
+#include "catalog/partition.h"
+#include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
@@ -97,6 +103,52 @@ is_unchanged(const Send *send, AttrNumber attno)
 	return isnull == old_isnull && (isnull || datum_image_eq(old, new, attr->attbyval, attr->attlen));
 }
 
+/* The table on which the trigger has been created of which this is one in a partition */
+static Oid
+table_of_guard(Oid trigger)
+{
+	Relation	pg_trigger = table_open(TriggerRelationId, AccessShareLock);
+	Oid			table = InvalidOid;
+
+	while (OidIsValid(trigger))
+	{
+		ScanKeyData key;
+		SysScanDesc scan;
+		HeapTuple	tuple;
+
+		ScanKeyInit(&key, Anum_pg_trigger_oid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(trigger));
+		scan = systable_beginscan(pg_trigger, TriggerOidIndexId, true, NULL, 1, &key);
+		tuple = systable_getnext(scan);
+		trigger = InvalidOid;
+		if (HeapTupleIsValid(tuple))
+		{
+			table = ((Form_pg_trigger) GETSTRUCT(tuple))->tgrelid;
+			trigger = ((Form_pg_trigger) GETSTRUCT(tuple))->tgparentid;
+		}
+		systable_endscan(scan);
+	}
+	table_close(pg_trigger, AccessShareLock);
+	return table;
+}
+
+/*
+ * Has an UPDATE moved the row here from another partition?  Then it is no new one: the guard of
+ * all partitions has looked at it there, if its tool or contact has changed, and it must not be lost
+ * because of what its contact is now.  An UPDATE that inserts rows is at work on nothing else, unless
+ * there are others in WITH.
+ */
+static bool
+is_moving(const Send *send)
+{
+	const CtStatement *statement = ct_statement();
+	Relation	rel = send->trigdata->tg_relation;
+
+	return TRIGGER_FIRED_BY_INSERT(send->trigdata->tg_event) && rel->rd_rel->relispartition &&
+		statement->query != NULL && statement->query->operation == CMD_UPDATE &&
+		!statement->query->plannedstmt->hasModifyingCTE &&
+		table_of_guard(send->trigdata->tg_trigger->tgoid) == llast_oid(get_partition_ancestors(RelationGetRelid(rel)));
+}
+
 /*
  * Does the row not send anything?  What was sent stays so, also if its row is saved anew, or
  * a foreign key gives it the new key of its contact, or none where that is deleted
@@ -109,7 +161,7 @@ is_no_send(const Send *send)
 	const CtStatement *statement = ct_statement();
 
 	if (!TRIGGER_FIRED_BY_UPDATE(send->trigdata->tg_event))
-		return false;
+		return is_moving(send);
 	return (statement->query != NULL &&
 			(statement->query->estate->es_top_eflags & EXEC_FLAG_SKIP_TRIGGERS) != 0) ||
 		(is_unchanged(send, send->tool) && is_unchanged(send, send->contact) &&

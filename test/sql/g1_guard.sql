@@ -143,6 +143,31 @@ SELECT contacts_tier.unguard('sends');
 INSERT INTO sends (tool, contact) VALUES ('marketing_email', 2);
 SELECT count(*) FROM pg_trigger WHERE tgrelid = 'sends'::regclass AND NOT tgisinternal;
 
+-- A row that an UPDATE moves to another partition has been sent: it stays, whatever its contact is now
+CREATE TABLE moves (state text, tool text, contact bigint, reason text) PARTITION BY LIST (state);
+CREATE TABLE moves_new PARTITION OF moves FOR VALUES IN ('new');
+CREATE TABLE moves_sent (LIKE moves);
+ALTER TABLE moves ATTACH PARTITION moves_sent FOR VALUES IN ('sent');
+SELECT contacts_tier.guard('moves', 'tool', 'contact', 'contacts', 'skip');
+INSERT INTO moves VALUES ('new', 'marketing_email', 3), ('new', 'sequence', 2);
+BEGIN;
+DELETE FROM contacts WHERE id = 3;
+UPDATE moves SET state = 'sent' RETURNING *;
+-- but not with another tool, which the guard looks at before
+UPDATE moves SET state = 'new', tool = 'marketing_email' WHERE contact = 2;
+-- and rows that an INSERT inserts beside an UPDATE are new
+WITH new AS (INSERT INTO moves VALUES ('new', 'marketing_email', 2)) UPDATE moves SET state = 'sent';
+SELECT contacts_tier.guard('moves', 'tool', 'contact', 'contacts', 'mark', 'reason');
+UPDATE moves SET state = 'new' RETURNING *;
+SELECT contacts_tier.guard('moves', 'tool', 'contact', 'contacts');
+UPDATE moves SET state = 'sent' RETURNING *;
+ROLLBACK;
+-- the guard of one partition alone looks at what comes
+SELECT contacts_tier.unguard('moves');
+SELECT contacts_tier.guard('moves_sent', 'tool', 'contact', 'contacts');
+UPDATE moves SET state = 'sent', tool = 'marketing_email' WHERE contact = 2;
+DROP TABLE moves;
+
 -- Tools of an enum, contacts by a unique column of text
 CREATE TYPE kind AS ENUM ('marketing_email', 'sequence', 'telepathy');
 CREATE TABLE mails (kind kind, address varchar(50));
