@@ -614,7 +614,7 @@ BEGIN
         || contacts_tier_internal.svg_rect(0, 0, 960, height, 'page')
         || contacts_tier_internal.svg_text(40, 44, 'q b', 14, $2, 880)
         || contacts_tier_internal.svg_text(40, 84, 'b', least(28, 870 / contacts_tier_internal.svg_length(title) / 1.15), title, 880)
-        || contacts_tier_internal.svg_text(40, 112, 'q', 14, concat_ws(', ', 'Plan ' || u.plan,
+        || contacts_tier_internal.svg_text(40, 112, 'q', 14, concat_ws(', ', 'Plan ' || CASE WHEN length(u.plan) > 24 THEN "left"(u.plan, 22) || '...' ELSE u.plan END,
                rtrim(to_char(u.percent_used, 'FM999,999,999,990.9'), '.') || ' % of the tier', 'next update ' || day,
                'renews ' || contacts_tier_internal.page_day(u.renews_at, zone, now),
                CASE WHEN NOT s.record_activity THEN 'activity is not recorded' END), 880)

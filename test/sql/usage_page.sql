@@ -59,6 +59,11 @@ SELECT contacts_tier.usage_page('contacts', 'one', '2030-01-01')::xml IS DOCUMEN
 SELECT contacts_tier.usage_page('contacts', NULL);
 SELECT contacts_tier.usage_page('pg_class', 'one');
 
+-- a long name of a plan leaves room for what comes behind it
+SELECT contacts_tier.create_plan('usage page ' || repeat('W', 200), '{10}');
+SELECT contacts_tier.subscribe('contacts', 'long', 'usage page ' || repeat('W', 200));
+SELECT words FROM words('long') WHERE words LIKE 'Plan%';
+
 -- A role that may not read the contacts sees a page without sources
 CREATE ROLE contacts_tier_page_reader;
 GRANT USAGE ON SCHEMA usage_page TO contacts_tier_page_reader;
