@@ -25,7 +25,7 @@ sub start_listener
 	$listener = IPC::Run::start(
 		[
 			'/usr/bin/python3', "$FindBin::RealBin/../../examples/listen", '--state', $state, @_,
-			$node->connstr('postgres')
+			$node->connstr('postgres') . ' user=listener'
 		],
 		'<', \undef, '>>', $out, '2>>', $node->basedir . '/errors');
 	$node->poll_query_until('postgres',
@@ -83,6 +83,16 @@ sub free_port
 	return $socket->sockport;
 }
 
+# Another owner attaches tables, too, which this listener may not read
+$node->safe_psql(
+	'postgres', q{
+	CREATE ROLE listener LOGIN;
+	GRANT SELECT ON contacts_tier_account, contacts_tier_counter, contacts_tier_ledger TO listener;
+	CREATE SCHEMA hidden;
+	CREATE TABLE hidden.c (id integer PRIMARY KEY, account integer);
+	SELECT contacts_tier.attach('hidden.c', 'account');
+});
+
 promote(1, 75);
 start_listener();
 promote(1, 90);
@@ -91,7 +101,8 @@ is_told($out, '1:90 2:75', 'what comes while it listens; nothing of before');
 
 # anybody can notify of anything
 $node->safe_psql('postgres', "NOTIFY contacts_tier, '$_'")
-  foreach ('nonsense', '[]', '{"schema": 1, "account": "1"}', '{"schema": "public", "account": "x"}', '{"schema": "none", "account": null}');
+  foreach ('nonsense', '[]', '{"schema": 1, "account": "1"}', '{"schema": "public", "account": "x"}', '{"schema": "none", "account": null}',
+	'{"schema": "hidden", "account": "1"}', '{"schema": "hidden", "account": null}');
 promote(2, 85);
 promote(5, 80);
 is_told($out, '1:90 2:75 5:75', 'what comes after notifications that are not ours');
