@@ -35,7 +35,7 @@ SELECT contacts_tier.subscribe('contacts', 'short', 'usage page');
 INSERT INTO contacts SELECT n, 'short', 'marketing' FROM generate_series(3001, 3010) n;
 SET contacts_tier.now = '2026-01-20 12:00:01+00';
 INSERT INTO contacts SELECT n, 'short', 'marketing' FROM generate_series(3011, 3950) n;
-SET contacts_tier.now = '2026-01-20 12:00:02+00';
+SET contacts_tier.now = '2026-01-20 12:05+00';
 DELETE FROM contacts WHERE id BETWEEN 3011 AND 3950;
 SET contacts_tier.now = '2026-02-06 12:00+00';
 SELECT max(marketing_contacts) AS sampled, max(peak) AS peak
