@@ -5,6 +5,8 @@
 
 CREATE FUNCTION contacts_tier.tier_changes(INOUT contacts regclass DEFAULT NULL,
                                            INOUT account text DEFAULT NULL,
+                                           IN since timestamptz DEFAULT NULL,
+                                           IN until timestamptz DEFAULT NULL,
                                            OUT changed_at timestamptz,
                                            OUT plan text,
                                            OUT from_limit bigint,
@@ -18,8 +20,8 @@ CREATE FUNCTION contacts_tier.tier_changes(INOUT contacts regclass DEFAULT NULL,
                                            OUT role text)
 RETURNS SETOF record
 LANGUAGE c STABLE ROWS 100 AS 'MODULE_PATHNAME', 'contacts_tier_tier_changes';
-COMMENT ON FUNCTION contacts_tier.tier_changes(regclass, text) IS
-'changes of the tier of each account: the reason, the number of marketing contacts, and the charge for the rest of the period; newest first';
+COMMENT ON FUNCTION contacts_tier.tier_changes(regclass, text, timestamptz, timestamptz) IS
+'changes of the tier of each account: the reason, the number of marketing contacts, and the charge for the rest of the period; newest first, from since on and before until';
 
 CREATE FUNCTION contacts_tier.billing_periods(INOUT contacts regclass DEFAULT NULL,
                                               INOUT account text DEFAULT NULL,
@@ -47,6 +49,8 @@ COMMENT ON FUNCTION contacts_tier.billing_periods(regclass, text) IS
 
 CREATE FUNCTION contacts_tier.notifications(INOUT contacts regclass DEFAULT NULL,
                                             INOUT account text DEFAULT NULL,
+                                            IN since timestamptz DEFAULT NULL,
+                                            IN until timestamptz DEFAULT NULL,
                                             OUT notified_at timestamptz,
                                             OUT event text,
                                             OUT threshold integer,
@@ -57,11 +61,13 @@ CREATE FUNCTION contacts_tier.notifications(INOUT contacts regclass DEFAULT NULL
                                             OUT entry uuid)
 RETURNS SETOF record
 LANGUAGE c STABLE ROWS 100 AS 'MODULE_PATHNAME', 'contacts_tier_notifications';
-COMMENT ON FUNCTION contacts_tier.notifications(regclass, text) IS
-'notifications of each account: thresholds, an exceeded limit, capped contacts, requested tiers, and a smaller tier that did not take effect at renewal; newest first';
+COMMENT ON FUNCTION contacts_tier.notifications(regclass, text, timestamptz, timestamptz) IS
+'notifications of each account: thresholds, an exceeded limit, capped contacts, requested tiers, and a smaller tier that did not take effect at renewal; newest first, from since on and before until';
 
 CREATE FUNCTION contacts_tier.activity(INOUT contacts regclass DEFAULT NULL,
                                        INOUT account text DEFAULT NULL,
+                                       IN since timestamptz DEFAULT NULL,
+                                       IN until timestamptz DEFAULT NULL,
                                        OUT recorded_at timestamptz,
                                        OUT role text,
                                        OUT source_type text,
@@ -77,8 +83,8 @@ CREATE FUNCTION contacts_tier.activity(INOUT contacts regclass DEFAULT NULL,
                                        OUT last_recorded_at timestamptz)
 RETURNS SETOF record
 LANGUAGE c STABLE ROWS 1000 AS 'MODULE_PATHNAME', 'contacts_tier_activity';
-COMMENT ON FUNCTION contacts_tier.activity(regclass, text) IS
-'statements that changed contacts of each account: role, source and numbers of contacts; small statements of one role and source within a minute are one row, from recorded_at to last_recorded_at; accounts without record_activity have none; newest first';
+COMMENT ON FUNCTION contacts_tier.activity(regclass, text, timestamptz, timestamptz) IS
+'statements that changed contacts of each account: role, source and numbers of contacts; small statements of one role and source within a minute are one row, from recorded_at to last_recorded_at; accounts without record_activity have none; newest first, from since on and before until';
 
 CREATE FUNCTION contacts_tier.forecast(INOUT contacts regclass DEFAULT NULL,
                                        INOUT account text DEFAULT NULL,
@@ -114,3 +120,8 @@ RETURNS SETOF record
 LANGUAGE c STABLE ROWS 1 AS 'MODULE_PATHNAME', 'contacts_tier_preview';
 COMMENT ON FUNCTION contacts_tier.preview(regclass, text, bigint) IS
 'what would happen if that many contacts of an account became marketing contacts now; changes nothing';
+
+CREATE FUNCTION contacts_tier.prune_ledger(contacts regclass, before timestamptz, batch_size integer DEFAULT 10000) RETURNS bigint
+LANGUAGE c AS 'MODULE_PATHNAME', 'contacts_tier_prune_ledger';
+COMMENT ON FUNCTION contacts_tier.prune_ledger(regclass, timestamptz, integer) IS
+'deletes activity that was recorded before an instant, at most batch_size entries, and returns how many; bills, tier changes and all else stay; call it again until it returns 0';

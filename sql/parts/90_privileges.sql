@@ -85,10 +85,10 @@ GRANT EXECUTE ON FUNCTION
     contacts_tier.verify(regclass, boolean),
     contacts_tier.has_access(regclass, text),
     contacts_tier.rollover_progress(),
-    contacts_tier.tier_changes(regclass, text),
+    contacts_tier.tier_changes(regclass, text, timestamptz, timestamptz),
     contacts_tier.billing_periods(regclass, text),
-    contacts_tier.notifications(regclass, text),
-    contacts_tier.activity(regclass, text),
+    contacts_tier.notifications(regclass, text, timestamptz, timestamptz),
+    contacts_tier.activity(regclass, text, timestamptz, timestamptz),
     contacts_tier.forecast(regclass, text),
     contacts_tier.preview(regclass, text, bigint),
     contacts_tier.audience(regclass, text, text),
@@ -164,6 +164,7 @@ GRANT EXECUTE ON FUNCTION
     contacts_tier.schedule_rollover(text),
     contacts_tier.unschedule_rollover(),
     contacts_tier.repair(regclass),
+    contacts_tier.prune_ledger(regclass, timestamptz, integer),
     contacts_tier.guard(regclass, name, name, regclass, text, name),
     contacts_tier.unguard(regclass)
     TO @extowner@ WITH GRANT OPTION;

@@ -135,6 +135,7 @@ extern uint64 ct_execute_as_application(Oid owner, Oid relid, const char *comman
 										int nargs, Oid *types, Datum *values);
 extern uint64 ct_execute_as_application_by_index(Oid owner, Oid relid, const char *command,
 												 int nargs, Oid *types, Datum *values);
+extern uint64 ct_execute_unchecked_by_index(Oid relid, const char *command);
 extern uint64 ct_execute_now_by_index(const char *command, int nargs, Oid *types, Datum *values);
 extern char *ct_vpsprintf(const char *format, va_list args) pg_attribute_printf(1, 0);
 extern uint64 ct_executef(const char *format,...) pg_attribute_printf(1, 2);

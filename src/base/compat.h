@@ -244,4 +244,32 @@ ct_check_copy_privileges(ParseState *pstate, Relation rel, List *columns)
 #endif
 }
 
+/*
+ * Have a planned statement, which nobody else runs, check no other privilege on a relation than
+ * SELECT.  16: what privileges it needs is in a list of its own.
+ */
+static inline void
+ct_only_check_select(PlannedStmt *statement, Oid relid)
+{
+	ListCell   *cell;
+
+#if PG_VERSION_NUM >= 160000
+	foreach(cell, statement->permInfos)
+	{
+		RTEPermissionInfo *permission = lfirst_node(RTEPermissionInfo, cell);
+
+		if (permission->relid == relid)
+			permission->requiredPerms = ACL_SELECT;
+	}
+#else
+	foreach(cell, statement->rtable)
+	{
+		RangeTblEntry *rte = lfirst_node(RangeTblEntry, cell);
+
+		if (rte->rtekind == RTE_RELATION && rte->relid == relid && rte->requiredPerms != 0)
+			rte->requiredPerms = ACL_SELECT;
+	}
+#endif
+}
+
 #endif							/* CONTACTS_TIER_COMPAT_H */

@@ -14,13 +14,20 @@
 #include "postgres.h"
 
 #include "fmgr.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
 
 #include "manage/manage.h"
 
 /*
  * In the texts, %1$u is the table, and %2$s AND with a condition that chooses the
- * account, or nothing; for placeholders see names.c.
+ * account, or nothing; for placeholders see names.c.  In those of ledger_query() it chooses
+ * the time, too.
  */
+
+/* Arguments of functions that show entries: from when on, and until before when */
+#define LEDGER_SINCE	2
+#define LEDGER_UNTIL	3
 
 /* The counters, added up */
 #define COUNTERS \
@@ -47,24 +54,59 @@ bill_query(const CtReport *report, const char *text)
 				   ct_report_account(report, "AND", "account"), ct_report_counter(report));
 }
 
+/* A bound of the time, if the argument is one; the index on account and time serves it. */
+static char *
+time_bound(const CtReport *report, int argument, const char *comparison)
+{
+	FunctionCallInfo fcinfo = report->fcinfo;
+
+	return PG_ARGISNULL(argument) ? "" :
+		psprintf(" AND recorded_at %s %s::timestamptz", comparison,
+				 quote_literal_cstr(timestamptz_to_str(PG_GETARG_TIMESTAMPTZ(argument))));
+}
+
+/* The same as bill_query() for entries of the ledger; the text names the column "recorded_at", too. */
+static char *
+ledger_query(const CtReport *report, const char *text)
+{
+	return ct_sqlf(report->table->table, text, report->table->table->relid,
+				   psprintf("%s%s%s", ct_report_account(report, "AND", "account"),
+							time_bound(report, LEDGER_SINCE, ">="), time_bound(report, LEDGER_UNTIL, "<")));
+}
+
+/*
+ * Run a report on entries of the ledger.  A range of time that ends before it begins is a
+ * mistake, as it is for tstzrange(): 22023.  Other errors: those of ct_report().
+ */
+static void
+report_ledger(FunctionCallInfo fcinfo, const CtReportKind *kind)
+{
+	if (!PG_ARGISNULL(LEDGER_SINCE) && !PG_ARGISNULL(LEDGER_UNTIL) &&
+		PG_GETARG_TIMESTAMPTZ(LEDGER_SINCE) > PG_GETARG_TIMESTAMPTZ(LEDGER_UNTIL))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"since\" must not be later than argument \"until\"")));
+	ct_report(fcinfo, kind);
+}
+
 /* Entries of the ledger, in the order in which they were recorded. */
 static char *
 tier_changes_query(const CtReport *report)
 {
-	return bill_query(report,
-					  "SELECT %1$u::regclass, account::text, recorded_at, details->>'plan',"
-					  " (details->>'from')::bigint, (details->>'to')::bigint, details->>'reason', contacts,"
-					  " (details->>'period_fraction')::numeric, (details->>'month_share')::numeric,"
-					  " (details->>'charge')::numeric,"
-					  " details->>'currency', role"
-					  " FROM {ledger} WHERE event = 'tier_change'%2$s"
-					  " ORDER BY recorded_at DESC, entry DESC");
+	return ledger_query(report,
+						"SELECT %1$u::regclass, account::text, recorded_at, details->>'plan',"
+						" (details->>'from')::bigint, (details->>'to')::bigint, details->>'reason', contacts,"
+						" (details->>'period_fraction')::numeric, (details->>'month_share')::numeric,"
+						" (details->>'charge')::numeric,"
+						" details->>'currency', role"
+						" FROM {ledger} WHERE event = 'tier_change'%2$s"
+						" ORDER BY recorded_at DESC, entry DESC");
 }
 
 PG_FUNCTION_INFO_V1(contacts_tier_tier_changes);
 
 /*
- * tier_changes(contacts regclass, account text): every move to another tier,
+ * tier_changes(contacts regclass, account text, since timestamptz, until timestamptz): every move to another tier,
  * newest first
  */
 Datum
@@ -72,7 +114,7 @@ contacts_tier_tier_changes(PG_FUNCTION_ARGS)
 {
 	static const CtReportKind tier_changes = {.query = tier_changes_query,.reads_ledger = true};
 
-	ct_report(fcinfo, &tier_changes);
+	report_ledger(fcinfo, &tier_changes);
 	return (Datum) 0;
 }
 
@@ -137,20 +179,20 @@ contacts_tier_billing_periods(PG_FUNCTION_ARGS)
 static char *
 notifications_query(const CtReport *report)
 {
-	return bill_query(report,
-					  "SELECT %1$u::regclass, account::text, recorded_at, event, (details->>'threshold')::integer,"
-					  " CASE event WHEN 'capped' THEN (details->>'marketing_contacts')::bigint ELSE contacts END,"
-					  " (details->>CASE event WHEN 'upgrade_request' THEN 'from' ELSE 'contact_limit' END)::bigint,"
-					  " details, role, entry"
-					  " FROM {ledger}"
-					  " WHERE event IN ('threshold', 'exceeded', 'capped', 'grace', 'downgrade_kept', 'upgrade_request')%2$s"
-					  " ORDER BY recorded_at DESC, entry DESC");
+	return ledger_query(report,
+						"SELECT %1$u::regclass, account::text, recorded_at, event, (details->>'threshold')::integer,"
+						" CASE event WHEN 'capped' THEN (details->>'marketing_contacts')::bigint ELSE contacts END,"
+						" (details->>CASE event WHEN 'upgrade_request' THEN 'from' ELSE 'contact_limit' END)::bigint,"
+						" details, role, entry"
+						" FROM {ledger}"
+						" WHERE event IN ('threshold', 'exceeded', 'capped', 'grace', 'downgrade_kept', 'upgrade_request')%2$s"
+						" ORDER BY recorded_at DESC, entry DESC");
 }
 
 PG_FUNCTION_INFO_V1(contacts_tier_notifications);
 
 /*
- * notifications(contacts regclass, account text): what was announced to
+ * notifications(contacts regclass, account text, since timestamptz, until timestamptz): what was announced to
  * accounts, newest first
  */
 Datum
@@ -158,7 +200,7 @@ contacts_tier_notifications(PG_FUNCTION_ARGS)
 {
 	static const CtReportKind notifications = {.query = notifications_query,.reads_ledger = true};
 
-	ct_report(fcinfo, &notifications);
+	report_ledger(fcinfo, &notifications);
 	return (Datum) 0;
 }
 
@@ -169,22 +211,22 @@ contacts_tier_notifications(PG_FUNCTION_ARGS)
 static char *
 activity_query(const CtReport *report)
 {
-	return bill_query(report,
-					  "SELECT %1$u::regclass, account::text, recorded_at, role,"
-					  " details->>'source_type', details->>'source_name',"
-					  " coalesce((details->>'created')::bigint, 0), coalesce((details->>'deleted')::bigint, 0),"
-					  " contacts, coalesce((details->>'flagged')::bigint, 0),"
-					  " coalesce((details->>'unflagged')::bigint, 0), coalesce((details->>'demoted')::bigint, 0),"
-					  " coalesce((details->>'dropped')::bigint, 0), coalesce((details->>'statements')::bigint, 1),"
-					  " coalesce((details->>'ended_at')::timestamptz, recorded_at)"
-					  " FROM " CT_WHOLE_LEDGER " l WHERE event = 'activity'%2$s"
-					  " ORDER BY recorded_at DESC, entry DESC");
+	return ledger_query(report,
+						"SELECT %1$u::regclass, account::text, recorded_at, role,"
+						" details->>'source_type', details->>'source_name',"
+						" coalesce((details->>'created')::bigint, 0), coalesce((details->>'deleted')::bigint, 0),"
+						" contacts, coalesce((details->>'flagged')::bigint, 0),"
+						" coalesce((details->>'unflagged')::bigint, 0), coalesce((details->>'demoted')::bigint, 0),"
+						" coalesce((details->>'dropped')::bigint, 0), coalesce((details->>'statements')::bigint, 1),"
+						" coalesce((details->>'ended_at')::timestamptz, recorded_at)"
+						" FROM " CT_WHOLE_LEDGER " l WHERE event = 'activity'%2$s"
+						" ORDER BY recorded_at DESC, entry DESC");
 }
 
 PG_FUNCTION_INFO_V1(contacts_tier_activity);
 
 /*
- * activity(contacts regclass, account text): which role and source changed how many
+ * activity(contacts regclass, account text, since timestamptz, until timestamptz): which role and source changed how many
  * contacts, newest first
  */
 Datum
@@ -192,7 +234,7 @@ contacts_tier_activity(PG_FUNCTION_ARGS)
 {
 	static const CtReportKind activity = {.query = activity_query,.reads_ledger = true};
 
-	ct_report(fcinfo, &activity);
+	report_ledger(fcinfo, &activity);
 	return (Datum) 0;
 }
 
