@@ -316,7 +316,7 @@ companions_exist(const CtTable *table)
 
 /*
  * Create the companion tables.  Those that exist already must be as they would be
- * created.
+ * created; whatever privileges the ledger has, entries are only inserted.
  */
 static void
 create_companions(const CtTable *table)
@@ -326,6 +326,7 @@ create_companions(const CtTable *table)
 	if (companions_exist(table))
 	{
 		ct_check_companions(table);
+		ct_restate_ledger_privileges(table);
 		return;
 	}
 	/* without a length, so that that of the account column can be changed */

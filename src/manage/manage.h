@@ -299,10 +299,16 @@ extern void ct_rollover_account(CtWork *work);
 
 /* trigger_ddl.c */
 
+extern void ct_create_truncate_trigger(const char *trigger, const char *name, char **args);
 extern void ct_create_statement_triggers(const char *name, char **args);
 extern void ct_create_row_triggers(const char *name, char **args);
 extern void ct_drop_triggers(Oid root);
 extern void ct_normalise_contacts(const char *name, const CtTable *table);
+
+/* restate.c */
+
+extern void ct_restate_ledger_privileges(const CtTable *table);
+extern void ct_restate_dependencies(const CtTable *table);
 
 /* partition_check.c */
 

@@ -6,7 +6,8 @@
  * Triggers do not see rows that are written while they are disabled, under
  * session_replication_role = replica, or that belong to a partition that is attached or
  * detached while event triggers are off.  verify() finds what that did to the counters;
- * repair() corrects rows, counters and missing triggers of partitions.
+ * repair() corrects rows, counters and missing triggers of partitions, and states again what
+ * attach() has stated of the companion tables.
  *
  *-------------------------------------------------------------------------
  */
@@ -140,8 +141,10 @@ repair_group(void *arg)
 	for (int i = 0; i < ntables; i++)
 	{
 		ct_add_partition_triggers(RelationGetRelid(tables[i].rel));
+		ct_restate_dependencies(tables[i].table);
 		ct_normalise_contacts(ct_qualified_name(tables[i].rel), tables[i].table);
 	}
+	ct_restate_ledger_privileges(tables[0].table);
 	if (report_drift(&tables[0], group) > 0)
 		repair_counters(&tables[0]);
 	ct_drop_former_triggers(group->schema);

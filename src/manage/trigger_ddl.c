@@ -121,27 +121,35 @@ comment_on_triggers(const char *name)
 }
 
 /*
- * Statement triggers, which partitions do not inherit.  The WHEN clause of the
- * rarest of them is always true; it is there for the dependencies that it
- * brings: the companion tables cannot be dropped under an attached table, nor
- * after a dump and restore.  A former partition may have such triggers already.
- * Of a partition, they also say that its contacts are counted (partition.c).  The
- * row triggers must be there: all of them get their comments.
+ * Create the TRUNCATE trigger, by this quoted name, or create it anew.  Its WHEN clause is always
+ * true; it is there for the dependencies that it brings: the companion tables cannot be
+ * dropped under an attached table, nor after a dump and restore.
  */
 void
-ct_create_statement_triggers(const char *name, char **args)
+ct_create_truncate_trigger(const char *trigger, const char *name, char **args)
 {
 	CtNames		names;
 
 	ct_names_resolve(&names, args[CT_ARG_SCHEMA]);
+	ct_execute(ct_names_sqlf(&names, "CREATE OR REPLACE TRIGGER %s"
+							 " BEFORE TRUNCATE ON %s FOR EACH STATEMENT"
+							 " WHEN (NULL::{account} IS NULL AND NULL::{counter} IS NULL AND NULL::{ledger} IS NULL)"
+							 " EXECUTE FUNCTION contacts_tier_internal.count_truncate(%s)", trigger, name, argument_list(args)),
+			   0, NULL, NULL, NULL);
+}
+
+/*
+ * Statement triggers, which partitions do not inherit.  A former partition may have such
+ * triggers already.  Of a partition, they also say that its contacts are counted
+ * (partition.c).  The row triggers must be there: all of them get their comments.
+ */
+void
+ct_create_statement_triggers(const char *name, char **args)
+{
 	ct_executef("CREATE OR REPLACE TRIGGER " APPLY_TRIGGER
 				" AFTER INSERT OR UPDATE OR DELETE ON %s FOR EACH STATEMENT"
 				" EXECUTE FUNCTION contacts_tier_internal.apply_counts()", name);
-	ct_execute(ct_names_sqlf(&names, "CREATE OR REPLACE TRIGGER " TRUNCATE_TRIGGER
-							 " BEFORE TRUNCATE ON %s FOR EACH STATEMENT"
-							 " WHEN (NULL::{account} IS NULL AND NULL::{counter} IS NULL AND NULL::{ledger} IS NULL)"
-							 " EXECUTE FUNCTION contacts_tier_internal.count_truncate(%s)", name, argument_list(args)),
-			   0, NULL, NULL, NULL);
+	ct_create_truncate_trigger(TRUNCATE_TRIGGER, name, args);
 	comment_on_triggers(name);
 }
 

@@ -166,6 +166,26 @@ foreach my $schema ('public', '"My ""own"" schema"', 'crm')
 	}
 }
 
+# Without owners and privileges, as another role: what was revoked from the owner of the ledger, repair() revokes from
+# the new one (rule L2).  With privileges, the dump has those of the former owner.
+my $rights = q{
+	SELECT c.oid::regclass, p FROM pg_class c, unnest('{UPDATE,DELETE,TRUNCATE}'::text[]) p
+	WHERE c.relname = 'contacts_tier_ledger' AND EXISTS (SELECT FROM aclexplode(coalesce(c.relacl, acldefault('r', c.relowner))) a
+		WHERE a.grantee = c.relowner AND a.privilege_type = p) ORDER BY 1, 2;
+};
+my $none = $node->safe_psql('postgres', $rights);
+is($none, '', 'the owner may not change the ledger');
+foreach my $options ([ 'new_owner', '--no-owner', '--no-acl' ], [ 'new_owner_acl', '--no-owner' ], [ 'no_acl', '--no-acl' ])
+{
+	my ($database, @options) = @$options;
+
+	restore($database, dump_to('postgres', "$database.sql", @options));
+	$node->safe_psql($database, 'SELECT count(*) FROM contacts_tier.repair()');
+	is($node->safe_psql($database, $rights), $none, "nor may the owner after @options");
+	is_exact($node, $database, "after @options");
+	is($node->safe_psql($database, "SELECT contacts_tier.prune_ledger('people', 'infinity') > 0"), 't', 'and can prune it');
+}
+
 # Custom format, restored side by side
 dump_to('postgres', 'custom.dump', '-Fc');
 $node->safe_psql('postgres', 'CREATE DATABASE custom TEMPLATE template0');
