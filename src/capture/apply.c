@@ -75,7 +75,7 @@ static CtRecording
 recording(const CtTable *table, Datum account)
 {
 	return !ct_records_activity(table, account, true) ? CT_NOT_RECORDED :
-		ct_ledger_is_direct(table) ? CT_FOLDED : CT_RECORDED_AT_ONCE;
+		ct_ledger_folds(table) ? CT_FOLDED : CT_RECORDED_AT_ONCE;
 }
 
 /*

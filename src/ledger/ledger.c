@@ -55,6 +55,9 @@ typedef struct LedgerTable
 											 * after a restore */
 	int			nindexes;		/* that activity enters */
 	Oid			index[MAX_INDEXES];
+	/* of a partitioned one: */
+	bool		plain_parts;	/* could all entries be inserted by SQL? */
+	uint64		parts_known_at; /* by ct_relation_name_changes() */
 } LedgerTable;
 
 /* A ledger that is open for direct access */
@@ -127,13 +130,9 @@ list_indexes(Relation rel, LedgerTable *info)
 	return true;
 }
 
-/*
- * Can rows be put into the table without SQL, and are they then as SQL has them?
- * What the owner has added is left to SQL, and to a safe search_path: triggers,
- * rules, constraints, expressions.
- */
+/* Find the columns; false if there are others, or they have other types. */
 static bool
-is_direct(Relation rel, const CtTable *table, LedgerTable *info)
+find_columns(Relation rel, const CtTable *table, LedgerTable *info)
 {
 	static const struct
 	{
@@ -157,7 +156,19 @@ is_direct(Relation rel, const CtTable *table, LedgerTable *info)
 		if (info->attno[i] == InvalidAttrNumber)
 			return false;
 	}
-	return ct_is_ordinary(rel, table, &info->attno[CT_LEDGER_ACCOUNT], 2) && RelationGetNumberOfAttributes(rel) == CT_NLEDGER_COLUMNS &&
+	return RelationGetNumberOfAttributes(rel) == CT_NLEDGER_COLUMNS;
+}
+
+/*
+ * Can rows be put into the table without SQL, and are they then as SQL has them?
+ * What the owner has added is left to SQL, and to a safe search_path: triggers,
+ * rules, constraints, expressions.
+ */
+static bool
+is_direct(Relation rel, const CtTable *table, LedgerTable *info)
+{
+	return find_columns(rel, table, info) &&
+		ct_is_ordinary(rel, table, &info->attno[CT_LEDGER_ACCOUNT], 2) &&
 		rel->trigdesc == NULL && rel->rd_rules == NULL && !rel->rd_rel->relforcerowsecurity &&
 		has_plain_columns(RelationGetDescr(rel)) &&
 		list_indexes(rel, info);
@@ -264,19 +275,41 @@ open_ledger(Ledger *ledger, const CtTable *table)
 }
 
 /*
- * Are entries of activity inserted without SQL?  Then nothing that the owner has put on the
- * ledger can refuse one, or is to see it at once: it may be folded, and closed by others.
+ * Has a partitioned ledger nothing that could refuse an entry?  Looked at again whenever any
+ * relation has changed: a change of a partition says nothing of the root.
+ */
+static bool
+has_plain_parts(Relation rel, const CtTable *table, LedgerTable *info)
+{
+	uint64		now = ct_relation_name_changes() + 1;	/* 0: not looked at yet */
+
+	if (rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
+		return false;
+	if (info->parts_known_at == now)
+		return info->plain_parts;
+	info->plain_parts = find_columns(rel, table, info) && list_indexes(rel, info) &&
+		ct_ledger_parts_are_plain(RelationGetRelid(rel), table->owner) &&
+		!ct_is_distributed(RelationGetRelid(rel));
+	info->parts_known_at = now;
+	return info->plain_parts;
+}
+
+/*
+ * May entries of activity be folded?  So it is if nothing that the owner has put on the ledger can
+ * refuse one, or is to see it at once: others may insert it.  Then entries are inserted without
+ * SQL, or the ledger is partitioned.
  *
  * Locks: the ledger, as a SELECT does, until the transaction ends.
  */
 bool
-ct_ledger_is_direct(const CtTable *table)
+ct_ledger_folds(const CtTable *table)
 {
 	Relation	rel = ct_open_companion(table, CT_LEDGER, AccessShareLock);
-	bool		direct = ct_direct_access && find_ledger_table(rel, table)->direct;
+	LedgerTable *info = find_ledger_table(rel, table);
+	bool		folds = ct_direct_access && (info->direct || has_plain_parts(rel, table, info));
 
 	table_close(rel, NoLock);
-	return direct;
+	return folds;
 }
 
 /* Close what is open, and free its memory. */

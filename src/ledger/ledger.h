@@ -17,7 +17,7 @@
 /* ledger.c */
 
 extern void ct_ledger_init(void);
-extern bool ct_ledger_is_direct(const CtTable *table);
+extern bool ct_ledger_folds(const CtTable *table);
 extern void ct_ledger_record_activity(const CtTable *table, const List *activities);
 extern void ct_ledger_record(const CtTable *table, Datum account, const char *event,
 							 int64 contacts, const char *details);
@@ -86,6 +86,10 @@ typedef enum CtLedgerColumn
 	CT_LEDGER_DETAILS,
 	CT_NLEDGER_COLUMNS
 } CtLedgerColumn;
+
+/* partitioned.c */
+
+extern bool ct_ledger_parts_are_plain(Oid relid, Oid owner);
 
 /* own_entry.c */
 

@@ -193,11 +193,11 @@ ct_drop_former_triggers(const char *schema)
 	uint64		count = ct_executef("SELECT t.tgrelid FROM pg_catalog.pg_trigger t"
 									" JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) t.tgrelid"
 									" WHERE t.tgfoid OPERATOR(pg_catalog.=) %u"
-									" AND c.relowner OPERATOR(pg_catalog.=) CURRENT_USER::pg_catalog.regrole"
+									" AND c.relowner OPERATOR(pg_catalog.=) %u"
 									" AND NOT EXISTS (SELECT FROM pg_catalog.pg_trigger s"
 									"  WHERE s.tgrelid OPERATOR(pg_catalog.=) t.tgrelid"
 									"  AND s.tgfoid OPERATOR(pg_catalog.=) %u) ORDER BY 1",
-									ct_function_oid(CT_TRIGGER_TRUNCATE), ct_function_oid(CT_TRIGGER_STATUS));
+									ct_function_oid(CT_TRIGGER_TRUNCATE), GetUserId(), ct_function_oid(CT_TRIGGER_STATUS));
 	SPITupleTable *tables = SPI_tuptable;
 
 	for (uint64 i = 0; i < count; i++)

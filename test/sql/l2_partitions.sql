@@ -103,6 +103,47 @@ SET ROLE regress_l2_owner;
 EXPLAIN (COSTS OFF) SELECT * FROM contacts_tier_ledger WHERE event = 'activity' AND account = 'a' AND recorded_at >= '2020-12-01' AND recorded_at < '2021-01-01';
 SELECT account, recorded_at, created FROM contacts_tier.activity('contacts', 'a', '2020-12-01', '2021-01-01') ORDER BY 1, 2, 3;
 
+-- small statements are folded, as where the ledger is not partitioned, if nothing can refuse an entry
+RESET ROLE;
+CREATE FUNCTION folds(first integer, OUT folds boolean) LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO contacts VALUES (first, 'b', 'marketing');
+    folds := EXISTS (SELECT FROM contacts_tier_counter WHERE entry_started_at = contacts_tier.clock());
+END $$;
+SET contacts_tier.now = '2021-05-20 10:00+00';
+SELECT folds(6001);
+SET contacts_tier.now = '2021-05-20 10:01+00';
+SELECT folds(6002);
+SELECT tableoid::regclass, created, statements FROM (SELECT *, tableoid, details->'created' AS created, details->'statements' AS statements
+  FROM contacts_tier_ledger WHERE recorded_at = '2021-05-20 10:00+00') l;
+-- a constraint on a partition; a trigger; no default partition; a partial index of a partition alone
+SET contacts_tier.now = '2021-05-20 10:02+00';
+ALTER TABLE contacts_tier_ledger_activity_other ADD CHECK (contacts < 1000);
+SELECT folds(6003);
+ALTER TABLE contacts_tier_ledger_activity_other DROP CONSTRAINT contacts_tier_ledger_activity_other_contacts_check;
+SELECT folds(6004);
+SET contacts_tier.now = '2021-05-20 10:03+00';
+CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+CREATE TRIGGER see BEFORE INSERT ON contacts_tier_ledger_events FOR EACH ROW EXECUTE FUNCTION see();
+SELECT folds(6005);
+DROP TRIGGER see ON contacts_tier_ledger_events;
+VACUUM contacts_tier_ledger_events;
+SELECT folds(6006);
+SET contacts_tier.now = '2021-05-20 10:04+00';
+CREATE INDEX partial ON contacts_tier_ledger_activity_2021_02 (entry) WHERE contacts / 1 > 0;
+SELECT folds(6007);
+DROP INDEX partial;
+SELECT folds(6008);
+SET contacts_tier.now = '2021-05-20 10:05+00';
+ALTER TABLE contacts_tier_ledger_activity DETACH PARTITION contacts_tier_ledger_activity_other;
+CREATE TABLE contacts_tier_ledger_activity_2021_05 PARTITION OF contacts_tier_ledger_activity FOR VALUES FROM ('2021-05-01') TO ('2021-06-01');
+SELECT folds(6009);
+DROP TABLE contacts_tier_ledger_activity_2021_05;
+ALTER TABLE contacts_tier_ledger_activity ATTACH PARTITION contacts_tier_ledger_activity_other DEFAULT;
+SELECT folds(6010);
+SET ROLE regress_l2_owner;
+SELECT account, drift FROM contacts_tier.verify('contacts') WHERE drift <> 0;
+
 -- months to come, as pg_cron creates them; again, it has nothing to do
 \set ECHO errors
 \i :months
