@@ -87,6 +87,11 @@ typedef enum CtLedgerColumn
 	CT_NLEDGER_COLUMNS
 } CtLedgerColumn;
 
+/* entry.c */
+
+extern Datum ct_new_entry_key(void);
+extern Datum ct_activity_details(const CtActivity *activity);
+
 /* partitioned.c */
 
 extern bool ct_ledger_parts_are_plain(Oid relid, Oid owner);

@@ -101,12 +101,16 @@ ct_ledger_parts_are_plain(Oid relid, Oid owner)
 	plain = is_plain((Form_pg_class) GETSTRUCT(tuple), owner) &&
 		(!((Form_pg_class) GETSTRUCT(tuple))->relispartition || has_plain_indexes(relid));
 	ReleaseSysCache(tuple);
-	/* find_inheritance_children() looks the relation up, before others' messages are processed */
+
+	/*
+	 * find_inheritance_children() looks the relation up, before others'
+	 * messages are processed
+	 */
 	if (!plain || !SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)))
 		return plain;
 	children = find_inheritance_children(relid, NoLock);
 	foreach(cell, children)
 		if (!ct_ledger_parts_are_plain(lfirst_oid(cell), owner))
-			return false;
+		return false;
 	return true;
 }

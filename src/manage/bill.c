@@ -206,7 +206,7 @@ contacts_tier_notifications(PG_FUNCTION_ARGS)
 
 /*
  * Entries of the ledger, and those that are open.  Counts that are 0 are not in the details,
- * nor is the last of several statements where there is only one: see activity_details().
+ * nor is the last of several statements where there is only one: see ct_activity_details().
  */
 static char *
 activity_query(const CtReport *report)

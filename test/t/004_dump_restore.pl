@@ -68,6 +68,12 @@ $node->safe_psql('postgres', <<'SQL');
 	INSERT INTO crm.leads SELECT 10 * t + i, t FROM unnest('{1,11,12}'::bigint[]) t, generate_series(1, 2) i;
 	UPDATE crm.contacts SET marketing_contact_until_next_update = true WHERE id = 1;
 SQL
+# a ledger with partitions
+{
+	local $ENV{PGOPTIONS} = '-c contacts_tier.now=2024-01-15';
+	$node->command_ok([ 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=1', '-d', 'postgres', '-v', 'schema=crm',
+			'-f', "$FindBin::RealBin/../../examples/partition_ledger.sql" ], 'divide a ledger into partitions');
+}
 is_exact($node, 'postgres', 'before the dump');
 is( $node->safe_psql('postgres', 'SELECT count(*), sum(marketing_contacts) FROM contacts_tier.usage()'),
 	'6|20', 'there is something to dump');
@@ -93,6 +99,7 @@ my $state_query = q{
 	WHERE description LIKE '%contacts_tier.attach()' AND classoid = 'pg_class'::regclass ORDER BY objoid::regclass::text, 3;
 	SELECT string_agg(l::text, E'\n' ORDER BY l::text)
 	FROM (TABLE public.contacts_tier_ledger) l;
+	SELECT string_agg(l.tableoid::regclass || l::text, E'\n' ORDER BY l::text) FROM crm.contacts_tier_ledger l;
 	SELECT string_agg(a::text, E'\n' ORDER BY a::text) FROM "My ""own"" schema".contacts_tier_account a;
 	SELECT string_agg(c::text, E'\n' ORDER BY c::text) FROM crm.contacts c;
 	SELECT relname, coalesce(relacl, acldefault('r', relowner)) FROM pg_class WHERE relname LIKE 'contacts\_tier\_%' AND relkind = 'r'
@@ -170,7 +177,7 @@ foreach my $schema ('public', '"My ""own"" schema"', 'crm')
 # the new one (rule L2).  With privileges, the dump has those of the former owner.
 my $rights = q{
 	SELECT c.oid::regclass, p FROM pg_class c, unnest('{UPDATE,DELETE,TRUNCATE}'::text[]) p
-	WHERE c.relname = 'contacts_tier_ledger' AND EXISTS (SELECT FROM aclexplode(coalesce(c.relacl, acldefault('r', c.relowner))) a
+	WHERE c.relname LIKE 'contacts\_tier\_ledger%' AND c.relkind IN ('r', 'p') AND EXISTS (SELECT FROM aclexplode(coalesce(c.relacl, acldefault('r', c.relowner))) a
 		WHERE a.grantee = c.relowner AND a.privilege_type = p) ORDER BY 1, 2;
 };
 my $none = $node->safe_psql('postgres', $rights);
