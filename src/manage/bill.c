@@ -106,8 +106,8 @@ tier_changes_query(const CtReport *report)
 PG_FUNCTION_INFO_V1(contacts_tier_tier_changes);
 
 /*
- * tier_changes(contacts regclass, account text, since timestamptz, until timestamptz): every move to another tier,
- * newest first
+ * tier_changes(contacts regclass, account text, since timestamptz, until timestamptz): every move
+ * to another tier, newest first
  */
 Datum
 contacts_tier_tier_changes(PG_FUNCTION_ARGS)
