@@ -20,7 +20,7 @@ SELECT type, identity FROM member
  ORDER BY type, identity;
 -- and so has every column of its tables
 SELECT attrelid::regclass AS table_name, attname FROM pg_attribute JOIN member ON classid = 'pg_class'::regclass AND objid = attrelid
- WHERE attnum > 0 AND NOT attisdropped AND col_description(attrelid, attnum) IS NULL ORDER BY 1::text, attnum;
+ WHERE attnum > 0 AND NOT attisdropped AND col_description(attrelid, attnum) IS NULL ORDER BY attrelid::regclass::text COLLATE "C", attnum;
 SELECT extname FROM pg_extension WHERE extname = 'contacts_tier' AND obj_description(oid, 'pg_extension') IS NOT NULL;
 
 -- What everybody may execute only reads, but for create_companions(), which makes
@@ -30,16 +30,16 @@ SELECT oid::regprocedure AS function, CASE provolatile WHEN 'v' THEN 'volatile' 
   FROM pg_proc
  WHERE oid IN (SELECT objid FROM member WHERE classid = 'pg_proc'::regclass)
    AND has_function_privilege('public', oid, 'EXECUTE') AND prorettype <> 'trigger'::regtype
- ORDER BY proname COLLATE "C", 1::text COLLATE "C";
+ ORDER BY proname COLLATE "C", oid::regprocedure::text COLLATE "C";
 SELECT oid::regprocedure AS function FROM pg_proc
  WHERE oid IN (SELECT objid FROM member WHERE classid = 'pg_proc'::regclass)
    AND NOT has_function_privilege('public', oid, 'EXECUTE')
- ORDER BY proname COLLATE "C", 1::text COLLATE "C";
+ ORDER BY proname COLLATE "C", oid::regprocedure::text COLLATE "C";
 -- nothing that changes something pretends not to: these read what their caller need not be able to read
 SELECT oid::regprocedure AS function FROM pg_proc
  WHERE oid IN (SELECT objid FROM member WHERE classid = 'pg_proc'::regclass)
    AND NOT has_function_privilege('public', oid, 'EXECUTE') AND provolatile <> 'v'
- ORDER BY proname COLLATE "C", 1::text COLLATE "C";
+ ORDER BY proname COLLATE "C", oid::regprocedure::text COLLATE "C";
 -- nothing runs with the rights of the extension's owner
 SELECT oid::regprocedure AS function FROM pg_proc
  WHERE oid IN (SELECT objid FROM member WHERE classid = 'pg_proc'::regclass) AND prosecdef;
@@ -53,7 +53,7 @@ SELECT oid::regprocedure AS function, proconfig FROM pg_proc
 -- what everybody may do with the catalogue is read it
 SELECT c.oid::regclass AS table_name, privilege FROM pg_class c JOIN member ON classid = 'pg_class'::regclass AND objid = c.oid,
        unnest('{SELECT,INSERT,UPDATE,DELETE,TRUNCATE,REFERENCES,TRIGGER}'::text[]) AS privilege
- WHERE relkind = 'r' AND has_table_privilege('public', c.oid, privilege) ORDER BY 1::text, 2;
+ WHERE relkind = 'r' AND has_table_privilege('public', c.oid, privilege) ORDER BY c.oid::regclass::text COLLATE "C", 2;
 -- the whole of it is in two schemas, but for event triggers, which have none
 SELECT identity FROM member WHERE identity NOT LIKE ALL ('{contacts\\_tier.%,contacts\\_tier\\_internal.%}') AND type NOT IN ('schema', 'event trigger');
 -- what is not internal stands in the reference, and takes no part in triggers or defaults
@@ -74,7 +74,7 @@ SELECT c.relname FROM pg_class c
  WHERE relnamespace = 'comments'::regnamespace AND relname LIKE 'contacts\_tier%' AND relkind = 'r' AND obj_description(oid, 'pg_class') IS NULL;
 SELECT attrelid::regclass AS table_name, attname FROM pg_attribute JOIN pg_class c ON c.oid = attrelid
  WHERE relnamespace = 'comments'::regnamespace AND relname LIKE 'contacts\_tier%' AND relkind = 'r' AND attnum > 0 AND NOT attisdropped
-   AND col_description(attrelid, attnum) IS NULL ORDER BY 1::text, attnum;
+   AND col_description(attrelid, attnum) IS NULL ORDER BY attrelid::regclass::text COLLATE "C", attnum;
 -- and so is what attach() adds to the table: columns, unless they were there, the index ...
 SELECT attname, col_description(attrelid, attnum) FROM pg_attribute WHERE attrelid = 'comments.contacts'::regclass AND attnum > 0 ORDER BY attnum;
 SELECT relname, obj_description(oid, 'pg_class') FROM pg_class WHERE relname LIKE '%contacts_tier_pending' AND relkind = 'I' AND relnamespace = 'comments'::regnamespace;
