@@ -54,7 +54,8 @@ AS $$
     SELECT * FROM (SELECT DISTINCT ON (m.schema, m.account) m.*
                    FROM contacts_tier_internal.account_metrics(account_metrics.top) m
                    ORDER BY m.schema, m.account, m.ratio DESC) m
-    ORDER BY m.ratio DESC, m.schema, m.account LIMIT account_metrics.top
+    -- below 0 is refused where the metrics are read
+    ORDER BY m.ratio DESC, m.schema, m.account LIMIT CASE WHEN account_metrics.top >= 0 THEN account_metrics.top END
 $$;
 COMMENT ON FUNCTION contacts_tier.account_metrics(integer) IS
 'accounts nearest to their limits, nearest first';

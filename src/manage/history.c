@@ -156,15 +156,34 @@ page_history_query(const CtReport *report)
 						" WHERE p.point = c.point))::bigint");
 }
 
-/* A step that goes back in some months would never end. */
+/* So many instants are told about at most; each is kept until the end */
+#define MAX_STEPS	100000
+
+/*
+ * A step that goes back in some months would never end; nor, for anybody who waits, would a
+ * short one since long ago.  A month counts 28 days here.
+ */
 static void
-check_step(const Interval *step)
+check_step(const Interval *step, TimestampTz since)
 {
-	if (step->month < 0 || step->day < 0 || step->time < 0 ||
-		(step->month == 0 && step->day == 0 && step->time == 0))
+	double		seconds = step->time / (double) USECS_PER_SEC + (step->day + 28.0 * step->month) * SECS_PER_DAY;
+
+	if (step->month < 0 || step->day < 0 || step->time < 0 || seconds <= 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("step must be positive")));
+	if (((double) ct_now() - since) / USECS_PER_SEC > seconds * MAX_STEPS)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("step is too short for the time since %s", timestamptz_to_str(since)),
+				 errdetail("There can be at most %d steps.", MAX_STEPS)));
+}
+
+/* When the default start is at the earliest: see DEFAULT_START. */
+static TimestampTz
+earliest_default(void)
+{
+	return ct_now() - 100 * USECS_PER_DAY;
 }
 
 /* Check the arguments, and report. */
@@ -177,7 +196,8 @@ report_history(FunctionCallInfo fcinfo, const CtReportKind *kind)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("since must be finite")));
-	check_step(PG_GETARG_INTERVAL_P(HISTORY_STEP));
+	check_step(PG_GETARG_INTERVAL_P(HISTORY_STEP),
+			   PG_ARGISNULL(HISTORY_SINCE) ? earliest_default() : PG_GETARG_TIMESTAMPTZ(HISTORY_SINCE));
 	ct_report(fcinfo, kind);
 }
 

@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * report.c
- *	  Functions that only read: usage() and has_access(), and
- *	  how bill.c and verify.c read.
+ *	  Functions that only read: usage() and has_access(), and how bill.c, history.c,
+ *	  progress.c and verify.c read.
  *
  * Every role that may SELECT from the companion tables (and, for verify(), from the
  * contacts themselves) may call them.  The statements run as the owner of the tables all the

@@ -82,6 +82,10 @@ SELECT * FROM contacts_tier.usage_history('contacts', 'a', '2030-01-01');
 SELECT contacts_tier.usage_history('contacts', 'a', step => '0');
 SELECT contacts_tier.usage_history('contacts', 'a', step => '1 month -31 days');
 SELECT contacts_tier.usage_history('contacts', 'a', step => NULL);
+-- as many steps as anybody can wait for
+SELECT contacts_tier.usage_history('contacts', 'a', '0001-01-01 00:00+00', '1 second');
+SELECT contacts_tier.usage_history('contacts', 'a', step => '1 second');
+SELECT count(*) FROM contacts_tier.usage_history('contacts', 'a', contacts_tier.clock() - interval '1 day', '1 second');
 SELECT contacts_tier.usage_history('contacts', 'a', '-infinity');
 SELECT contacts_tier.usage_history('contacts', NULL);
 SELECT contacts_tier.usage_history('seen', 'a');
