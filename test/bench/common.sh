@@ -41,7 +41,7 @@ settle() {
     sql -c "VACUUM (ANALYZE, FREEZE) $1.contacts" -c CHECKPOINT
     case $1 in
         ours|quiet|few|many|crowd) sql -c "VACUUM (ANALYZE) $1.contacts_tier_account, $1.contacts_tier_counter, $1.contacts_tier_ledger" ;;
-        statement|row) sql -c "VACUUM (FULL, ANALYZE) $1.counter" ;;
+        statement|row|margin|margin_c) sql -c "VACUUM (FULL, ANALYZE) $1.counter" ;;
     esac
 }
 
@@ -53,6 +53,10 @@ promotion() { # side, id, number of the counter row
         FROM promoted"
 
     case $1 in
+        statement_floor) echo "UPDATE $1.contacts SET marketing_contact_status = 'marketing',
+                marketing_contact_status_source_type = 'USER', marketing_contact_status_source_name = 'bench',
+                marketing_contact_status_updated_at = now()
+            WHERE id = $2" ;;
         ledger_floor) echo "WITH promoted AS (UPDATE $1.contacts SET marketing_contact_status = 'marketing'
             WHERE id = $2 RETURNING account) $ledger" ;;
         by_hand) echo "WITH promoted AS (UPDATE $1.contacts SET marketing_contact_status = 'marketing',
@@ -68,4 +72,19 @@ promotion() { # side, id, number of the counter row
 # Statements that name a side's table as SIDE.contacts
 time_statement() { # measure, case, size, side, statement
     record "$1" "$2" "$3" "$4" "$(milliseconds "${5//SIDE/\"$4\"}")"
+}
+
+# Runs a statement, on one line, in a single-user server, after one that loads our library
+in_single_user_server() { # statement, command that runs the server
+    pg_ctl -s -w -D "$PGDATA" stop
+    printf '%s\n' 'SELECT contacts_tier.clock()' "$1" |
+        "${@:2}" postgres --single -D "$PGDATA" postgres >single.log 2>&1
+    ! grep -q ERROR single.log || { cat single.log >&2; exit 1; }
+    pg_ctl -s -w -D "$PGDATA" -l server.log start
+}
+
+# The instructions of a statement there
+count_instructions() { # statement, file for the profile
+    in_single_user_server "$1" valgrind --tool=callgrind --callgrind-out-file="${2:-/dev/null}"
+    sed -n 's/.*Collected : *//p' single.log
 }

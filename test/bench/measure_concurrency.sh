@@ -23,7 +23,7 @@ one_round() {
 
     for commit in slow on off; do
         for clients in 8 32; do
-            for side in $(rotated bare ours quiet by_hand row); do
+            for side in $(rotated bare ours quiet by_hand margin margin_c row); do
                 sql -c "SELECT bench.fill('$side', $contacts, 1)"
                 settle "$side"
                 tps=$(transactions_per_second "$side" "$commit" "$clients")

@@ -44,6 +44,9 @@ function judge(measure, what, size, side,  i, f, against, met) {
         if (f[6] == "ms") {
             aim = "< " f[7] / 1000 " s"
             met = of(measure, what, size, side) < f[7]
+        } else if (f[6] == "bytes") {
+            aim = "<= " f[7] " bytes"
+            met = of(measure, what, size, side) <= f[7] + 0
         } else if (f[6] == "faster") {
             against = (measure, what, size, f[5]) in count ? of(measure, what, size, f[5]) : of("copy", "1 account", size, f[5])
             if (!against)
@@ -108,7 +111,7 @@ function print_line(l,  m, c, z, s, v, r, to_same, cost, g, shown, line) {
     to_same = base[m] == "same" ? "" : ratio(v, of(m, c, z, "same"))
     cost = ratio(v, of(m, c, least[m, c], base[m]))
     g = m ~ /^(copy|copy_row|update_status|transaction)$/ ? growth(l) : ""
-    shown = m ~ /memory|buffers/ ? v : ""
+    shown = m ~ /memory|buffers|bytes/ ? v : ""
     judge(m, c, z, s)
     print m "," c "," z "," s "," r "," to_same "," cost "," g "," shown "," aim "," verdict >CSV
     line = sprintf(format, m, c, z, s, r, to_same, g, shown, aim (verdict == "" ? "" : "  " verdict))

@@ -13,10 +13,17 @@
 --                 statement trigger with transition tables
 --   row           "bare" with a counter row per account, written by a PL/pgSQL
 --                 row trigger
+--   margin        "bare" with a fixed number of counter rows per account, of which
+--                 a session writes one; a PL/pgSQL row trigger adds them up and lets
+--                 a promotion through while the sum stays below the limit by a
+--                 margin, and under an advisory lock after that
+--   margin_c      the same with the trigger in C (floor/margin.c)
+--   statement_floor  "same" with an AFTER STATEMENT trigger in C that does nothing;
+--                 the application sets the properties itself
 --   ours          contacts_tier
 --   quiet         contacts_tier, with no activity recorded for the accounts
 --
--- The variable floor is the path of the library with the empty trigger.
+-- The variable floor is the path of the library with the triggers in C.
 
 CREATE SCHEMA bench;
 
@@ -121,9 +128,9 @@ BEGIN
 END
 $$;
 
-SELECT bench.create_bare(side) FROM unnest(ARRAY['bare', 'ledger_floor', 'statement', 'row']) side;
+SELECT bench.create_bare(side) FROM unnest(ARRAY['bare', 'ledger_floor', 'statement', 'row', 'margin', 'margin_c']) side;
 SELECT bench.create_attached(side, 1000) FROM unnest(ARRAY['ours', 'quiet']) side;
-SELECT bench.create_same(side) FROM unnest(ARRAY['same', 'after_floor', 'before_floor', 'by_hand']) side;
+SELECT bench.create_same(side) FROM unnest(ARRAY['same', 'after_floor', 'before_floor', 'statement_floor', 'by_hand']) side;
 
 UPDATE quiet.contacts_tier_account SET record_activity = false;
 CREATE TABLE ledger_floor.ledger (LIKE ours.contacts_tier_ledger INCLUDING ALL);
@@ -136,6 +143,8 @@ CREATE TRIGGER nothing AFTER INSERT OR UPDATE ON after_floor.contacts
 FOR EACH ROW EXECUTE FUNCTION bench.nothing();
 CREATE TRIGGER nothing BEFORE INSERT OR UPDATE ON before_floor.contacts
 FOR EACH ROW EXECUTE FUNCTION bench.nothing();
+CREATE TRIGGER nothing AFTER INSERT OR UPDATE ON statement_floor.contacts
+FOR EACH STATEMENT EXECUTE FUNCTION bench.nothing();
 
 -- What one writes by hand.  The low fillfactor is the best that can be done for
 -- a row which is updated so often.
@@ -216,3 +225,64 @@ FOR EACH STATEMENT EXECUTE FUNCTION statement.add_changes();
 CREATE TRIGGER count_updated AFTER UPDATE ON statement.contacts
 REFERENCING OLD TABLE AS old_contacts NEW TABLE AS new_contacts
 FOR EACH STATEMENT EXECUTE FUNCTION statement.add_changes();
+
+-- The nearest kin of what contacts_tier does.  The sum misses what others have not
+-- committed, so the limit is exact only while the margin, 1,000 here, exceeds the
+-- sessions that are at work; a session shares its counter row with those whose
+-- process numbers leave the same remainder.
+CREATE FUNCTION bench.create_margin(side text) RETURNS void
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    EXECUTE format($sql$
+        CREATE TABLE %1$I.tier (
+            account       integer PRIMARY KEY,
+            contact_limit bigint NOT NULL
+        );
+        INSERT INTO %1$I.tier SELECT account, 1000000000 FROM generate_series(0, 999) account;
+        CREATE TABLE %1$I.counter (
+            account integer,
+            slot    integer,
+            used    bigint NOT NULL,
+            PRIMARY KEY (account, slot)
+        ) WITH (fillfactor = 30);
+        INSERT INTO %1$I.counter SELECT account, slot, 0 FROM generate_series(0, 999) account, generate_series(0, 31) slot
+        $sql$, side);
+END
+$$;
+SELECT bench.create_margin(side) FROM unnest(ARRAY['margin', 'margin_c']) side;
+
+CREATE FUNCTION margin.count_contact() RETURNS trigger
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    change integer := CASE WHEN NEW.marketing_contact_status = 'marketing' THEN 1 WHEN TG_OP = 'UPDATE' THEN -1 ELSE 0 END;
+    room   bigint;
+BEGIN
+    IF change > 0 THEN
+        room := (SELECT contact_limit FROM margin.tier WHERE account = NEW.account) -
+            (SELECT sum(used) FROM margin.counter WHERE account = NEW.account);
+        IF room < 1000 + change THEN
+            PERFORM pg_advisory_xact_lock(NEW.account);
+            room := (SELECT contact_limit FROM margin.tier WHERE account = NEW.account) -
+                (SELECT sum(used) FROM margin.counter WHERE account = NEW.account);
+            IF room < change THEN
+                RAISE EXCEPTION 'contact tier of account % exceeded', NEW.account;
+            END IF;
+        END IF;
+    END IF;
+    IF change <> 0 THEN
+        UPDATE margin.counter SET used = used + change
+        WHERE account = NEW.account AND slot = pg_backend_pid() % 32;
+    END IF;
+    RETURN NULL;
+END
+$$;
+CREATE FUNCTION margin_c.count_contact() RETURNS trigger LANGUAGE c AS :'floor', 'count_with_margin';
+
+SELECT format('CREATE TRIGGER count_inserted AFTER INSERT ON %1$I.contacts
+    FOR EACH ROW WHEN (NEW.marketing_contact_status = ''marketing'') EXECUTE FUNCTION %1$I.count_contact()', side),
+    format('CREATE TRIGGER count_updated AFTER UPDATE ON %1$I.contacts
+    FOR EACH ROW WHEN (OLD.marketing_contact_status IS DISTINCT FROM NEW.marketing_contact_status)
+    EXECUTE FUNCTION %1$I.count_contact()', side)
+FROM unnest(ARRAY['margin', 'margin_c']) side \gexec
