@@ -352,6 +352,8 @@ typedef struct CtFastPath
 {
 	const CtTable *table;
 	bool		has_followers;	/* see CtTriggers */
+	CmdType		projected;		/* by what the projection made the row; CMD_UNKNOWN: there is none */
+	CtRow		row;			/* the new row that was completed last */
 	CtSessionSource source;
 } CtFastPath;
 

@@ -37,16 +37,31 @@
 #include "capture/capture.h"
 
 /*
+ * The new row that was written: as the projection has put it together, which spares taking
+ * the tuple apart again, if that was for this event.  An ON CONFLICT DO UPDATE updates another
+ * row than the one that was projected.
+ */
+static const CtRow *
+new_row(CtFastPath *fast, TupleTableSlot *slot, CmdType event)
+{
+	if (fast->projected == event)
+		fast->row.tid = slot->tts_tid;
+	else
+		ct_row_read(fast->table, slot, &fast->row);
+	fast->projected = CMD_UNKNOWN;
+	return &fast->row;
+}
+
+/*
  * The clause, as the executor calls it: the old row is the inner tuple and the
  * new one the outer.  Errors: MC002 as ct_count_row().
  */
 static Datum
 count_in_clause(ExprState *state, ExprContext *econtext, bool *isnull)
 {
-	const CtFastPath *fast = state->evalfunc_private;
+	CtFastPath *fast = state->evalfunc_private;
 	CtDecision *decision = &ct_statement()->decision;
 	CtRow		old;
-	CtRow		new;
 	CtRowChange change = {.relid = fast->table->relid};
 
 	if (econtext->ecxt_innertuple != NULL)
@@ -55,10 +70,7 @@ count_in_clause(ExprState *state, ExprContext *econtext, bool *isnull)
 		change.old = &old;
 	}
 	if (econtext->ecxt_outertuple != NULL)
-	{
-		ct_row_read(fast->table, econtext->ecxt_outertuple, &new);
-		change.new = &new;
-	}
+		change.new = new_row(fast, econtext->ecxt_outertuple, change.old == NULL ? CMD_INSERT : CMD_UPDATE);
 	/* it was proposed right before, or flush() has restored what was decided */
 	change.by_default = change.old == NULL && decision->by_default;
 	change.dropped = decision->dropped;

@@ -37,6 +37,12 @@
  *	 ExecInsert() computes generated columns and checks constraints after the projection,
  *	 as after BEFORE triggers.
  *
+ *	 From the projection of a row to its AFTER triggers, where fast_count.c counts it, nothing
+ *	 changes the columns that concern us: they are not generated (ct_table_resolve()), and no
+ *	 other BEFORE trigger fires.  What they point to lasts as long: the plan's output and the
+ *	 old row until the next row is asked for, the memory of the row until ExecModifyTable()
+ *	 resets it there.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -137,15 +143,14 @@ if_sure(const CtFastPath *fast, CtCounting counting)
 void
 ct_fast_complete(CtFastPath *fast, TupleTableSlot *row, CtCounting counting)
 {
-	CtRow		contact;
 	bool		differs;
 
-	ct_row_read(fast->table, row, &contact);
+	ct_row_read(fast->table, row, &fast->row);
 	ct_use_session_source(&fast->source);
-	differs = ct_row_insert(fast->table, &contact, if_sure(fast, counting));
+	differs = ct_row_insert(fast->table, &fast->row, if_sure(fast, counting));
 	ct_use_session_source(NULL);
 	if (differs)
-		put_properties(fast->table, row, &contact);
+		put_properties(fast->table, row, &fast->row);
 }
 
 /* The same for a row that is updated. */
@@ -154,17 +159,16 @@ change_properties(const Projecting *projecting, TupleTableSlot *old, TupleTableS
 {
 	CtFastPath *fast = projecting->fast;
 	CtRow		before;
-	CtRow		contact;
 	bool		differs;
 
-	ct_row_read(fast->table, row, &contact);
+	ct_row_read(fast->table, row, &fast->row);
 	ct_row_read(fast->table, old, &before);
 	ct_use_session_source(&fast->source);
-	differs = ct_row_change(fast->table, &before, &contact, projecting->sets,
+	differs = ct_row_change(fast->table, &before, &fast->row, projecting->sets,
 							if_sure(fast, projecting->counting));
 	ct_use_session_source(NULL);
 	if (differs)
-		put_properties(fast->table, row, &contact);
+		put_properties(fast->table, row, &fast->row);
 }
 
 /*
@@ -189,6 +193,7 @@ project_row(ExprState *state, ExprContext *econtext, bool *isnull)
 		ct_fast_complete(projecting->fast, row, projecting->counting);
 	else
 		change_properties(projecting, old, row);
+	projecting->fast->projected = old == NULL ? CMD_INSERT : CMD_UPDATE;
 	return (Datum) 0;
 }
 
