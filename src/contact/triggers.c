@@ -51,9 +51,12 @@ ct_triggers_are_private(const ResultRelInfo *relinfo)
 	return relinfo->ri_TrigDesc != NULL && relinfo->ri_TrigDesc != relinfo->ri_RelationDesc->trigdesc;
 }
 
-/* Tell the executor which kinds of triggers there are, as SetTriggerFlags() does. */
+/*
+ * Tell the executor which kinds of triggers there are for some events, as SetTriggerFlags()
+ * does.
+ */
 static void
-set_flags(TriggerDesc *triggers)
+set_flags(TriggerDesc *triggers, int16 events)
 {
 	struct
 	{
@@ -78,6 +81,8 @@ set_flags(TriggerDesc *triggers)
 
 	for (size_t k = 0; k < lengthof(kinds); k++)
 	{
+		if ((kinds[k].event & events) == 0)
+			continue;
 		*kinds[k].flag = false;
 		for (int i = 0; i < triggers->numtriggers; i++)
 		{
@@ -119,7 +124,7 @@ ct_remove_triggers(ResultRelInfo *relinfo, CtFunction kind, int16 events)
 	for (int i = 0; i < triggers->numtriggers; i++)
 		if (is_kind(&triggers->triggers[i], kind))
 			triggers->triggers[i].tgtype &= ~events;
-	set_flags(triggers);
+	set_flags(triggers, events);
 }
 
 /* Does a trigger fire, without a condition that somebody has given it? */
