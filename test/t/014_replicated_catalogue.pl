@@ -33,7 +33,9 @@ $subscriber->safe_psql(
 	SELECT contacts_tier.subscribe('c', 'a', 'plan');
 });
 
-# What a session sees before and after the other node has done something
+# What a session sees before and after the other node has done something.  Messages about a
+# change are sent right after it can be seen, and a transaction processes them when it locks a
+# relation that it has not locked before: so it waits a little, and does.
 my $answers = q{
 	SELECT contacts_tier.can_use(rtrim('fax '), 'non_marketing');
 	INSERT INTO c (account, marketing_contact_status_source_type) VALUES ('a', 'FORM') RETURNING marketing_contact_status;
@@ -60,6 +62,8 @@ sub answers_around
 					END LOOP;
 				END
 				\$\$;
+				SELECT FROM pg_sleep(0.5);
+				CREATE TEMPORARY TABLE locked () ON COMMIT DROP;
 				$answers
 				COMMIT})));
 }
