@@ -180,6 +180,24 @@ set_key(StatementKey *key, Oid owner, Oid relid, const char *command, int nargs,
 	key->relid = relid;
 }
 
+/* Run a plan on what is committed now; "unchecked" is that of run_as_rewritten(). */
+static uint64
+run_now(SPIPlanPtr plan, CachedPlan *cached, ParamListInfo params, Oid unchecked)
+{
+	uint64		count;
+
+	PushCopiedSnapshot(GetLatestSnapshot());
+
+	/*
+	 * planning may have rewritten the command anew: only now the lists belong
+	 * together
+	 */
+	count = run_as_rewritten(linitial(SPI_plan_get_plan_sources(plan)), cached, params, unchecked);
+	PopActiveSnapshot();
+	CommandCounterIncrement();
+	return count;
+}
+
 /* Run a plan as the owner, under the search_path of a session of the owner's. */
 static uint64
 run_plan(SPIPlanPtr plan, CachedPlan *cached, Oid owner, Oid relid, ParamListInfo params)
@@ -188,15 +206,7 @@ run_plan(SPIPlanPtr plan, CachedPlan *cached, Oid owner, Oid relid, ParamListInf
 	uint64		count;
 
 	ct_set_for_now("search_path", ct_owner_search_path(owner, relid));
-	PushCopiedSnapshot(GetLatestSnapshot());
-
-	/*
-	 * planning may have rewritten the command anew: only now the lists belong
-	 * together
-	 */
-	count = run_as_rewritten(linitial(SPI_plan_get_plan_sources(plan)), cached, params, InvalidOid);
-	PopActiveSnapshot();
-	CommandCounterIncrement();
+	count = run_now(plan, cached, params, InvalidOid);
 	AtEOXact_GUC(false, level);
 	return count;
 }
@@ -252,11 +262,8 @@ ct_execute_unchecked_by_index(Oid relid, const char *command)
 	uint64		count;
 
 	Assert(object_ownercheck(RelationRelationId, relid, GetUserId()));
-	PushCopiedSnapshot(GetLatestSnapshot());
 	cached = plan_row_by_row(plan);
-	count = run_as_rewritten(linitial(SPI_plan_get_plan_sources(plan)), cached, NULL, relid);
-	PopActiveSnapshot();
-	CommandCounterIncrement();
+	count = run_now(plan, cached, NULL, relid);
 	ReleaseCachedPlan(cached, NULL);	/* the plan is not saved */
 	SPI_freeplan(plan);
 	return count;
