@@ -109,8 +109,7 @@ list_indexes(Relation rel, LedgerTable *info)
 	{
 		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
 		bool		enters = !leaves_out_activity(index, info->attno[CT_LEDGER_EVENT]);
-		bool		refuses = (index->rd_index->indisunique && !index->rd_index->indisprimary) || index->rd_index->indisexclusion;
-		bool		is_plain = RelationGetIndexExpressions(index) == NIL && RelationGetIndexPredicate(index) == NIL && !refuses;
+		bool		is_plain = ct_ledger_index_is_plain(index->rd_indextuple);
 
 		index_close(index, NoLock);
 		if (!enters)

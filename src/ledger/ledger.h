@@ -94,6 +94,7 @@ extern Datum ct_activity_details(const CtActivity *activity);
 
 /* partitioned.c */
 
+extern bool ct_ledger_index_is_plain(HeapTuple index);
 extern bool ct_ledger_parts_are_plain(Oid relid, Oid owner);
 
 /* own_entry.c */

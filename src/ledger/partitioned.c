@@ -44,8 +44,21 @@ has_default_partition(Oid relid)
 }
 
 /*
- * Has a partition no other index with expressions or a predicate than those that it has of the
- * root, of which the caller knows?
+ * Has an index, a row of pg_index, neither expressions nor a predicate, which would be evaluated,
+ * and can it refuse no entry?  The primary key cannot: it is new for each.
+ */
+bool
+ct_ledger_index_is_plain(HeapTuple index)
+{
+	Form_pg_index form = (Form_pg_index) GETSTRUCT(index);
+
+	return heap_attisnull(index, Anum_pg_index_indexprs, NULL) && heap_attisnull(index, Anum_pg_index_indpred, NULL) &&
+		(!form->indisunique || form->indisprimary) && !form->indisexclusion;
+}
+
+/*
+ * Has a partition no other index that is not plain than those that it has of the root, of which
+ * the caller knows?
  */
 static bool
 has_plain_indexes(Oid relid)
@@ -59,8 +72,7 @@ has_plain_indexes(Oid relid)
 	ScanKeyInit(&key, Anum_pg_index_indrelid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relid));
 	scan = systable_beginscan(pg_index, IndexIndrelidIndexId, true, NULL, 1, &key);
 	while (result && HeapTupleIsValid(tuple = systable_getnext(scan)))
-		result = (heap_attisnull(tuple, Anum_pg_index_indexprs, NULL) && heap_attisnull(tuple, Anum_pg_index_indpred, NULL)) ||
-			get_rel_relispartition(((Form_pg_index) GETSTRUCT(tuple))->indexrelid);
+		result = ct_ledger_index_is_plain(tuple) || get_rel_relispartition(((Form_pg_index) GETSTRUCT(tuple))->indexrelid);
 	systable_endscan(scan);
 	table_close(pg_index, AccessShareLock);
 	return result;

@@ -133,6 +133,10 @@ SET contacts_tier.now = '2021-05-20 10:04+00';
 CREATE INDEX partial ON contacts_tier_ledger_activity_2021_02 (entry) WHERE contacts / 1 > 0;
 SELECT folds(6007);
 DROP INDEX partial;
+-- a unique index of a partition alone, which can refuse an entry
+CREATE UNIQUE INDEX once ON contacts_tier_ledger_activity_other (recorded_at, role, entry);
+SELECT folds(6050);
+DROP INDEX once;
 SELECT folds(6008);
 SET contacts_tier.now = '2021-05-20 10:05+00';
 ALTER TABLE contacts_tier_ledger_activity DETACH PARTITION contacts_tier_ledger_activity_other;
