@@ -70,7 +70,7 @@ static uint64 relation_changes = 0;
 static uint64 name_changes = 0;
 
 /*
- * How often schemas and functions have changed, as far as this backend has processed the
+ * How often schemas, functions and roles have changed, as far as this backend has processed the
  * messages.  What was looked up by name holds as long as this stays the same.  Read it
  * before the look-up: a message that comes in between must not be missed.
  */
@@ -121,7 +121,7 @@ relation_changed(Datum arg, Oid relid)
 	}
 }
 
-/* Of CacheRegisterSyscacheCallback(), for schemas and functions. */
+/* Of CacheRegisterSyscacheCallback(), for schemas, functions and roles. */
 static void
 name_changed(Datum arg, int cacheid, uint32 hashvalue)
 {
@@ -261,5 +261,6 @@ ct_cache_init(void)
 	CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
 	CacheRegisterSyscacheCallback(NAMESPACENAME, name_changed, (Datum) 0);
 	CacheRegisterSyscacheCallback(PROCOID, name_changed, (Datum) 0);
+	CacheRegisterSyscacheCallback(AUTHOID, name_changed, (Datum) 0);
 	RegisterXactCallback(at_transaction_end, NULL);
 }

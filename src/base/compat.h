@@ -10,6 +10,7 @@
 #ifndef CONTACTS_TIER_COMPAT_H
 #define CONTACTS_TIER_COMPAT_H
 
+#include "access/heapam.h"
 #include "access/sysattr.h"
 #include "executor/executor.h"
 #include "parser/parse_relation.h"
@@ -114,6 +115,25 @@ extern PGDLLEXPORT void _PG_init(void);
 #define ct_insert_index_tuples(relinfo, slot, estate, update_indexes) \
 	((void) (update_indexes), \
 	 ExecInsertIndexTuples(relinfo, slot, estate, true, false, NULL, NIL))
+#endif
+
+/* 16: so does heap_update(); before, heapam_tuple_update() found it out */
+#if PG_VERSION_NUM >= 160000
+#define ct_heap_update(rel, place, tuple, command, failure, lockmode, update_indexes) \
+	heap_update(rel, place, tuple, command, InvalidSnapshot, true, failure, lockmode, update_indexes)
+#else
+#define ct_heap_update(rel, place, tuple, command, failure, lockmode, update_indexes) \
+	ct_heap_update_15(rel, place, tuple, command, failure, lockmode, update_indexes)
+
+static inline TM_Result
+ct_heap_update_15(Relation rel, ItemPointer place, HeapTuple tuple, CommandId command,
+				  TM_FailureData *failure, LockTupleMode *lockmode, bool *update_indexes)
+{
+	TM_Result	result = heap_update(rel, place, tuple, command, InvalidSnapshot, true, failure, lockmode);
+
+	*update_indexes = result == TM_Ok && !HeapTupleIsHeapOnly(tuple);
+	return result;
+}
 #endif
 
 /* 16: what a BEFORE trigger that met a concurrent update found is told by its result */

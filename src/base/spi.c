@@ -126,7 +126,20 @@ ct_restore_identity(const CtIdentity *saved)
 char *
 ct_caller_name(void)
 {
-	return GetUserNameFromId(GetOuterUserId(), false);
+	static Oid	role = InvalidOid;
+	static char name[NAMEDATALEN];
+	static uint64 known_at;
+	uint64		changes = ct_name_changes();
+
+	/* looked up once: a statement needs it for its rows and for the ledger */
+	if (role != GetOuterUserId() || known_at != changes)
+	{
+		role = InvalidOid;
+		strlcpy(name, GetUserNameFromId(GetOuterUserId(), false), sizeof(name));
+		role = GetOuterUserId();
+		known_at = changes;
+	}
+	return pstrdup(name);
 }
 
 /*

@@ -247,7 +247,7 @@ apply_delta(Applying *applying, CtDelta *delta, MemoryContext context)
  * Apply what a statement changed, in the order of accounts given, which must be
  * ascending: single-statement transactions then lock counters in one order and
  * cannot deadlock on them.  Then warn, and note it in the ledger, since none of it is
- * refused any more.
+ * refused any more.  The current memory context is one that ends with the statement.
  *
  * Locks: of each account a slot, or all slots and the account row where the
  * ceiling is reached, until the transaction ends.  Errors: MC001 and MC002 (also
@@ -271,12 +271,14 @@ ct_apply_deltas(const CtTable *table, CtDelta *deltas, int ndeltas)
 	applying.role = ct_caller_name();
 	applying.counters = ct_counters_open(table);
 	applying.direct = ct_counters_are_direct(applying.counters);
-	context = AllocSetContextCreate(old, "contacts_tier counter", ALLOCSET_SMALL_SIZES);
+	/* the memory of each account is freed before the next one */
+	context = ndeltas == 1 ? old : AllocSetContextCreate(old, "contacts_tier counter", ALLOCSET_SMALL_SIZES);
 	for (int i = 0; i < ndeltas; i++)
 	{
 		MemoryContextSwitchTo(context);
 		apply_delta(&applying, &deltas[i], old);
-		MemoryContextReset(context);
+		if (context != old)
+			MemoryContextReset(context);
 	}
 	MemoryContextSwitchTo(old);
 	finished = ct_counters_finished(applying.counters);
@@ -285,6 +287,7 @@ ct_apply_deltas(const CtTable *table, CtDelta *deltas, int ndeltas)
 	foreach(cell, applying.told)
 		ct_limit_warn_dropped(lfirst(cell));
 	ct_ledger_record_activity(table, list_concat(finished, applying.entries));
-	MemoryContextDelete(context);
+	if (context != old)
+		MemoryContextDelete(context);
 	ct_restore_identity(&identity);
 }

@@ -46,8 +46,9 @@ typedef struct CtStatement
 	bool		end_is_noticed; /* is ct_statement_end_hook called at its end? */
 	List	   *held_open;		/* relations that foreign keys wrote for it */
 	const CtRow *decided;		/* a second write: the properties of the row */
-	bool		is_classified;	/* are the next fields known? */
+	bool		is_classified;	/* is the next field known? */
 	bool		only_adds;		/* can it release no place of an account? */
+	bool		is_counted;		/* is the next field known? */
 	bool		is_single;		/* does it write one row at most? */
 	/* when rows are counted that the status trigger decides, in this relation */
 	Oid			judged_relid;
@@ -354,6 +355,7 @@ typedef struct CtFastPath
 	bool		has_followers;	/* see CtTriggers */
 	CmdType		projected;		/* by what the projection made the row; CMD_UNKNOWN: there is none */
 	CtRow		row;			/* the new row that was completed last */
+	CtRow		before;			/* of an UPDATE: the old row, as it was read for that */
 	CtSessionSource source;
 } CtFastPath;
 

@@ -101,7 +101,7 @@ create_target(Copying *copying, ResultRelInfo *relinfo)
 		target->fast = ct_create_fast_path(table, CurrentMemoryContext);
 		target->fast->has_followers = triggers.has_followers;
 		ct_fast_count(relinfo, triggers.count, target->fast);
-		ct_remove_triggers(relinfo, CT_TRIGGER_STATUS, TRIGGER_TYPE_INSERT);
+		ct_remove_triggers(relinfo, CT_REMOVE_STATUS, TRIGGER_TYPE_INSERT);
 	}
 	copying->targets = lappend(copying->targets, target);
 	MemoryContextSwitchTo(old);

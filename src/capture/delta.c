@@ -153,6 +153,33 @@ is_text(const CtRow *row, CtTriggerArg which, const char *string, int length)
 		memcmp(VARDATA_ANY(value), string, length) == 0;
 }
 
+/* A text of a row as a C string in a memory context; NULL for a null. */
+static char *
+copy_text(MemoryContext context, const CtRow *row, CtTriggerArg which, int *length)
+{
+	text	   *value = row->isnull[which] ? NULL : DatumGetTextPP(row->value[which]);
+	char	   *copy;
+
+	*length = value == NULL ? 0 : VARSIZE_ANY_EXHDR(value);
+	if (value == NULL)
+		return NULL;
+	copy = MemoryContextAlloc(context, *length + 1);
+	memcpy(copy, VARDATA_ANY(value), *length);
+	copy[*length] = '\0';
+	return copy;
+}
+
+/* Note the source of the first row. */
+static void
+begin_source(CtDeltas *deltas, CtDeltaEntry *entry, const CtRow *row)
+{
+	CtDelta    *delta = &entry->delta;
+
+	delta->source_type = copy_text(deltas->context, row, CT_ARG_SOURCE_TYPE, &entry->type_length);
+	delta->source_name = copy_text(deltas->context, row, CT_ARG_SOURCE_NAME, &entry->name_length);
+	entry->source_known = true;
+}
+
 /*
  * Note the source of the status of a row; for a deleted one, NULL, that of the session.  This
  * is called for each row, so texts are compared where they are.
@@ -164,8 +191,9 @@ ct_delta_add_source(CtDeltas *deltas, CtDeltaEntry *entry, const CtRow *row)
 
 	if (row == NULL)
 		add_source(deltas, entry, ct_session_source_type(), ct_session_source_name());
-	else if (!entry->source_known ||
-			 !is_text(row, CT_ARG_SOURCE_TYPE, delta->source_type, entry->type_length) ||
+	else if (!entry->source_known)
+		begin_source(deltas, entry, row);
+	else if (!is_text(row, CT_ARG_SOURCE_TYPE, delta->source_type, entry->type_length) ||
 			 !is_text(row, CT_ARG_SOURCE_NAME, delta->source_name, entry->name_length))
 		add_source(deltas, entry,
 				   row->isnull[CT_ARG_SOURCE_TYPE] ? NULL : TextDatumGetCString(row->value[CT_ARG_SOURCE_TYPE]),

@@ -53,6 +53,19 @@ new_row(CtFastPath *fast, TupleTableSlot *slot, CmdType event)
 }
 
 /*
+ * The old row: as the projection has read it, if that was the same version, which is still in
+ * the executor's tuple slot then (ri_oldTupleSlot).  *read is for another one.
+ */
+static const CtRow *
+old_row(CtFastPath *fast, TupleTableSlot *slot, CtRow *read)
+{
+	if (fast->projected == CMD_UPDATE && ItemPointerEquals(&fast->before.tid, &slot->tts_tid))
+		return &fast->before;
+	ct_row_read(fast->table, slot, read);
+	return read;
+}
+
+/*
  * The clause, as the executor calls it: the old row is the inner tuple and the
  * new one the outer.  Errors: MC002 as ct_count_row().
  */
@@ -65,10 +78,7 @@ count_in_clause(ExprState *state, ExprContext *econtext, bool *isnull)
 	CtRowChange change = {.relid = fast->table->relid};
 
 	if (econtext->ecxt_innertuple != NULL)
-	{
-		ct_row_read(fast->table, econtext->ecxt_innertuple, &old);
-		change.old = &old;
-	}
+		change.old = old_row(fast, econtext->ecxt_innertuple, &old);
 	if (econtext->ecxt_outertuple != NULL)
 		change.new = new_row(fast, econtext->ecxt_outertuple, change.old == NULL ? CMD_INSERT : CMD_UPDATE);
 	/* it was proposed right before, or flush() has restored what was decided */

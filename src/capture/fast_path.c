@@ -76,6 +76,7 @@ typedef struct Candidate
 	Bitmapset  *sets;			/* columns that an UPDATE names */
 	CtTriggers	triggers;		/* of the private description */
 	const CtTable *table;		/* as the arguments of our trigger have it */
+	int			ways;			/* FAST_ bits: what can be done */
 } Candidate;
 
 /* Can an UPDATE touch no status of a contact in this relation? */
@@ -114,39 +115,49 @@ can_count(const Candidate *candidate)
 		  (!candidate->triggers.is_sole || ct_may_move_rows(rel, candidate->table, candidate->sets)));
 }
 
+/* The event of the triggers that a statement fires, one of TRIGGER_TYPE_ bits */
+static int16
+event_of(const QueryDesc *query)
+{
+	return query->operation == CMD_INSERT ? TRIGGER_TYPE_INSERT :
+		query->operation == CMD_UPDATE ? TRIGGER_TYPE_UPDATE : TRIGGER_TYPE_DELETE;
+}
+
 /*
- * What can be done in one relation of a statement that writes one table.
+ * What can be done in one relation of a statement that writes one table.  Asked of the relation
+ * that was judged last, it says the same again.
  */
 static int
 classify(Candidate *candidate, ResultRelInfo *relinfo, const QueryDesc *query)
 {
-	int			result = FAST_NONE;
 	Trigger    *status;
 
+	if (candidate->relinfo == relinfo)
+		return candidate->ways;
 	candidate->relinfo = relinfo;
 	candidate->operation = query->operation;
+	candidate->ways = FAST_NONE;
 	if (!ct_triggers_are_private(relinfo))
 		return FAST_NONE;
 	candidate->triggers = ct_judge_triggers(relinfo->ri_TrigDesc,
-											query->operation == CMD_INSERT ? TRIGGER_TYPE_INSERT :
-											query->operation == CMD_UPDATE ? TRIGGER_TYPE_UPDATE : TRIGGER_TYPE_DELETE);
+											event_of(query));
 	status = candidate->triggers.status;
 	if (status == NULL)
 		return FAST_NONE;
 	candidate->table = ct_table_resolve(relinfo->ri_RelationDesc, status->tgnargs, status->tgargs);
 	candidate->sets = query->operation == CMD_UPDATE ? ExecGetUpdatedCols(relinfo, query->estate) : NULL;
 	if (can_prune(candidate))
-		return FAST_PRUNE;
+		return candidate->ways = FAST_PRUNE;
 	if (can_count(candidate))
-		result |= FAST_COUNT;
+		candidate->ways |= FAST_COUNT;
 
 	/*
 	 * CtDecision says which new rows are by default, but only if they are
 	 * counted where they are written
 	 */
-	if (can_project(candidate) && (query->operation != CMD_INSERT || result == FAST_COUNT))
-		result |= FAST_PROJECT;
-	return result;
+	if (can_project(candidate) && (query->operation != CMD_INSERT || candidate->ways == FAST_COUNT))
+		candidate->ways |= FAST_PROJECT;
+	return candidate->ways;
 }
 
 /*
@@ -168,30 +179,29 @@ ct_create_fast_path(const CtTable *table, MemoryContext context)
  * of the root applies what row triggers of partitions note.
  */
 static bool
-prune_update(QueryDesc *query)
+prune_update(QueryDesc *query, Candidate *candidate)
 {
 	ListCell   *cell;
-	Candidate	candidate;
 
 	if (query->operation != CMD_UPDATE)
 		return false;
 	foreach(cell, query->estate->es_opened_result_relations)
 	{
-		if (classify(&candidate, lfirst(cell), query) != FAST_PRUNE)
+		if (classify(candidate, lfirst(cell), query) != FAST_PRUNE)
 			return false;
 	}
 	foreach(cell, query->estate->es_opened_result_relations)
-	{
-		ct_remove_triggers(lfirst(cell), CT_TRIGGER_STATUS, TRIGGER_TYPE_UPDATE);
-		ct_remove_triggers(lfirst(cell), CT_TRIGGER_COUNT, TRIGGER_TYPE_UPDATE);
-		ct_remove_triggers(lfirst(cell), CT_TRIGGER_APPLY, TRIGGER_TYPE_UPDATE);
-	}
+		ct_remove_triggers(lfirst(cell), CT_REMOVE_STATUS | CT_REMOVE_COUNT | CT_REMOVE_APPLY,
+						   TRIGGER_TYPE_UPDATE);
 	return true;
 }
 
-/* Project and count what can be. */
+/*
+ * Project and count what can be.  What is noted is applied at the end of the statement, which is
+ * known, so the statement trigger has nothing to do.
+ */
 static void
-project_and_count(QueryDesc *query)
+project_and_count(QueryDesc *query, Candidate *candidate)
 {
 	ModifyTableState *state = castNode(ModifyTableState, query->planstate);
 	MemoryContext old = MemoryContextSwitchTo(query->estate->es_query_cxt);
@@ -199,20 +209,20 @@ project_and_count(QueryDesc *query)
 	for (int i = 0; i < state->mt_nrels; i++)
 	{
 		ResultRelInfo *relinfo = &state->resultRelInfo[i];
-		Candidate	candidate;
-		int			ways = classify(&candidate, relinfo, query);
+		int			removed = CT_REMOVE_APPLY;
+		int			ways = classify(candidate, relinfo, query);
 		CtFastPath *fast;
 
 		if (ways == FAST_NONE || ways == FAST_PRUNE)
 			continue;
-		fast = ct_create_fast_path(candidate.table, CurrentMemoryContext);
-		fast->has_followers = candidate.triggers.has_followers;
+		fast = ct_create_fast_path(candidate->table, CurrentMemoryContext);
+		fast->has_followers = candidate->triggers.has_followers;
 		if ((ways & FAST_COUNT) != 0)
-			ct_fast_count(relinfo, candidate.triggers.count, fast);
+			ct_fast_count(relinfo, candidate->triggers.count, fast);
 		if ((ways & FAST_PROJECT) != 0 &&
 			ct_fast_project(state, i, fast, (ways & FAST_COUNT) != 0 ? CT_COUNTED_AT_ONCE : CT_COUNTED_MAYBE))
-			ct_remove_triggers(relinfo, CT_TRIGGER_STATUS,
-							   query->operation == CMD_INSERT ? TRIGGER_TYPE_INSERT : TRIGGER_TYPE_UPDATE);
+			removed |= CT_REMOVE_STATUS;
+		ct_remove_triggers(relinfo, removed, event_of(query));
 	}
 	MemoryContextSwitchTo(old);
 }
@@ -239,6 +249,7 @@ static void
 executor_start(QueryDesc *query, int flags)
 {
 	MemoryContext memory = NULL;
+	Candidate	candidate = {0};
 
 	if (query->operation == CMD_INSERT || query->plannedstmt->hasModifyingCTE)
 		query->plannedstmt = ct_replace_excluded(query->plannedstmt, &memory);
@@ -255,8 +266,8 @@ executor_start(QueryDesc *query, int flags)
 		MemoryContextSetParent(memory, query->estate->es_query_cxt);
 	ct_statement_started(query);
 	ct_fire_at_once(query->estate);
-	if ((flags & EXEC_FLAG_EXPLAIN_ONLY) == 0 && may_be_fast(query) && !prune_update(query))
-		project_and_count(query);
+	if ((flags & EXEC_FLAG_EXPLAIN_ONLY) == 0 && may_be_fast(query) && !prune_update(query, &candidate))
+		project_and_count(query, &candidate);
 }
 
 /*

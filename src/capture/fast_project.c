@@ -158,13 +158,12 @@ static void
 change_properties(const Projecting *projecting, TupleTableSlot *old, TupleTableSlot *row)
 {
 	CtFastPath *fast = projecting->fast;
-	CtRow		before;
 	bool		differs;
 
 	ct_row_read(fast->table, row, &fast->row);
-	ct_row_read(fast->table, old, &before);
+	ct_row_read(fast->table, old, &fast->before);
 	ct_use_session_source(&fast->source);
-	differs = ct_row_change(fast->table, &before, &fast->row, projecting->sets,
+	differs = ct_row_change(fast->table, &fast->before, &fast->row, projecting->sets,
 							if_sure(fast, projecting->counting));
 	ct_use_session_source(NULL);
 	if (differs)

@@ -163,7 +163,6 @@ classify(CtStatement *statement)
 		plan->onConflictAction != ONCONFLICT_NONE)
 		return;
 	statement->only_adds = true;
-	statement->is_single = puts_out_one_row(outerPlan(plan));
 }
 
 /*
@@ -185,6 +184,9 @@ bool
 ct_writes_one_row(CtStatement *statement)
 {
 	classify(statement);
+	if (!statement->is_counted && statement->only_adds && statement->query != NULL)
+		statement->is_single = puts_out_one_row(outerPlan(statement->query->plannedstmt->planTree));
+	statement->is_counted = true;
 	return statement->is_single;
 }
 

@@ -269,11 +269,14 @@ apply_frame(CtFrame *frame)
 {
 	CtDelta    *deltas;
 	int			ndeltas;
+	MemoryContext old;
 
 	ct_moving_complete(frame);
 	mend_rows(frame);
 	deltas = ct_frame_remove(frame, &ndeltas);
+	old = MemoryContextSwitchTo(frame->context);
 	ct_apply_deltas(frame->table, deltas, ndeltas);
+	MemoryContextSwitchTo(old);
 	if (frame->drops.queue != NULL)
 	{
 		write_queue(frame->drops.queue);

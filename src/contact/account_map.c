@@ -43,7 +43,7 @@ typedef struct Place
 
 struct CtAccountMap
 {
-	places_hash *places;
+	places_hash *places;		/* NULL before there are two: most have one */
 	const CtTable *table;
 	MemoryContext context;		/* of all of it */
 	Size		size;			/* of an entry */
@@ -60,12 +60,19 @@ ct_account_map(MemoryContext context, const CtTable *table, Size size)
 {
 	CtAccountMap *map = MemoryContextAlloc(context, sizeof(CtAccountMap));
 
-	map->places = places_create(context, 1, unconstify(CtTable *, table));
+	map->places = NULL;
 	map->table = table;
 	map->context = context;
 	map->size = size;
 	map->newest = NULL;
 	return map;
+}
+
+/* Is the entry that was created last that of the account? */
+static bool
+is_newest(const CtAccountMap *map, Datum account)
+{
+	return map->newest != NULL && ct_account_compare(map->table, map->newest->account, account) == 0;
 }
 
 /*
@@ -74,9 +81,31 @@ ct_account_map(MemoryContext context, const CtTable *table, Size size)
 void *
 ct_account_find(CtAccountMap *map, Datum account)
 {
-	Place	   *place = places_lookup(map->places, account);
+	Place	   *place;
 
+	if (map->places == NULL)
+		return is_newest(map, account) ? map->newest : NULL;
+	place = places_lookup(map->places, account);
 	return place == NULL ? NULL : place->entry;
+}
+
+/* Put an entry into the hash table. */
+static void
+insert_place(CtAccountMap *map, CtAccountEntry *entry, uint32 hash)
+{
+	bool		found;
+
+	places_insert_hash(map->places, entry->account, hash, &found)->entry = entry;
+}
+
+/* Begin to hash, with the only entry that there is. */
+static void
+begin_to_hash(CtAccountMap *map)
+{
+	uint32		hash = ct_account_hash(map->table, map->newest->account);
+
+	map->places = places_create(map->context, 2, unconstify(CtTable *, map->table));
+	insert_place(map, map->newest, hash);
 }
 
 /*
@@ -86,18 +115,17 @@ ct_account_find(CtAccountMap *map, Datum account)
 void *
 ct_account_enter(CtAccountMap *map, Datum account)
 {
-	uint32		hash = ct_account_hash(map->table, account);
-	Place	   *place = places_lookup_hash(map->places, account, hash);
-	CtAccountEntry *entry;
-	bool		found;
+	CtAccountEntry *entry = ct_account_find(map, account);
 
-	if (place != NULL)
-		return place->entry;
+	if (entry != NULL)
+		return entry;
+	if (map->places == NULL && map->newest != NULL)
+		begin_to_hash(map);
 	/* first what may fail: a table never has an account without an entry */
 	entry = MemoryContextAllocZero(map->context, map->size);
 	entry->account = ct_account_copy(map->table, account, map->context);
-	place = places_insert_hash(map->places, entry->account, hash, &found);
-	place->entry = entry;
+	if (map->places != NULL)
+		insert_place(map, entry, ct_account_hash(map->table, entry->account));
 	entry->older = map->newest;
 	map->newest = entry;
 	return entry;
@@ -118,5 +146,5 @@ ct_account_newest(const CtAccountMap *map)
 uint32
 ct_account_count(const CtAccountMap *map)
 {
-	return map->places->members;
+	return map->places != NULL ? map->places->members : map->newest != NULL ? 1 : 0;
 }

@@ -79,8 +79,11 @@ ct_open_companion(const CtTable *table, CtCompanion which, LOCKMODE lockmode)
 		Oid			relid = companion_oid(table, which);
 		Relation	rel = NULL;
 
-		/* while we waited, the name may have come to mean another, or none */
 		LockRelationOid(relid, lockmode);
+		/* nothing has changed, so it is there */
+		if (companion_oids.known_at == ct_relation_name_changes())
+			return relation_open(relid, NoLock);
+		/* while we waited, the name may have come to mean another, or none */
 		if (companion_oid(table, which) == relid)
 			rel = try_relation_open(relid, NoLock);
 		if (rel != NULL)

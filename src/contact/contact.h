@@ -265,7 +265,7 @@ typedef struct CtSessionSource
 	{
 		char	   *setting;	/* NULL: not known yet */
 		Oid			role;		/* whose name it is where the setting is empty */
-		Datum		text;		/* in "context" */
+		Datum text;				/* in "context" */
 	}			texts[2];		/* by CtTriggerArg less CT_ARG_SOURCE_TYPE */
 } CtSessionSource;
 
@@ -294,7 +294,13 @@ typedef struct CtTriggers
 } CtTriggers;
 
 extern CtTriggers ct_judge_triggers(TriggerDesc *triggers, int16 event);
-extern void ct_remove_triggers(ResultRelInfo *relinfo, CtFunction kind, int16 events);
+
+/* Which triggers are removed */
+#define CT_REMOVE_STATUS	(1 << CT_TRIGGER_STATUS)
+#define CT_REMOVE_COUNT		(1 << CT_TRIGGER_COUNT)
+#define CT_REMOVE_APPLY		(1 << CT_TRIGGER_APPLY)
+
+extern void ct_remove_triggers(ResultRelInfo *relinfo, int kinds, int16 events);
 extern void ct_triggers_for_second_write(ResultRelInfo *relinfo);
 extern void ct_fire_at_once(EState *estate);
 

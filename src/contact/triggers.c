@@ -58,39 +58,42 @@ ct_triggers_are_private(const ResultRelInfo *relinfo)
 static void
 set_flags(TriggerDesc *triggers, int16 events)
 {
-	struct
+#define FLAG(name)	offsetof(TriggerDesc, trig_ ## name)
+	static const struct
 	{
-		bool	   *flag;
-		int16		timing;
+		size_t		flag;
 		int16		event;
-		bool		for_row;
+		int16		kind;		/* timing and level */
 	}			kinds[] = {
-		{&triggers->trig_insert_before_row, TRIGGER_TYPE_BEFORE, TRIGGER_TYPE_INSERT, true},
-		{&triggers->trig_insert_after_row, TRIGGER_TYPE_AFTER, TRIGGER_TYPE_INSERT, true},
-		{&triggers->trig_insert_before_statement, TRIGGER_TYPE_BEFORE, TRIGGER_TYPE_INSERT, false},
-		{&triggers->trig_insert_after_statement, TRIGGER_TYPE_AFTER, TRIGGER_TYPE_INSERT, false},
-		{&triggers->trig_update_before_row, TRIGGER_TYPE_BEFORE, TRIGGER_TYPE_UPDATE, true},
-		{&triggers->trig_update_after_row, TRIGGER_TYPE_AFTER, TRIGGER_TYPE_UPDATE, true},
-		{&triggers->trig_update_before_statement, TRIGGER_TYPE_BEFORE, TRIGGER_TYPE_UPDATE, false},
-		{&triggers->trig_update_after_statement, TRIGGER_TYPE_AFTER, TRIGGER_TYPE_UPDATE, false},
-		{&triggers->trig_delete_before_row, TRIGGER_TYPE_BEFORE, TRIGGER_TYPE_DELETE, true},
-		{&triggers->trig_delete_after_row, TRIGGER_TYPE_AFTER, TRIGGER_TYPE_DELETE, true},
-		{&triggers->trig_delete_before_statement, TRIGGER_TYPE_BEFORE, TRIGGER_TYPE_DELETE, false},
-		{&triggers->trig_delete_after_statement, TRIGGER_TYPE_AFTER, TRIGGER_TYPE_DELETE, false}
+		{FLAG(insert_before_row), TRIGGER_TYPE_INSERT, TRIGGER_TYPE_BEFORE | TRIGGER_TYPE_ROW},
+		{FLAG(insert_after_row), TRIGGER_TYPE_INSERT, TRIGGER_TYPE_AFTER | TRIGGER_TYPE_ROW},
+		{FLAG(insert_before_statement), TRIGGER_TYPE_INSERT, TRIGGER_TYPE_BEFORE},
+		{FLAG(insert_after_statement), TRIGGER_TYPE_INSERT, TRIGGER_TYPE_AFTER},
+		{FLAG(update_before_row), TRIGGER_TYPE_UPDATE, TRIGGER_TYPE_BEFORE | TRIGGER_TYPE_ROW},
+		{FLAG(update_after_row), TRIGGER_TYPE_UPDATE, TRIGGER_TYPE_AFTER | TRIGGER_TYPE_ROW},
+		{FLAG(update_before_statement), TRIGGER_TYPE_UPDATE, TRIGGER_TYPE_BEFORE},
+		{FLAG(update_after_statement), TRIGGER_TYPE_UPDATE, TRIGGER_TYPE_AFTER},
+		{FLAG(delete_before_row), TRIGGER_TYPE_DELETE, TRIGGER_TYPE_BEFORE | TRIGGER_TYPE_ROW},
+		{FLAG(delete_after_row), TRIGGER_TYPE_DELETE, TRIGGER_TYPE_AFTER | TRIGGER_TYPE_ROW},
+		{FLAG(delete_before_statement), TRIGGER_TYPE_DELETE, TRIGGER_TYPE_BEFORE},
+		{FLAG(delete_after_statement), TRIGGER_TYPE_DELETE, TRIGGER_TYPE_AFTER}
 	};
+#undef FLAG
 
 	for (size_t k = 0; k < lengthof(kinds); k++)
 	{
+		bool	   *flag = (bool *) ((char *) triggers + kinds[k].flag);
+
 		if ((kinds[k].event & events) == 0)
 			continue;
-		*kinds[k].flag = false;
+		*flag = false;
 		for (int i = 0; i < triggers->numtriggers; i++)
 		{
 			int16		type = triggers->triggers[i].tgtype;
 
-			if ((type & TRIGGER_TYPE_TIMING_MASK) == kinds[k].timing && (type & kinds[k].event) != 0 &&
-				TRIGGER_FOR_ROW(type) == kinds[k].for_row)
-				*kinds[k].flag = true;
+			if ((type & kinds[k].event) != 0 &&
+				(type & (TRIGGER_TYPE_TIMING_MASK | TRIGGER_TYPE_ROW)) == kinds[k].kind)
+				*flag = true;
 		}
 	}
 }
@@ -102,27 +105,28 @@ static const int16 types_of_kinds[] = {
 	[CT_TRIGGER_APPLY] = TRIGGER_TYPE_AFTER
 };
 
-/* Is a trigger one of ours, and fired as attach() created it? */
+/* Is a trigger one of ours of these kinds, and fired as attach() created it? */
 static bool
-is_kind(const Trigger *trigger, CtFunction kind)
+is_one_of(const Trigger *trigger, int kinds)
 {
-	return ct_function(trigger->tgfoid) == kind &&
-		(trigger->tgtype & (TRIGGER_TYPE_TIMING_MASK | TRIGGER_TYPE_ROW)) == types_of_kinds[kind];
+	int16		type = trigger->tgtype & (TRIGGER_TYPE_TIMING_MASK | TRIGGER_TYPE_ROW);
+	CtFunction	function = ct_function(trigger->tgfoid);
+
+	return (kinds & (1 << function)) != 0 && type == types_of_kinds[function];
 }
 
 /*
- * Remove triggers of ours of one kind, that of the status, the count or the end of the
- * statement, from some events, a set of TRIGGER_TYPE_ bits.  The description must be
- * private.
+ * Remove triggers of ours from some events, a set of TRIGGER_TYPE_ bits.  "kinds" is a set of bits
+ * too, of CT_REMOVE_ names.  The description must be private.
  */
 void
-ct_remove_triggers(ResultRelInfo *relinfo, CtFunction kind, int16 events)
+ct_remove_triggers(ResultRelInfo *relinfo, int kinds, int16 events)
 {
 	TriggerDesc *triggers = relinfo->ri_TrigDesc;
 
 	Assert(ct_triggers_are_private(relinfo));
 	for (int i = 0; i < triggers->numtriggers; i++)
-		if (is_kind(&triggers->triggers[i], kind))
+		if ((triggers->triggers[i].tgtype & events) != 0 && is_one_of(&triggers->triggers[i], kinds))
 			triggers->triggers[i].tgtype &= ~events;
 	set_flags(triggers, events);
 }
@@ -190,7 +194,7 @@ move_status_trigger_last(TriggerDesc *triggers)
 	{
 		Trigger		trigger = triggers->triggers[i];
 
-		if (!is_kind(&trigger, CT_TRIGGER_STATUS))
+		if (!is_one_of(&trigger, CT_REMOVE_STATUS))
 			continue;
 		memmove(&triggers->triggers[i], &triggers->triggers[i + 1],
 				sizeof(Trigger) * (triggers->numtriggers - i - 1));
@@ -209,9 +213,7 @@ ct_triggers_for_second_write(ResultRelInfo *relinfo)
 {
 	if (!ct_triggers_are_private(relinfo))
 		return;
-	ct_remove_triggers(relinfo, CT_TRIGGER_COUNT,
-					   TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE | TRIGGER_TYPE_DELETE);
-	ct_remove_triggers(relinfo, CT_TRIGGER_APPLY,
+	ct_remove_triggers(relinfo, CT_REMOVE_COUNT | CT_REMOVE_APPLY,
 					   TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE | TRIGGER_TYPE_DELETE);
 	move_status_trigger_last(relinfo->ri_TrigDesc);
 }

@@ -183,53 +183,6 @@ ct_slot_folded(CtCounter *counter, const CtSlot *slot)
 	MemoryContextSwitchTo(old);
 }
 
-/* A text of the row; in the row itself, or a copy if it was compressed or moved out of it */
-static CtText
-text_at(TupleTableSlot *row, AttrNumber attno)
-{
-	bool		isnull;
-	Datum		value = slot_getattr(row, attno, &isnull);
-	text	   *packed;
-
-	if (isnull)
-		return (CtText)
-	{
-		NULL, 0
-	};
-	packed = DatumGetTextPP(value);
-	return (CtText)
-	{
-		VARDATA_ANY(packed), VARSIZE_ANY_EXHDR(packed)
-	};
-}
-
-/*
- * Read the open entry of a slot from its row, if there is one.  Its account and texts point into
- * the row: a change may spell the account otherwise, as citext does, and readers see what is open
- * as the row spells it.
- */
-void
-ct_slot_read_entry(const CtCounterTable *info, TupleTableSlot *row, CtSlot *slot)
-{
-	CtActivity *entry = &slot->entry;
-	bool		isnull;
-
-	slot->entry_change = CT_ENTRY_AS_READ;
-	slot->finished = NULL;
-	entry->started_at = DatumGetTimestampTz(slot_getattr(row, info->entry[CT_ENTRY_STARTED_AT], &isnull));
-	slot->has_entry = !isnull;
-	if (isnull)
-		return;
-	/* as it is opened, the others are not null; else they are 0 */
-	entry->account = slot_getattr(row, info->account, &isnull);
-	entry->ended_at = DatumGetTimestampTz(slot_getattr(row, info->entry[CT_ENTRY_ENDED_AT], &isnull));
-	entry->statements = DatumGetInt64(slot_getattr(row, info->entry[CT_ENTRY_STATEMENTS], &isnull));
-	for (int i = 0; i < CT_NACTIVITIES; i++)
-		entry->count[i] = DatumGetInt64(slot_getattr(row, info->entry[CT_ENTRY_COUNT + i], &isnull));
-	for (int i = 0; i < CT_NENTRY_TEXTS; i++)
-		entry->actor[i] = text_at(row, info->entry[CT_ENTRY_ROLE + i]);
-}
-
 /*
  * What is to be written of the entry of a slot: columns, values and nulls from "at" on.  Returns
  * how many there are then.

@@ -257,6 +257,18 @@ typedef struct CtLockedSlots
 	bool		held[CT_MAX_SLOTS]; /* by index into CtSlots.place */
 } CtLockedSlots;
 
+/* Where values were in the row of a slot that was read last (slot_row.c) */
+typedef struct CtSlotLayout
+{
+	int			nfixed;			/* of so many columns it may be the same again */
+	int			natts;			/* of that row; 0 before the first */
+	uint32		account_end;	/* bytes */
+	uint32		fixed_end;
+	bool		has_nulls;
+	bits8	   *nulls;			/* as t_bits */
+	uint16	   *place;			/* of each column, bytes */
+} CtSlotLayout;
+
 /* What is known of one counter table */
 typedef struct CtCounterTable
 {
@@ -276,6 +288,7 @@ typedef struct CtCounterTable
 	AttrNumber	bottom;
 	AttrNumber	lowest;
 	AttrNumber	entry[CT_NENTRY_COLUMNS];	/* by CtEntryAttribute */
+	CtSlotLayout layout;
 	Oid			index;			/* its primary key */
 	RegProcedure equals;		/* of the account's type */
 	MemoryContext context;		/* of the memory below */
@@ -295,7 +308,8 @@ typedef struct CtCounter
 	Relation	rel;
 	const CtTable *table;		/* of the contacts */
 	CtCounterTable *info;
-	TupleTableSlot *row;		/* the row read last */
+	/* created when they are needed: */
+	TupleTableSlot *row;		/* a row that is there */
 	TupleTableSlot *new_row;	/* the version to be written */
 	BlockNumber blocks;			/* of the table, at least */
 	List	   *finished;		/* entries that changes have closed, of
@@ -337,7 +351,6 @@ extern const CtEntryColumn ct_entry_columns[CT_NENTRY_COLUMNS];
 extern void ct_slot_fold(CtCounter *counter, CtSlot *slot, const CtChange *change);
 extern void ct_slot_close_entry(CtSlot *slot);
 extern void ct_slot_folded(CtCounter *counter, const CtSlot *slot);
-extern void ct_slot_read_entry(const CtCounterTable *info, TupleTableSlot *row, CtSlot *slot);
 extern int	ct_slot_write_entry(const CtCounterTable *info, const CtSlot *slot, int at,
 								int *attnos, Datum *values, bool *nulls);
 
@@ -354,6 +367,15 @@ extern const CtCounterWay ct_sql_way;
 
 extern bool ct_slots_open(CtCounter *counter, const CtTable *table);
 extern void ct_slots_close(CtCounter *counter);
+extern TupleTableSlot *ct_counter_row(CtCounter *counter);
+extern TupleTableSlot *ct_new_counter_row(CtCounter *counter);
+
+/* slot_row.c */
+
+extern void ct_slot_layout_begin(CtCounterTable *info, TupleDesc tupdesc, MemoryContext context);
+extern bool ct_slot_deform(CtCounter *counter, HeapTuple row, Datum account, int32 number, CtSlot *slot);
+extern HeapTuple ct_slot_form(CtCounter *counter, HeapTuple row, int ncolumns,
+							  const int *attnos, const Datum *values, const bool *nulls);
 
 /* slot.c */
 

@@ -215,7 +215,7 @@ least_from(CtCounter *counter, ItemPointerData tid, int64 least)
 
 	InitDirtySnapshot(dirty);
 	while (place_exists(counter, &tid) &&
-		   table_tuple_fetch_row_version(counter->rel, &tid, SnapshotAny, counter->row))
+		   table_tuple_fetch_row_version(counter->rel, &tid, SnapshotAny, ct_counter_row(counter)))
 	{
 		HeapTuple	tuple = ((HeapTupleTableSlot *) counter->row)->tuple;
 
@@ -258,42 +258,32 @@ ct_slots_least(CtCounter *counter, Datum account)
 	return sum;
 }
 
-/*
- * Take the row in counter->row apart; false if it is not the one expected.  It is done with a
- * copy, which the caller keeps, as what is read of it may point into it.
- */
+/* Take a row apart; false if it is not the one expected.  The slot points into it. */
 static bool
-deform_slot(CtCounter *counter, CtSlots *slots, int index, CtSlot *slot)
+deform_slot(CtCounter *counter, CtSlots *slots, int index, HeapTuple row, CtSlot *slot)
 {
-	const CtCounterTable *info = counter->info;
-	TupleTableSlot *row = counter->row;
-	bool		isnull;
+	CtSlotPlace *place = &slots->place[index];
 
-	/* what the key has is not null, and the other counts are 0 then */
-	if (DatumGetInt32(slot_getattr(row, info->number, &isnull)) != slots->place[index].number ||
-		ct_account_compare(&info->table, slot_getattr(row, info->account, &isnull), slots->account) != 0)
+	if (!ct_slot_deform(counter, row, slots->account, place->number, slot))
 		return false;
-	slots->place[index].tid = row->tts_tid;
-	slot->tuple = ExecCopySlotHeapTuple(row);
-	row = counter->new_row;
-	ExecStoreHeapTuple(slot->tuple, row, false);
-	slot_getallattrs(row);		/* at once, which costs less than one by one */
+	place->tid = row->t_self;
 	slot->index = index;
-	slot->used = DatumGetInt64(slot_getattr(row, info->used, &isnull));
-	slot->pending = DatumGetInt64(slot_getattr(row, info->pending, &isnull));
-	slot->granted = DatumGetInt64(slot_getattr(row, info->granted, &slot->closed));
-	slot->promoted = DatumGetInt64(slot_getattr(row, info->promoted, &isnull));
-	slot->demoted = DatumGetInt64(slot_getattr(row, info->demoted, &isnull));
-	slot->corrected = DatumGetInt64(slot_getattr(row, info->corrected, &isnull));
-	slot->peak = DatumGetInt64(slot_getattr(row, info->peak, &isnull));
-	slot->floor = DatumGetInt64(slot_getattr(row, info->floor, &slot->alone));
-	slot->bottom = DatumGetInt64(slot_getattr(row, info->bottom, &isnull));
-	slot->observed = !isnull;
-	slot->lowest = DatumGetInt64(slot_getattr(row, info->lowest, &isnull));
-	slot->fell = !isnull;
-	ct_slot_read_entry(info, row, slot);
-	ExecClearTuple(row);
 	return true;
+}
+
+/* A copy of the version at a place, NULL if SnapshotSelf does not show it; as heapam_fetch_row_version() */
+static HeapTuple
+copy_version(CtCounter *counter, const ItemPointerData *tid)
+{
+	HeapTupleData version = {.t_self = *tid};
+	HeapTuple	copy;
+	Buffer		buffer;
+
+	if (!heap_fetch(counter->rel, SnapshotSelf, &version, &buffer, false))
+		return NULL;
+	copy = heap_copytuple(&version);
+	ReleaseBuffer(buffer);
+	return copy;
 }
 
 /*
@@ -305,18 +295,20 @@ bool
 ct_slot_read(CtCounter *counter, CtSlots *slots, int index, CtSlot *slot)
 {
 	ItemPointerData tid = slots->place[index].tid;
+	HeapTuple	row;
 	TableScanDesc scan;
 
 	if (!place_exists(counter, &tid))
 		return false;
-	if (table_tuple_fetch_row_version(counter->rel, &tid, SnapshotSelf, counter->row))
-		return deform_slot(counter, slots, index, slot);
+	row = copy_version(counter, &tid);
+	if (row != NULL)
+		return deform_slot(counter, slots, index, row, slot);
 
 	scan = table_beginscan_tid(counter->rel, SnapshotSelf);
 	table_tuple_get_latest_tid(scan, &tid);
 	table_endscan(scan);
-	return table_tuple_fetch_row_version(counter->rel, &tid, SnapshotSelf, counter->row) &&
-		deform_slot(counter, slots, index, slot);
+	row = copy_version(counter, &tid);
+	return row != NULL && deform_slot(counter, slots, index, row, slot);
 }
 
 /*
@@ -386,7 +378,7 @@ ct_slot_lock_as_read(CtCounter *counter, const CtSlots *slots, const CtSlot *slo
 	ItemPointerData tid = slots->place[slot->index].tid;
 	TM_FailureData failure;
 
-	return table_tuple_lock(counter->rel, &tid, SnapshotSelf, counter->row, GetCurrentCommandId(true),
+	return table_tuple_lock(counter->rel, &tid, SnapshotSelf, ct_counter_row(counter), GetCurrentCommandId(true),
 							LockTupleNoKeyExclusive, LockWaitSkip, 0, &failure) == TM_Ok;
 }
 
@@ -415,11 +407,11 @@ ct_slot_lock(CtCounter *counter, CtSlots *slots, int index, bool wait, CtSlot *s
 			continue;
 		}
 		tid = slots->place[index].tid;
-		result = table_tuple_lock(counter->rel, &tid, SnapshotSelf, counter->row,
+		result = table_tuple_lock(counter->rel, &tid, SnapshotSelf, ct_counter_row(counter),
 								  GetCurrentCommandId(true), LockTupleNoKeyExclusive,
 								  wait ? LockWaitBlock : LockWaitSkip,
 								  TUPLE_LOCK_FLAG_FIND_LAST_VERSION, &failure);
-		if (result == TM_Ok && deform_slot(counter, slots, index, slot))
+		if (result == TM_Ok && deform_slot(counter, slots, index, ExecCopySlotHeapTuple(counter->row), slot))
 			return true;
 		if (result == TM_WouldBlock)
 			return false;

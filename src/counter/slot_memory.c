@@ -15,6 +15,13 @@
 
 #include "counter/counter.h"
 
+/* Copy what is used of slots: mostly a few of many places. */
+static void
+copy_slots(CtSlots *to, const CtSlots *from)
+{
+	memcpy(to, from, offsetof(CtSlots, place) + sizeof(CtSlotPlace) * from->count);
+}
+
 /*
  * The slots of an account, as this backend remembers them, or as they are listed now if
  * it does not.  The copy is the caller's: nested statements may change what is
@@ -26,7 +33,7 @@ ct_slots_recall(CtCounter *counter, Datum account, CtSlots *slots)
 	CtRememberedSlots *known = ct_account_find(counter->info->memory, account);
 
 	if (known != NULL)
-		*slots = known->slots;
+		copy_slots(slots, &known->slots);
 	else
 	{
 		slots->contended = false;
@@ -46,7 +53,7 @@ ct_slots_remember(CtCounter *counter, const CtSlots *slots)
 {
 	CtRememberedSlots *known = ct_account_enter(counter->info->memory, slots->account);
 
-	known->slots = *slots;
+	copy_slots(&known->slots, slots);
 }
 
 /* Rooms that are remembered; a new one may take the place of another account's */

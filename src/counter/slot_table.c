@@ -98,6 +98,8 @@ find_counter_table(Relation rel, const CtTable *table)
 		return counter;
 	ct_table_copy(&counter->table, table, counter->known.context);
 	counter->direct = is_direct(rel, table, counter);
+	if (counter->direct)
+		ct_slot_layout_begin(counter, RelationGetDescr(rel), counter->known.context);
 	forget_slots(counter);
 	ct_cache_end(counter);
 	return counter;
@@ -123,14 +125,43 @@ ct_slots_open(CtCounter *counter, const CtTable *table)
 	if (ct_account_count(counter->info->memory) > MAX_REMEMBERED)
 		forget_slots(counter->info);
 	counter->table = table;
-	counter->row = MakeSingleTupleTableSlot(RelationGetDescr(counter->rel),
-											table_slot_callbacks(counter->rel));
-	counter->new_row = MakeSingleTupleTableSlot(RelationGetDescr(counter->rel), &TTSOpsHeapTuple);
+	counter->row = NULL;
+	counter->new_row = NULL;
 	counter->blocks = RelationGetNumberOfBlocks(counter->rel);
 	counter->finished = NIL;
 	counter->recorded = false;
 	counter->context = CurrentMemoryContext;
 	return true;
+}
+
+/* A tuple slot for rows of the counter table, created when it is needed first */
+static TupleTableSlot *
+needed_slot(CtCounter *counter, TupleTableSlot **slot, const TupleTableSlotOps *ops)
+{
+	MemoryContext old;
+
+	if (*slot != NULL)
+		return *slot;
+	old = MemoryContextSwitchTo(counter->context);
+	*slot = MakeSingleTupleTableSlot(RelationGetDescr(counter->rel), ops);
+	MemoryContextSwitchTo(old);
+	return *slot;
+}
+
+/*
+ * The tuple slot for a row that is there, and the one for a version that is to be written.  What
+ * needs none, as the usual statement, is spared of creating them.
+ */
+TupleTableSlot *
+ct_counter_row(CtCounter *counter)
+{
+	return needed_slot(counter, &counter->row, table_slot_callbacks(counter->rel));
+}
+
+TupleTableSlot *
+ct_new_counter_row(CtCounter *counter)
+{
+	return needed_slot(counter, &counter->new_row, &TTSOpsHeapTuple);
 }
 
 /*
@@ -154,7 +185,9 @@ ct_slots_are_direct(const CtTable *table)
 void
 ct_slots_close(CtCounter *counter)
 {
-	ExecDropSingleTupleTableSlot(counter->row);
-	ExecDropSingleTupleTableSlot(counter->new_row);
+	if (counter->row != NULL)
+		ExecDropSingleTupleTableSlot(counter->row);
+	if (counter->new_row != NULL)
+		ExecDropSingleTupleTableSlot(counter->new_row);
 	table_close(counter->rel, NoLock);
 }

@@ -3,7 +3,7 @@
  * slot_write.c
  *	  Writing slots, the rows of the counter table.
  *
- * A new version is put where the old one is by table_tuple_update(), without the
+ * A new version is put where the old one is by heap_update(), without the
  * executor, or by the executor's functions where the table has triggers
  * (slot_triggers.c).
  *
@@ -133,7 +133,7 @@ write_firing(CtCounter *counter, CtSlots *slots, const CtSlot *slot,
 	ItemPointer tid = &slots->place[slot->index].tid;
 	Bitmapset  *updated = NULL;
 	TM_FailureData failure;
-	TM_Result	result = table_tuple_lock(counter->rel, tid, SnapshotSelf, counter->row,
+	TM_Result	result = table_tuple_lock(counter->rel, tid, SnapshotSelf, ct_counter_row(counter),
 										  GetCurrentCommandId(true), LockTupleNoKeyExclusive,
 										  LockWaitBlock, 0, &failure);
 
@@ -157,49 +157,6 @@ write_firing(CtCounter *counter, CtSlots *slots, const CtSlot *slot,
 #define NFIXED	10
 
 /*
- * The version that was read with new values.  Mostly these are numbers that take the place of
- * numbers: then they are put into a copy, which costs a third of taking it apart and forming it
- * anew.  That is sound because where values stand depends on which of them are null, and on
- * those of variable length alone; this walks over them as heap_deform_tuple() does.
- */
-static HeapTuple
-new_version(TupleDesc tupdesc, HeapTuple tuple, int ncolumns, const int *attnos, const Datum *values, const bool *nulls)
-{
-	HeapTuple	copy = heap_copytuple(tuple);
-	char	   *data = (char *) copy->t_data + copy->t_data->t_hoff;
-	int			natts = HeapTupleHeaderGetNatts(copy->t_data);
-	char	   *place[MaxHeapAttributeNumber];
-	uint32		offset = 0;
-
-	for (int i = 0; i < natts; i++)
-	{
-		Form_pg_attribute attr = TupleDescAttr(tupdesc, i);
-
-		place[i] = NULL;
-		if (HeapTupleHasNulls(copy) && att_isnull(i, copy->t_data->t_bits))
-			continue;
-		offset = att_align_pointer(offset, attr->attalign, attr->attlen, data + offset);
-		place[i] = data + offset;
-		offset = att_addlength_pointer(offset, attr->attlen, place[i]);
-	}
-	for (int i = 0; i < ncolumns; i++)
-	{
-		int			column = attnos[i] - 1;
-
-		if (column < natts && nulls[i] && place[column] == NULL)
-			continue;
-		if (column >= natts || nulls[i] || place[column] == NULL || TupleDescAttr(tupdesc, column)->attlen != sizeof(int64))
-		{
-			heap_freetuple(copy);
-			return heap_modify_tuple_by_cols(tuple, tupdesc, ncolumns, unconstify(int *, attnos),
-											 unconstify(Datum *, values), unconstify(bool *, nulls));
-		}
-		*(int64 *) place[column] = DatumGetInt64(values[i]);
-	}
-	return copy;
-}
-
-/*
  * Write a slot that was read or locked.  With "wait" false, does nothing if
  * another transaction holds it: TM_BeingModified, and *holder is its id, or
  * invalid if there are several.  One that takes it at this very moment is waited
@@ -207,8 +164,8 @@ new_version(TupleDesc tupdesc, HeapTuple tuple, int ncolumns, const int *attnos,
  * slot is ours until the transaction ends.  Any other result: it has changed,
  * read it again.
  *
- * SnapshotSelf is for table_tuple_update() to have one; without a crosscheck heap_update()
- * updates the version at the place or says why not.
+ * As heapam_tuple_update() does it for a tuple in a tuple slot, which is not needed here; without
+ * a crosscheck heap_update() updates the version at the place or says why not.
  *
  * Errors: 55000 where a trigger on the counter table interferes.
  */
@@ -242,18 +199,22 @@ ct_slot_write(CtCounter *counter, CtSlots *slots, CtSlot *slot, bool wait, Trans
 
 	if (!wait && ct_slot_is_held(counter, slots, slot->index, holder))
 		return TM_BeingModified;
-	tuple = new_version(RelationGetDescr(counter->rel), slot->tuple, ncolumns, attnos, values, nulls);
-	ExecForceStoreHeapTuple(tuple, counter->new_row, false);
+	tuple = ct_slot_form(counter, slot->tuple, ncolumns, attnos, values, nulls);
 	if (counter->rel->trigdesc != NULL)
+	{
+		ExecForceStoreHeapTuple(tuple, ct_new_counter_row(counter), false);
 		return write_firing(counter, slots, slot, attnos, values, nulls, ncolumns);
-	result = table_tuple_update(counter->rel, tid, counter->new_row, GetCurrentCommandId(true),
-								SnapshotSelf, InvalidSnapshot, true, &failure, &lockmode, &update_indexes);
+	}
+	tuple->t_tableOid = RelationGetRelid(counter->rel);
+	result = ct_heap_update(counter->rel, tid, tuple, GetCurrentCommandId(true), &failure, &lockmode, &update_indexes);
 	if (result != TM_Ok)
 		return result;
-	counter->new_row->tts_tableOid = RelationGetRelid(counter->rel);
+	*tid = tuple->t_self;
 	if (ct_needs_entries(update_indexes))
+	{
+		ExecForceStoreHeapTuple(tuple, ct_new_counter_row(counter), false);
 		insert_index_entries(counter, update_indexes);
-	*tid = counter->new_row->tts_tid;
+	}
 	ct_slot_folded(counter, slot);
 	return TM_Ok;
 }
