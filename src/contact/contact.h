@@ -254,19 +254,23 @@ extern HeapTuple ct_row_write(const CtTable *table, Relation rel, HeapTuple tupl
 
 /* source.c */
 
+/* What the session says about the source type or name, as a text that many rows get */
+typedef struct CtSourceText
+{
+	char	   *setting;		/* NULL: not known yet */
+	Oid			role;			/* whose name it is where the setting is empty */
+	Datum		value;			/* of type text */
+	bool		borrowed;		/* do setting and value belong to somebody
+								 * else? */
+} CtSourceText;
+
 /*
- * What the session says about the source, as texts that many rows of a statement get;
- * all zero but for the memory of the statement at first
+ * Both, for the rows of a statement; all zero but for the memory of the statement at first
  */
 typedef struct CtSessionSource
 {
-	MemoryContext context;
-	struct
-	{
-		char	   *setting;	/* NULL: not known yet */
-		Oid			role;		/* whose name it is where the setting is empty */
-		Datum text;				/* in "context" */
-	}			texts[2];		/* by CtTriggerArg less CT_ARG_SOURCE_TYPE */
+	MemoryContext context;		/* of what is not borrowed */
+	CtSourceText texts[2];		/* by CtTriggerArg less CT_ARG_SOURCE_TYPE */
 } CtSessionSource;
 
 extern const char *ct_session_source_type(void);

@@ -65,42 +65,117 @@ session_text(CtTriggerArg which)
 }
 
 /*
- * Give a row what the session says of its source type or name (S5).
+ * What the session said first in the transaction at hand, by CtTriggerArg as in CtSessionSource: many
+ * small statements need no text of their own.  It stays until the transaction ends, as rows point
+ * to it.
+ */
+static struct
+{
+	bool		valid;
+	uint64		known_at;		/* by ct_name_changes(), for the role's name */
+	CtSourceText texts[2];
+}			said_first = {0};
+
+/* Is this what a setting, or the role, says now? */
+static bool
+is_said(const CtSourceText *text, const char *setting)
+{
+	return text->setting != NULL && text->role == GetOuterUserId() && strcmp(text->setting, setting) == 0;
+}
+
+/* Note what the session says, in a memory context. */
+static void
+note_said(CtSourceText *text, CtTriggerArg which, const char *setting, MemoryContext context)
+{
+	MemoryContext old = MemoryContextSwitchTo(context);
+	char	   *copy = pstrdup(setting);
+
+	text	  ->value = session_text(which);
+	text	  ->role = GetOuterUserId();
+	text	  ->setting = copy;
+	text	  ->borrowed = false;
+
+	MemoryContextSwitchTo(old);
+}
+
+/* The memory of the transaction goes. */
+static void
+forget_said_first(void *arg)
+{
+	said_first.valid = false;
+}
+
+/* Begin to note what is said first in a transaction. */
+static void
+begin_transaction(void)
+{
+	MemoryContextCallback *callback;
+
+	if (said_first.valid)
+		return;
+	callback = MemoryContextAllocZero(TopTransactionContext, sizeof(MemoryContextCallback));
+	callback->func = forget_said_first;
+	memset(&said_first, 0, sizeof(said_first));
+	said_first.valid = true;
+	said_first.known_at = ct_name_changes();
+	MemoryContextRegisterResetCallback(TopTransactionContext, callback);
+}
+
+/* What was said first, if it is what a setting says now; else NULL. */
+static const CtSourceText *
+borrow(CtTriggerArg which, const char *setting)
+{
+	CtSourceText *text = &said_first.texts[which - CT_ARG_SOURCE_TYPE];
+
+	begin_transaction();
+	if (text->setting == NULL)
+		note_said(text, which, setting, TopTransactionContext);
+	return said_first.known_at == ct_name_changes() && is_said(text, setting) ? text : NULL;
+}
+
+/* Have a text of a statement be what the session says now; rows before this one are written. */
+static void
+replace(CtSourceText *text, CtTriggerArg which, const char *setting, MemoryContext context)
+{
+	const CtSourceText *first = borrow(which, setting);
+
+	if (text->setting != NULL && !text->borrowed)
+	{
+		pfree(text->setting);
+		pfree(DatumGetPointer(text->value));
+	}
+	text	  ->setting = NULL;
+
+	if (first == NULL)
+		note_said(text, which, setting, context);
+	else
+	{
+		*text = *first;
+		text	  ->borrowed = true;
+	}
+}
+
+/*
+ * Give a row what the session says of its source type or name (S5); a function may set that for
+ * each row.
  */
 void
 ct_row_set_source(CtRow *row, CtTriggerArg which)
 {
 	const char *setting = which == CT_ARG_SOURCE_TYPE ? ct_source_type : ct_source_name;
-	CtSessionSource *source = used_source;
-	int			i = which - CT_ARG_SOURCE_TYPE;
+	CtSourceText *text;
 
 	row->isnull[which] = false;
-	if (source == NULL)
+	if (used_source == NULL)
 	{
 		row->value[which] = session_text(which);
 		return;
 	}
-	if (source->texts[i].setting == NULL || strcmp(source->texts[i].setting, setting) != 0 ||
-		source->texts[i].role != GetOuterUserId())
-	{
-		MemoryContext old = MemoryContextSwitchTo(source->context);
+	text = &used_source->texts[which - CT_ARG_SOURCE_TYPE];
 
-		/*
-		 * a function may set it for each row; rows before this one are
-		 * written
-		 */
-		if (source->texts[i].setting != NULL)
-		{
-			pfree(source->texts[i].setting);
-			pfree(DatumGetPointer(source->texts[i].text));
-			source->texts[i].setting = NULL;
-		}
-		source->texts[i].setting = pstrdup(setting);
-		source->texts[i].role = GetOuterUserId();
-		source->texts[i].text = session_text(which);
-		MemoryContextSwitchTo(old);
-	}
-	row->value[which] = source->texts[i].text;
+	if (!is_said(text, setting))
+		replace(text, which, setting, used_source->context);
+	row->value[which] = text->value;
 }
 
 /*
