@@ -34,6 +34,11 @@ LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'contacts_tier_not_give
 COMMENT ON FUNCTION contacts_tier_internal.default_status() IS
 'default of the status column: NULL, so that maintain_status() decides; the planner loads the library to evaluate it';
 
+CREATE FUNCTION contacts_tier_internal.default_marketing() RETURNS boolean
+LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'contacts_tier_not_given';
+COMMENT ON FUNCTION contacts_tier_internal.default_marketing() IS
+'default of a status column of type boolean: NULL, so that maintain_status() decides; the planner loads the library to evaluate it';
+
 CREATE FUNCTION contacts_tier_internal.default_until_next_update() RETURNS boolean
 LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'contacts_tier_not_given';
 COMMENT ON FUNCTION contacts_tier_internal.default_until_next_update() IS

@@ -13,6 +13,19 @@ AS 'MODULE_PATHNAME', 'contacts_tier_can_use';
 COMMENT ON FUNCTION contacts_tier.can_use(text, contacts_tier.marketing_status) IS
 'true if the tool can use a contact of this status; in WHERE an index on the status serves';
 
+CREATE FUNCTION contacts_tier.can_use(tool text, status boolean) RETURNS boolean
+LANGUAGE c STABLE PARALLEL SAFE SUPPORT contacts_tier_internal.can_use_support
+AS 'MODULE_PATHNAME', 'contacts_tier_can_use';
+COMMENT ON FUNCTION contacts_tier.can_use(text, boolean) IS
+'the same for a status column of type boolean';
+
+-- For literals and parameters: a status that is not known to be of one of the two types is
+-- of this one, as PostgreSQL prefers text to all others.
+CREATE FUNCTION contacts_tier.can_use(tool text, status text) RETURNS boolean
+LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'contacts_tier_can_use_text';
+COMMENT ON FUNCTION contacts_tier.can_use(text, text) IS
+'the same for a status that is a literal or a parameter: marketing or non_marketing';
+
 CREATE FUNCTION contacts_tier_internal.tool_changed() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'contacts_tier_tool_changed';
 COMMENT ON FUNCTION contacts_tier_internal.tool_changed() IS

@@ -51,6 +51,7 @@ GRANT USAGE ON SCHEMA contacts_tier, contacts_tier_internal TO PUBLIC;
 GRANT USAGE ON TYPE contacts_tier.marketing_status, contacts_tier.billing_cycle, contacts_tier.exceed_policy TO PUBLIC;
 GRANT EXECUTE ON FUNCTION
     contacts_tier_internal.default_status(),
+    contacts_tier_internal.default_marketing(),
     contacts_tier_internal.default_until_next_update(),
     contacts_tier_internal.default_source_type(),
     contacts_tier_internal.default_source_name(),
@@ -58,7 +59,9 @@ GRANT EXECUTE ON FUNCTION
     contacts_tier_internal.is_given(integer, boolean),
     contacts_tier_internal.given_flag(),
     contacts_tier_internal.library_loaded(),
-    contacts_tier.can_use(text, contacts_tier.marketing_status)
+    contacts_tier.can_use(text, contacts_tier.marketing_status),
+    contacts_tier.can_use(text, boolean),
+    contacts_tier.can_use(text, text)
     TO PUBLIC;
 
 -- The extension evaluates the default of the ledger's key, the clock and the calendar, as

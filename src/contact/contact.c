@@ -117,6 +117,9 @@ ct_row_same_column(const CtRow *a, const CtRow *b, CtTriggerArg which)
 
 	if (a->isnull[which] || b->isnull[which])
 		return a->isnull[which] && b->isnull[which];
+	/* an enum, as a column gives it, has the sign extended (fetch_att()) */
+	if (which == CT_ARG_STATUS)
+		return DatumGetObjectId(a->value[which]) == DatumGetObjectId(b->value[which]);
 	return is_text ? datum_image_eq(a->value[which], b->value[which], false, -1) :
 		a->value[which] == b->value[which];
 }
@@ -139,7 +142,7 @@ ct_row_same_columns(const CtRow *a, const CtRow *b)
 void
 ct_row_set_status(const CtTable *table, CtRow *row, CtStatus status)
 {
-	row->value[CT_ARG_STATUS] = ObjectIdGetDatum(status.marketing ? table->marketing : table->non_marketing);
+	row->value[CT_ARG_STATUS] = ct_status_datum(&table->status, status.marketing);
 	row->isnull[CT_ARG_STATUS] = false;
 	row->value[CT_ARG_UNTIL] = BoolGetDatum(status.until_next_update);
 	row->isnull[CT_ARG_UNTIL] = !status.until_next_update;

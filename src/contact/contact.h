@@ -94,7 +94,8 @@ typedef enum CtFunction
 	CT_DEFAULT_UNTIL,
 	CT_DEFAULT_SOURCE_TYPE,
 	CT_DEFAULT_SOURCE_NAME,
-	CT_DEFAULT_UPDATED_AT
+	CT_DEFAULT_UPDATED_AT,
+	CT_DEFAULT_MARKETING		/* of a status that is a boolean */
 } CtFunction;
 
 extern CtFunction ct_function(Oid function);
@@ -105,6 +106,14 @@ extern Trigger *ct_find_trigger(Relation rel, CtFunction kind);
 extern bool ct_trigger_args(Relation rel, CtFunction kind, char *args[CT_NARGS]);
 
 /* table.c */
+
+/* How the status column of a table says what a contact is: see status.c below */
+typedef struct CtStatusType
+{
+	bool		is_boolean;		/* true: marketing; else an enum */
+	Oid			marketing;		/* enum value "marketing" */
+	Oid			non_marketing;	/* enum value "non_marketing" */
+} CtStatusType;
 
 /*
  * What a trigger knows of its table: which attribute is which, and how values
@@ -120,8 +129,7 @@ struct CtTable
 	AttrNumber	attno[CT_NARGS];	/* by CtTriggerArg; of CT_ARG_ACCOUNT,
 									 * invalid if the whole table is one
 									 * account */
-	Oid			marketing;		/* enum value "marketing" */
-	Oid			non_marketing;	/* enum value "non_marketing" */
+	CtStatusType status;		/* of the status column */
 	/* the account column's type */
 	Oid			account_type;
 	Oid			account_collation;
@@ -137,6 +145,7 @@ extern void ct_table_init(void);
 
 extern Oid	ct_own_type(const char *name);
 extern Oid	ct_column_type(CtTriggerArg which);
+extern bool ct_is_column_type(CtTriggerArg which, Oid type);
 extern char *ct_missing_column_hint(Oid type);
 
 extern CtTable *ct_table_of_trigger(FunctionCallInfo fcinfo, const char *function);
@@ -209,6 +218,19 @@ extern CtStatus ct_status_on_update(CtStatus old, CtStatus row,
 									bool sets_status, bool sets_until);
 extern bool ct_status_equal(CtStatus a, CtStatus b);
 
+/*
+ * Does a value of the status column, not NULL, say that the contact is a marketing contact?
+ */
+static inline bool
+ct_status_is_marketing(const CtStatusType *type, Datum status)
+{
+	return type->is_boolean ? DatumGetBool(status) : DatumGetObjectId(status) == type->marketing;
+}
+
+extern Datum ct_status_datum(const CtStatusType *type, bool marketing);
+extern const char *ct_status_literal(const CtStatusType *type, bool marketing);
+extern char *ct_status_condition(const CtStatusType *type, const char *column);
+
 /* contact.c */
 
 /*
@@ -233,7 +255,7 @@ ct_row_status(const CtTable *table, const CtRow *row)
 	CtStatus	status;
 
 	status.given = !row->isnull[CT_ARG_STATUS];
-	status.marketing = status.given && DatumGetObjectId(row->value[CT_ARG_STATUS]) == table->marketing;
+	status.marketing = status.given && ct_status_is_marketing(&table->status, row->value[CT_ARG_STATUS]);
 	status.until_next_update = !row->isnull[CT_ARG_UNTIL] && DatumGetBool(row->value[CT_ARG_UNTIL]);
 	return status;
 }

@@ -41,7 +41,8 @@ static const char *const functions[] = {
 	[CT_DEFAULT_UNTIL] = "default_until_next_update",
 	[CT_DEFAULT_SOURCE_TYPE] = "default_source_type",
 	[CT_DEFAULT_SOURCE_NAME] = "default_source_name",
-	[CT_DEFAULT_UPDATED_AT] = "default_updated_at"
+	[CT_DEFAULT_UPDATED_AT] = "default_updated_at",
+	[CT_DEFAULT_MARKETING] = "default_marketing"
 };
 
 #define NKINDS	((int) lengthof(functions))

@@ -155,7 +155,7 @@ find_column_fault(Oid relid, char *const args[CT_NARGS], CtCompanionOf *of, CtFa
 		fault->hint = NULL;
 		if (i == CT_ARG_ACCOUNT)
 			get_atttypetypmodcoll(relid, attno, &of->account_type, &typmod, &of->account_collation);
-		else if (get_atttype(relid, attno) != ct_column_type(i))
+		else if (!ct_is_column_type(i, get_atttype(relid, attno)))
 			return true;
 	}
 	return false;

@@ -1,8 +1,9 @@
 /*-------------------------------------------------------------------------
  *
  * status.c
- *	  The status rules (rules S1 to S4), and nothing else: pure functions
- *	  of the old row, the new row and what the statement sets.
+ *	  The status rules (rules S1 to S4): pure functions of the old row, the new row
+ *	  and what the statement sets.  And the one place that knows how the status column
+ *	  stores a status: as an enum, or as a boolean of the application's.
  *
  *-------------------------------------------------------------------------
  */
@@ -68,4 +69,39 @@ ct_status_on_update(CtStatus old, CtStatus row, bool sets_status, bool sets_unti
 		return create_status(true, false);	/* S1 */
 
 	return create_status(true, row.until_next_update);
+}
+
+/*
+ * The value that the status column has for a marketing contact, or for another one.
+ */
+Datum
+ct_status_datum(const CtStatusType *type, bool marketing)
+{
+	if (type->is_boolean)
+		return BoolGetDatum(marketing);
+	return ObjectIdGetDatum(marketing ? type->marketing : type->non_marketing);
+}
+
+/*
+ * The same as it is written in a statement, whatever the search_path.
+ */
+const char *
+ct_status_literal(const CtStatusType *type, bool marketing)
+{
+	if (type->is_boolean)
+		return marketing ? "true" : "false";
+	return marketing ? "'marketing'::contacts_tier.marketing_status" :
+		"'non_marketing'::contacts_tier.marketing_status";
+}
+
+/*
+ * The condition that selects marketing contacts, NULL where the status is.  "column" is the
+ * status column as in a statement.
+ */
+char *
+ct_status_condition(const CtStatusType *type, const char *column)
+{
+	if (type->is_boolean)
+		return pstrdup(column);
+	return psprintf("%s OPERATOR(pg_catalog.=) %s", column, ct_status_literal(type, true));
 }

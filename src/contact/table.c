@@ -60,7 +60,8 @@ ct_own_type(const char *name)
 }
 
 /*
- * The type that a status column must have.  Not for CT_ARG_SCHEMA and CT_ARG_ACCOUNT.
+ * The type that a status column has, if attach() adds it.  Not for CT_ARG_SCHEMA and
+ * CT_ARG_ACCOUNT.
  */
 Oid
 ct_column_type(CtTriggerArg which)
@@ -76,6 +77,16 @@ ct_column_type(CtTriggerArg which)
 		default:
 			return TEXTOID;
 	}
+}
+
+/*
+ * Can a status column be of this type?  The status itself may be a boolean, of the
+ * application's own.
+ */
+bool
+ct_is_column_type(CtTriggerArg which, Oid type)
+{
+	return (which == CT_ARG_STATUS && type == BOOLOID) || type == ct_column_type(which);
 }
 
 /* OID of an enum value: 42704 where there is none. */
@@ -108,15 +119,32 @@ ct_missing_column_hint(Oid type)
 					format_type_be_qualified(type));
 }
 
+/* 42804 */
+pg_noreturn static void
+wrong_type_error(Relation rel, AttrNumber attno, CtTriggerArg which)
+{
+	Form_pg_attribute attr = TupleDescAttr(RelationGetDescr(rel), attno - 1);
+
+	ereport(ERROR,
+			(errcode(ERRCODE_DATATYPE_MISMATCH),
+			 errmsg("column \"%s\" of table \"%s\" must be of type %s%s, not %s",
+					NameStr(attr->attname), RelationGetRelationName(rel),
+					format_type_be(ct_column_type(which)),
+					which == CT_ARG_STATUS ? " or boolean" : "",
+					format_type_be(attr->atttypid)),
+			 errtablecol(rel, attno)));
+}
+
 /*
- * Attribute number of a column that a trigger argument names.  "type" is the type
- * that a status column must have, InvalidOid for the account column, which has any.
+ * Attribute number of a column that a trigger argument names.  The account column may have
+ * any type.
  * Columns of attached tables can be renamed and dropped, so each is looked for.
  * Errors: 42703, 42804, 42809 (a generated column).
  */
 static AttrNumber
-resolve_column(Relation rel, const char *column, Oid type)
+resolve_column(Relation rel, const char *column, CtTriggerArg which)
 {
+	Oid			type = which == CT_ARG_ACCOUNT ? InvalidOid : ct_column_type(which);
 	AttrNumber	attno = get_attnum(RelationGetRelid(rel), column);
 
 	if (attno <= 0 || attno > RelationGetNumberOfAttributes(rel))
@@ -134,13 +162,8 @@ resolve_column(Relation rel, const char *column, Oid type)
 						column, RelationGetRelationName(rel)),
 				 errdetail("Triggers can neither see nor write generated columns."),
 				 errtablecol(rel, attno)));
-	if (OidIsValid(type) && TupleDescAttr(RelationGetDescr(rel), attno - 1)->atttypid != type)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("column \"%s\" of table \"%s\" must be of type %s, not %s",
-						column, RelationGetRelationName(rel), format_type_be(type),
-						format_type_be(TupleDescAttr(RelationGetDescr(rel), attno - 1)->atttypid)),
-				 errtablecol(rel, attno)));
+	if (OidIsValid(type) && !ct_is_column_type(which, TupleDescAttr(RelationGetDescr(rel), attno - 1)->atttypid))
+		wrong_type_error(rel, attno, which);
 	return attno;
 }
 
@@ -184,6 +207,18 @@ resolve_account_type(CtTable *table, Relation rel, MemoryContext context)
 	fmgr_info_cxt(type->hash_proc, &table->account_hash, context);
 }
 
+/* Fill in how the status column stores a status.  Errors: 42704. */
+static void
+resolve_status_type(CtStatusType *status, Oid type)
+{
+	status->is_boolean = type == BOOLOID;
+	if (!status->is_boolean)
+	{
+		status->marketing = enum_value(type, "marketing");
+		status->non_marketing = enum_value(type, "non_marketing");
+	}
+}
+
 /* Fill a new entry; "args" are complete.  Errors: 42703, 42704, 42804, 42809. */
 static void
 fill_table(CtTable *table, Relation rel, char **args, MemoryContext context)
@@ -192,12 +227,12 @@ fill_table(CtTable *table, Relation rel, char **args, MemoryContext context)
 	table->owner = rel->rd_rel->relowner;
 	ct_names_resolve(&table->names, args[CT_ARG_SCHEMA]);
 	table->attno[CT_ARG_ACCOUNT] = args[CT_ARG_ACCOUNT][0] == '\0' ? InvalidAttrNumber :
-		resolve_column(rel, args[CT_ARG_ACCOUNT], InvalidOid);
+		resolve_column(rel, args[CT_ARG_ACCOUNT], CT_ARG_ACCOUNT);
 	for (int i = CT_ARG_STATUS; i < CT_NARGS; i++)
-		table->attno[i] = resolve_column(rel, args[i], ct_column_type(i));
+		table->attno[i] = resolve_column(rel, args[i], i);
 	resolve_account_type(table, rel, context);
-	table->marketing = enum_value(ct_column_type(CT_ARG_STATUS), "marketing");
-	table->non_marketing = enum_value(ct_column_type(CT_ARG_STATUS), "non_marketing");
+	resolve_status_type(&table->status,
+						TupleDescAttr(RelationGetDescr(rel), table->attno[CT_ARG_STATUS] - 1)->atttypid);
 }
 
 /*
@@ -249,7 +284,7 @@ ct_table_of_accounts(Relation rel, const char *column)
 
 	table->relid = RelationGetRelid(rel);
 	table->owner = rel->rd_rel->relowner;
-	table->attno[CT_ARG_ACCOUNT] = resolve_column(rel, column, InvalidOid);
+	table->attno[CT_ARG_ACCOUNT] = resolve_column(rel, column, CT_ARG_ACCOUNT);
 	resolve_account_type(table, rel, CurrentMemoryContext);
 	return table;
 }

@@ -41,10 +41,10 @@ count_query(const CtTable *table, const char *from)
 	return psprintf("SELECT %1$s AS account, pg_catalog.count(*) AS marketing,"
 					" pg_catalog.count(*) FILTER (WHERE %2$s) AS pending"
 					" FROM %3$s"
-					" WHERE %4$s OPERATOR(pg_catalog.=) 'marketing'::contacts_tier.marketing_status"
+					" WHERE %4$s"
 					" GROUP BY 1",
 					account_of_contact(table), ct_table_column(table, CT_ARG_UNTIL), from,
-					ct_table_column(table, CT_ARG_STATUS));
+					ct_status_condition(&table->status, ct_table_column(table, CT_ARG_STATUS)));
 }
 
 /*
@@ -58,10 +58,11 @@ source_query(const CtTable *table, const char *from)
 					" %3$s::pg_catalog.text COLLATE pg_catalog.\"C\" AS source_name,"
 					" pg_catalog.count(*) AS marketing, pg_catalog.count(*) FILTER (WHERE %4$s) AS pending"
 					" FROM %5$s"
-					" WHERE %6$s OPERATOR(pg_catalog.=) 'marketing'::contacts_tier.marketing_status"
+					" WHERE %6$s"
 					" GROUP BY 1, 2, 3",
 					account_of_contact(table), ct_table_column(table, CT_ARG_SOURCE_TYPE), ct_table_column(table, CT_ARG_SOURCE_NAME),
-					ct_table_column(table, CT_ARG_UNTIL), from, ct_table_column(table, CT_ARG_STATUS));
+					ct_table_column(table, CT_ARG_UNTIL), from,
+					ct_status_condition(&table->status, ct_table_column(table, CT_ARG_STATUS)));
 }
 
 /* A query over the contacts of one relation, as count_query() and source_query() */

@@ -53,6 +53,9 @@ static const struct
 	"time at which the marketing status of the contact last changed"}
 };
 
+/* The default of a status that is a boolean, which attach() never adds */
+#define BOOLEAN_DEFAULT	"contacts_tier_internal.default_marketing()"
+
 /* The reason continues a sentence that begins with the name of the table; hint may be NULL. */
 static void
 refuse_kind(Relation rel, int code, const char *reason, const char *hint)
@@ -257,12 +260,14 @@ set_defaults(Oid relid, const char *name, char **args)
 	{
 		const char *column = args[CT_ARG_STATUS + i];
 		Relation	rel = table_open(relid, NoLock);
-		bool		has_default = TupleDescAttr(RelationGetDescr(rel), get_attnum(relid, column) - 1)->atthasdef;
+		Form_pg_attribute attr = TupleDescAttr(RelationGetDescr(rel), get_attnum(relid, column) - 1);
+		bool		has_default = attr->atthasdef;
+		const char *expression = i == 0 && attr->atttypid == BOOLOID ? BOOLEAN_DEFAULT : status_columns[i].expression;
 
 		table_close(rel, NoLock);
-		if (!has_default && status_columns[i].expression != NULL)
+		if (!has_default && expression != NULL)
 			ct_executef("ALTER TABLE %s ALTER COLUMN %s SET DEFAULT %s",
-						name, quote_identifier(column), status_columns[i].expression);
+						name, quote_identifier(column), expression);
 	}
 }
 

@@ -42,8 +42,8 @@ marketing_query(const CtReport *report)
 
 	if (list_length(ct_attached_tables(NameStr(table->names.schema))) == 1)
 		return psprintf("(SELECT coalesce(sum(used), 0)::bigint FROM %s s)", ct_report_counter(report));
-	return psprintf("(SELECT count(*) FROM %s WHERE %s = 'marketing'::contacts_tier.marketing_status%s)",
-					ct_qualified_name(report->table->rel), ct_table_column(table, CT_ARG_STATUS),
+	return psprintf("(SELECT count(*) FROM %s WHERE %s%s)",
+					ct_qualified_name(report->table->rel), ct_status_condition(&table->status, ct_table_column(table, CT_ARG_STATUS)),
 					!AttributeNumberIsValid(table->attno[CT_ARG_ACCOUNT]) ? "" :
 					ct_report_account(report, "AND", ct_table_column(table, CT_ARG_ACCOUNT)));
 }

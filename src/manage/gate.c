@@ -174,6 +174,7 @@ PG_FUNCTION_INFO_V1(contacts_tier_can_use);
 
 /*
  * can_use(tool text, status marketing_status) boolean
+ * can_use(tool text, status boolean) boolean
  *
  * Can the tool use a contact of this status?  A contact without a status is none that a tool
  * can use which needs a marketing contact.
@@ -189,7 +190,27 @@ contacts_tier_can_use(PG_FUNCTION_ARGS)
 	tool = PG_GETARG_TEXT_PP(0);
 	if (!ct_tool_needs_marketing_contact(VARDATA_ANY(tool), VARSIZE_ANY_EXHDR(tool)))
 		PG_RETURN_BOOL(true);
-	PG_RETURN_BOOL(!PG_ARGISNULL(1) && PG_GETARG_OID(1) == find_tools()->marketing);
+	if (PG_ARGISNULL(1))
+		PG_RETURN_BOOL(false);
+	if (get_fn_expr_argtype(fcinfo->flinfo, 1) == BOOLOID)
+		PG_RETURN_BOOL(PG_GETARG_BOOL(1));
+	PG_RETURN_BOOL(PG_GETARG_OID(1) == find_tools()->marketing);
+}
+
+PG_FUNCTION_INFO_V1(contacts_tier_can_use_text);
+
+/*
+ * can_use(tool text, status text) boolean
+ *
+ * Errors: as can_use(), and 22P02 for what is no status.
+ */
+Datum
+contacts_tier_can_use_text(PG_FUNCTION_ARGS)
+{
+	if (!PG_ARGISNULL(1))
+		fcinfo->args[1].value = DirectFunctionCall2(enum_in, CStringGetDatum(text_to_cstring(PG_GETARG_TEXT_PP(1))),
+													ObjectIdGetDatum(ct_column_type(CT_ARG_STATUS)));
+	return contacts_tier_can_use(fcinfo);
 }
 
 /*
@@ -207,6 +228,8 @@ is_marketing(Node *status, Oid marketing)
 	test->nulltesttype = IS_NOT_NULL;
 	test->argisrow = false;
 	test->location = -1;
+	if (type == BOOLOID)
+		return (Node *) make_andclause(list_make2(status, test));
 	return (Node *) make_andclause(list_make2(make_opclause(lookup_type_cache(type, TYPECACHE_EQ_OPR)->eq_opr,
 															BOOLOID, false, (Expr *) status, (Expr *) value,
 															InvalidOid, InvalidOid),
@@ -254,21 +277,18 @@ contacts_tier_can_use_support(PG_FUNCTION_ARGS)
 					  simplify((SupportRequestSimplify *) request) : NULL);
 }
 
-/* Make plans invalid that can_use() was part of. */
+/* Make plans invalid that can_use() of this type of status was part of. */
 static void
-invalidate_plans(void)
+invalidate_plans(Relation pg_proc, Oid type)
 {
-	Oid			arguments[] = {TEXTOID, ct_column_type(CT_ARG_STATUS)};
+	Oid			arguments[] = {TEXTOID, type};
 	HeapTuple	tuple = SearchSysCache3(PROCNAMEARGSNSP, CStringGetDatum("can_use"),
 										PointerGetDatum(buildoidvector(arguments, lengthof(arguments))),
 										ObjectIdGetDatum(get_namespace_oid("contacts_tier", false)));
-	Relation	pg_proc;
 
 	if (!HeapTupleIsValid(tuple))
 		return;
-	pg_proc = table_open(ProcedureRelationId, AccessShareLock);
 	CacheInvalidateHeapTuple(pg_proc, tuple, NULL);
-	table_close(pg_proc, AccessShareLock);
 	ReleaseSysCache(tuple);
 }
 
@@ -281,8 +301,13 @@ PG_FUNCTION_INFO_V1(contacts_tier_tool_changed);
 Datum
 contacts_tier_tool_changed(PG_FUNCTION_ARGS)
 {
+	Relation	pg_proc;
+
 	CacheInvalidateRelcache(ct_trigger_data(fcinfo, "tool_changed")->tg_relation);
-	invalidate_plans();
+	pg_proc = table_open(ProcedureRelationId, AccessShareLock);
+	invalidate_plans(pg_proc, ct_column_type(CT_ARG_STATUS));
+	invalidate_plans(pg_proc, BOOLOID);
+	table_close(pg_proc, AccessShareLock);
 	return PointerGetDatum(NULL);
 }
 

@@ -66,7 +66,7 @@ struct CtLookup
 	MemoryContext context;
 	Relation	contacts;
 	Oid			owner;			/* of the contacts */
-	Oid			marketing;		/* enum value */
+	CtStatusType status;		/* of their status */
 	CtContactKey key;
 	Snapshot	snapshot;		/* of its own */
 	CtPartitions *partitions;	/* NULL: the table has none */
@@ -125,7 +125,7 @@ ct_lookup_begin(Oid contacts, Relation guarded, AttrNumber contact, MemoryContex
 
 	lookup->context = context;
 	lookup->owner = table->owner;
-	lookup->marketing = table->marketing;
+	lookup->status = table->status;
 	list_leaves(lookup, get_attname(table->relid, table->attno[CT_ARG_STATUS], false));
 	if (lookup->contacts->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
 		lookup->partitions = ct_partitions_open(lookup->contacts, &lookup->key);
@@ -265,7 +265,7 @@ look_in_leaf(CtLookup *lookup, Leaf *leaf)
 		bool		isnull;
 		Datum		status = slot_getattr(leaf->slot, leaf->status, &isnull);
 
-		reason = !isnull && DatumGetObjectId(status) == lookup->marketing ? CT_OK : CT_NON_MARKETABLE;
+		reason = !isnull && ct_status_is_marketing(&lookup->status, status) ? CT_OK : CT_NON_MARKETABLE;
 	}
 	ExecClearTuple(leaf->slot);
 	return reason;

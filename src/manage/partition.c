@@ -308,7 +308,8 @@ has_columns(Relation rel, char **args)
 	};
 
 	for (int i = CT_ARG_STATUS; i < CT_NARGS; i++)
-		if (!AttributeNumberIsValid(ct_typed_column(RelationGetRelid(rel), args[i], types[i])))
+		if (!AttributeNumberIsValid(ct_typed_column(RelationGetRelid(rel), args[i], types[i])) &&
+			!(i == CT_ARG_STATUS && AttributeNumberIsValid(ct_typed_column(RelationGetRelid(rel), args[i], BOOLOID))))
 			return false;
 	return args[CT_ARG_ACCOUNT][0] == '\0' || get_attnum(RelationGetRelid(rel), args[CT_ARG_ACCOUNT]) > 0;
 }

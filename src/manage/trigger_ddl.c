@@ -51,18 +51,19 @@ ct_normalise_contacts(const char *name, const CtTable *table)
 {
 	const char *status = ct_table_column(table, CT_ARG_STATUS);
 	const char *until = ct_table_column(table, CT_ARG_UNTIL);
-	const char *marketing = psprintf("%s OPERATOR(pg_catalog.=) 'marketing'::contacts_tier.marketing_status", status);
+	const char *marketing = ct_status_condition(&table->status, status);
 	const char *remains_marketing = AttributeNumberIsValid(table->attno[CT_ARG_ACCOUNT]) ?
 		psprintf("%s AND %s IS NOT NULL", marketing, ct_table_column(table, CT_ARG_ACCOUNT)) : marketing;
 
 	ct_execute_as_application(table->owner, table->relid,
 							  psprintf("UPDATE %1$s SET"
-									   " %2$s = CASE WHEN %4$s THEN 'marketing'::contacts_tier.marketing_status"
-									   " ELSE 'non_marketing'::contacts_tier.marketing_status END,"
+									   " %2$s = CASE WHEN %4$s THEN %6$s ELSE %7$s END,"
 									   " %3$s = CASE WHEN %4$s AND %3$s THEN true END"
 									   " WHERE %2$s IS NULL OR NOT %3$s"
 									   " OR ((%5$s OR %3$s) AND (%4$s) IS NOT TRUE)",
-									   name, status, until, remains_marketing, marketing),
+									   name, status, until, remains_marketing, marketing,
+									   ct_status_literal(&table->status, true),
+									   ct_status_literal(&table->status, false)),
 							  0, NULL, NULL);
 }
 

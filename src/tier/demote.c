@@ -102,10 +102,10 @@ demoting_statement(const CtUpdateDate *due, const CtManaged *managed, const char
 {
 	const CtTable *table = managed->table;
 
-	return psprintf("UPDATE %s AS t SET %s = 'non_marketing', %s = NULL, %s = 'ROLLOVER', %s = $4, %s = $3"
+	return psprintf("UPDATE %s AS t SET %s = %s, %s = NULL, %s = 'ROLLOVER', %s = $4, %s = $3"
 					" WHERE %s%s",
 					ct_qualified_name(managed->rel),
-					ct_table_column(table, CT_ARG_STATUS),
+					ct_table_column(table, CT_ARG_STATUS), ct_status_literal(&table->status, false),
 					ct_table_column(table, CT_ARG_UNTIL),
 					ct_table_column(table, CT_ARG_SOURCE_TYPE),
 					ct_table_column(table, CT_ARG_SOURCE_NAME),

@@ -76,8 +76,8 @@ concerned_contacts(const CtManaged *managed, bool ends)
 	if (!ends)
 		return ct_flagged_contacts(managed);
 	initStringInfo(&buf);
-	appendStringInfo(&buf, "%s OPERATOR(pg_catalog.=) 'marketing'::contacts_tier.marketing_status"
-					 " AND $2 IS NOT NULL", ct_table_column(table, CT_ARG_STATUS));
+	appendStringInfo(&buf, "%s AND $2 IS NOT NULL",
+					 ct_status_condition(&table->status, ct_table_column(table, CT_ARG_STATUS)));
 	if (AttributeNumberIsValid(table->attno[CT_ARG_ACCOUNT]))
 		appendStringInfo(&buf, " AND %s %s $1", ct_table_column(table, CT_ARG_ACCOUNT), ct_quoted_operator(table->account_eq));
 	return buf.data;
