@@ -631,3 +631,7 @@ END
 $$;
 COMMENT ON FUNCTION contacts_tier.usage_page(regclass, text, timestamptz) IS
 'the usage of an account as a picture (SVG): how many of how many, over time, by source, what comes next and what it costs';
+
+CREATE FUNCTION contacts_tier.usage_page(contacts regclass, account anyelement, since timestamptz DEFAULT NULL) RETURNS text
+LANGUAGE sql STABLE
+AS 'SELECT contacts_tier.usage_page($1, $2::pg_catalog.text, $3)';

@@ -172,3 +172,23 @@ GRANT EXECUTE ON FUNCTION
     contacts_tier.unguard(regclass)
     TO @extowner@ WITH GRANT OPTION;
 GRANT EXECUTE ON PROCEDURE contacts_tier.rollover(regclass, text, integer) TO @extowner@ WITH GRANT OPTION;
+
+-- Who may call a function with the account as text may give it in its own type, too.
+DO $$
+DECLARE
+    g record;
+BEGIN
+    FOR g IN
+        SELECT o.oid::regprocedure AS signature, a.is_grantable,
+               CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END AS grantee
+        FROM pg_catalog.pg_proc o
+        JOIN pg_catalog.pg_proc t ON t.pronamespace = o.pronamespace AND t.proname = o.proname
+                                     AND t.proargtypes[1] = 'text'::regtype AND t.pronargs = o.pronargs,
+             aclexplode(t.proacl) a
+        WHERE o.pronamespace = 'contacts_tier'::regnamespace AND o.proargtypes[1] = 'anyelement'::regtype
+    LOOP
+        EXECUTE format('GRANT EXECUTE ON ROUTINE %s TO %s%s', g.signature, g.grantee,
+                       CASE WHEN g.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END);
+    END LOOP;
+END
+$$;

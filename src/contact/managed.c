@@ -48,6 +48,30 @@ ct_check_account_not_null(FunctionCallInfo fcinfo)
 }
 
 /*
+ * The account that is argument 1 of a function, not null: text, or of any type where the
+ * function is declared with anyelement; then it is what the output function of the type
+ * gives, or for char(n), what a cast gives.  A palloc'd text.
+ *
+ * Call it as the caller, before becoming the owner: the type may be the caller's own, and
+ * so its output function (R3).
+ */
+char *
+ct_account_argument(FunctionCallInfo fcinfo)
+{
+	Oid			type = get_fn_expr_argtype(fcinfo->flinfo, 1);
+	Oid			base = OidIsValid(type) ? getBaseType(type) : TEXTOID;
+	Oid			output;
+	bool		isvarlena;
+
+	if (base == TEXTOID || base == VARCHAROID)
+		return text_to_cstring(PG_GETARG_TEXT_PP(1));
+	if (base == BPCHAROID)
+		return text_to_cstring(DatumGetTextPP(DirectFunctionCall1(rtrim1, PG_GETARG_DATUM(1))));
+	getTypeOutputInfo(type, &output, &isvarlena);
+	return OidOutputFunctionCall(output, PG_GETARG_DATUM(1));
+}
+
+/*
  * Only the owner of a table manages it: 42501.
  */
 void
@@ -307,9 +331,12 @@ ct_managed_account(const CtManaged *managed, const char *account)
 Datum
 ct_manage_begin_account(CtManaged *managed, FunctionCallInfo fcinfo)
 {
+	char	   *account;
+
 	ct_check_account_not_null(fcinfo);
+	account = ct_account_argument(fcinfo);
 	ct_manage_begin(managed, PG_GETARG_OID(0), RowExclusiveLock);
-	return ct_managed_account(managed, text_to_cstring(PG_GETARG_TEXT_PP(1)));
+	return ct_managed_account(managed, account);
 }
 
 /*

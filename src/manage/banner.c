@@ -74,12 +74,14 @@ contacts_tier_banner(PG_FUNCTION_ARGS)
 {
 	CtManaged	managed;
 	Oid			relid;
+	char	   *account;
 	char	   *sentence = NULL;
 	MemoryContext context = CurrentMemoryContext;
 
 	ct_check_not_null(fcinfo, 0, "contacts");
 	if (PG_ARGISNULL(1))
 		PG_RETURN_NULL();
+	account = ct_account_argument(fcinfo);
 	relid = PG_GETARG_OID(0);
 	(void) ct_companion_schema(relid);
 	check_visible(relid);
@@ -87,7 +89,7 @@ contacts_tier_banner(PG_FUNCTION_ARGS)
 	check_visible(relid);
 	ct_check_companions(managed.table);
 	ct_read_begin(&managed);
-	if (ct_query(banner_query(&managed, text_to_cstring(PG_GETARG_TEXT_PP(1)))) > 0)
+	if (ct_query(banner_query(&managed, account)) > 0)
 		sentence = MemoryContextStrdup(context, ct_result_text(1));
 	ct_manage_end(&managed);
 	if (sentence == NULL)

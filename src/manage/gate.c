@@ -170,6 +170,17 @@ ct_tool_needs_marketing_contact(const char *name, int length)
 	return tool->needs_marketing_contact;
 }
 
+/* Does the tool that is argument 0 need a marketing contact? */
+static bool
+needs_marketing_contact(FunctionCallInfo fcinfo)
+{
+	text	   *tool;
+
+	ct_check_not_null(fcinfo, 0, "tool");
+	tool = PG_GETARG_TEXT_PP(0);
+	return ct_tool_needs_marketing_contact(VARDATA_ANY(tool), VARSIZE_ANY_EXHDR(tool));
+}
+
 PG_FUNCTION_INFO_V1(contacts_tier_can_use);
 
 /*
@@ -184,11 +195,7 @@ PG_FUNCTION_INFO_V1(contacts_tier_can_use);
 Datum
 contacts_tier_can_use(PG_FUNCTION_ARGS)
 {
-	text	   *tool;
-
-	ct_check_not_null(fcinfo, 0, "tool");
-	tool = PG_GETARG_TEXT_PP(0);
-	if (!ct_tool_needs_marketing_contact(VARDATA_ANY(tool), VARSIZE_ANY_EXHDR(tool)))
+	if (!needs_marketing_contact(fcinfo))
 		PG_RETURN_BOOL(true);
 	if (PG_ARGISNULL(1))
 		PG_RETURN_BOOL(false);
@@ -207,10 +214,14 @@ PG_FUNCTION_INFO_V1(contacts_tier_can_use_text);
 Datum
 contacts_tier_can_use_text(PG_FUNCTION_ARGS)
 {
-	if (!PG_ARGISNULL(1))
-		fcinfo->args[1].value = DirectFunctionCall2(enum_in, CStringGetDatum(text_to_cstring(PG_GETARG_TEXT_PP(1))),
-													ObjectIdGetDatum(ct_column_type(CT_ARG_STATUS)));
-	return contacts_tier_can_use(fcinfo);
+	bool		is_needed = needs_marketing_contact(fcinfo);
+	Datum		status;
+
+	if (PG_ARGISNULL(1))
+		PG_RETURN_BOOL(!is_needed);
+	status = DirectFunctionCall2(enum_in, CStringGetDatum(text_to_cstring(PG_GETARG_TEXT_PP(1))),
+								 ObjectIdGetDatum(ct_column_type(CT_ARG_STATUS)));
+	PG_RETURN_BOOL(!is_needed || DatumGetObjectId(status) == find_tools()->marketing);
 }
 
 /*

@@ -340,7 +340,7 @@ ct_report_of(FunctionCallInfo fcinfo, const CtReportKind *kind, const char *acco
 void
 ct_report(FunctionCallInfo fcinfo, const CtReportKind *kind)
 {
-	ct_report_of(fcinfo, kind, PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1)));
+	ct_report_of(fcinfo, kind, PG_ARGISNULL(1) ? NULL : ct_account_argument(fcinfo));
 }
 
 /*
@@ -450,10 +450,12 @@ contacts_tier_has_access(PG_FUNCTION_ARGS)
 	Oid			relid;
 	CtNames		names;
 	bool		access;
+	char	   *account;
 
 	ct_check_not_null(fcinfo, 0, "contacts");
 	if (PG_ARGISNULL(1))
 		PG_RETURN_BOOL(false);
+	account = ct_account_argument(fcinfo);
 	relid = PG_GETARG_OID(0);
 	ct_names_resolve(&names, ct_companion_schema(relid));
 	(void) may_report(&names, &kind, NIL, false);
@@ -463,8 +465,7 @@ contacts_tier_has_access(PG_FUNCTION_ARGS)
 	ct_read_begin(&managed);
 	access = ct_query(ct_sqlf(managed.table, "SELECT FROM {account} a JOIN {plan} p ON p.name = a.plan"
 							  " WHERE %s AND p.marketing_contacts AND a.ended_at IS NULL",
-							  is_account(&managed, "a.account",
-										 text_to_cstring(PG_GETARG_TEXT_PP(1))))) > 0;
+							  is_account(&managed, "a.account", account))) > 0;
 	ct_manage_end(&managed);
 	PG_RETURN_BOOL(access);
 }

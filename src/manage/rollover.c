@@ -289,7 +289,7 @@ start_run(CtRun *run, FunctionCallInfo fcinfo)
 	run->now = ct_now();
 	run->started_at = GetCurrentTimestamp();
 	run->only_account = PG_ARGISNULL(1) ? NULL :
-		MemoryContextStrdup(run->context, text_to_cstring(PG_GETARG_TEXT_PP(1)));
+		MemoryContextStrdup(run->context, ct_account_argument(fcinfo));
 	ct_executef("SELECT pg_catalog.gen_random_uuid()::pg_catalog.text");
 	run->id = MemoryContextStrdup(run->context, ct_result_text(1));
 }
