@@ -49,7 +49,7 @@ GRANT SELECT (id) ON contacts TO regress_banner;
 SET ROLE regress_banner;
 SELECT contacts_tier.banner('contacts', 'default');
 RESET ROLE;
-GRANT EXECUTE ON FUNCTION contacts_tier.banner TO regress_banner;
+GRANT EXECUTE ON FUNCTION contacts_tier.banner(regclass, text) TO regress_banner;
 SET ROLE regress_banner;
 SELECT contacts_tier.banner('contacts', 'default');
 SELECT count(*) FROM contacts_tier_account;
@@ -61,6 +61,6 @@ RESET ROLE;
 
 SET client_min_messages = error;
 DROP SCHEMA banner CASCADE;
-REVOKE EXECUTE ON FUNCTION contacts_tier.banner FROM regress_banner;
+REVOKE EXECUTE ON FUNCTION contacts_tier.banner(regclass, text) FROM regress_banner;
 DROP ROLE regress_banner;
 DELETE FROM contacts_tier.plan WHERE name LIKE 'banner%';

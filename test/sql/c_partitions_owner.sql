@@ -9,7 +9,7 @@ SET contacts_tier.now = '2026-01-10 10:00+00';
 CREATE ROLE regress_c_owner;
 CREATE ROLE regress_c_other;
 CREATE ROLE regress_c_writer;
-GRANT EXECUTE ON FUNCTION contacts_tier.attach, contacts_tier.subscribe, contacts_tier.repair,
+GRANT EXECUTE ON FUNCTION contacts_tier.attach, contacts_tier.subscribe(regclass, text, text, bigint, contacts_tier.billing_cycle, timestamptz, text, contacts_tier.exceed_policy, bigint), contacts_tier.repair,
     contacts_tier_internal.create_companions, contacts_tier_internal.maintain_status, contacts_tier_internal.count_contact,
     contacts_tier_internal.apply_counts, contacts_tier_internal.count_truncate TO regress_c_owner;
 GRANT EXECUTE ON FUNCTION contacts_tier_internal.maintain_status TO regress_c_other;

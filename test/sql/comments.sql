@@ -54,12 +54,12 @@ SELECT oid::regprocedure AS function, proconfig FROM pg_proc
 SELECT c.oid::regclass AS table_name, privilege FROM pg_class c JOIN member ON classid = 'pg_class'::regclass AND objid = c.oid,
        unnest('{SELECT,INSERT,UPDATE,DELETE,TRUNCATE,REFERENCES,TRIGGER}'::text[]) AS privilege
  WHERE relkind = 'r' AND has_table_privilege('public', c.oid, privilege) ORDER BY c.oid::regclass::text COLLATE "C", 2;
--- the whole of it is in two schemas, but for event triggers, which have none
-SELECT identity FROM member WHERE identity NOT LIKE ALL ('{contacts\\_tier.%,contacts\\_tier\\_internal.%}') AND type NOT IN ('schema', 'event trigger');
+-- the whole of it is in two schemas, but for event triggers and casts, which have none
+SELECT identity FROM member WHERE identity NOT LIKE ALL ('{contacts\\_tier.%,contacts\\_tier\\_internal.%}') AND type NOT IN ('schema', 'event trigger', 'cast');
 -- what is not internal stands in the reference, and takes no part in triggers or defaults
 SELECT objid::regprocedure AS function FROM member JOIN pg_proc p ON classid = 'pg_proc'::regclass AND p.oid = objid
  WHERE identity LIKE 'contacts\_tier.%' AND prorettype IN ('trigger'::regtype, 'event_trigger'::regtype);
-SELECT p.proname FROM pg_proc p WHERE pronamespace = 'contacts_tier'::regnamespace ORDER BY p.proname COLLATE "C";
+SELECT p.proname FROM pg_proc p WHERE pronamespace = 'contacts_tier'::regnamespace GROUP BY p.proname ORDER BY p.proname COLLATE "C";
 SELECT p.proname FROM pg_proc p WHERE pronamespace = 'contacts_tier_internal'::regnamespace ORDER BY p.proname COLLATE "C";
 -- nobody but the extension's owner creates anything in the second
 SELECT has_schema_privilege('public', 'contacts_tier_internal', 'USAGE') AS usage, has_schema_privilege('public', 'contacts_tier_internal', 'CREATE') AS "create";

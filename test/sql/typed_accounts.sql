@@ -1,6 +1,6 @@
 --
--- Accounts that are given in their own type (design: an account may be given as text or in its
--- own type; R6 privileges are stated, R3 nothing of the caller's runs as the owner)
+-- Accounts that are given in their own type mean what they mean as text, with the same
+-- privileges (rule R6)
 --
 \getenv srcdir PG_ABS_SRCDIR
 \set settings :srcdir '/include/settings.sql'

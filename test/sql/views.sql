@@ -27,11 +27,16 @@ UPDATE contacts SET marketing_contact_status = 'non_marketing' WHERE id = 1;
 SELECT * FROM contacts_tier.accounts WHERE contacts = 'contacts' ORDER BY account;
 SELECT contacts, account, period_start, closed, closing, total FROM contacts_tier.bills ORDER BY 1, 2;
 SELECT * FROM contacts_tier.overdue;
+-- schema and name are text, whatever the search_path
+SET search_path = pg_catalog;
+SELECT table_schema, table_name, account, pg_typeof(table_schema), pg_typeof(table_name) FROM contacts_tier.accounts WHERE table_schema LIKE 'views%' ORDER BY 1, 2, 3;
+SELECT DISTINCT table_schema, table_name FROM contacts_tier.bills WHERE table_schema LIKE 'views%' ORDER BY 1, 2;
+SET search_path = views, public;
 SELECT attrelid::regclass AS view, attname FROM pg_attribute
  WHERE attrelid IN ('contacts_tier.accounts'::regclass, 'contacts_tier.bills'::regclass, 'contacts_tier.overdue'::regclass) AND atttypid = 'regclass'::regtype;
 -- nothing is missing of what the functions return
 SELECT proname, name FROM pg_proc, unnest(proargnames) name
- WHERE oid IN ('contacts_tier.usage'::regproc, 'contacts_tier.billing_periods'::regproc)
+ WHERE oid IN ('contacts_tier.usage(regclass, text)'::regprocedure, 'contacts_tier.billing_periods(regclass, text)'::regprocedure)
    AND name NOT IN (SELECT attname FROM pg_attribute WHERE attrelid = CASE proname WHEN 'usage' THEN 'contacts_tier.accounts'::regclass ELSE 'contacts_tier.bills' END);
 SET contacts_tier.now = '2026-02-09 15:00+00';
 SELECT * FROM contacts_tier.overdue;

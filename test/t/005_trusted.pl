@@ -101,8 +101,9 @@ like(as('writer', q{INSERT INTO contacts_tier.source_type VALUES ('X', 'marketin
 
 # Even where the owner hands on the functions, only the table's owner uses them.
 is( as( 'dbo', q{
-		GRANT EXECUTE ON FUNCTION contacts_tier.attach, contacts_tier.subscribe, contacts_tier.repair TO stranger;
-		GRANT EXECUTE ON PROCEDURE contacts_tier.rollover TO stranger}),
+		GRANT EXECUTE ON FUNCTION contacts_tier.attach, contacts_tier.repair,
+			contacts_tier.subscribe(regclass, text, text, bigint, contacts_tier.billing_cycle, timestamptz, text, contacts_tier.exceed_policy, bigint) TO stranger;
+		GRANT EXECUTE ON PROCEDURE contacts_tier.rollover(regclass, text, integer) TO stranger}),
 	'', 'the owner of the extension hands on its functions');
 like(as('stranger', q{SELECT contacts_tier.subscribe('c', 'b', 'plan')}), $not_owner, 'a stranger does not subscribe');
 like(as('stranger', q{SELECT contacts_tier.attach('c')}), $not_owner, 'nor attach');
