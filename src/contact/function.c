@@ -37,6 +37,7 @@ static const char *const functions[] = {
 	[CT_TRIGGER_TRUNCATE] = "count_truncate",
 	[CT_IS_GIVEN] = "is_given",
 	[CT_GIVEN_FLAG] = "given_flag",
+	[CT_LIBRARY_LOADED] = "library_loaded",
 	[CT_DEFAULT_STATUS] = "default_status",
 	[CT_DEFAULT_UNTIL] = "default_until_next_update",
 	[CT_DEFAULT_SOURCE_TYPE] = "default_source_type",

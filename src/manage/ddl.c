@@ -27,10 +27,8 @@
 #include "catalog/dependency.h"
 #include "catalog/namespace.h"
 #include "catalog/objectaccess.h"
-#include "catalog/pg_attribute.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
-#include "catalog/pg_type.h"
 #include "commands/event_trigger.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
@@ -75,19 +73,6 @@ add_note(Oid relid, Change change, Oid parent)
 	ct_xact_note(&notes, &note->note);
 }
 
-/* Is the table attached itself, not only a partition of one that is? */
-static bool
-is_attached(Oid relid)
-{
-	Relation	rel = try_relation_open(relid, NoLock);
-	Trigger    *trigger = rel == NULL ? NULL : ct_find_trigger(rel, CT_TRIGGER_STATUS);
-	bool		result = trigger != NULL && !trigger->tgisclone;
-
-	if (rel != NULL)
-		relation_close(rel, NoLock);
-	return result;
-}
-
 /*
  * Is the table below the other one as this command has left it?  The hook is called before
  * CommandCounterIncrement(), so only SnapshotSelf shows what the command has written.
@@ -116,7 +101,7 @@ is_child(Oid relid, Oid parent)
 static void
 inheritance_changed(Oid relid, Oid parent)
 {
-	bool		parent_is_attached = is_attached(parent);
+	bool		parent_is_attached = ct_ddl_is_attached(parent);
 
 	if (get_rel_relkind(parent) == RELKIND_PARTITIONED_TABLE)
 		add_note(relid, PARENT_CHANGED, parent);
@@ -128,74 +113,12 @@ inheritance_changed(Oid relid, Oid parent)
 				 errdetail("Contacts in it would count as contacts of \"%s\", and no trigger would see them.",
 						   get_rel_name(parent)),
 				 errhint("Use a partitioned table, or CREATE TABLE ... (LIKE ...).")));
-	if (is_attached(relid) && is_child(relid, parent))
+	if (ct_ddl_is_attached(relid) && is_child(relid, parent))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("attached table \"%s\" cannot become part of \"%s\"",
 						get_rel_name(relid), get_rel_name(parent)),
 				 errhint("Detach it with contacts_tier.detach() first; a partitioned table is attached as a whole.")));
-}
-
-/*
- * A column as this command has left it, which no cache knows yet; again by SnapshotSelf.
- * False if there is none.  The fixed part of its row suffices.
- */
-static bool
-changed_column(Oid relid, int attno, FormData_pg_attribute *column)
-{
-	Relation	pg_attribute = table_open(AttributeRelationId, AccessShareLock);
-	ScanKeyData key[2];
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	bool		found;
-
-	ScanKeyInit(&key[0], Anum_pg_attribute_attrelid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relid));
-	ScanKeyInit(&key[1], Anum_pg_attribute_attnum, BTEqualStrategyNumber, F_INT2EQ, Int16GetDatum(attno));
-	scan = systable_beginscan(pg_attribute, AttributeRelidNumIndexId, true, SnapshotSelf, lengthof(key), key);
-	tuple = systable_getnext(scan);
-	found = HeapTupleIsValid(tuple);
-	if (found)
-		memcpy(column, GETSTRUCT(tuple), ATTRIBUTE_FIXED_PART_SIZE);
-	systable_endscan(scan);
-	table_close(pg_attribute, AccessShareLock);
-	return found;
-}
-
-/*
- * Does another type modifier leave all values as they are?  A shorter string type raises an
- * error for what does not fit; a number may be rounded.
- */
-static bool
-preserves_values(Oid type, int32 old_typmod, int32 typmod)
-{
-	return typmod == old_typmod || typmod < 0 || type == VARCHAROID || type == BPCHAROID;
-}
-
-/*
- * A column was altered: the companion tables know accounts by their type, and find
- * them equal by their collation.  The old type is what caches still have.  Errors: 55000.
- */
-static void
-column_altered(Oid relid, int attno)
-{
-	char	   *args[CT_NARGS];
-	FormData_pg_attribute new;
-	Oid			type;
-	int32		typmod;
-	Oid			collation;
-
-	if (!ct_ddl_args(relid, args) || get_attnum(relid, args[CT_ARG_ACCOUNT]) != attno ||
-		!changed_column(relid, attno, &new))
-		return;
-	get_atttypetypmodcoll(relid, attno, &type, &typmod, &collation);
-	if (new.atttypid != type || new.attcollation != collation ||
-		!preserves_values(type, typmod, new.atttypmod))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("cannot alter type of column \"%s\" of attached table \"%s\"",
-						get_attname(relid, attno, false), get_rel_name(relid)),
-				 errdetail("The column identifies the account of a contact, and the companion tables know accounts by this type and collation."),
-				 errhint("Detach the table with contacts_tier.detach(), alter the column and the columns \"account\" of its companion tables, and attach the table again.")));
 }
 
 /* OAT_POST_ALTER: of inheritance, of a column, or of a table in another way. */
@@ -205,7 +128,7 @@ altered(Oid class_id, Oid object_id, int sub_id, const ObjectAccessPostAlter *al
 	if (class_id == InheritsRelationId)
 		inheritance_changed(object_id, alter->auxiliary_id);
 	else if (class_id == RelationRelationId && sub_id > 0)
-		column_altered(object_id, sub_id);
+		ct_guard_column_altered(object_id, sub_id);
 	else if (class_id == RelationRelationId && sub_id == 0)
 		add_note(object_id, ALTERED, InvalidOid);
 }
@@ -224,7 +147,10 @@ access_object(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, 
 	else if (access == OAT_DROP && class_id == RelationRelationId && sub_id == 0)
 		ct_ddl_table_dropped(object_id);
 	if (access == OAT_DROP && (((ObjectAccessDrop *) arg)->dropflags & PERFORM_DELETION_INTERNAL) == 0)
+	{
+		ct_guard_dropped(class_id, object_id, sub_id, ((ObjectAccessDrop *) arg)->dropflags);
 		ct_ddl_object_dropped(class_id, object_id);
+	}
 }
 
 /*
@@ -237,6 +163,7 @@ ct_ddl_init(void)
 	object_access_hook = access_object;
 	ct_xact_list_add(&notes);
 	ct_ddl_drop_init();
+	ct_ddl_guard_init();
 }
 
 /* What an event trigger was called with.  Errors: 39P01 where it was not called as one. */
@@ -383,6 +310,7 @@ contacts_tier_command_ends(PG_FUNCTION_ARGS)
 	foreach(cell, todo)
 		settle(lfirst(cell));
 	list_free_deep(todo);
+	ct_guard_check(data->parsetree);
 	if (IsA(data->parsetree, AlterTableStmt))
 		check_rewritten((AlterTableStmt *) data->parsetree);
 	return (Datum) 0;

@@ -338,4 +338,17 @@ extern void ct_ddl_table_dropped(Oid relid);
 extern void ct_ddl_forget(void);
 extern void ct_ddl_drop_init(void);
 
+/* ddl_guard.c */
+
+extern bool ct_ddl_is_attached(Oid relid);
+extern void ct_guard_column_altered(Oid relid, int attno);
+extern void ct_guard_dropped(Oid class_id, Oid object_id, int sub_id, int dropflags);
+extern void ct_guard_check(Node *command);
+extern void ct_ddl_guard_init(void);
+
+/* pending_index.c */
+
+extern bool ct_is_pending_index(Oid index);
+extern bool ct_has_pending_index(Oid relid, Oid except);
+
 #endif							/* CONTACTS_TIER_MANAGE_H */
