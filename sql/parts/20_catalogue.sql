@@ -51,6 +51,21 @@ CREATE TRIGGER cascade_to_tiers AFTER UPDATE OF name OR DELETE ON contacts_tier.
 CREATE TRIGGER cascade_to_tiers_truncate AFTER TRUNCATE ON contacts_tier.plan
     FOR EACH STATEMENT EXECUTE FUNCTION contacts_tier_internal.cascade_to_tiers();
 
+-- Nor can the account tables reference it, which belong to many.  The name of the trigger
+-- sorts before cascade_to_tiers, which deletes tiers.
+CREATE FUNCTION contacts_tier_internal.accounts_subscribed() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'contacts_tier_accounts_subscribed';
+COMMENT ON FUNCTION contacts_tier_internal.accounts_subscribed() IS
+'trigger: prevents that a plan or tier is deleted that accounts of attached tables are subscribed to';
+CREATE TRIGGER accounts_subscribed AFTER UPDATE OF name OR DELETE ON contacts_tier.plan
+    FOR EACH ROW EXECUTE FUNCTION contacts_tier_internal.accounts_subscribed();
+CREATE TRIGGER accounts_subscribed_truncate BEFORE TRUNCATE ON contacts_tier.plan
+    FOR EACH STATEMENT EXECUTE FUNCTION contacts_tier_internal.accounts_subscribed();
+CREATE TRIGGER accounts_subscribed AFTER UPDATE OF plan, contact_limit OR DELETE ON contacts_tier.tier
+    FOR EACH ROW EXECUTE FUNCTION contacts_tier_internal.accounts_subscribed();
+CREATE TRIGGER accounts_subscribed_truncate BEFORE TRUNCATE ON contacts_tier.tier
+    FOR EACH STATEMENT EXECUTE FUNCTION contacts_tier_internal.accounts_subscribed();
+
 CREATE TABLE contacts_tier.source_type (
     name           text PRIMARY KEY,
     default_status contacts_tier.marketing_status NOT NULL,

@@ -46,7 +46,8 @@ ct_manage_subscription(CtManaged *managed, FunctionCallInfo fcinfo)
 }
 
 /*
- * A tier that is requested must be one of the plan.  The caller is connected to SPI.
+ * A tier that is requested must be one of the plan, which is locked, so that it remains one.
+ * The caller is connected to SPI.
  * Errors: 22023, and 42704 where the plan was deleted.
  */
 void
@@ -56,11 +57,12 @@ ct_check_tier(const CtTable *table, const char *plan, int64 contact_limit)
 	Datum		values[] = {CStringGetTextDatum(plan), Int64GetDatum(contact_limit)};
 	const char *tiers;
 
-	if (ct_execute(ct_sql(table, "SELECT coalesce(bool_or(t.contact_limit = $2), false),"
-						  " string_agg(t.contact_limit::text, ', ' ORDER BY t.contact_limit)"
-						  " FROM {plan} p LEFT JOIN {tier} t ON t.plan = p.name"
-						  " WHERE p.name = $1 GROUP BY p.name"),
-				   lengthof(types), types, values, NULL) == 0)
+	ct_lock_plan(plan);
+	if (ct_execute_now(ct_sql(table, "SELECT coalesce(bool_or(t.contact_limit = $2), false),"
+							  " string_agg(t.contact_limit::text, ', ' ORDER BY t.contact_limit)"
+							  " FROM {plan} p LEFT JOIN {tier} t ON t.plan = p.name"
+							  " WHERE p.name = $1 GROUP BY p.name"),
+					   lengthof(types), types, values) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("plan \"%s\" does not exist", plan),

@@ -32,6 +32,10 @@ typedef struct CtSubscribed
 extern void ct_check_tier(const CtTable *table, const char *plan, int64 contact_limit);
 extern CtSubscribed ct_manage_subscription(CtManaged *managed, FunctionCallInfo fcinfo);
 
+/* plan_use.c */
+
+extern void ct_lock_plan(const char *plan);
+
 /* policy.c */
 
 extern void ct_check_grace(int64 grace);
@@ -113,6 +117,7 @@ typedef struct CtSchemaMetrics
 } CtSchemaMetrics;
 
 extern void ct_metrics_begin(CtSchemaMetrics *metrics, const char *schema, bool reads_ledger);
+extern void ct_metrics_begin_accounts(CtSchemaMetrics *metrics, Oid relid);
 extern void ct_metrics_add(int64 *sum, int64 number);
 extern AttrNumber ct_metrics_column(const CtSchemaMetrics *metrics, Relation rel, const char *name, Oid type);
 extern List *ct_metrics_lock_indexes(CtSchemaMetrics *metrics, Relation rel);

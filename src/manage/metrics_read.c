@@ -318,6 +318,22 @@ ct_metrics_begin(CtSchemaMetrics *metrics, const char *schema, bool reads_ledger
 }
 
 /*
+ * Begin to read one table of accounts alone, which the caller has found by its name.  Errors,
+ * locks and identity as ct_metrics_begin(); the snapshot is the active one.
+ */
+void
+ct_metrics_begin_accounts(CtSchemaMetrics *metrics, Oid relid)
+{
+	memset(metrics, 0, sizeof(*metrics));
+	ct_manage_as_owner(ct_companion_owner(relid), &metrics->identity);
+	ct_limit_lock_waits(PATIENCE);
+	metrics->rels[CT_ACCOUNT] = open_tree(metrics, relid, NIL);
+	if (metrics->open == NIL)
+		ct_no_relation_error(relid);
+	metrics->table = ct_table_of_accounts(linitial(metrics->open), "account");
+}
+
+/*
  * Lock all indexes of a table, which may be locked without it (REINDEX INDEX); the list of
  * them.  Until ct_metrics_end().
  */

@@ -53,7 +53,7 @@ typedef struct ChosenPlan
 	char	   *limits;			/* of its tiers, ascending, for messages */
 } ChosenPlan;
 
-/* Read a plan: 42704 where there is none. */
+/* Read a plan and lock it, so that it is there when the account is: 42704 where there is none. */
 static ChosenPlan
 read_plan(const CtTable *table, char *name)
 {
@@ -61,10 +61,11 @@ read_plan(const CtTable *table, char *name)
 	Oid			types[] = {TEXTOID};
 	ChosenPlan	plan = {.table = table,.name = name};
 
-	if (ct_execute(ct_sql(table, "SELECT p.marketing_contacts,"
-						  " coalesce(string_agg(t.contact_limit::text, ', ' ORDER BY t.contact_limit), 'none')"
-						  " FROM {plan} p LEFT JOIN {tier} t ON t.plan = p.name"
-						  " WHERE p.name = $1 GROUP BY p.name"), 1, types, values, NULL) == 0)
+	ct_lock_plan(name);
+	if (ct_execute_now(ct_sql(table, "SELECT p.marketing_contacts,"
+							  " coalesce(string_agg(t.contact_limit::text, ', ' ORDER BY t.contact_limit), 'none')"
+							  " FROM {plan} p LEFT JOIN {tier} t ON t.plan = p.name"
+							  " WHERE p.name = $1 GROUP BY p.name"), 1, types, values) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("plan \"%s\" does not exist", name),
@@ -76,7 +77,7 @@ read_plan(const CtTable *table, char *name)
 
 /*
  * The smallest tier of a plan that is at least this large, in contacts; 0 if there is none.
- * The plan is not locked: a tier that is removed meanwhile is one that was removed later.
+ * The plan is locked by read_plan().
  */
 static int64
 smallest_tier(const ChosenPlan *plan, int64 size)
@@ -84,8 +85,8 @@ smallest_tier(const ChosenPlan *plan, int64 size)
 	Datum		values[] = {CStringGetTextDatum(plan->name), Int64GetDatum(size)};
 	Oid			types[] = {TEXTOID, INT8OID};
 
-	ct_execute(ct_sql(plan->table, "SELECT coalesce(min(t.contact_limit), 0) FROM {tier} t"
-					  " WHERE t.plan = $1 AND t.contact_limit >= $2"), 2, types, values, NULL);
+	ct_execute_now(ct_sql(plan->table, "SELECT coalesce(min(t.contact_limit), 0) FROM {tier} t"
+						  " WHERE t.plan = $1 AND t.contact_limit >= $2"), 2, types, values);
 	return ct_result_int64(1);
 }
 
