@@ -10,13 +10,20 @@ COMMENT ON FUNCTION contacts_tier_internal.ledger_entry() IS
 CREATE FUNCTION contacts_tier_internal.create_companions(schema text, account_type text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+SET client_min_messages = warning
 AS $$
 DECLARE
     companion text;
+    existing  text[] := '{}';
     granted   record;
 BEGIN
+    -- privileges on those that exist stay as they are
+    FOREACH companion IN ARRAY '{contacts_tier_account, contacts_tier_counter, contacts_tier_ledger}'::text[] LOOP
+        CONTINUE WHEN to_regclass(schema || '.' || companion) IS NULL;
+        existing := existing || companion;
+    END LOOP;
     EXECUTE format($sql$
-        CREATE TABLE %1$s.contacts_tier_account (
+        CREATE TABLE IF NOT EXISTS %1$s.contacts_tier_account (
             account             %2$s PRIMARY KEY,
             plan                text NOT NULL,
             contact_limit       bigint NOT NULL CHECK (contact_limit >= 0),
@@ -49,9 +56,9 @@ BEGIN
             rollover_contacts   bigint NOT NULL DEFAULT 0,
             CHECK (period_started_at < next_update_at)
         )$sql$, schema, account_type);
-    EXECUTE format('CREATE INDEX contacts_tier_account_next_update_at_idx'
+    EXECUTE format('CREATE INDEX IF NOT EXISTS contacts_tier_account_next_update_at_idx'
                    ' ON %s.contacts_tier_account (next_update_at)', schema);
-    EXECUTE format('CREATE INDEX contacts_tier_account_rollover_run_idx'
+    EXECUTE format('CREATE INDEX IF NOT EXISTS contacts_tier_account_rollover_run_idx'
                    ' ON %s.contacts_tier_account (rollover_run) WHERE rollover_run IS NOT NULL', schema);
     EXECUTE format($sql$
         COMMENT ON TABLE %1$s.contacts_tier_account IS 'contacts_tier: subscription, policy and dates of each account';
@@ -90,7 +97,7 @@ BEGIN
     -- Counters have few rows, which change all the time: their pages have room for HOT
     -- updates, and autovacuum starts early.
     EXECUTE format($sql$
-        CREATE TABLE %1$s.contacts_tier_counter (
+        CREATE TABLE IF NOT EXISTS %1$s.contacts_tier_counter (
             account   %2$s NOT NULL,
             slot      integer NOT NULL DEFAULT 0,
             used      bigint NOT NULL DEFAULT 0,
@@ -150,7 +157,7 @@ BEGIN
         $sql$, schema);
 
     EXECUTE format($sql$
-        CREATE TABLE %1$s.contacts_tier_ledger (
+        CREATE TABLE IF NOT EXISTS %1$s.contacts_tier_ledger (
             account     %2$s NOT NULL,
             entry       uuid NOT NULL DEFAULT contacts_tier_internal.ledger_entry(),
             recorded_at timestamptz NOT NULL,
@@ -160,13 +167,13 @@ BEGIN
             details     jsonb NOT NULL,
             PRIMARY KEY (account, entry)
         )$sql$, schema, account_type);
-    EXECUTE format('CREATE INDEX contacts_tier_ledger_recorded_at_idx'
+    EXECUTE format('CREATE INDEX IF NOT EXISTS contacts_tier_ledger_recorded_at_idx'
                    ' ON %s.contacts_tier_ledger (account, recorded_at)', schema);
     -- What metrics() reads of all accounts.
-    EXECUTE format('CREATE INDEX contacts_tier_ledger_drift_idx'
+    EXECUTE format('CREATE INDEX IF NOT EXISTS contacts_tier_ledger_drift_idx'
                    ' ON %s.contacts_tier_ledger (entry) WHERE event IN (''verify'', ''repair'')', schema);
     -- The last run of rollover is the last of its entries.
-    EXECUTE format('CREATE INDEX contacts_tier_ledger_rollover_run_idx'
+    EXECUTE format('CREATE INDEX IF NOT EXISTS contacts_tier_ledger_rollover_run_idx'
                    ' ON %s.contacts_tier_ledger (entry) WHERE event = ''rollover_run''', schema);
     EXECUTE format($sql$
         COMMENT ON TABLE %1$s.contacts_tier_ledger IS 'contacts_tier: history of each account; entries are inserted, and those of activity added to for a minute';
@@ -182,6 +189,7 @@ BEGIN
     -- Whatever ALTER DEFAULT PRIVILEGES says, only the owner has privileges; entries of the
     -- ledger are only inserted.
     FOREACH companion IN ARRAY '{contacts_tier_account, contacts_tier_counter, contacts_tier_ledger}'::text[] LOOP
+        CONTINUE WHEN companion = ANY (existing);
         EXECUTE format('GRANT ALL ON %1$s.%2$s TO %3$I; REVOKE ALL ON %1$s.%2$s FROM PUBLIC', schema, companion, current_user);
         FOR granted IN
             SELECT DISTINCT r.rolname FROM pg_class c, aclexplode(c.relacl) a JOIN pg_roles r ON r.oid = a.grantee
@@ -194,7 +202,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION contacts_tier_internal.create_companions(text, text) IS
-'creates the companion tables of a schema for attach(); both arguments must be quoted already';
+'creates the companion tables of a schema for attach(), those that do not exist; both arguments must be quoted already';
 
 CREATE FUNCTION contacts_tier.attach(contacts regclass, account_column name DEFAULT NULL, columns jsonb DEFAULT NULL)
 RETURNS void

@@ -154,11 +154,13 @@ find_owner_fault(const CtCompanionOf *of, const char *name, Oid relid, CtFault *
 {
 	Oid			owner = ct_companion_owner(relid);
 
+	if (!OidIsValid(relid) && of->may_be_missing)
+		return false;
 	if (!OidIsValid(owner))
 		return fault_is(fault, ERRCODE_UNDEFINED_TABLE,
 						psprintf("companion table \"%s.%s\" of attached table \"%s\" does not exist",
 								 NameStr(of->names.schema), name, of->contacts),
-						"If the schema was renamed, rename it back.  If the companion tables were dropped, detach the table and attach it again.");
+						"If the schema was renamed, rename it back.  If the companion tables were dropped, run contacts_tier.repair() on the table to create them again.");
 	if (owner != of->owner)
 		return fault_is(fault, ERRCODE_INSUFFICIENT_PRIVILEGE,
 						psprintf("companion table \"%s.%s\" does not belong to the owner of \"%s\"",
@@ -264,22 +266,23 @@ ct_find_companion_fault(const CtCompanionOf *of, CtFault *fault)
 			return true;
 	}
 	for (size_t i = 0; i < lengthof(companion_columns); i++)
-		if (find_column_fault(of, i, relids[companion_columns[i].which], fault))
+		if (OidIsValid(relids[companion_columns[i].which]) && find_column_fault(of, i, relids[companion_columns[i].which], fault))
 			return true;
 	for (int i = 0; i < CT_NCOMPANIONS; i++)
-		if (find_key_fault(of, i, relids[i], fault))
+		if (OidIsValid(relids[i]) && find_key_fault(of, i, relids[i], fault))
 			return true;
 	return false;
 }
 
 static bool
-find_fault(const CtTable *table, CtFault *fault)
+find_fault(const CtTable *table, bool may_be_missing, CtFault *fault)
 {
 	char	   *name = get_rel_name(table->relid);
 	CtCompanionOf of = {
 		.names = table->names,.contacts = name != NULL ? name : "?",.owner = table->owner,
 		.has_account_column = AttributeNumberIsValid(table->attno[CT_ARG_ACCOUNT]),
-		.account_type = table->account_type,.account_collation = table->account_collation
+		.account_type = table->account_type,.account_collation = table->account_collation,
+		.may_be_missing = may_be_missing
 	};
 
 	return ct_find_companion_fault(&of, fault);
@@ -293,7 +296,18 @@ ct_has_companions(const CtTable *table)
 {
 	CtFault		fault;
 
-	return !find_fault(table, &fault);
+	return !find_fault(table, false, &fault);
+}
+
+/*
+ * Are those of the companion tables that exist as the triggers expect them?
+ */
+bool
+ct_some_companions_fit(const CtTable *table)
+{
+	CtFault		fault;
+
+	return !find_fault(table, true, &fault);
 }
 
 /*
@@ -306,7 +320,7 @@ ct_check_companions(const CtTable *table)
 {
 	CtFault		fault;
 
-	if (find_fault(table, &fault))
+	if (find_fault(table, false, &fault))
 		ereport(ERROR,
 				(errcode(fault.code),
 				 errmsg_internal("%s", fault.message),

@@ -384,11 +384,13 @@ typedef struct CtCompanionOf
 	bool		has_account_column; /* or is the whole table one account? */
 	Oid			account_type;	/* then text */
 	Oid			account_collation;
+	bool		may_be_missing; /* is only what exists looked at? */
 } CtCompanionOf;
 
 extern Oid	ct_companion_owner(Oid relid);
 extern bool ct_find_companion_fault(const CtCompanionOf *of, CtFault *fault);
 extern bool ct_has_companions(const CtTable *table);
+extern bool ct_some_companions_fit(const CtTable *table);
 extern void ct_check_companions(const CtTable *table);
 
 /* companion.c */

@@ -253,8 +253,8 @@ add_columns(Oid relid, const char *name, char **args)
  * and has the library loaded.  A default of the application's own stays.  The table is
  * opened and closed for each, since ALTER TABLE changes what is known of it.
  */
-static void
-set_defaults(Oid relid, const char *name, char **args)
+void
+ct_set_defaults(Oid relid, const char *name, char **args)
 {
 	for (int i = 0; i < CT_NCOLUMNS; i++)
 	{
@@ -293,12 +293,27 @@ check_may_attach(Oid owner)
 					 errhint("Grant it EXECUTE on maintain_status, count_contact, apply_counts, count_truncate and create_companions, all in schema contacts_tier_internal.")));
 }
 
+/* Has the owner other attached tables with the same companion tables?  By their triggers. */
+static bool
+shares_companions(const CtTable *table)
+{
+	return ct_executef("SELECT FROM pg_catalog.pg_trigger t"
+					   " JOIN pg_catalog.pg_class r ON r.oid OPERATOR(pg_catalog.=) t.tgrelid"
+					   " WHERE t.tgfoid OPERATOR(pg_catalog.=) %u AND r.relowner OPERATOR(pg_catalog.=) %u"
+					   " AND pg_catalog.strpos(pg_catalog.encode(t.tgargs, 'hex'),"
+					   "  pg_catalog.encode(pg_catalog.convert_to(%s, pg_catalog.getdatabaseencoding()), 'hex')"
+					   "  OPERATOR(pg_catalog.||) '00') OPERATOR(pg_catalog.=) 1",
+					   ct_function_oid(CT_TRIGGER_STATUS), table->owner,
+					   quote_literal_cstr(NameStr(table->names.schema))) > 0;
+}
+
 /*
- * How many of the companion tables exist?  Of those that attach() creates all do, or
- * none; a relation that is there alone has its name from somebody else: 42P07.
+ * Do all companion tables exist?  Where some do, they must be what attach() creates: then the
+ * others were dropped.  Tables that share them and are attached still have contacts in what
+ * was dropped, so repair() must create it.  Errors: 42P07, 55000.
  */
 static bool
-companions_exist(const CtTable *table)
+companions_exist(const CtTable *table, bool is_repair)
 {
 	int			count = 0;
 	const char *existing = NULL;
@@ -309,26 +324,37 @@ companions_exist(const CtTable *table)
 			count++;
 			existing = NameStr(table->names.companions[i]);
 		}
-	if (count > 0 && count < CT_NCOMPANIONS)
+	if (count == 0 || count == CT_NCOMPANIONS)
+		return count > 0;
+	if (!ct_some_companions_fit(table))
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_TABLE),
 				 errmsg("relation \"%s.%s\" already exists", NameStr(table->names.schema), existing),
 				 errdetail("The other companion tables of schema \"%s\" do not exist, so it cannot be one of them.",
 						   NameStr(table->names.schema)),
 				 errhint("Rename it, or move the contacts table to another schema.")));
-	return count > 0;
+	if (!is_repair && shares_companions(table))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("some companion tables of schema \"%s\" do not exist", NameStr(table->names.schema)),
+				 errdetail("Other tables of the same owner are attached and need them."),
+				 errhint("Run contacts_tier.repair() on one of these tables first.")));
+	return false;
 }
 
 /*
- * Create the companion tables.  Those that exist already must be as they would be
- * created; whatever privileges the ledger has, entries are only inserted.
+ * Create the companion tables that do not exist.  Those that exist already must be as they would be
+ * created; whatever privileges the ledger has, entries are only inserted.  New counters of accounts
+ * begin so that what a period began with and what is counted in now add up (D3).
  */
-static void
-create_companions(const CtTable *table)
+void
+ct_create_companions(const CtTable *table, bool is_repair)
 {
 	StringInfoData type;
+	bool		is_counted = OidIsValid(ct_companion_relid(&table->names, CT_ACCOUNT)) &&
+		!OidIsValid(ct_companion_relid(&table->names, CT_COUNTER));
 
-	if (companions_exist(table))
+	if (companions_exist(table, is_repair))
 	{
 		ct_check_companions(table);
 		ct_restate_ledger_privileges(table);
@@ -342,6 +368,10 @@ create_companions(const CtTable *table)
 	ct_executef("SELECT contacts_tier_internal.create_companions(%s, %s)",
 				quote_literal_cstr(quote_identifier(NameStr(table->names.schema))),
 				quote_literal_cstr(type.data));
+	if (is_counted)
+		ct_execute(ct_sql(table, "INSERT INTO {counter} (account, slot, corrected)"
+						  " SELECT account, 0, - period_opening FROM {account} WHERE period_opening <> 0"),
+				   0, NULL, NULL, NULL);
 }
 
 /*
@@ -351,8 +381,8 @@ create_companions(const CtTable *table)
  * not flagged, so the index is small.  Its predicate calls library_loaded(), by which
  * detach() finds it again.
  */
-static char *
-index_statement(Relation rel, const CtTable *table)
+char *
+ct_pending_index_statement(Relation rel, const CtTable *table)
 {
 	char	   *name = ChooseRelationName(RelationGetRelationName(rel), NULL, "contacts_tier_pending",
 										  RelationGetNamespace(rel), false);
@@ -392,10 +422,10 @@ attach_table(Oid relid, const char *name, char **args)
 	had_status = add_columns(relid, name, args);
 	rel = table_open(relid, NoLock);
 	table = ct_table_resolve(rel, CT_NARGS, args);
-	create_index = index_statement(rel, table);
+	create_index = ct_pending_index_statement(rel, table);
 	check_nullable(rel, table->attno[CT_ARG_UNTIL]);
 	ct_check_partitions(relid, args);
-	create_companions(table);
+	ct_create_companions(table, false);
 	table_close(rel, NoLock);
 
 	ct_execute(create_index, 0, NULL, NULL, NULL);
@@ -407,7 +437,7 @@ attach_table(Oid relid, const char *name, char **args)
 	ct_create_row_triggers(name, args);
 	ct_create_statement_triggers(name, args);
 	ct_add_partition_triggers(relid);
-	set_defaults(relid, name, args);
+	ct_set_defaults(relid, name, args);
 }
 
 PG_FUNCTION_INFO_V1(contacts_tier_attach);

@@ -94,6 +94,7 @@ contacts_tier_detach(PG_FUNCTION_ARGS)
 	(void) find_all_inheritors(relid, AccessExclusiveLock, NULL);
 	ct_detach_pending(relid);
 	command = alter_columns(&managed, PG_GETARG_BOOL(1));
+	ct_restore_companions(managed.table);
 	if (OidIsValid(ct_companion_relid(&managed.table->names, CT_COUNTER)))
 		ct_uncount(managed.table, ct_qualified_name(managed.rel), false);
 	if (ct_has_companions(managed.table))

@@ -307,6 +307,7 @@ extern void ct_rollover_account(CtWork *work);
 extern void ct_create_truncate_trigger(const char *trigger, const char *name, char **args);
 extern void ct_create_statement_triggers(const char *name, char **args);
 extern void ct_create_row_triggers(const char *name, char **args);
+extern void ct_restore_triggers(Oid relid, const char *name, char **args);
 extern void ct_drop_triggers(Oid root);
 extern void ct_normalise_contacts(const char *name, const CtTable *table);
 
@@ -314,6 +315,19 @@ extern void ct_normalise_contacts(const char *name, const CtTable *table);
 
 extern void ct_restate_ledger_privileges(const CtTable *table);
 extern void ct_restate_dependencies(const CtTable *table);
+
+/* attach.c */
+
+extern void ct_set_defaults(Oid relid, const char *name, char **args);
+extern void ct_create_companions(const CtTable *table, bool is_repair);
+extern char *ct_pending_index_statement(Relation rel, const CtTable *table);
+
+/* restore.c */
+
+extern void ct_restore_companions(const CtTable *table);
+extern void ct_restore_registered(Oid relid);
+extern void ct_restore_table(Oid relid, bool is_impatient);
+extern void ct_restore_privileges(const CtTable *table);
 
 /* partition_check.c */
 

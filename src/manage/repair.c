@@ -6,8 +6,8 @@
  * Triggers do not see rows that are written while they are disabled, under
  * session_replication_role = replica, or that belong to a partition that is attached or
  * detached while event triggers are off.  verify() finds what that did to the counters;
- * repair() corrects rows, counters and missing triggers of partitions, and states again what
- * attach() has stated of the companion tables.
+ * repair() corrects rows and counters, creates again what attach() has created and is missing
+ * (restore.c), and states again what attach() has stated of the companion tables.
  *
  *-------------------------------------------------------------------------
  */
@@ -123,6 +123,24 @@ open_group(const CompanionGroup *group, List *relids)
 }
 
 /*
+ * Create again what the tables of a group have lost, each locked before.  Triggers and defaults
+ * can be created only while a table is not open.
+ */
+static void
+restore_group(const CompanionGroup *group, List *relids)
+{
+	ListCell   *cell;
+
+	foreach(cell, relids)
+	{
+		ct_check_owner(lfirst_oid(cell));
+		if (group->patience != NULL)
+			ct_lock_within(lfirst_oid(cell), ShareRowExclusiveLock, group->patience);
+		ct_restore_table(lfirst_oid(cell), group->patience != NULL);
+	}
+}
+
+/*
  * Repair all tables whose companion tables are in a schema.  They are locked
  * against writers until the transaction ends.
  */
@@ -132,12 +150,15 @@ repair_group(void *arg)
 	CompanionGroup *group = arg;
 	List	   *relids = ct_attached_tables(group->schema);
 	int			ntables = list_length(relids);
-	CtManaged  *tables = open_group(group, relids);
+	CtManaged  *tables;
 
 	if (ntables == 0)
 		return;
-	ct_check_companions(tables[0].table);
 	ct_frames_check_none();
+	restore_group(group, relids);
+	tables = open_group(group, relids);
+	ct_check_companions(tables[0].table);
+	ct_restore_privileges(tables[0].table);
 	for (int i = 0; i < ntables; i++)
 	{
 		ct_add_partition_triggers(RelationGetRelid(tables[i].rel));
@@ -214,6 +235,8 @@ contacts_tier_repair(PG_FUNCTION_ARGS)
 		CompanionGroup group = {.context = CurrentMemoryContext};
 
 		ct_check_owner(PG_GETARG_OID(0));
+		ct_frames_check_none();
+		ct_restore_registered(PG_GETARG_OID(0));
 		group.schema = ct_companion_schema(PG_GETARG_OID(0));
 		ct_check_sound(PG_GETARG_OID(0));
 		repair_group(&group);

@@ -73,7 +73,7 @@ companion(const CtNames *names, CtCompanion which, bool missing_ok)
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("companion table \"%s.%s\" does not exist",
 						NameStr(names->schema), NameStr(names->companions[which])),
-				 errhint("Detach the table and attach it again.")));
+				 errhint("Run contacts_tier.repair() on the table to create it again.")));
 	return relid;
 }
 

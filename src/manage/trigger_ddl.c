@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "access/table.h"
 #include "catalog/pg_inherits.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -139,6 +140,26 @@ ct_create_truncate_trigger(const char *trigger, const char *name, char **args)
 			   0, NULL, NULL, NULL);
 }
 
+/* Create one of our triggers, by its own name.  A statement trigger may be there already. */
+static void
+create_trigger(CtFunction kind, const char *name, char **args)
+{
+	if (kind == CT_TRIGGER_STATUS)
+		ct_executef("CREATE TRIGGER " STATUS_TRIGGER
+					" BEFORE INSERT OR UPDATE ON %s FOR EACH ROW"
+					" EXECUTE FUNCTION contacts_tier_internal.maintain_status(%s)", name, argument_list(args));
+	else if (kind == CT_TRIGGER_COUNT)
+		ct_executef("CREATE TRIGGER " COUNT_TRIGGER
+					" AFTER INSERT OR UPDATE OR DELETE ON %s FOR EACH ROW"
+					" EXECUTE FUNCTION contacts_tier_internal.count_contact(%s)", name, argument_list(args));
+	else if (kind == CT_TRIGGER_APPLY)
+		ct_executef("CREATE OR REPLACE TRIGGER " APPLY_TRIGGER
+					" AFTER INSERT OR UPDATE OR DELETE ON %s FOR EACH STATEMENT"
+					" EXECUTE FUNCTION contacts_tier_internal.apply_counts()", name);
+	else
+		ct_create_truncate_trigger(TRUNCATE_TRIGGER, name, args);
+}
+
 /*
  * Statement triggers, which partitions do not inherit.  A former partition may have such
  * triggers already.  Of a partition, they also say that its contacts are counted
@@ -147,10 +168,8 @@ ct_create_truncate_trigger(const char *trigger, const char *name, char **args)
 void
 ct_create_statement_triggers(const char *name, char **args)
 {
-	ct_executef("CREATE OR REPLACE TRIGGER " APPLY_TRIGGER
-				" AFTER INSERT OR UPDATE OR DELETE ON %s FOR EACH STATEMENT"
-				" EXECUTE FUNCTION contacts_tier_internal.apply_counts()", name);
-	ct_create_truncate_trigger(TRUNCATE_TRIGGER, name, args);
+	create_trigger(CT_TRIGGER_APPLY, name, args);
+	create_trigger(CT_TRIGGER_TRUNCATE, name, args);
 	comment_on_triggers(name);
 }
 
@@ -161,14 +180,32 @@ ct_create_statement_triggers(const char *name, char **args)
 void
 ct_create_row_triggers(const char *name, char **args)
 {
-	const char *arguments = argument_list(args);
+	create_trigger(CT_TRIGGER_STATUS, name, args);
+	create_trigger(CT_TRIGGER_COUNT, name, args);
+}
 
-	ct_executef("CREATE TRIGGER " STATUS_TRIGGER
-				" BEFORE INSERT OR UPDATE ON %s FOR EACH ROW"
-				" EXECUTE FUNCTION contacts_tier_internal.maintain_status(%s)", name, arguments);
-	ct_executef("CREATE TRIGGER " COUNT_TRIGGER
-				" AFTER INSERT OR UPDATE OR DELETE ON %s FOR EACH ROW"
-				" EXECUTE FUNCTION contacts_tier_internal.count_contact(%s)", name, arguments);
+/*
+ * Create those triggers of an attached table again that are missing.  The owner may have
+ * renamed the others.
+ */
+void
+ct_restore_triggers(Oid relid, const char *name, char **args)
+{
+	bool		created = false;
+
+	for (size_t i = 0; i < lengthof(triggers); i++)
+	{
+		Relation	rel = table_open(relid, NoLock);
+		bool		exists = ct_find_trigger(rel, triggers[i].function) != NULL;
+
+		table_close(rel, NoLock);
+		if (exists)
+			continue;
+		create_trigger(triggers[i].function, name, args);
+		created = true;
+	}
+	if (created)
+		comment_on_triggers(name);
 }
 
 /*

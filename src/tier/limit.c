@@ -361,7 +361,7 @@ ct_limit_warn_dropped(const CtClaim *claim)
 						   claim->dropped, (long long) claim->dropped, ct_account_text(claim->table, claim->account)),
 			 claim->has_access ?
 			 errdetail("The contact tier of %lld is full.", (long long) claim->contact_limit) :
-			 errdetail("The account has no marketing contacts.")));
+			 errdetail("The account may not have marketing contacts.")));
 }
 
 /*
