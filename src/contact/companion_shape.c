@@ -160,7 +160,7 @@ find_owner_fault(const CtCompanionOf *of, const char *name, Oid relid, CtFault *
 		return fault_is(fault, ERRCODE_UNDEFINED_TABLE,
 						psprintf("companion table \"%s.%s\" of attached table \"%s\" does not exist",
 								 NameStr(of->names.schema), name, of->contacts),
-						"If the schema was renamed, rename it back.  If the companion tables were dropped, run contacts_tier.repair() on the table to create them again.");
+						"If the companion table or its schema was renamed, rename it back.  If it was dropped, create it again with contacts_tier.repair().");
 	if (owner != of->owner)
 		return fault_is(fault, ERRCODE_INSUFFICIENT_PRIVILEGE,
 						psprintf("companion table \"%s.%s\" does not belong to the owner of \"%s\"",
@@ -203,7 +203,7 @@ static bool
 find_column_fault(const CtCompanionOf *of, int column, Oid relid, CtFault *fault)
 {
 	static const char *const hint =
-		"Add the column, or drop the companion tables and all history with them.  Then attach the table again.";
+		"Add the column without a default, after dropping it if it has another type.  Or drop the companion tables with CASCADE, and create them again with contacts_tier.repair(): their history is lost then.";
 	const char *name = NameStr(of->names.companions[companion_columns[column].which]);
 	const char *own_type = companion_columns[column].own_type;
 	Oid			type = own_type != NULL ? ct_own_type(own_type) : companion_columns[column].type;

@@ -148,7 +148,7 @@ ct_guard_column_altered(Oid relid, int attno)
 		return;
 	property = property_of(relid, args, attno);
 	get_atttypetypmodcoll(relid, attno, &type, &typmod, &collation);
-	if (property >= CT_ARG_STATUS && new.atttypid != type)
+	if (property >= CT_ARG_STATUS && new.atttypid != type && new.atttypid != ct_column_type(property))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("cannot alter type of column \"%s\" of attached table \"%s\"",
@@ -191,14 +191,17 @@ note_missed(Oid relid, bool is_index, const char *name)
 	ct_xact_note(&missed, &note->note);
 }
 
-/* A column is about to be dropped; its partitions lose it with the attached table. */
+/*
+ * A column is about to be dropped; its partitions lose it with the attached table.  A generated
+ * column of the name is in the way of writers, and is not missed.
+ */
 static void
 column_dropped(Oid relid, int attno)
 {
 	char	   *args[CT_NARGS];
 
 	if (ct_ddl_is_attached(relid) && ct_ddl_args(relid, args) &&
-		property_of(relid, args, attno) != CT_ARG_SCHEMA)
+		property_of(relid, args, attno) != CT_ARG_SCHEMA && !get_attgenerated(relid, attno))
 		note_missed(relid, false, get_attname(relid, attno, false));
 }
 

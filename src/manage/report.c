@@ -73,7 +73,7 @@ companion(const CtNames *names, CtCompanion which, bool missing_ok)
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("companion table \"%s.%s\" does not exist",
 						NameStr(names->schema), NameStr(names->companions[which])),
-				 errhint("Run contacts_tier.repair() on the table to create it again.")));
+				 errhint("If it was renamed, rename it back.  If it was dropped, create it again with contacts_tier.repair().")));
 	return relid;
 }
 

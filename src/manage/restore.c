@@ -114,7 +114,8 @@ ct_restore_registered(Oid relid)
 		ct_connect_spi();
 		ct_manage_as_owner(rel->rd_rel->relowner, &identity);
 		table = ct_table_resolve(rel, CT_NARGS, args);
-		if (lacks)
+		/* else ct_check_sound() says what is wrong */
+		if (lacks && ct_some_companions_fit(table))
 		{
 			warn_of_missing(table);
 			ct_create_companions(table, true);
@@ -209,9 +210,9 @@ void
 ct_restore_privileges(const CtTable *table)
 {
 	static const char *const privileges[CT_NCOMPANIONS] = {
-		[CT_ACCOUNT] = "SELECT, INSERT, UPDATE, DELETE",
-		[CT_COUNTER] = "SELECT, INSERT, UPDATE, DELETE",
-		[CT_LEDGER] = "SELECT, INSERT"
+		[CT_ACCOUNT] = "ALL",
+		[CT_COUNTER] = "ALL",
+		[CT_LEDGER] = "SELECT, INSERT, REFERENCES, TRIGGER"
 	};
 
 	for (int i = 0; i < CT_NCOMPANIONS; i++)
