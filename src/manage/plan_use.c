@@ -224,8 +224,10 @@ search_schema(void *arg)
 	PushActiveSnapshot(GetLatestSnapshot());
 	ct_metrics_begin_accounts(&metrics, relid);
 	foreach(cell, metrics.rels[CT_ACCOUNT])
+	{
 		if (!search->shown)
-		search_rows(search, &metrics, lfirst(cell));
+			search_rows(search, &metrics, lfirst(cell));
+	}
 	ct_metrics_end(&metrics);
 	PopActiveSnapshot();
 	if (locked)
