@@ -408,12 +408,15 @@ ct_pending_index_statement(Relation rel, const CtTable *table)
 
 /*
  * Attach a locked table, as its owner, in an SPI connection.  The triggers come after the
- * contacts have been counted, or normalising them would fire these.
+ * contacts have been counted, or normalising them would fire these.  A table whose row triggers
+ * were dropped, without detach(), is counted already: its TRUNCATE trigger says so.
  */
 static void
 attach_table(Oid relid, const char *name, char **args)
 {
 	bool		had_status;
+	bool		is_counted;
+	char	   *former_args[CT_NARGS];
 	Relation	rel;
 	CtTable    *table;
 	char	   *create_index;
@@ -422,6 +425,8 @@ attach_table(Oid relid, const char *name, char **args)
 	had_status = add_columns(relid, name, args);
 	rel = table_open(relid, NoLock);
 	table = ct_table_resolve(rel, CT_NARGS, args);
+	is_counted = ct_trigger_args(rel, CT_TRIGGER_TRUNCATE, former_args) &&
+		strcmp(former_args[CT_ARG_SCHEMA], args[CT_ARG_SCHEMA]) == 0;
 	create_index = ct_pending_index_statement(rel, table);
 	check_nullable(rel, table->attno[CT_ARG_UNTIL]);
 	ct_check_partitions(relid, args);
@@ -432,7 +437,8 @@ attach_table(Oid relid, const char *name, char **args)
 	if (had_status)
 	{
 		ct_normalise_contacts(name, table);
-		ct_count_in(table, name);
+		if (!is_counted)
+			ct_count_in(table, name);
 	}
 	ct_create_row_triggers(name, args);
 	ct_create_statement_triggers(name, args);

@@ -4,7 +4,7 @@
  *	  What attach() has created for a table, created again by repair() where it is lost.
  *
  * Triggers say where the companion tables are and what columns are called.  As long as one
- * of those with arguments is left, the others can be created again, and the companion tables,
+ * of the row triggers is left, the others can be created again, and the companion tables,
  * without what they had recorded.
  *
  *-------------------------------------------------------------------------
@@ -20,13 +20,15 @@
 
 #include "manage/manage.h"
 
-/* The arguments of any trigger of ours, palloc'd; false if there is none. */
+/*
+ * The arguments of any row trigger of ours, palloc'd; false if there is none.  Statement
+ * triggers alone may be those of a former partition.
+ */
 static bool
 remaining_args(Relation rel, char *args[CT_NARGS])
 {
 	return ct_trigger_args(rel, CT_TRIGGER_STATUS, args) ||
-		ct_trigger_args(rel, CT_TRIGGER_COUNT, args) ||
-		ct_trigger_args(rel, CT_TRIGGER_TRUNCATE, args);
+		ct_trigger_args(rel, CT_TRIGGER_COUNT, args);
 }
 
 /*

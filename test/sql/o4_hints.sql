@@ -71,11 +71,21 @@ CALL lose('ALTER TABLE contacts ENABLE ALWAYS TRIGGER aa_contacts_tier_count, EN
 CALL lose('ALTER TABLE contacts ALTER marketing_contact_status DROP DEFAULT, ALTER marketing_contact_status_source_name DROP DEFAULT');
 CALL lose('ALTER TABLE contacts DROP COLUMN id CASCADE; ALTER TABLE contacts ADD COLUMN id integer');
 -- what was written meanwhile is counted
-CALL lose('DROP TRIGGER aa_contacts_tier_count ON contacts; DROP TRIGGER zz_contacts_tier_status ON contacts;'
+CALL lose('DROP TRIGGER aa_contacts_tier_count ON contacts;'
+          'INSERT INTO contacts (id, account, marketing_contact_status) VALUES (3, ''a'', ''marketing'')');
+CALL lose('DROP TRIGGER zz_contacts_tier_status ON contacts; ALTER TABLE contacts DISABLE TRIGGER aa_contacts_tier_count;'
           'INSERT INTO contacts (id, account, marketing_contact_status) VALUES (3, ''a'', ''marketing''), (4, ''b'', NULL)');
 -- a renamed trigger is none that is missing
 CALL lose('ALTER TRIGGER contacts_tier_apply ON contacts RENAME TO apply; DROP TRIGGER contacts_tier_truncate ON contacts');
--- without any trigger that says how, the table is attached anew; its contacts were counted before
+-- without row triggers the table is not attached, whatever else is left of it; a former partition has as much
+BEGIN;
+DROP TRIGGER zz_contacts_tier_status ON contacts;
+DROP TRIGGER aa_contacts_tier_count ON contacts;
+SELECT count(*) FROM contacts_tier.repair('contacts');
+ROLLBACK;
+CALL lose('DROP TRIGGER zz_contacts_tier_status ON contacts; DROP TRIGGER aa_contacts_tier_count ON contacts; DROP INDEX contacts_contacts_tier_pending',
+          'SELECT contacts_tier.attach(''contacts'', ''account'')');
+-- its contacts were counted before
 CALL lose('DROP TRIGGER zz_contacts_tier_status ON contacts; DROP TRIGGER aa_contacts_tier_count ON contacts; DROP TRIGGER contacts_tier_truncate ON contacts',
           'SELECT contacts_tier.attach(''contacts'', ''account''); SELECT FROM contacts_tier.repair(''contacts'')');
 -- a guard that was disabled
