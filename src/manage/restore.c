@@ -37,15 +37,19 @@ remaining_args(Relation rel, char *args[CT_NARGS])
  * ct_check_sound() is to rename it back.
  */
 static bool
-lacks_companions(Relation rel, const char *schema)
+lacks_companions(Oid relid, const char *schema)
 {
 	CtNames		there;
 	CtNames		here;
+	char	   *own_schema;
 	int			missing = 0;
 	int			elsewhere = 0;
 
 	ct_names_resolve(&there, schema);
-	ct_names_resolve(&here, get_namespace_name(RelationGetNamespace(rel)));
+	own_schema = get_namespace_name(get_rel_namespace(relid));
+	if (own_schema == NULL)
+		return false;			/* the table is gone */
+	ct_names_resolve(&here, own_schema);
 	for (int i = 0; i < CT_NCOMPANIONS; i++)
 	{
 		missing += !OidIsValid(ct_companion_relid(&there, i));
@@ -91,43 +95,51 @@ ct_restore_companions(const CtTable *table)
 	ct_create_companions(table, true);
 }
 
+/* Restore a table, with these arguments of its triggers, as its owner; closes it. */
+static void
+restore_registered(Relation rel, char **args)
+{
+	Oid			relid = RelationGetRelid(rel);
+	char	   *name = ct_qualified_name(rel);
+	bool		has_status = ct_find_trigger(rel, CT_TRIGGER_STATUS) != NULL;
+	CtIdentity	identity;
+	CtTable    *table;
+
+	ct_connect_spi();
+	ct_manage_as_owner(rel->rd_rel->relowner, &identity);
+	table = ct_table_resolve(rel, CT_NARGS, args);
+	/* else ct_check_sound() says what is wrong */
+	if (lacks_companions(relid, args[CT_ARG_SCHEMA]) && ct_some_companions_fit(table))
+	{
+		warn_of_missing(table);
+		ct_create_companions(table, true);
+	}
+	relation_close(rel, NoLock);
+	if (!has_status)
+		ct_restore_triggers(relid, name, args);
+	ct_restore_identity(&identity);
+	SPI_finish();
+}
+
 /*
  * Make a table known as attached again, if it was: create its companion tables and its status
  * trigger, where they are missing.  What else is missing ct_restore_table() creates.
  *
- * Locks: the table, against writers.  Errors: 42501, 42P01, 42703, 42804, those of CREATE
- * TABLE.
+ * Locks: the table, against writers, if something is missing; otherwise none, for the caller
+ * is going to lock several in the order of their OIDs.  Errors: 42501, 42P01, 42703, 42804,
+ * those of CREATE TABLE.
  */
 void
 ct_restore_registered(Oid relid)
 {
-	Relation	rel = ct_open_owned(relid, ShareRowExclusiveLock);
 	char	   *args[CT_NARGS];
-	CtIdentity	identity;
-	bool		has_status = ct_find_trigger(rel, CT_TRIGGER_STATUS) != NULL;
-	bool		is_root = !rel->rd_rel->relispartition;
+	Relation	rel;
 
-	if (is_root && remaining_args(rel, args) && (!has_status || lacks_companions(rel, args[CT_ARG_SCHEMA])))
-	{
-		char	   *name = ct_qualified_name(rel);
-		bool		lacks = lacks_companions(rel, args[CT_ARG_SCHEMA]);
-		CtTable    *table;
-
-		ct_connect_spi();
-		ct_manage_as_owner(rel->rd_rel->relowner, &identity);
-		table = ct_table_resolve(rel, CT_NARGS, args);
-		/* else ct_check_sound() says what is wrong */
-		if (lacks && ct_some_companions_fit(table))
-		{
-			warn_of_missing(table);
-			ct_create_companions(table, true);
-		}
-		relation_close(rel, NoLock);
-		if (!has_status)
-			ct_restore_triggers(relid, name, args);
-		ct_restore_identity(&identity);
-		SPI_finish();
-	}
+	if (ct_look_up_args(relid, args) && !lacks_companions(relid, args[CT_ARG_SCHEMA]))
+		return;
+	rel = ct_open_owned(relid, ShareRowExclusiveLock);
+	if (!rel->rd_rel->relispartition && remaining_args(rel, args))
+		restore_registered(rel, args);
 	else
 		relation_close(rel, NoLock);
 }
