@@ -26,19 +26,17 @@
 
 static const struct
 {
-	const char *name;
-	bool		for_each_row;
 	CtFunction	function;
 	const char *comment;
 }			triggers[] = {
 
-	{STATUS_TRIGGER, true, CT_TRIGGER_STATUS,
+	{CT_TRIGGER_STATUS,
 	"decides the marketing status of each contact before it is written"},
-	{COUNT_TRIGGER, true, CT_TRIGGER_COUNT,
+	{CT_TRIGGER_COUNT,
 	"notes what each changed contact means for the counters of its account"},
-	{APPLY_TRIGGER, false, CT_TRIGGER_APPLY,
+	{CT_TRIGGER_APPLY,
 	"applies the noted changes to the counters and enforces the contact tier at the end of each statement"},
-	{TRUNCATE_TRIGGER, false, CT_TRIGGER_TRUNCATE,
+	{CT_TRIGGER_TRUNCATE,
 	"subtracts truncated contacts from the counters, and makes the table depend on its companion tables"}
 };
 
@@ -208,6 +206,21 @@ ct_restore_triggers(Oid relid, const char *name, char **args)
 		comment_on_triggers(name);
 }
 
+/* Drop our triggers of a relation, whatever its owner has called them, but for clones. */
+static void
+drop_triggers(Oid relid, const char *name)
+{
+	uint64		count = ct_executef("SELECT pg_catalog.quote_ident(t.tgname) FROM pg_catalog.pg_trigger t"
+									" WHERE t.tgrelid OPERATOR(pg_catalog.=) %u AND t.tgparentid OPERATOR(pg_catalog.=) 0"
+									" AND t.tgfoid IN (%u, %u, %u, %u)", relid,
+									ct_function_oid(CT_TRIGGER_STATUS), ct_function_oid(CT_TRIGGER_COUNT),
+									ct_function_oid(CT_TRIGGER_APPLY), ct_function_oid(CT_TRIGGER_TRUNCATE));
+	SPITupleTable *found = SPI_tuptable;
+
+	for (uint64 i = 0; i < count; i++)
+		ct_executef("DROP TRIGGER %s ON %s", SPI_getvalue(found->vals[i], found->tupdesc, 1), name);
+}
+
 /*
  * Drop the triggers that attach() created on a table and its partitions, none of
  * which may be open.  Row triggers of partitions go with that of the root.
@@ -227,8 +240,6 @@ ct_drop_triggers(Oid root)
 			continue;
 		/* it is locked, so it is there */
 		name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)), get_rel_name(relid));
-		for (size_t i = 0; i < lengthof(triggers); i++)
-			if (relid == root || !triggers[i].for_each_row)
-				ct_executef("DROP TRIGGER IF EXISTS %s ON %s", triggers[i].name, name);
+		drop_triggers(relid, name);
 	}
 }

@@ -85,7 +85,10 @@ SELECT count(*) FROM contacts_tier.repair('contacts');
 ROLLBACK;
 CALL lose('DROP TRIGGER zz_contacts_tier_status ON contacts; DROP TRIGGER aa_contacts_tier_count ON contacts; DROP INDEX contacts_contacts_tier_pending',
           'SELECT contacts_tier.attach(''contacts'', ''account'')');
--- its contacts were counted before
+-- detach() drops triggers by whatever name
+CALL lose('ALTER TRIGGER contacts_tier_truncate ON contacts RENAME TO emptied; ALTER TRIGGER zz_contacts_tier_status ON contacts RENAME TO zzz',
+          'SELECT contacts_tier.detach(''contacts''); SELECT contacts_tier.attach(''contacts'', ''account'')');
+-- without any trigger the contacts were counted before, and the table does not say so
 CALL lose('DROP TRIGGER zz_contacts_tier_status ON contacts; DROP TRIGGER aa_contacts_tier_count ON contacts; DROP TRIGGER contacts_tier_truncate ON contacts',
           'SELECT contacts_tier.attach(''contacts'', ''account''); SELECT FROM contacts_tier.repair(''contacts'')');
 -- a guard that was disabled
