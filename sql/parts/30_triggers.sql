@@ -1,7 +1,7 @@
 ------------------------------------------------------------------------------
 -- Trigger functions.  The triggers of an attached table have the same arguments: the
 -- schema of the companion tables, the account column ('' if the whole table is one
--- account), and the five status columns.
+-- account), the five status columns, and options (src/contact/option.c).
 ------------------------------------------------------------------------------
 
 CREATE FUNCTION contacts_tier_internal.maintain_status() RETURNS trigger
@@ -81,9 +81,10 @@ CREATE FUNCTION contacts_tier.attached(OUT contacts regclass,
                                        OUT until_next_update_column name,
                                        OUT source_type_column name,
                                        OUT source_name_column name,
-                                       OUT updated_at_column name)
+                                       OUT updated_at_column name,
+                                       OUT whole_row_saves boolean)
 RETURNS SETOF record
 LANGUAGE c STABLE ROWS 10 AS 'MODULE_PATHNAME', 'contacts_tier_attached';
 COMMENT ON FUNCTION contacts_tier.attached() IS
-'attached tables, the schemas of their companion tables, and the names of their columns, as the arguments of their triggers say';
+'attached tables, the schemas of their companion tables, the names of their columns, and whether their application saves whole rows, as the arguments of their triggers say';
 

@@ -204,10 +204,14 @@ $$;
 COMMENT ON FUNCTION contacts_tier_internal.create_companions(text, text) IS
 'creates the companion tables of a schema for attach(), those that do not exist; both arguments must be quoted already';
 
-CREATE FUNCTION contacts_tier.attach(contacts regclass, account_column name DEFAULT NULL, columns jsonb DEFAULT NULL)
+CREATE FUNCTION contacts_tier.attach(contacts regclass,
+                                     account_column name DEFAULT NULL,
+                                     columns jsonb DEFAULT NULL,
+                                     companion_schema name DEFAULT NULL,
+                                     whole_row_saves boolean DEFAULT false)
 RETURNS void
 LANGUAGE c AS 'MODULE_PATHNAME', 'contacts_tier_attach';
-COMMENT ON FUNCTION contacts_tier.attach(regclass, name, jsonb) IS
+COMMENT ON FUNCTION contacts_tier.attach(regclass, name, jsonb, name, boolean) IS
 'attaches a table of contacts: adds status columns unless the table has them, companion tables, triggers and an index';
 
 CREATE FUNCTION contacts_tier.detach(contacts regclass, drop_columns boolean DEFAULT false)

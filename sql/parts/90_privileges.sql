@@ -157,7 +157,7 @@ GRANT EXECUTE ON FUNCTION
 -- Functions that change something
 GRANT EXECUTE ON FUNCTION
     contacts_tier.create_plan(text, bigint[], numeric[], text, boolean),
-    contacts_tier.attach(regclass, name, jsonb),
+    contacts_tier.attach(regclass, name, jsonb, name, boolean),
     contacts_tier.detach(regclass, boolean),
     contacts_tier.subscribe(regclass, text, text, bigint, contacts_tier.billing_cycle, timestamptz, text, contacts_tier.exceed_policy, bigint),
     contacts_tier.set_policy(regclass, text, contacts_tier.exceed_policy, bigint, integer[], jsonb, text, boolean, contacts_tier.billing_cycle, boolean),

@@ -61,7 +61,7 @@ static ExecutorStart_hook_type previous_start = NULL;
 static bool
 sets_any_column(const CtTable *table, const Bitmapset *sets)
 {
-	for (int i = CT_ARG_ACCOUNT; i < CT_NARGS; i++)
+	for (int i = CT_ARG_ACCOUNT; i < CT_COLUMNS_END; i++)
 		if (AttributeNumberIsValid(table->attno[i]) &&
 			bms_is_member(table->attno[i] - FirstLowInvalidHeapAttributeNumber, sets))
 			return true;

@@ -82,7 +82,7 @@ ct_may_move_rows(Relation rel, const CtTable *table, const Bitmapset *sets)
 	if (!rel->rd_rel->relispartition)
 		return false;
 	pull_varattnos((Node *) RelationGetPartitionQual(rel), 1, &bounds);
-	for (int i = CT_ARG_STATUS; i < CT_NARGS; i++)
+	for (int i = CT_ARG_STATUS; i < CT_COLUMNS_END; i++)
 		if (bms_is_member(table->attno[i] - FirstLowInvalidHeapAttributeNumber, bounds))
 			return true;
 	return bms_overlap(bounds, sets);
@@ -115,7 +115,7 @@ assemble_row(const Projecting *projecting, const TupleTableSlot *planned, const 
 static void
 put_properties(const CtTable *table, TupleTableSlot *row, const CtRow *contact)
 {
-	for (int i = CT_ARG_STATUS; i < CT_NARGS; i++)
+	for (int i = CT_ARG_STATUS; i < CT_COLUMNS_END; i++)
 	{
 		row->tts_values[table->attno[i] - 1] = contact->value[i];
 		row->tts_isnull[table->attno[i] - 1] = contact->isnull[i];

@@ -55,7 +55,7 @@ property_of(const Var *var, const CtTable *table)
 	/* set_plan_refs() has turned EXCLUDED into INNER_VAR */
 	if (var->varno != INNER_VAR)
 		return 0;
-	for (int i = CT_ARG_STATUS; i < CT_NARGS; i++)
+	for (int i = CT_ARG_STATUS; i < CT_COLUMNS_END; i++)
 		if (var->varattno == table->attno[i])
 			return i;
 	return 0;

@@ -162,7 +162,7 @@ ct_status_columns(const CtTable *table)
 {
 	Bitmapset  *columns = NULL;
 
-	for (int i = CT_ARG_STATUS; i < CT_NARGS; i++)
+	for (int i = CT_ARG_STATUS; i < CT_COLUMNS_END; i++)
 		columns = bms_add_member(columns, table->attno[i] - FirstLowInvalidHeapAttributeNumber);
 	return columns;
 }

@@ -118,7 +118,7 @@ assemble(const CtWriteTarget *target, const CtRow *decided, TupleTableSlot *row)
 	ExecClearTuple(row);
 	memcpy(row->tts_values, target->tuple_slot->tts_values, sizeof(Datum) * natts);
 	memcpy(row->tts_isnull, target->tuple_slot->tts_isnull, sizeof(bool) * natts);
-	for (int i = CT_ARG_STATUS; i < CT_NARGS; i++)
+	for (int i = CT_ARG_STATUS; i < CT_COLUMNS_END; i++)
 	{
 		row->tts_values[target->table->attno[i] - 1] = decided->value[i];
 		row->tts_isnull[target->table->attno[i] - 1] = decided->isnull[i];
@@ -156,7 +156,7 @@ count_move(Writing *writing, const CtRow *decided, const CtRow *stored)
 	ct_row_read(table, writing->row, &new);
 	if (ct_row_same_account(table, stored, &new))
 		return;
-	for (int i = CT_ARG_STATUS; i < CT_NARGS; i++)
+	for (int i = CT_ARG_STATUS; i < CT_COLUMNS_END; i++)
 	{
 		old.value[i] = decided->value[i];
 		old.isnull[i] = decided->isnull[i];

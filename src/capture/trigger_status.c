@@ -70,7 +70,7 @@ given_properties(const CtRow *row)
 {
 	unsigned int given = 0;
 
-	for (int i = CT_ARG_STATUS; i < CT_NARGS; i++)
+	for (int i = CT_ARG_STATUS; i < CT_COLUMNS_END; i++)
 		if (!(i == CT_ARG_SOURCE_TYPE || i == CT_ARG_SOURCE_NAME ? ct_row_lacks(row, i) : row->isnull[i]))
 			given |= 1 << i;
 	return given;
@@ -260,10 +260,18 @@ names_account(const CtTable *table, const Bitmapset *sets)
 	return AttributeNumberIsValid(table->attno[CT_ARG_ACCOUNT]) && is_set(table, CT_ARG_ACCOUNT, sets);
 }
 
+/* Does a statement set the status?  Where whole rows are saved, not if it is what it was (S8). */
+static bool
+sets_status(const CtTable *table, const CtRow *old, const CtRow *row, const Bitmapset *sets)
+{
+	return is_set(table, CT_ARG_STATUS, sets) &&
+		!(table->whole_row_saves && ct_row_same_column(old, row, CT_ARG_STATUS));
+}
+
 /*
- * The source of a change by an UPDATE (S5).  A value other than that of the old row stays.
- * For the same value, if it was set, the setting is used, unless that is empty.  For one that
- * was not given, the setting or the session's role is used.
+ * The source of a change by an UPDATE (S5).  Another value than that of the old row stays; the
+ * same, if it was set, gives way to a setting, and was not given where whole rows are saved (S8).
+ * For one that was not given, the setting or the session's role is used.
  */
 static void
 change_source(const CtTable *table, const CtRow *old, CtRow *row, CtTriggerArg which,
@@ -272,7 +280,7 @@ change_source(const CtTable *table, const CtRow *old, CtRow *row, CtTriggerArg w
 	if (ct_row_lacks(row, which))
 		ct_row_set_source(row, which);
 	else if (ct_row_same_column(old, row, which) &&
-			 (!is_set(table, which, sets) || ct_source_is_set(which)))
+			 (table->whole_row_saves || !is_set(table, which, sets) || ct_source_is_set(which)))
 		ct_row_set_source(row, which);
 }
 
@@ -286,7 +294,7 @@ change_row(const CtTable *table, const CtRow *old, CtRow *row, const Bitmapset *
 {
 	CtStatus	old_status = ct_row_status(table, old);
 	CtStatus	status = ct_status_on_update(old_status, ct_row_status(table, row),
-											 is_set(table, CT_ARG_STATUS, sets),
+											 sets_status(table, old, row, sets),
 											 is_set(table, CT_ARG_UNTIL, sets));
 
 	if (ct_status_equal(old_status, status))
@@ -323,7 +331,7 @@ ct_row_change(const CtTable *table, const CtRow *old, CtRow *row, const Bitmapse
 		return true;
 	}
 	/* the usual case: nothing of ours is touched */
-	if (!is_set(table, CT_ARG_STATUS, sets) && ct_row_same_columns(old, row))
+	if (!sets_status(table, old, row, sets) && ct_row_same_columns(old, row))
 		return false;
 	change_row(table, old, row, sets);
 	if (!ct_row_status(table, old).marketing && ct_row_status(table, row).marketing &&
@@ -355,14 +363,14 @@ ct_row_mend(const CtTable *table, const CtRow *old, CtRow *row, bool *by_default
 
 /*
  * A row that waits for its second write counts as decided, not as stored; so do the properties
- * of it that the statement does not change.
+ * of it that the statement does not change, or repeats where whole rows are saved.
  */
 static void
 apply_decided(const CtTable *table, const CtRow *decided, CtRow *old, CtRow *row, const Bitmapset *sets)
 {
-	for (int i = CT_ARG_STATUS; i < CT_NARGS; i++)
+	for (int i = CT_ARG_STATUS; i < CT_COLUMNS_END; i++)
 	{
-		if (is_set(table, i, sets) || !ct_row_same_column(old, row, i))
+		if ((is_set(table, i, sets) && !table->whole_row_saves) || !ct_row_same_column(old, row, i))
 			continue;
 		row->value[i] = decided->value[i];
 		row->isnull[i] = decided->isnull[i];
@@ -472,7 +480,7 @@ Datum
 contacts_tier_is_given(PG_FUNCTION_ARGS)
 {
 	int32		property = PG_GETARG_INT32(0);
-	bool		given = property >= CT_ARG_STATUS && property < CT_NARGS &&
+	bool		given = property >= CT_ARG_STATUS && property < CT_COLUMNS_END &&
 		(ct_statement()->given & (1 << property)) != 0;
 
 	if (!given && PG_GETARG_BOOL(1))

@@ -24,7 +24,7 @@ void
 ct_row_read(const CtTable *table, TupleTableSlot *slot, CtRow *row)
 {
 	row->value[CT_ARG_ACCOUNT] = ct_table_account(table, slot, &row->isnull[CT_ARG_ACCOUNT]);
-	for (int i = CT_ARG_STATUS; i < CT_NARGS; i++)
+	for (int i = CT_ARG_STATUS; i < CT_COLUMNS_END; i++)
 		row->value[i] = slot_getattr(slot, table->attno[i], &row->isnull[i]);
 	row->tid = slot->tts_tid;
 }
@@ -73,7 +73,7 @@ ct_row_lacks(const CtRow *row, CtTriggerArg which)
 void
 ct_row_copy_properties(CtRow *row, const CtRow *from)
 {
-	for (int i = CT_ARG_STATUS; i < CT_NARGS; i++)
+	for (int i = CT_ARG_STATUS; i < CT_COLUMNS_END; i++)
 	{
 		row->value[i] = from->value[i];
 		row->isnull[i] = from->isnull[i];
@@ -130,7 +130,7 @@ ct_row_same_column(const CtRow *a, const CtRow *b, CtTriggerArg which)
 bool
 ct_row_same_columns(const CtRow *a, const CtRow *b)
 {
-	for (int i = CT_ARG_STATUS; i < CT_NARGS; i++)
+	for (int i = CT_ARG_STATUS; i < CT_COLUMNS_END; i++)
 		if (!ct_row_same_column(a, b, i))
 			return false;
 	return true;

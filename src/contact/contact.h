@@ -66,12 +66,15 @@ typedef enum CtTriggerArg
 	CT_ARG_SOURCE_TYPE,
 	CT_ARG_SOURCE_NAME,
 	CT_ARG_UPDATED_AT,
+	CT_ARG_OPTIONS,				/* words: see option.c */
 	CT_NARGS
 } CtTriggerArg;
 
-#define CT_NCOLUMNS		(CT_NARGS - CT_ARG_STATUS)
+/* The arguments that name columns end before this one */
+#define CT_COLUMNS_END	CT_ARG_OPTIONS
+#define CT_NCOLUMNS		(CT_COLUMNS_END - CT_ARG_STATUS)
 
-/* Columns of the default name are left out at the end */
+/* Columns of the default name, and no options, are left out at the end */
 #define CT_MIN_NARGS	CT_ARG_STATUS
 #define ct_right_args(nargs)	((nargs) >= CT_MIN_NARGS && (nargs) <= CT_NARGS)
 
@@ -106,6 +109,16 @@ extern bool ct_fires(const Trigger *trigger);
 extern Trigger *ct_find_trigger(Relation rel, CtFunction kind);
 extern bool ct_trigger_args(Relation rel, CtFunction kind, char *args[CT_NARGS]);
 
+/* option.c */
+
+extern bool ct_option_whole_row_saves(const char *options);
+extern bool ct_option_had_column(const char *options, CtTriggerArg which);
+extern char *ct_options(bool whole_row_saves, const bool had[CT_NCOLUMNS]);
+
+/* retype.c */
+
+extern char *ct_retype_statement(const char *table, Oid relid, const char *name, Oid type, Oid collation);
+
 /* table.c */
 
 /* How the status column of a table says what a contact is: see status.c below */
@@ -127,9 +140,10 @@ struct CtTable
 	Oid			relid;
 	Oid			owner;			/* triggers act as this role */
 	CtNames		names;			/* of companion tables and catalogue */
-	AttrNumber	attno[CT_NARGS];	/* by CtTriggerArg; of CT_ARG_ACCOUNT,
-									 * invalid if the whole table is one
-									 * account */
+	AttrNumber	attno[CT_COLUMNS_END];	/* by CtTriggerArg; of CT_ARG_ACCOUNT,
+										 * invalid if the whole table is one
+										 * account */
+	bool		whole_row_saves;	/* S8 */
 	CtStatusType status;		/* of the status column */
 	/* the account column's type */
 	Oid			account_type;
@@ -241,8 +255,8 @@ extern char *ct_status_condition(const CtStatusType *type, const char *column);
  */
 typedef struct CtRow
 {
-	Datum		value[CT_NARGS];	/* by reference: see ct_row_copy() */
-	bool		isnull[CT_NARGS];
+	Datum		value[CT_COLUMNS_END];	/* by reference: see ct_row_copy() */
+	bool		isnull[CT_COLUMNS_END];
 	ItemPointerData tid;		/* invalid before it is written */
 } CtRow;
 

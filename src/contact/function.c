@@ -17,13 +17,14 @@
 
 #include "contact/contact.h"
 
-/* Names of the status columns where "columns" does not say otherwise */
+/* Names of the status columns where "columns" does not say otherwise; no options */
 const char *const ct_default_columns[CT_NARGS] = {
 	[CT_ARG_STATUS] = "marketing_contact_status",
 	[CT_ARG_UNTIL] = "marketing_contact_until_next_update",
 	[CT_ARG_SOURCE_TYPE] = "marketing_contact_status_source_type",
 	[CT_ARG_SOURCE_NAME] = "marketing_contact_status_source_name",
-	[CT_ARG_UPDATED_AT] = "marketing_contact_status_updated_at"
+	[CT_ARG_UPDATED_AT] = "marketing_contact_status_updated_at",
+	[CT_ARG_OPTIONS] = ""
 };
 
 /*

@@ -137,7 +137,7 @@ find_column_fault(Oid relid, char *const args[CT_NARGS], CtCompanionOf *of, CtFa
 
 	of->account_type = TEXTOID;
 	of->account_collation = DEFAULT_COLLATION_OID;
-	for (int i = CT_ARG_ACCOUNT; i < CT_NARGS; i++)
+	for (int i = CT_ARG_ACCOUNT; i < CT_COLUMNS_END; i++)
 	{
 		AttrNumber	attno = get_attnum(relid, args[i]);
 
@@ -343,10 +343,11 @@ put_attached(Oid relid, char *args[CT_NARGS], void *arg)
 	ReturnSetInfo *rsinfo = arg;
 	Datum		values[1 + CT_NARGS];
 	bool		nulls[1 + CT_NARGS] = {0};
-	NameData	names[CT_NARGS];
+	NameData	names[CT_COLUMNS_END];
 
 	values[0] = ObjectIdGetDatum(relid);
-	for (int i = 0; i < CT_NARGS; i++)
+	values[1 + CT_ARG_OPTIONS] = BoolGetDatum(ct_option_whole_row_saves(args[CT_ARG_OPTIONS]));
+	for (int i = 0; i < CT_COLUMNS_END; i++)
 	{
 		namestrcpy(&names[i], args[i]);
 		values[1 + i] = NameGetDatum(&names[i]);

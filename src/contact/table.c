@@ -132,6 +132,8 @@ wrong_type_error(Relation rel, AttrNumber attno, CtTriggerArg which)
 					format_type_be(ct_column_type(which)),
 					which == CT_ARG_STATUS ? " or boolean" : "",
 					format_type_be(attr->atttypid)),
+			 errhint("Use %s.", ct_retype_statement(ct_qualified_name(rel), RelationGetRelid(rel),
+													NameStr(attr->attname), ct_column_type(which), InvalidOid)),
 			 errtablecol(rel, attno)));
 }
 
@@ -228,8 +230,9 @@ fill_table(CtTable *table, Relation rel, char **args, MemoryContext context)
 	ct_names_resolve(&table->names, args[CT_ARG_SCHEMA]);
 	table->attno[CT_ARG_ACCOUNT] = args[CT_ARG_ACCOUNT][0] == '\0' ? InvalidAttrNumber :
 		resolve_column(rel, args[CT_ARG_ACCOUNT], CT_ARG_ACCOUNT);
-	for (int i = CT_ARG_STATUS; i < CT_NARGS; i++)
+	for (int i = CT_ARG_STATUS; i < CT_COLUMNS_END; i++)
 		table->attno[i] = resolve_column(rel, args[i], i);
+	table->whole_row_saves = ct_option_whole_row_saves(args[CT_ARG_OPTIONS]);
 	resolve_account_type(table, rel, context);
 	resolve_status_type(&table->status,
 						TupleDescAttr(RelationGetDescr(rel), table->attno[CT_ARG_STATUS] - 1)->atttypid);

@@ -14,6 +14,7 @@
 #include "access/relation.h"
 #include "access/table.h"
 #include "access/transam.h"
+#include "access/xact.h"
 #include "catalog/dependency.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
@@ -25,10 +26,10 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/inval.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/regproc.h"
-#include "utils/ruleutils.h"
 
 #include "manage/manage.h"
 
@@ -165,8 +166,8 @@ read_columns(Jsonb *columns, char **args)
 static void
 check_distinct_columns(char **args)
 {
-	for (int i = CT_ARG_ACCOUNT; i < CT_NARGS; i++)
-		for (int j = i + 1; j < CT_NARGS; j++)
+	for (int i = CT_ARG_ACCOUNT; i < CT_COLUMNS_END; i++)
+		for (int j = i + 1; j < CT_COLUMNS_END; j++)
 			if (strcmp(args[i], args[j]) == 0)
 				ereport(ERROR,
 						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -211,18 +212,25 @@ check_nullable(Relation rel, AttrNumber attno)
 				 errtablecol(rel, attno)));
 }
 
+/* Tell the owner which of his columns will be written from now on. */
+static void
+tell_of_column(Oid relid, const char *column, const char *key)
+{
+	ereport(NOTICE,
+			(errmsg("existing column \"%s\" of table \"%s\" becomes status property \"%s\"",
+					column, get_rel_name(relid), key),
+			 errdetail("From now on contacts_tier sets it.  contacts_tier.detach() does not drop it.")));
+}
+
 /*
- * Add the status columns that are missing.  Returns whether the status was
- * there already, in which case contacts are counted as they stand.  The table
- * must not be open, as ALTER TABLE demands (CheckTableNotInUse()).  A column with a constant
+ * Add the status columns that are missing.  "had" says which were there already, by
+ * CtTriggerArg less CT_ARG_STATUS.  The table must not be open, as ALTER TABLE demands (CheckTableNotInUse()).  A column with a constant
  * default is added without rewriting the table (ATExecAddColumn()), however large it is.
  * Errors: 42703 where the account column is missing, 42P10.
  */
-static bool
-add_columns(Oid relid, const char *name, char **args)
+static void
+add_columns(Oid relid, const char *name, char **args, bool had[CT_NCOLUMNS])
 {
-	bool		had_status = has_column(relid, args[CT_ARG_STATUS]);
-
 	if (args[CT_ARG_ACCOUNT][0] != '\0' && !has_column(relid, args[CT_ARG_ACCOUNT]))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
@@ -233,8 +241,12 @@ add_columns(Oid relid, const char *name, char **args)
 	{
 		const char *column = args[CT_ARG_STATUS + i];
 
-		if (has_column(relid, column))
+		had[i] = has_column(relid, column);
+		if (had[i])
+		{
+			tell_of_column(relid, column, status_columns[i].key);
 			continue;
+		}
 		ct_executef("ALTER TABLE %s ADD COLUMN %s %s%s", name,
 					quote_identifier(column), status_columns[i].type,
 					i == 0 ? " DEFAULT 'non_marketing'" : "");
@@ -245,7 +257,22 @@ add_columns(Oid relid, const char *name, char **args)
 			ct_executef("ALTER TABLE %s ALTER COLUMN %s DROP DEFAULT",
 						name, quote_identifier(column));
 	}
-	return had_status;
+}
+
+/* A default of the application's own counts as given, so nothing else decides (S4, S5). */
+static void
+tell_of_default(Oid relid, const char *name, const char *column, CtTriggerArg which)
+{
+	bool		is_status = which == CT_ARG_STATUS;
+
+	if (!is_status && which != CT_ARG_SOURCE_TYPE && which != CT_ARG_SOURCE_NAME)
+		return;
+	ereport(NOTICE,
+			(errmsg("default of column \"%s\" of table \"%s\" disables %s", column, get_rel_name(relid),
+					is_status ? "defaults by source type" : psprintf("the setting contacts_tier.%s for new contacts",
+																	 status_columns[which - CT_ARG_STATUS].key)),
+			 errdetail("It counts as given wherever an INSERT gives no %s.", is_status ? "status" : "source"),
+			 errhint("To change that, use ALTER TABLE %s ALTER COLUMN %s DROP DEFAULT.", name, quote_identifier(column))));
 }
 
 /*
@@ -265,7 +292,9 @@ ct_set_defaults(Oid relid, const char *name, char **args)
 		const char *expression = i == 0 && attr->atttypid == BOOLOID ? BOOLEAN_DEFAULT : status_columns[i].expression;
 
 		table_close(rel, NoLock);
-		if (!has_default && expression != NULL)
+		if (has_default)
+			tell_of_default(relid, name, column, CT_ARG_STATUS + i);
+		else if (expression != NULL)
 			ct_executef("ALTER TABLE %s ALTER COLUMN %s SET DEFAULT %s",
 						name, quote_identifier(column), expression);
 	}
@@ -291,87 +320,6 @@ check_may_attach(Oid owner)
 					 errdetail("Role \"%s\" owns the table, so it needs EXECUTE on the functions that attach() uses.",
 							   GetUserNameFromId(owner, false)),
 					 errhint("Grant it EXECUTE on maintain_status, count_contact, apply_counts, count_truncate and create_companions, all in schema contacts_tier_internal.")));
-}
-
-/* Has the owner other attached tables with the same companion tables?  By their triggers. */
-static bool
-shares_companions(const CtTable *table)
-{
-	return ct_executef("SELECT FROM pg_catalog.pg_trigger t"
-					   " JOIN pg_catalog.pg_class r ON r.oid OPERATOR(pg_catalog.=) t.tgrelid"
-					   " WHERE t.tgfoid OPERATOR(pg_catalog.=) %u AND r.relowner OPERATOR(pg_catalog.=) %u"
-					   " AND pg_catalog.strpos(pg_catalog.encode(t.tgargs, 'hex'),"
-					   "  pg_catalog.encode(pg_catalog.convert_to(%s, pg_catalog.getdatabaseencoding()), 'hex')"
-					   "  OPERATOR(pg_catalog.||) '00') OPERATOR(pg_catalog.=) 1",
-					   ct_function_oid(CT_TRIGGER_STATUS), table->owner,
-					   quote_literal_cstr(NameStr(table->names.schema))) > 0;
-}
-
-/*
- * Do all companion tables exist?  Where some do, they must be what attach() creates: then the
- * others were dropped.  Tables that share them and are attached still have contacts in what
- * was dropped, so repair() must create it.  Errors: 42P07, 55000.
- */
-static bool
-companions_exist(const CtTable *table, bool is_repair)
-{
-	int			count = 0;
-	const char *existing = NULL;
-
-	for (int i = 0; i < CT_NCOMPANIONS; i++)
-		if (OidIsValid(ct_companion_relid(&table->names, i)))
-		{
-			count++;
-			existing = NameStr(table->names.companions[i]);
-		}
-	if (count == 0 || count == CT_NCOMPANIONS)
-		return count > 0;
-	if (!ct_some_companions_fit(table))
-		ereport(ERROR,
-				(errcode(ERRCODE_DUPLICATE_TABLE),
-				 errmsg("relation \"%s.%s\" already exists", NameStr(table->names.schema), existing),
-				 errdetail("The other companion tables of schema \"%s\" do not exist, so it cannot be one of them.",
-						   NameStr(table->names.schema)),
-				 errhint("Rename it, or move the contacts table to another schema.")));
-	if (!is_repair && shares_companions(table))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("some companion tables of schema \"%s\" do not exist", NameStr(table->names.schema)),
-				 errdetail("Other tables of the same owner are attached and need them."),
-				 errhint("Run contacts_tier.repair() on one of these tables first.")));
-	return false;
-}
-
-/*
- * Create the companion tables that do not exist.  Those that exist already must be as they would be
- * created; whatever privileges the ledger has, entries are only inserted.  New counters of accounts
- * begin so that what a period began with and what is counted in now add up (D3).
- */
-void
-ct_create_companions(const CtTable *table, bool is_repair)
-{
-	StringInfoData type;
-	bool		is_counted = OidIsValid(ct_companion_relid(&table->names, CT_ACCOUNT)) &&
-		!OidIsValid(ct_companion_relid(&table->names, CT_COUNTER));
-
-	if (companions_exist(table, is_repair))
-	{
-		ct_check_companions(table);
-		ct_restate_ledger_privileges(table);
-		return;
-	}
-	/* without a length, so that that of the account column can be changed */
-	initStringInfo(&type);
-	appendStringInfoString(&type, ct_type_name(table->account_type));
-	if (OidIsValid(table->account_collation))
-		appendStringInfo(&type, " COLLATE %s", generate_collation_name(table->account_collation));
-	ct_executef("SELECT contacts_tier_internal.create_companions(%s, %s)",
-				quote_literal_cstr(quote_identifier(NameStr(table->names.schema))),
-				quote_literal_cstr(type.data));
-	if (is_counted)
-		ct_execute(ct_sql(table, "INSERT INTO {counter} (account, slot, corrected)"
-						  " SELECT account, 0, - period_opening FROM {account} WHERE period_opening <> 0"),
-				   0, NULL, NULL, NULL);
 }
 
 /*
@@ -412,17 +360,21 @@ ct_pending_index_statement(Relation rel, const CtTable *table)
  * were dropped, without detach(), is counted already: its TRUNCATE trigger says so.
  */
 static void
-attach_table(Oid relid, const char *name, char **args)
+attach_table(Oid relid, const char *name, char **args, bool whole_row_saves)
 {
-	bool		had_status;
+	bool		had[CT_NCOLUMNS];
 	bool		is_counted;
 	char	   *former_args[CT_NARGS];
 	Relation	rel;
 	CtTable    *table;
 	char	   *create_index;
 
+	/* an attach() that failed may have resolved the table by other names */
+	CacheInvalidateRelcacheByRelid(relid);
+	CommandCounterIncrement();
 	ct_check_partition_owners(relid);
-	had_status = add_columns(relid, name, args);
+	add_columns(relid, name, args, had);
+	args[CT_ARG_OPTIONS] = ct_options(whole_row_saves, had);
 	rel = table_open(relid, NoLock);
 	table = ct_table_resolve(rel, CT_NARGS, args);
 	is_counted = ct_trigger_args(rel, CT_TRIGGER_TRUNCATE, former_args) &&
@@ -434,7 +386,8 @@ attach_table(Oid relid, const char *name, char **args)
 	table_close(rel, NoLock);
 
 	ct_execute(create_index, 0, NULL, NULL, NULL);
-	if (had_status)
+	/* then contacts are counted as they stand */
+	if (had[0])
 	{
 		ct_normalise_contacts(name, table);
 		if (!is_counted)
@@ -446,16 +399,34 @@ attach_table(Oid relid, const char *name, char **args)
 	ct_set_defaults(relid, name, args);
 }
 
+/* Read what attach() was given into the arguments of the triggers, but for the options. */
+static void
+read_args(FunctionCallInfo fcinfo, Relation rel, char **args)
+{
+	args[CT_ARG_SCHEMA] = PG_ARGISNULL(3) ? get_namespace_name(RelationGetNamespace(rel)) : NameStr(*PG_GETARG_NAME(3));
+	args[CT_ARG_ACCOUNT] = PG_ARGISNULL(1) ? "" : NameStr(*PG_GETARG_NAME(1));
+	ct_complete_args(CT_MIN_NARGS, args, args);
+	if (!PG_ARGISNULL(1) && args[CT_ARG_ACCOUNT][0] == '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("name of the account column must not be empty"),
+				 errhint("Omit the argument if the whole table is one account.")));
+	if (!PG_ARGISNULL(2))
+		read_columns(PG_GETARG_JSONB_P(2), args);
+	check_distinct_columns(args);
+}
+
 PG_FUNCTION_INFO_V1(contacts_tier_attach);
 
 /*
- * attach(contacts regclass, account_column name, columns jsonb) void
+ * attach(contacts regclass, account_column name, columns jsonb, companion_schema name,
+ * whole_row_saves boolean) void
  *
  * Locks: the table and its partitions, exclusively, since ALTER TABLE and CREATE TRIGGER
  * need it, and contacts are counted that must not change meanwhile.  Errors: 42809, 0A000
  * (not a table that can be attached), 42501 (also where a partition with contacts belongs to
- * another role), 42710 (attached already), 42P07 (a relation has the name of a companion
- * table), 42703, 42804 (columns), 22023.
+ * another role), 42710 (attached already), those of ct_check_companion_schema() and
+ * ct_create_companions(), 42703, 42804 (columns), 22004, 22023.
  */
 Datum
 contacts_tier_attach(PG_FUNCTION_ARGS)
@@ -467,20 +438,11 @@ contacts_tier_attach(PG_FUNCTION_ARGS)
 	char	   *name;
 
 	ct_check_not_null(fcinfo, 0, "contacts");
+	ct_check_not_null(fcinfo, 4, "whole_row_saves");
 	rel = ct_open_owned(PG_GETARG_OID(0), AccessExclusiveLock);
 	(void) find_all_inheritors(PG_GETARG_OID(0), AccessExclusiveLock, NULL);
 	check_kind(rel);
-	args[CT_ARG_SCHEMA] = get_namespace_name(RelationGetNamespace(rel));
-	args[CT_ARG_ACCOUNT] = PG_ARGISNULL(1) ? "" : NameStr(*PG_GETARG_NAME(1));
-	ct_complete_args(CT_MIN_NARGS, args, args);
-	if (!PG_ARGISNULL(1) && args[CT_ARG_ACCOUNT][0] == '\0')
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_COLUMN),
-				 errmsg("name of the account column must not be empty"),
-				 errhint("Omit the argument if the whole table is one account.")));
-	if (!PG_ARGISNULL(2))
-		read_columns(PG_GETARG_JSONB_P(2), args);
-	check_distinct_columns(args);
+	read_args(fcinfo, rel, args);
 	owner = rel->rd_rel->relowner;
 	check_may_attach(owner);
 	name = ct_qualified_name(rel);
@@ -488,7 +450,8 @@ contacts_tier_attach(PG_FUNCTION_ARGS)
 
 	ct_connect_spi();
 	ct_manage_as_owner(owner, &identity);
-	attach_table(PG_GETARG_OID(0), name, args);
+	ct_check_companion_schema(args[CT_ARG_SCHEMA], owner);
+	attach_table(PG_GETARG_OID(0), name, args, PG_GETARG_BOOL(4));
 	ct_restore_identity(&identity);
 	SPI_finish();
 	PG_RETURN_VOID();

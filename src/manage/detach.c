@@ -40,22 +40,25 @@ drop_index(Oid relid)
 }
 
 /*
- * The statement that drops the status columns, or else the defaults that
- * set_defaults() gave them; NULL if there is nothing to drop.
+ * The statement that drops the status columns that attach() added, and the defaults that
+ * set_defaults() gave others; NULL if there is nothing to drop.
  */
 static char *
 alter_columns(const CtManaged *managed, bool drop_columns)
 {
 	StringInfoData command;
 	const char *separator = "";
+	char	   *args[CT_NARGS];
 
+	if (!ct_trigger_args(managed->rel, CT_TRIGGER_STATUS, args))
+		return NULL;			/* it has one, or would not be managed */
 	initStringInfo(&command);
 	appendStringInfo(&command, "ALTER TABLE %s", ct_qualified_name(managed->rel));
-	for (int i = CT_ARG_STATUS; i < CT_NARGS; i++)
+	for (int i = CT_ARG_STATUS; i < CT_COLUMNS_END; i++)
 	{
 		const char *column = ct_table_column(managed->table, i);
 
-		if (drop_columns)
+		if (drop_columns && !ct_option_had_column(args[CT_ARG_OPTIONS], i))
 			appendStringInfo(&command, "%s DROP COLUMN %s", separator, column);
 		else if (ct_has_our_default(managed->rel, managed->table->attno[i]))
 			appendStringInfo(&command, "%s ALTER COLUMN %s DROP DEFAULT", separator, column);

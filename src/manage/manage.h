@@ -16,6 +16,11 @@
 
 #include "capture/capture.h"
 
+/* attach_companions.c */
+
+extern void ct_check_companion_schema(const char *schema, Oid owner);
+extern void ct_create_companions(const CtTable *table, bool is_repair);
+
 /* change_tier.c */
 
 /* The subscription of an account that is being managed, locked */
@@ -59,7 +64,7 @@ typedef struct CtReportKind
 {
 	CtReportQuery query;
 	bool		reads_ledger;
-	bool		reads_contacts;	/* of all tables that share the companion
+	bool		reads_contacts; /* of all tables that share the companion
 								 * tables */
 	bool		reads_table;	/* of the one asked for */
 	bool		records;		/* it writes to the ledger; for owners only */
@@ -188,7 +193,7 @@ typedef enum CtGuardArg
 	CT_GUARD_TABLE,
 	CT_GUARD_MODE,				/* on_excluded */
 	CT_GUARD_NARGS
-} CtGuardArg;
+}			CtGuardArg;
 
 extern void ct_guard_init(void);
 
@@ -319,7 +324,6 @@ extern void ct_restate_dependencies(const CtTable *table);
 /* attach.c */
 
 extern void ct_set_defaults(Oid relid, const char *name, char **args);
-extern void ct_create_companions(const CtTable *table, bool is_repair);
 extern char *ct_pending_index_statement(Relation rel, const CtTable *table);
 
 /* restore.c */

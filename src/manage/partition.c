@@ -299,7 +299,7 @@ has_counters(Relation rel, char **args)
 static bool
 has_columns(Relation rel, char **args)
 {
-	const Oid	types[CT_NARGS] = {
+	const Oid	types[CT_COLUMNS_END] = {
 		[CT_ARG_STATUS] = get_func_rettype(ct_function_oid(CT_DEFAULT_STATUS)),
 		[CT_ARG_UNTIL] = BOOLOID,
 		[CT_ARG_SOURCE_TYPE] = TEXTOID,
@@ -307,7 +307,7 @@ has_columns(Relation rel, char **args)
 		[CT_ARG_UPDATED_AT] = TIMESTAMPTZOID
 	};
 
-	for (int i = CT_ARG_STATUS; i < CT_NARGS; i++)
+	for (int i = CT_ARG_STATUS; i < CT_COLUMNS_END; i++)
 		if (!AttributeNumberIsValid(ct_typed_column(RelationGetRelid(rel), args[i], types[i])) &&
 			!(i == CT_ARG_STATUS && AttributeNumberIsValid(ct_typed_column(RelationGetRelid(rel), args[i], BOOLOID))))
 			return false;

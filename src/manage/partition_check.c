@@ -40,7 +40,7 @@ is_partitioned_by_status(Relation rel, char **args)
 
 	if (rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
 		return false;
-	for (int i = CT_ARG_STATUS; i < CT_NARGS; i++)
+	for (int i = CT_ARG_STATUS; i < CT_COLUMNS_END; i++)
 	{
 		AttrNumber	attno = get_attnum(RelationGetRelid(rel), args[i]);
 

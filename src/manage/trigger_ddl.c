@@ -68,7 +68,7 @@ ct_normalise_contacts(const char *name, const CtTable *table)
 
 /*
  * The trigger arguments as they are written in CREATE TRIGGER, without columns
- * of the default name at the end.
+ * of the default name, and no options, at the end.
  */
 static char *
 argument_list(char **args)
@@ -95,18 +95,28 @@ comment_of(CtFunction function)
 }
 
 /*
+ * Our triggers of a relation, with their functions, in SPI_tuptable; also the number of them.
+ * By their functions, since the owner of the table may have renamed a trigger.
+ */
+static uint64
+find_triggers(const char *name, const char *condition)
+{
+	return ct_executef("SELECT pg_catalog.quote_ident(t.tgname), t.tgfoid FROM pg_catalog.pg_trigger t"
+					   " WHERE t.tgrelid OPERATOR(pg_catalog.=) %s::pg_catalog.regclass AND %s"
+					   " AND t.tgfoid IN (%u, %u, %u, %u) ORDER BY t.tgname",
+					   quote_literal_cstr(name), condition,
+					   ct_function_oid(CT_TRIGGER_STATUS), ct_function_oid(CT_TRIGGER_COUNT),
+					   ct_function_oid(CT_TRIGGER_APPLY), ct_function_oid(CT_TRIGGER_TRUNCATE));
+}
+
+/*
  * Say what our triggers of a relation are for.  PostgreSQL does not copy comments to
- * the clones of row triggers, and the owner of the table may have renamed the trigger
- * that they are clones of: so the triggers are found by their functions.
+ * the clones of row triggers.
  */
 static void
 comment_on_triggers(const char *name)
 {
-	uint64		count = ct_executef("SELECT t.tgname::pg_catalog.text, t.tgfoid FROM pg_catalog.pg_trigger t"
-									" WHERE t.tgrelid = %s::pg_catalog.regclass AND t.tgfoid IN (%u, %u, %u, %u)",
-									quote_literal_cstr(name),
-									ct_function_oid(CT_TRIGGER_STATUS), ct_function_oid(CT_TRIGGER_COUNT),
-									ct_function_oid(CT_TRIGGER_APPLY), ct_function_oid(CT_TRIGGER_TRUNCATE));
+	uint64		count = find_triggers(name, "true");
 	SPITupleTable *found = SPI_tuptable;
 
 	for (uint64 i = 0; i < count; i++)
@@ -115,7 +125,7 @@ comment_on_triggers(const char *name)
 		Datum		function = SPI_getbinval(found->vals[i], found->tupdesc, 2, &isnull);
 
 		ct_executef("COMMENT ON TRIGGER %s ON %s IS '%s; created by contacts_tier.attach()'",
-					quote_identifier(SPI_getvalue(found->vals[i], found->tupdesc, 1)), name,
+					SPI_getvalue(found->vals[i], found->tupdesc, 1), name,
 					comment_of(ct_function(DatumGetObjectId(function))));
 	}
 }
@@ -206,15 +216,11 @@ ct_restore_triggers(Oid relid, const char *name, char **args)
 		comment_on_triggers(name);
 }
 
-/* Drop our triggers of a relation, whatever its owner has called them, but for clones. */
+/* Drop the triggers of one relation.  Those that are clones go with their parents. */
 static void
-drop_triggers(Oid relid, const char *name)
+drop_triggers_of(const char *name)
 {
-	uint64		count = ct_executef("SELECT pg_catalog.quote_ident(t.tgname) FROM pg_catalog.pg_trigger t"
-									" WHERE t.tgrelid OPERATOR(pg_catalog.=) %u AND t.tgparentid OPERATOR(pg_catalog.=) 0"
-									" AND t.tgfoid IN (%u, %u, %u, %u)", relid,
-									ct_function_oid(CT_TRIGGER_STATUS), ct_function_oid(CT_TRIGGER_COUNT),
-									ct_function_oid(CT_TRIGGER_APPLY), ct_function_oid(CT_TRIGGER_TRUNCATE));
+	uint64		count = find_triggers(name, "t.tgparentid OPERATOR(pg_catalog.=) 0");
 	SPITupleTable *found = SPI_tuptable;
 
 	for (uint64 i = 0; i < count; i++)
@@ -240,6 +246,6 @@ ct_drop_triggers(Oid root)
 			continue;
 		/* it is locked, so it is there */
 		name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)), get_rel_name(relid));
-		drop_triggers(relid, name);
+		drop_triggers_of(name);
 	}
 }

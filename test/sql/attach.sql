@@ -68,7 +68,7 @@ SELECT contacts_tier.attach('contacts', 'account');
 SELECT contacts_tier.subscribe('contacts', 'b', 'attach');
 SELECT account, contact_limit, marketing_contacts FROM contacts_tier.usage('contacts', 'b');
 TABLE drift;
--- detach with drop_columns leaves the table as it was before the first attach
+-- detach with drop_columns leaves the table as it was before that attach: the columns were there
 SELECT contacts_tier.detach('contacts', drop_columns => true);
 SELECT * FROM contacts ORDER BY id;
 SELECT account, sum(used) AS used FROM contacts_tier_counter GROUP BY account ORDER BY account;
@@ -103,7 +103,7 @@ CALL contacts_tier.rollover('contacts');
 SELECT * FROM contacts ORDER BY id;
 SET contacts_tier.now = '2026-01-10 10:00+00';
 TABLE drift;
--- dropping columns drops all five, whatever they are called
+-- only the columns that attach has added are dropped, whatever they are called
 SELECT contacts_tier.detach('contacts', true);
 SELECT * FROM contacts ORDER BY id;
 DROP TABLE contacts, contacts_tier_account, contacts_tier_counter, contacts_tier_ledger;

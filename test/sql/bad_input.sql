@@ -100,7 +100,7 @@ SET ROLE regress_bad_input_other;
 SELECT contacts_tier.attach('contacts', 'account');
 \echo :SQLSTATE
 RESET ROLE;
-GRANT EXECUTE ON FUNCTION contacts_tier.attach(regclass, name, jsonb), contacts_tier_internal.maintain_status(), contacts_tier_internal.count_contact(),
+GRANT EXECUTE ON FUNCTION contacts_tier.attach(regclass, name, jsonb, name, boolean), contacts_tier_internal.maintain_status(), contacts_tier_internal.count_contact(),
     contacts_tier_internal.apply_counts(), contacts_tier_internal.count_truncate(), contacts_tier_internal.create_companions(text, text) TO regress_bad_input_other;
 SET ROLE regress_bad_input_other;
 BEGIN;
@@ -117,7 +117,7 @@ SET ROLE regress_bad_input_other;
 SELECT contacts_tier.attach('others', 'account');
 \set VERBOSITY default
 RESET ROLE;
-REVOKE EXECUTE ON FUNCTION contacts_tier.attach(regclass, name, jsonb) FROM regress_bad_input_other;
+REVOKE EXECUTE ON FUNCTION contacts_tier.attach(regclass, name, jsonb, name, boolean) FROM regress_bad_input_other;
 DROP VIEW a_view;
 DROP MATERIALIZED VIEW a_matview;
 DROP SEQUENCE a_sequence;

@@ -102,6 +102,7 @@ SELECT * FROM comments.explained ORDER BY table_name::text COLLATE "C";
 SELECT count(*) FROM pg_description d WHERE classoid = 'pg_trigger'::regclass AND NOT EXISTS (SELECT FROM pg_trigger t WHERE t.oid = d.objoid);
 SELECT contacts_tier.attach('comments.contacts', 'account');
 SELECT * FROM comments.explained ORDER BY table_name::text COLLATE "C";
+-- the columns were there, so they stay, with their comments
 SELECT contacts_tier.detach('comments.contacts', true);
 SELECT count(*) FROM pg_description WHERE objoid = 'comments.contacts'::regclass;
 SET client_min_messages = warning;

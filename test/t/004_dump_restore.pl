@@ -67,6 +67,11 @@ $node->safe_psql('postgres', <<'SQL');
 	INSERT INTO crm.contacts SELECT i, t FROM unnest('{1,11,12}'::bigint[]) t, generate_series(1, 3) i;
 	INSERT INTO crm.leads SELECT 10 * t + i, t FROM unnest('{1,11,12}'::bigint[]) t, generate_series(1, 2) i;
 	UPDATE crm.contacts SET marketing_contact_until_next_update = true WHERE id = 1;
+
+	-- companion tables in a schema of their own, whole rows, and a column that was there
+	CREATE SCHEMA "The tiers'";
+	CREATE TABLE crm.saved (id bigint PRIMARY KEY, tenant text, marketing_contact_status_source_name text);
+	SELECT contacts_tier.attach('crm.saved', 'tenant', NULL, 'The tiers''', true);
 SQL
 # a ledger with partitions
 {
