@@ -27,7 +27,7 @@ COLUMNS = '{"status": "status", "until_next_update": "flag", "source_type": "sou
     ' "source_name": "source_name", "updated_at": "changed_at"}'
 
 PLAIN = "CREATE TABLE app.contacts (id integer PRIMARY KEY, account text, note text CONSTRAINT good CHECK (note <> 'bad'));"
-ATTACH = "SELECT contacts_tier.attach('app.contacts', 'account', '%s');" % COLUMNS
+ATTACH = "SELECT contacts_tier.attach('app.contacts', 'account', '%s', whole_row_saves => %%s);" % COLUMNS
 PROPERTIES = """status contacts_tier.marketing_status, flag boolean, source_type text, source_name text,
     changed_at timestamptz"""
 PARTITIONED = """
@@ -108,7 +108,7 @@ def warning(text):
     return neutral(text)
 
 
-def prepare(configurations):
+def prepare(configurations, whole_rows):
     """Make the databases; returns the configurations that this version of the extension can have."""
     server = connect('postgres')
     for role, attributes in ((ADMIN, 'SUPERUSER LOGIN'), (WRITER, 'LOGIN')):
@@ -135,7 +135,7 @@ def prepare(configurations):
         connection = connect(database, ADMIN)
         execute(connection, "SET contacts_tier.now = '%s'" % timestamp_text(START))
         execute(connection, configuration.table)
-        execute(connection, ATTACH)
+        execute(connection, ATTACH % whole_rows)
         if configuration.after:
             execute(connection, configuration.after)
         # repair() of all tables waits for nobody who is at work on one, autovacuum included

@@ -108,9 +108,11 @@ class Account:
 
 
 class State:
-    __slots__ = ('contacts', 'accounts', 'activity', 'clock', 'source_type', 'source_name', 'events', 'events_text')
+    __slots__ = ('contacts', 'accounts', 'activity', 'clock', 'source_type', 'source_name', 'events', 'events_text',
+                 'whole_rows')
 
-    def __init__(self):
+    def __init__(self, whole_rows=False):
+        self.whole_rows = whole_rows        # whole_row_saves of attach()
         self.contacts = {}
         self.accounts = {name: Account(name, *rest) for name, rest in ACCOUNTS.items()}
         self.activity = {}
@@ -121,6 +123,7 @@ class State:
 
     def copy(self):
         new = State.__new__(State)
+        new.whole_rows = self.whole_rows
         new.contacts = dict(self.contacts)
         new.accounts = {name: account.copy() for name, account in self.accounts.items()}
         new.activity = {name: list(counts) for name, counts in self.activity.items()}
@@ -244,7 +247,7 @@ class Work:
             if self.wrong == 'demoted at once':
                 return 'non_marketing', None
             return (old.status, True) if was else (old.status, None)        # S2
-        if status is not None and 'flag' not in sets:
+        if status is not None and 'flag' not in sets and not (self.state.whole_rows and status == old.status):    # S8
             return 'marketing', old.flag if self.wrong == 'flag stays' else None        # S1
         flag = sets['flag'] if 'flag' in sets else old.flag
         return 'marketing', True if flag else None                          # S3
@@ -252,7 +255,7 @@ class Work:
     def source(self, old, column, sets, setting, otherwise):
         """S5"""
         value = sets.get(column)
-        if value and (value != old or (not setting and self.wrong != 'repeated source')):
+        if value and (value != old or (not setting and not self.state.whole_rows and self.wrong != 'repeated source')):
             return value
         return setting or otherwise
 

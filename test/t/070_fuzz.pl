@@ -53,5 +53,13 @@ ok($ok, 'nothing differs between the configurations, or from the model') or diag
 like($report, qr/^seed \d+: [1-9]\d* statements in each of [2-9]\d* configurations/m, 'statements were run');
 note($report);
 
+# The same for an application that saves whole rows (rule S8)
+if (!$ENV{FUZZ_REPORT})
+{
+	($ok, $report) = fuzz('--whole-rows', '--seed', 1, '--seconds', 6);
+	ok($ok, 'nothing differs with whole_row_saves') or diag($report);
+	note($report);
+}
+
 $node->stop;
 done_testing();
