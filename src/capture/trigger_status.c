@@ -363,14 +363,15 @@ ct_row_mend(const CtTable *table, const CtRow *old, CtRow *row, bool *by_default
 
 /*
  * A row that waits for its second write counts as decided, not as stored; so do the properties
- * of it that the statement does not change, or repeats where whole rows are saved.
+ * of it that the statement does not change, or a source that it repeats where whole rows are saved.
  */
 static void
 apply_decided(const CtTable *table, const CtRow *decided, CtRow *old, CtRow *row, const Bitmapset *sets)
 {
 	for (int i = CT_ARG_STATUS; i < CT_COLUMNS_END; i++)
 	{
-		if ((is_set(table, i, sets) && !table->whole_row_saves) || !ct_row_same_column(old, row, i))
+		if ((is_set(table, i, sets) && !(table->whole_row_saves && i >= CT_ARG_SOURCE_TYPE)) ||
+			!ct_row_same_column(old, row, i))
 			continue;
 		row->value[i] = decided->value[i];
 		row->isnull[i] = decided->isnull[i];

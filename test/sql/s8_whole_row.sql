@@ -135,7 +135,18 @@ CREATE FUNCTION demote() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.status
 CREATE TRIGGER zzz BEFORE UPDATE ON whole FOR EACH ROW WHEN (NEW.name = 'demoted' AND pg_trigger_depth() = 0) EXECUTE FUNCTION demote();
 CREATE TRIGGER zzz BEFORE UPDATE ON part FOR EACH ROW WHEN (NEW.name = 'demoted' AND pg_trigger_depth() = 0) EXECUTE FUNCTION demote();
 SELECT * FROM try('UPDATE %I SET name = ''demoted'' WHERE id = 1', 'API');
--- so does one that waits to be stored as non-marketing because the tier is full: it is not promoted again
+-- the source of such a row is the one decided: to save the one that is stored for now gives none
+CREATE FUNCTION promote_again() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE format('UPDATE s8.%I SET status = ''marketing'', flag = NULL, type = $1, source = $2 WHERE id = $3', TG_ARGV[0]) USING NEW.type, NEW.source, NEW.id;
+    RETURN NULL;
+END $$;
+ALTER TABLE whole DISABLE TRIGGER b;
+CREATE TRIGGER c AFTER UPDATE ON whole FOR EACH ROW WHEN (pg_trigger_depth() = 0) EXECUTE FUNCTION promote_again('whole');
+SELECT result FROM try('UPDATE %I SET name = ''demoted'' WHERE id = 1', 'API') WHERE contacts = 'whole';
+DROP TRIGGER c ON whole;
+ALTER TABLE whole ENABLE TRIGGER b;
+-- a row that does not fit, and is saved as it stands for now, is not promoted again
 SELECT contacts_tier.create_plan('s8 small', '{1}');
 SELECT contacts_tier.subscribe('whole', 'full', 's8 small', on_exceed => 'cap');
 SELECT reset_contacts();
