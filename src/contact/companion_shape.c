@@ -203,7 +203,7 @@ static bool
 find_column_fault(const CtCompanionOf *of, int column, Oid relid, CtFault *fault)
 {
 	static const char *const hint =
-		"Add the column without a default, after dropping it if it has another type.  Or drop the companion tables with CASCADE, and create them again with contacts_tier.repair(): their history is lost then.";
+		"Add the column without a default, after dropping it if it has another type.  Or drop the companion tables with CASCADE, and create them again with contacts_tier.repair(), or with attach() if the table is not attached: their history is lost then.";
 	const char *name = NameStr(of->names.companions[companion_columns[column].which]);
 	const char *own_type = companion_columns[column].own_type;
 	Oid			type = own_type != NULL ? ct_own_type(own_type) : companion_columns[column].type;

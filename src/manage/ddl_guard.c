@@ -122,7 +122,7 @@ preserves_values(Oid type, int32 old_typmod, int32 typmod)
 static CtTriggerArg
 property_of(Oid relid, char *const args[CT_NARGS], int attno)
 {
-	for (int i = CT_ARG_ACCOUNT; i < CT_NARGS; i++)
+	for (int i = CT_ARG_ACCOUNT; i < CT_COLUMNS_END; i++)
 		if (get_attnum(relid, args[i]) == attno)
 			return (CtTriggerArg) i;
 	return CT_ARG_SCHEMA;
@@ -148,7 +148,8 @@ ct_guard_column_altered(Oid relid, int attno)
 		return;
 	property = property_of(relid, args, attno);
 	get_atttypetypmodcoll(relid, attno, &type, &typmod, &collation);
-	if (property >= CT_ARG_STATUS && new.atttypid != type && new.atttypid != ct_column_type(property))
+	if (property >= CT_ARG_STATUS && new.atttypid != type &&
+		(ct_is_column_type(property, type) || !ct_is_column_type(property, new.atttypid)))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("cannot alter type of column \"%s\" of attached table \"%s\"",

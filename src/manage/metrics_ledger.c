@@ -36,6 +36,7 @@
 /* The indexes by the key of an entry: their predicates, as pg_get_expr() writes them */
 static const char *const of_drifts = "(event = ANY (ARRAY['verify'::text, 'repair'::text]))";
 static const char *const of_runs = "(event = 'rollover_run'::text)";
+
 /* A ledger, or a partition of it, while it is read */
 typedef struct Leaf
 {
@@ -87,7 +88,11 @@ has_predicate(Relation index, Relation rel, const char *expected)
 		(index->rd_indoption[0] & INDOPTION_DESC) != 0)
 		return false;
 	predicate = SysCacheGetAttr(INDEXRELID, index->rd_indextuple, Anum_pg_index_indpred, &isnull);
-	/* only written: RelationGetIndexPredicate() would evaluate constants in it */
+
+	/*
+	 * only written: RelationGetIndexPredicate() would evaluate constants in
+	 * it
+	 */
 	return !isnull &&
 		strcmp(TextDatumGetCString(DirectFunctionCall2(pg_get_expr, predicate,
 													   ObjectIdGetDatum(RelationGetRelid(rel)))),

@@ -51,7 +51,7 @@ typedef struct Column
 {
 	const char *name;
 	Oid			type;
-} Column;
+}			Column;
 
 #define MAX_COLUMNS	7
 
@@ -175,7 +175,7 @@ check_companions(const CtSchemaMetrics *metrics, const CtNames *names)
  * with the row.
  */
 static void
-read_table(CtSchemaMetrics *metrics, Relation rel, const Column *columns, int ncolumns, PutRow put)
+read_table(CtSchemaMetrics *metrics, Relation rel, const Column * columns, int ncolumns, PutRow put)
 {
 	AttrNumber	attno[MAX_COLUMNS];
 	TableScanDesc scan = table_beginscan(rel, GetActiveSnapshot(), 0, NULL);
@@ -206,7 +206,7 @@ read_table(CtSchemaMetrics *metrics, Relation rel, const Column *columns, int nc
 
 /* Likewise of all tables of a list. */
 static void
-read_tables(CtSchemaMetrics *metrics, List *rels, const Column *columns, int ncolumns, PutRow put)
+read_tables(CtSchemaMetrics *metrics, List *rels, const Column * columns, int ncolumns, PutRow put)
 {
 	ListCell   *cell;
 
