@@ -277,11 +277,12 @@ tell_of_default(Oid relid, const char *name, const char *column, CtTriggerArg wh
 
 /*
  * Give the status columns that have no default one that says that nothing was given,
- * and has the library loaded.  A default of the application's own stays.  The table is
+ * and has the library loaded.  A default of the application's own stays, and is told of by a
+ * NOTICE if "tells".  The table is
  * opened and closed for each, since ALTER TABLE changes what is known of it.
  */
 void
-ct_set_defaults(Oid relid, const char *name, char **args)
+ct_set_defaults(Oid relid, const char *name, char **args, bool tells)
 {
 	for (int i = 0; i < CT_NCOLUMNS; i++)
 	{
@@ -290,11 +291,12 @@ ct_set_defaults(Oid relid, const char *name, char **args)
 		Form_pg_attribute attr = TupleDescAttr(RelationGetDescr(rel), get_attnum(relid, column) - 1);
 		bool		has_default = attr->atthasdef;
 		const char *expression = i == 0 && attr->atttypid == BOOLOID ? BOOLEAN_DEFAULT : status_columns[i].expression;
+		bool		tells_of_it = tells && has_default && !ct_has_our_default(rel, attr->attnum);
 
 		table_close(rel, NoLock);
-		if (has_default)
+		if (tells_of_it)
 			tell_of_default(relid, name, column, CT_ARG_STATUS + i);
-		else if (expression != NULL)
+		if (!has_default && expression != NULL)
 			ct_executef("ALTER TABLE %s ALTER COLUMN %s SET DEFAULT %s",
 						name, quote_identifier(column), expression);
 	}
@@ -396,7 +398,7 @@ attach_table(Oid relid, const char *name, char **args, bool whole_row_saves)
 	ct_create_row_triggers(name, args);
 	ct_create_statement_triggers(name, args);
 	ct_add_partition_triggers(relid);
-	ct_set_defaults(relid, name, args);
+	ct_set_defaults(relid, name, args, true);
 }
 
 /* Read what attach() was given into the arguments of the triggers, but for the options. */

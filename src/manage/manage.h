@@ -323,7 +323,7 @@ extern void ct_restate_dependencies(const CtTable *table);
 
 /* attach.c */
 
-extern void ct_set_defaults(Oid relid, const char *name, char **args);
+extern void ct_set_defaults(Oid relid, const char *name, char **args, bool tells);
 extern char *ct_pending_index_statement(Relation rel, const CtTable *table);
 
 /* restore.c */

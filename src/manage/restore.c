@@ -210,7 +210,7 @@ ct_restore_table(Oid relid, bool is_impatient)
 	enable_triggers(table);
 	if (create_index != NULL)
 		ct_execute(create_index, 0, NULL, NULL, NULL);
-	ct_set_defaults(relid, name, args);
+	ct_set_defaults(relid, name, args, false);
 	ct_restore_identity(&identity);
 	SPI_finish();
 }
