@@ -5,7 +5,7 @@ import os
 import psycopg
 from psycopg.rows import dict_row
 
-from day import CAPPED, ok, refused, same
+from seen import CAPPED, ok, refused, same
 
 SOURCE = "SELECT set_config('contacts_tier.source_type', %s, true), set_config('contacts_tier.source_name', %s, true)"
 

@@ -8,7 +8,7 @@ django.setup()
 
 from crm.fields import MarketingStatus  # noqa: E402
 from crm.models import Contact, Lead  # noqa: E402
-from day import CAPPED, ok, refused, same  # noqa: E402
+from seen import CAPPED, ok, refused, same  # noqa: E402
 
 MARKETING, NON_MARKETING = MarketingStatus.MARKETING, MarketingStatus.NON_MARKETING
 

@@ -53,7 +53,7 @@ sub client_node
 		SELECT contacts_tier.create_plan('plan', ARRAY[10, 20, 50]);
 		SELECT contacts_tier.create_plan('small', ARRAY[5]);
 		ALTER DEFAULT PRIVILEGES FOR ROLE crm IN SCHEMA public GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO app;
-		ALTER DEFAULT PRIVILEGES FOR ROLE crm IN SCHEMA public GRANT USAGE ON SEQUENCES TO app;
+		ALTER DEFAULT PRIVILEGES FOR ROLE crm IN SCHEMA public GRANT USAGE, UPDATE ON SEQUENCES TO app;
 	});
 	return $node;
 }
