@@ -8,12 +8,14 @@ EXTVERSION = $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" $(HERE)$(EXTENS
 
 # These goals must work where neither a compiler nor PostgreSQL's build files
 # are installed yet, so they never reach the PGXS part below.
-BOOTSTRAP_GOALS = check demo bench torture property fuzz matrix assert
+BOOTSTRAP_GOALS = check clients demo bench torture property fuzz matrix assert
 ifneq ($(filter $(BOOTSTRAP_GOALS),$(MAKECMDGOALS)),)
 
 .PHONY: $(BOOTSTRAP_GOALS)
 check:
 	@test/check
+clients:
+	@test/check $(basename $(notdir $(sort $(wildcard $(HERE)test/clients/*.pl))))
 demo:
 	@demo/run
 bench:
@@ -67,7 +69,7 @@ $(shell [ -e expected ] || ln -s $(abspath $(HERE)expected) expected)
 $(OBJS): $(wildcard $(HERE)src/*/*.h) $(HERE)$(EXTENSION).control
 
 # As user postgres: PostgreSQL's test clusters refuse to run as root.
-PROVE_TESTS = test/t/*.pl
+PROVE_TESTS = test/t/*.pl test/clients/*.pl
 PG_PROVE_FLAGS += -I test/perl
 prove_installcheck:
 	$(prove_installcheck)

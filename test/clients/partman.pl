@@ -1,4 +1,4 @@
-# pg_partman: maintenance, data that is moved out of the default partition, and retention.
+# pg_partman, as the owner of the contacts: maintenance, data that is moved out of the default partition, and retention.
 # Rules C1, S7, D3.
 #
 # Packages (small): postgresql-MAJOR-partman
@@ -47,17 +47,20 @@ is($node->safe_psql('postgres', $usage), "1|7|1\n2|7|1", 'contacts in partitions
 isnt($node->safe_psql('postgres', 'SELECT count(*) FROM contacts_default'), '0', 'the default partition has some');
 
 # Contacts that move to partitions of their own stay what they are
-$node->safe_psql('postgres', q{CALL partman.partition_data_proc('public.contacts')});
+$node->safe_psql('postgres', q{
+	SET ROLE crm;
+	CALL partman.partition_data_proc('public.contacts');});
 is($node->safe_psql('postgres', 'SELECT count(*) FROM contacts_default'), '0', 'partition_data_proc() empties the default partition');
 is($node->safe_psql('postgres', $usage), "1|7|1\n2|7|1", 'and no count changes');
 is_exact($node, 'postgres', 'after partition_data_proc()');
 
-$node->safe_psql('postgres', q{CALL partman.run_maintenance_proc()});
+$node->safe_psql('postgres', q{SET ROLE crm; CALL partman.run_maintenance_proc()});
 is_exact($node, 'postgres', 'after maintenance');
 
 # Retention drops partitions, and their contacts with them
 $node->safe_psql(
 	'postgres', q{
+	SET ROLE crm;
 	UPDATE partman.part_config SET retention = '1 month', retention_keep_table = false, infinite_time_partitions = true;
 	CALL partman.run_maintenance_proc();
 });

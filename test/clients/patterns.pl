@@ -33,7 +33,7 @@ $node->safe_psql(
 });
 is( $node->safe_psql(
 		'postgres', q{
-	SELECT DISTINCT ON (e) c.marketing_contact_status = a.changed ->> 'marketing_contact_status' AND a.role = session_user
+	SELECT DISTINCT ON (e) c.marketing_contact_status::text = a.changed ->> 'marketing_contact_status' AND a.role = session_user
 	  FROM contacts c, audit a, LATERAL (SELECT coalesce(a.changed ->> 'email', a.old_row ->> 'email') AS e) x
 	 WHERE c.email = e AND c.account_id = 2 AND a.changed ? 'marketing_contact_status' ORDER BY e, a.entry DESC}),
 	join("\n", ('t') x 6),

@@ -17,6 +17,12 @@ use Test::More;
 my $node = client_node('wal2json', 'wal_level = logical', 'max_replication_slots = 2');
 create_tables($node);
 prepare_day($node);
+# some servers allow only the plugins that this setting names
+if ($node->safe_psql('postgres', q{SELECT count(*) FROM pg_settings WHERE name = 'output_plugin_libraries'}) eq '1')
+{
+	$node->append_conf('postgresql.conf', "output_plugin_libraries = 'wal2json'");
+	$node->reload;
+}
 $node->safe_psql('postgres', q{SELECT pg_create_logical_replication_slot('cdc', 'wal2json')});
 
 # Statements whose contacts are written a second time: rows that do not fit, in an upsert
