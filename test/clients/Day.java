@@ -77,6 +77,14 @@ public class Day {
             }
             same(statement.executeBatch().length, 6, "bulk create: a batch");
         }
+        try (PreparedStatement statement = connection.prepareStatement(
+                "SELECT count(*) FROM contacts WHERE marketing_contact_status = ?::contacts_tier.marketing_status")) {
+            statement.setString(1, "non_marketing");
+            try (ResultSet result = statement.executeQuery()) {
+                result.next();
+                same(result.getInt(1), 4, "a condition on the status, with a cast");
+            }
+        }
         same(status("contacts", "b4"), "non_marketing", "bulk create: null is the default of the source type");
     }
 
@@ -184,7 +192,8 @@ public class Day {
             ok(false, "MC001", "not refused");
         } catch (PSQLException e) {
             ServerErrorMessage fields = e.getServerErrorMessage();
-            same(List.of(e.getSQLState(), fields.getSchema(), fields.getTable(), fields.getConstraint(), fields.getDetail()),
+            same(List.of(e.getSQLState(), fields.getSchema(), fields.getTable(), fields.getConstraint(),
+                         fields.getDetail()),
                  List.of("MC001", "public", "contacts", "contact_tier",
                          "The account has 7 of 10 marketing contacts; the statement adds 10, but there is room for 3."),
                  "MC001 and its fields");

@@ -6,11 +6,11 @@ ActiveRecord::Base.establish_connection(
   adapter: 'postgresql', host: ENV['PGHOST'], port: ENV['PGPORT'], username: ENV['PGUSER'], database: ENV['PGDATABASE']
 )
 
-# A person with a marketing status
 class ApplicationRecord < ActiveRecord::Base
   self.abstract_class = true
 end
 
+# What a contact has of a marketing status
 module MarketingStatus
   extend ActiveSupport::Concern
 
@@ -138,7 +138,9 @@ end
 
 # cap
 notices = []
-Contact.connection.raw_connection.set_notice_receiver { |result| notices << result.error_field(PG::PG_DIAG_MESSAGE_PRIMARY) }
+Contact.connection.raw_connection.set_notice_receiver do |result|
+  notices << result.error_field(PG::PG_DIAG_MESSAGE_PRIMARY)
+end
 Contact.insert_all!((1..7).map { |n| { account_id: 2, email: "e#{n}@example.com", marketing_contact_status: 'marketing' } })
 same(notices.size, 1, 'cap: one warning')
 ok(notices[0].to_s.start_with?('2 contacts of account "2" were stored as '), 'cap: its text', notices[0])

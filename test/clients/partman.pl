@@ -49,7 +49,8 @@ isnt($node->safe_psql('postgres', 'SELECT count(*) FROM contacts_default'), '0',
 # Contacts that move to partitions of their own stay what they are
 $node->safe_psql('postgres', q{
 	SET ROLE crm;
-	CALL partman.partition_data_proc('public.contacts');});
+	CALL partman.partition_data_proc('public.contacts');
+});
 is($node->safe_psql('postgres', 'SELECT count(*) FROM contacts_default'), '0', 'partition_data_proc() empties the default partition');
 is($node->safe_psql('postgres', $usage), "1|7|1\n2|7|1", 'and no count changes');
 is_exact($node, 'postgres', 'after partition_data_proc()');

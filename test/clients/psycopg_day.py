@@ -1,5 +1,6 @@
 """A day with psycopg 3.  POOLER has the connection string of a pooler, if there is one."""
 
+import json
 import os
 
 import psycopg
@@ -13,6 +14,11 @@ connection = psycopg.connect(os.environ.get('POOLER', ''), autocommit=True, row_
 # a pooler hands each transaction to another session, which does not have what was prepared
 connection.prepare_threshold = None
 execute = connection.execute
+# LISTEN needs a session of its own
+listener = psycopg.connect('', autocommit=True)
+heard = []
+listener.add_notify_handler(lambda notify: heard.append(json.loads(notify.payload)))
+listener.execute('LISTEN contacts_tier')
 
 
 def status(email, table='contacts'):
@@ -104,4 +110,8 @@ rows = execute('''INSERT INTO contacts (account_id, email, marketing_contact_sta
                   RETURNING marketing_contact_status AS status''').fetchall()
 same([severity for severity, _ in notices], ['WARNING'], 'cap: one warning')
 ok(notices and notices[0][1].startswith(CAPPED), 'cap: its text', notices)
+
+# what the pool's sessions notified
+listener.execute('SELECT')
+same(max(message.get('threshold', 0) for message in heard if message['account'] == '2'), 100, 'LISTEN beside the pool')
 print('done')

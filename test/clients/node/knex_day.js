@@ -29,8 +29,8 @@ async function status(email, table = 'contacts') {
 // A transaction with a source
 function as(type, name, work) {
   return knex.transaction(async (trx) => {
-    await trx.raw("SELECT set_config('contacts_tier.source_type', ?, true), set_config('contacts_tier.source_name', ?, true)",
-      [type, name]);
+    await trx.raw(`SELECT set_config('contacts_tier.source_type', ?, true),
+                          set_config('contacts_tier.source_name', ?, true)`, [type, name]);
     return work(trx);
   });
 }
