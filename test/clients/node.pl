@@ -1,7 +1,7 @@
 # An application's day with node-postgres, and one with knex.
 # Rules S4, S5, S8, T2, T3.
 #
-# Packages: node=nodejs npm
+# Packages: node=nodejs npm=npm
 # Modules of npm: node
 
 use strict;
