@@ -68,8 +68,9 @@ min_pool_size = 2
 		local $ENV{POOLER} = "host=$dir port=$port";
 		run_day($node, 'psycopg through pgbouncer', '/usr/bin/python3', in_clients('psycopg_day.py'));
 	}
-	is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_stat_activity WHERE usename = 'app'}), '2',
-		'the pooler has two connections');
+	# which it opens as it needs them
+	cmp_ok($node->safe_psql('postgres', q{SELECT count(*) FROM pg_stat_activity WHERE usename = 'app'}), '<=', 2,
+		'the pooler has two connections at most');
 	$bouncer->kill_kill;
 	note($log);
 }
