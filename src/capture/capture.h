@@ -127,6 +127,16 @@ extern void ct_note_row(const CtTable *table, CtRowChange *change);
 
 /* notes.c */
 
+/* What has become of a version of a row that an event is about */
+typedef enum CtFate
+{
+	CT_FATE_CURRENT,			/* it is the row */
+	CT_FATE_UPDATED,
+	CT_FATE_GONE				/* the row was deleted, or moved to another
+								 * partition */
+} CtFate;
+
+extern CtFate ct_notes_fate(const CtTable *table, Oid relid, const CtRow *written, CtRow *latest);
 extern int	ct_notes_mend(const CtTable *table, Oid relid, const CtRow *decided);
 extern void ct_notes_dropped(const CtTable *table, Datum account);
 extern void ct_count_row(const CtTable *table, const CtRowChange *change);
@@ -341,6 +351,8 @@ extern List *ct_second_write_targets(const CtSecondWrites *queue);
 extern CtSecondWrite *ct_second_write_row(CtSecondWrites *queue, int number);
 extern bool ct_second_writes_wait(void);
 extern const CtRow *ct_second_write_find(Oid relid, const ItemPointerData *place);
+extern CtFate ct_second_write_fate(CtSecondWrites *queue, Oid relid, const ItemPointerData *place,
+								   CtRow *latest);
 extern int	ct_second_write_add(CtSecondWrites *queue, Oid relid, const CtRow *decided);
 extern ItemPointerData ct_second_write_place(const CtSecondWrites *queue, int number);
 extern void ct_delta_drop(CtDelta *delta, int64 count, bool only_defaults);

@@ -40,6 +40,27 @@ add_change(const CtTable *table, const CtRowChange *change, const CtDelta *delta
 	ct_delta_add_source(&frame->deltas, entry, change->new);
 }
 
+/* The queue of the rows that must be mended */
+static CtSecondWrites *
+mending(const CtTable *table)
+{
+	CtFrame    *frame = ct_frame(table);
+
+	if (frame->mending == NULL)
+		frame->mending = ct_second_writes(frame->context);
+	return frame->mending;
+}
+
+/*
+ * What has become of a row that must be mended since it was written: see
+ * ct_second_write_fate().
+ */
+CtFate
+ct_notes_fate(const CtTable *table, Oid relid, const CtRow *written, CtRow *latest)
+{
+	return ct_second_write_fate(mending(table), relid, &written->tid, latest);
+}
+
 /*
  * Note that a row must be written again, as it is in "decided".  Returns its number in
  * the frame.  Errors: 0A000 as ct_second_write_add().
@@ -47,11 +68,7 @@ add_change(const CtTable *table, const CtRowChange *change, const CtDelta *delta
 int
 ct_notes_mend(const CtTable *table, Oid relid, const CtRow *decided)
 {
-	CtFrame    *frame = ct_frame(table);
-
-	if (frame->mending == NULL)
-		frame->mending = ct_second_writes(frame->context);
-	return ct_second_write_add(frame->mending, relid, decided);
+	return ct_second_write_add(mending(table), relid, decided);
 }
 
 /* The status of what is no contact of the account */

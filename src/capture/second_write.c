@@ -20,7 +20,9 @@
  * application runs may come between, and change a row that waits here.  It sees the row
  * as it was decided (ct_second_write_find()) and leaves it as the rules want it, and the
  * version that was noted is not there any more.  If that statement is
- * rolled back, it is there again.
+ * rolled back, it is there again.  One that comes even before the row is noted cannot know
+ * what will be decided, so then nothing is decided for that version (note_overtaken(),
+ * trigger_count.c).
  *
  * A queue ends with its memory context, which is a child of that of its frame: so it ends when
  * the frame does (frame.c), by whatever way.
@@ -278,6 +280,31 @@ fetch_latest(CtWriteTarget *target, ItemPointer place)
 	table_tuple_get_latest_tid(scan, place);
 	table_endscan(scan);
 	return table_tuple_fetch_row_version(target->rel, place, SnapshotSelf, target->tuple_slot);
+}
+
+/*
+ * What has become of the version of a row that this transaction has written at a place.  If
+ * it was updated since, *latest is the row as it is; it lives until the queue looks at another
+ * one.  Rows that cannot be written again count as current: ct_second_write_add()
+ * refuses them.
+ *
+ * Locks: as ct_second_write_add().
+ */
+CtFate
+ct_second_write_fate(CtSecondWrites *queue, Oid relid, const ItemPointerData *place, CtRow *latest)
+{
+	int			number = number_of_target(queue, relid);
+	CtWriteTarget *target = number < 0 ? NULL : list_nth(queue->targets, number);
+	ItemPointerData current = *place;
+
+	if (target == NULL)
+		return CT_FATE_CURRENT;
+	if (!fetch_latest(target, &current))
+		return CT_FATE_GONE;
+	if (ItemPointerEquals(&current, unconstify(ItemPointerData *, place)))
+		return CT_FATE_CURRENT;
+	ct_row_read(target->table, target->tuple_slot, latest);
+	return CT_FATE_UPDATED;
 }
 
 /*

@@ -103,36 +103,137 @@ check_not_truncated(const CtTable *table, const CtRowChange *change)
 		ct_check_not_truncated(change->moved_from);
 }
 
+/* Count a change.  Errors: MC002 as ct_count_row(), 55000 where TRUNCATE has counted the table already. */
+static void
+count_row(const CtTable *table, const CtRowChange *change)
+{
+	if (ct_is_truncating())
+		check_not_truncated(table, change);
+	ct_count_row(table, change);
+}
+
+/*
+ * The same contact of the same account with the same status, for a count?  Two versions
+ * of a row.
+ */
+static bool
+counts_alike(const CtTable *table, const CtRow *a, const CtRow *b)
+{
+	return ct_row_same_account(table, a, b) && ct_status_equal(ct_row_status(table, a), ct_row_status(table, b));
+}
+
+/*
+ * Count a version that is not the row any more, or that waits already: as it was written.  Without
+ * an account it does not count, whatever its status: what came of it is checked when that
+ * is counted.
+ */
+static void
+count_as_written(const CtTable *table, CtRowChange *change)
+{
+	if (change->new->isnull[CT_ARG_ACCOUNT])
+		change->status = (CtStatus)
+	{
+		.given = true
+	};
+	count_row(table, change);
+}
+
+/*
+ * Count a row that must be mended, but is another version by now: a statement that a trigger
+ * runs has changed it before this event came to ours, and has counted from what was
+ * written.  So the version counts as it was written, and what must be mended is the row as it
+ * is: from what it was before the statement.
+ */
+static void
+note_overtaken(const CtTable *table, CtRowChange *change, CtRow *latest)
+{
+	const CtRow *written = change->new;
+	CtRowChange rest = *change;
+	CtRow		mended;
+
+	rest.new = latest;
+	rest.status = ct_row_status(table, latest);
+	if (ct_second_write_find(change->relid, &latest->tid) != NULL || !needs_mending(table, &rest))
+	{
+		count_as_written(table, change);
+		return;
+	}
+	mend_row(table, &rest, &mended);
+	if (!counts_alike(table, written, latest))
+	{
+		count_as_written(table, change);
+		rest.old = latest;
+		rest.moved_from = InvalidOid;
+		rest.dropped = false;
+	}
+	count_row(table, &rest);
+}
+
+/*
+ * Count a row that was written, and must be mended if it still is the row; whether it is is
+ * asked before anything is decided for it, so that all events count it alike.
+ */
+static void
+note_mended(const CtTable *table, CtRowChange *change)
+{
+	CtRow		other;
+
+	switch (ct_notes_fate(table, change->relid, change->new, &other))
+	{
+		case CT_FATE_CURRENT:
+			mend_row(table, change, &other);
+			count_row(table, change);
+			break;
+		case CT_FATE_UPDATED:
+			note_overtaken(table, change, &other);
+			break;
+		case CT_FATE_GONE:
+			count_as_written(table, change);
+			break;
+	}
+}
+
+/* What the old row was decided to be, if it waits for its second write; *decided is for that. */
+static const CtRow *
+as_decided(const CtRowChange *change, CtRow *decided)
+{
+	const CtRow *waiting = ct_second_write_find(change->relid, &change->old->tid);
+
+	if (waiting == NULL)
+		return change->old;
+	*decided = *change->old;
+	ct_row_copy_properties(decided, waiting);
+	return decided;
+}
+
 /*
  * Count a row that was written, or deleted, as the rules want it; where it is not so yet,
- * it is written again at the end of the statement.  Errors: MC002 as ct_count_row(), 55000
- * where TRUNCATE has counted the table already.
+ * it is written again at the end of the statement.
+ *
+ * Versions of a row may come in another order than they were written: a trigger can change a
+ * row whose event has not come to ours.  Each is the new row of one event and the old row of
+ * at most one, and the count is right if both take it for the same: for what was
+ * decided if it is in a queue by the first of the two, otherwise for what was written.
+ *
+ * Errors: those of count_row().
  */
 void
 ct_note_row(const CtTable *table, CtRowChange *change)
 {
 	CtRow		old;
-	CtRow		mended;
+	bool		waits = ct_second_writes_wait();
 
 	change->mending = -1;
-	if (change->old != NULL && ct_second_writes_wait() && !OidIsValid(change->moved_from))
-	{
-		const CtRow *decided = ct_second_write_find(change->relid, &change->old->tid);
-
-		if (decided != NULL)
-		{
-			old = *change->old;
-			ct_row_copy_properties(&old, decided);
-			change->old = &old;
-		}
-	}
+	if (change->old != NULL && waits && !OidIsValid(change->moved_from))
+		change->old = as_decided(change, &old);
 	if (change->new != NULL)
 		change->status = ct_row_status(table, change->new);
-	if (needs_mending(table, change))
-		mend_row(table, change, &mended);
-	if (ct_is_truncating())
-		check_not_truncated(table, change);
-	ct_count_row(table, change);
+	if (change->new != NULL && waits && ct_second_write_find(change->relid, &change->new->tid) != NULL)
+		count_as_written(table, change);
+	else if (needs_mending(table, change))
+		note_mended(table, change);
+	else
+		count_row(table, change);
 }
 
 /*
@@ -162,7 +263,9 @@ note_event(const CtTable *table, TriggerData *trigdata, CtRowChange *change, CtR
 {
 	if (change->new == NULL && ct_is_moved(trigdata->tg_trigslot))
 	{
-		ct_moving_out(table, change->old);
+		CtRow		decided;
+
+		ct_moving_out(table, ct_second_writes_wait() ? as_decided(change, &decided) : change->old);
 		return;
 	}
 	if (change->old == NULL && trigdata->tg_relation->rd_rel->relispartition)
