@@ -111,10 +111,14 @@ places_of(const CtDelta *delta)
 
 /* Apply the update dates of the account that have passed; false if there were none. */
 static bool
-catch_up(const CtTable *table, const CtDelta *delta)
+catch_up(const CtTable *table, CtDelta *delta)
 {
-	CtRowPlaces places = places_of(delta);
+	CtRowPlaces places;
 
+	if (!ct_is_overdue(table, delta->account, ct_slots_are_direct(table)))
+		return false;
+	ct_delta_follow(delta);
+	places = places_of(delta);
 	return ct_catch_up(table, delta->account, &places);
 }
 

@@ -296,7 +296,7 @@ extern void ct_frame_written(CtFrame *frame);
 extern CtDelta *ct_frame_remove(CtFrame *frame, int *ndeltas);
 extern void ct_frame_merge(CtFrame *into, CtFrame *frame);
 extern void ct_frame_end(CtFrame *frame);
-extern void ct_frames_check_none(void);
+extern void ct_frames_check_none(List *relids);
 
 /* loan.c */
 
@@ -355,6 +355,7 @@ extern CtFate ct_second_write_fate(CtSecondWrites *queue, Oid relid, const ItemP
 								   CtRow *latest);
 extern int	ct_second_write_add(CtSecondWrites *queue, Oid relid, const CtRow *decided);
 extern ItemPointerData ct_second_write_place(const CtSecondWrites *queue, int number);
+extern void ct_delta_follow(CtDelta *delta);
 extern void ct_delta_drop(CtDelta *delta, int64 count, bool only_defaults);
 extern void ct_second_writes_end(CtSecondWrites *queue);
 

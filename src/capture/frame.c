@@ -14,6 +14,9 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "catalog/pg_inherits.h"
+#include "commands/trigger.h"
+#include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
 
 #include "capture/capture.h"
@@ -215,15 +218,38 @@ end_frame(CtXactNote *note, bool rolled_back)
 }
 
 /*
- * For a recount, which would count a second time what is noted, or what TRUNCATE has counted
- * off.  Errors: 55000 if a statement that writes contacts has not ended.
+ * Does a statement on one of some tables, or of their partitions, have row triggers that have not
+ * fired yet?  Only within a statement: events of deferred triggers, which wait longer, are none
+ * of ours.
+ */
+static bool
+events_wait(List *relids)
+{
+	ListCell   *table;
+	ListCell   *cell;
+
+	if (ct_statement()->key == NULL && DatumGetInt32(DirectFunctionCall1(pg_trigger_depth, (Datum) 0)) == 0)
+		return false;
+	foreach(table, relids)
+	{
+		foreach(cell, find_all_inheritors(lfirst_oid(table), NoLock, NULL))
+			if (AfterTriggerPendingOnRel(lfirst_oid(cell)))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * For a recount of tables, which would count a second time what is noted or is going to be, or
+ * what TRUNCATE has counted off.  Errors: 55000 if a statement that writes contacts
+ * has not ended.
  */
 void
-ct_frames_check_none(void)
+ct_frames_check_none(List *relids)
 {
 	if (ct_is_truncating())
 		ct_truncate_look();
-	if (slist_is_empty(&frames.notes) && !ct_is_truncating())
+	if (slist_is_empty(&frames.notes) && !ct_is_truncating() && !events_wait(relids))
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

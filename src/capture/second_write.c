@@ -399,6 +399,30 @@ ct_delta_drop(CtDelta *delta, int64 count, bool only_defaults)
 }
 
 /*
+ * Note where the contacts that a change promotes are now: triggers of the application may have
+ * changed them since.
+ */
+void
+ct_delta_follow(CtDelta *delta)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "contacts_tier places", ALLOCSET_SMALL_SIZES);
+	CtSecondWrites *queue = ct_second_writes(context);
+
+	for (int64 i = 0; i < delta->npromotions; i++)
+	{
+		CtPromotion *promotion = &delta->promotions[i];
+		int			number = number_of_target(queue, promotion->relid);
+		ItemPointerData place = promotion->tid;
+
+		CHECK_FOR_INTERRUPTS();
+		if (number >= 0 && fetch_latest(list_nth(queue->targets, number), &place))
+			promotion->tid = place;
+	}
+	ct_second_writes_end(queue);
+	MemoryContextDelete(context);
+}
+
+/*
  * The relations in which rows of a queue are, a list of CtWriteTarget.
  */
 List *

@@ -154,7 +154,7 @@ repair_group(void *arg)
 
 	if (ntables == 0)
 		return;
-	ct_frames_check_none();
+	ct_frames_check_none(relids);
 	restore_group(group, relids);
 	tables = open_group(group, relids);
 	ct_check_companions(tables[0].table);
@@ -195,7 +195,7 @@ repair_all(ReturnSetInfo *result)
 	int			patience = CT_FIRST_PATIENCE;
 	ListCell   *cell;
 
-	ct_frames_check_none();		/* not within what may be rolled back */
+	ct_frames_check_none(relids);	/* not within what may be rolled back */
 	foreach(cell, relids)
 	{
 		char	   *args[CT_NARGS];
@@ -235,7 +235,7 @@ contacts_tier_repair(PG_FUNCTION_ARGS)
 		CompanionGroup group = {.context = CurrentMemoryContext};
 
 		ct_check_owner(PG_GETARG_OID(0));
-		ct_frames_check_none();
+		ct_frames_check_none(list_make1_oid(PG_GETARG_OID(0)));
 		ct_restore_registered(PG_GETARG_OID(0));
 		group.schema = ct_companion_schema(PG_GETARG_OID(0));
 		ct_check_sound(PG_GETARG_OID(0));

@@ -46,6 +46,7 @@ CREATE TABLE app.contacts_3 PARTITION OF app.contacts DEFAULT;
 """ % (PROPERTIES, PROPERTIES)
 PASS = 'CREATE TRIGGER %s BEFORE INSERT OR UPDATE ON app.contacts FOR EACH ROW EXECUTE FUNCTION fuzz.pass();'
 LOOK = 'CREATE TRIGGER %s AFTER INSERT OR UPDATE ON app.contacts FOR EACH ROW EXECUTE FUNCTION fuzz.look();'
+TOUCH = 'CREATE TRIGGER a_touch AFTER INSERT OR UPDATE ON app.contacts FOR EACH ROW WHEN (pg_trigger_depth() = 0) EXECUTE FUNCTION fuzz.touch();'
 
 
 class Configuration:
@@ -66,6 +67,8 @@ CONFIGURATIONS = [
     Configuration('sql', 'direct_access = off', settings={'contacts_tier.direct_access': 'off'},
                   needs='contacts_tier.direct_access'),
     Configuration('audit', 'AFTER triggers that look', after=LOOK % 'a_look' + LOOK % 'zzzz_look'),
+    Configuration('touch', 'an AFTER trigger that writes contacts again before they are counted', after=TOUCH,
+                  settings={'contacts_tier.fast_path': 'off'}, needs='contacts_tier.fast_path'),
 ]
 
 # What is seen of one step

@@ -22,6 +22,13 @@ BEGIN
     RETURN NULL;
 END $$;
 
+-- Writes the contact once more, as it is
+CREATE FUNCTION fuzz.touch() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE app.contacts SET note = note WHERE id = NEW.id;
+    RETURN NULL;
+END $$;
+
 -- Everything that is compared after each statement
 CREATE FUNCTION fuzz.inspect(OUT contacts text, OUT counters text, OUT activity text, OUT events text, OUT audit text)
 LANGUAGE plpgsql STABLE SECURITY DEFINER AS $$
