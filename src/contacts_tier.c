@@ -27,6 +27,7 @@ _PG_init(void)
 	ct_xact_list_init();
 	ct_table_init();
 	ct_query_init();
+	ct_renamed_init();
 	ct_source_init();
 	ct_source_default_init();
 	ct_slot_init();

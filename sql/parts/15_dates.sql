@@ -18,12 +18,18 @@ LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'contacts_tier_clock
 COMMENT ON FUNCTION contacts_tier.clock() IS
 'current time of contacts_tier: the start of the statement, or the setting contacts_tier.now';
 
+CREATE FUNCTION contacts_tier_internal.finite_instant(instant timestamptz) RETURNS timestamptz
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'contacts_tier_finite_instant';
+COMMENT ON FUNCTION contacts_tier_internal.finite_instant(timestamptz) IS
+'the instant; an error if it is infinite';
+
 -- There is no year 0: 1 BC is the year before 1.
 CREATE FUNCTION contacts_tier_internal.months_since(anchor date, instant timestamptz, time_zone text) RETURNS integer
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN (
     SELECT (12 * (year + (year < 0)::integer - since_year - (since_year < 0)::integer) + month - since_month)::integer
-    FROM (SELECT extract(year FROM instant AT TIME ZONE time_zone), extract(month FROM instant AT TIME ZONE time_zone),
+    FROM (SELECT extract(year FROM contacts_tier_internal.finite_instant(instant) AT TIME ZONE time_zone),
+                 extract(month FROM instant AT TIME ZONE time_zone),
                  extract(year FROM anchor), extract(month FROM anchor)) AS d (year, month, since_year, since_month)
 );
 COMMENT ON FUNCTION contacts_tier_internal.months_since(date, timestamptz, text) IS

@@ -61,7 +61,8 @@ GRANT EXECUTE ON FUNCTION
     contacts_tier_internal.library_loaded(),
     contacts_tier.can_use(text, contacts_tier.marketing_status),
     contacts_tier.can_use(text, boolean),
-    contacts_tier.can_use(text, text)
+    contacts_tier.can_use(text, text),
+    contacts_tier.set_source(text, text, boolean)
     TO PUBLIC;
 
 -- The extension evaluates the default of the ledger's key, the clock and the calendar, as
@@ -69,6 +70,7 @@ GRANT EXECUTE ON FUNCTION
 GRANT EXECUTE ON FUNCTION
     contacts_tier_internal.ledger_entry(),
     contacts_tier_internal.local_midnight(timestamp, text),
+    contacts_tier_internal.finite_instant(timestamptz),
     contacts_tier_internal.months_since(date, timestamptz, text),
     contacts_tier_internal.renewal_dates(date, contacts_tier.billing_cycle, text, timestamptz),
     contacts_tier_internal.update_dates(date, contacts_tier.billing_cycle, text, timestamptz),
@@ -164,12 +166,19 @@ GRANT EXECUTE ON FUNCTION
     contacts_tier.change_tier(regclass, text, bigint, boolean),
     contacts_tier.approve_upgrade(regclass, text),
     contacts_tier.cancel(regclass, text, boolean),
+    contacts_tier.rename_account(regclass, text, text),
     contacts_tier.schedule_rollover(text),
     contacts_tier.unschedule_rollover(),
     contacts_tier.repair(regclass),
     contacts_tier.prune_ledger(regclass, timestamptz, integer),
     contacts_tier.guard(regclass, name, name, regclass, text, name),
-    contacts_tier.unguard(regclass)
+    contacts_tier.unguard(regclass),
+    contacts_tier.grant_owner(name),
+    contacts_tier.grant_reader(regclass, name),
+    contacts_tier.uninstall(regclass, boolean, boolean),
+    contacts_tier_internal.release_columns(regclass),
+    contacts_tier_internal.guarded_by(regclass),
+    contacts_tier.reset(regclass, boolean)
     TO @extowner@ WITH GRANT OPTION;
 GRANT EXECUTE ON PROCEDURE contacts_tier.rollover(regclass, text, integer) TO @extowner@ WITH GRANT OPTION;
 

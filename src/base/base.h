@@ -39,6 +39,7 @@ extern void ct_settings_init(void);
 extern const char *ct_valid_setting(const char *value);
 extern TimestampTz ct_now(void);
 extern bool ct_clock_is_fixed(void);
+extern void ct_warn_of_clock(void);
 
 /* cache.c */
 

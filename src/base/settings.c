@@ -22,6 +22,9 @@ char	   *ct_source_name = NULL;
 bool		ct_direct_access = true;
 bool		ct_fast_path = true;
 
+/* contacts_tier.clock_warning */
+static bool clock_warning = true;
+
 /* contacts_tier.now as it was given, "" when unset: relative times are read anew each time */
 static char *fixed_clock = NULL;
 
@@ -100,6 +103,12 @@ ct_settings_init(void)
 							   &fixed_clock, "",
 							   PGC_SUSET, 0,
 							   check_clock, NULL, NULL);
+	DefineCustomBoolVariable("contacts_tier.clock_warning",
+							 "Warn once in a session that writes or manages by a fixed clock.",
+							 "For tests.",
+							 &clock_warning, true,
+							 PGC_USERSET, GUC_NOT_IN_SAMPLE,
+							 NULL, NULL, NULL);
 	DefineCustomBoolVariable("contacts_tier.direct_access",
 							 "Access counters directly where that is possible.",
 							 "For tests: off means by SQL, as where they are distributed.",
@@ -125,6 +134,25 @@ ct_clock_is_fixed(void)
 }
 
 /*
+ * Something is about to be written or managed: where the clock is a fixed one, say so once in
+ * a session.  What is left of a test or a demonstration would bill by it.
+ */
+void
+ct_warn_of_clock(void)
+{
+	static bool warned = false;
+
+	if (warned || !clock_warning || !ct_clock_is_fixed())
+		return;
+	warned = true;
+	ereport(WARNING,
+			(errcode(ERRCODE_WARNING),
+			 errmsg("contacts_tier.now is set to \"%s\"", fixed_clock),
+			 errdetail("Dates and bills follow it, not the clock."),
+			 errhint("RESET contacts_tier.now, or remove it from the configuration.")));
+}
+
+/*
  * The current instant: the start of the statement, or contacts_tier.now.
  *
  * Not the start of the transaction: one that was left open over an update date
@@ -137,6 +165,23 @@ ct_now(void)
 	if (ct_clock_is_fixed())
 		return parse_clock(fixed_clock);
 	return GetCurrentStatementStartTimestamp();
+}
+
+PG_FUNCTION_INFO_V1(contacts_tier_finite_instant);
+
+/*
+ * finite_instant(timestamptz) timestamptz: the same, or 22008 where it is infinite
+ */
+Datum
+contacts_tier_finite_instant(PG_FUNCTION_ARGS)
+{
+	TimestampTz instant = PG_GETARG_TIMESTAMPTZ(0);
+
+	if (TIMESTAMP_NOT_FINITE(instant))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+				 errmsg("instant must be finite")));
+	PG_RETURN_TIMESTAMPTZ(instant);
 }
 
 PG_FUNCTION_INFO_V1(contacts_tier_clock);

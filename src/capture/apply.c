@@ -65,6 +65,7 @@ typedef struct Applying
 	const CtTable *table;
 	CtCounters *counters;
 	bool		direct;			/* are companion tables accessed without SQL? */
+	bool		is_move;		/* do accounts lose marketing contacts by it? */
 	const char *role;			/* who ran it */
 	List	   *told;			/* CtClaim that a warning is to follow */
 	List	   *entries;		/* CtActivity that is not folded */
@@ -227,7 +228,7 @@ note_told(Applying *applying, const CtClaim *claim, MemoryContext context)
 static void
 apply_delta(Applying *applying, CtDelta *delta, MemoryContext context)
 {
-	CtClaim		claim = {.table = applying->table,.account = delta->account};
+	CtClaim		claim = {.table = applying->table,.account = delta->account,.is_move = applying->is_move};
 	bool		counted = is_counted(delta);
 
 	set_claimed(&claim, delta);
@@ -270,6 +271,7 @@ ct_apply_deltas(const CtTable *table, CtDelta *deltas, int ndeltas)
 
 	if (ndeltas == 0)
 		return;
+	ct_warn_of_clock();
 	/* the writer needs no privileges on the companion tables */
 	ct_act_as_owner(table->owner, &identity);
 	applying.role = ct_caller_name();
@@ -277,6 +279,8 @@ ct_apply_deltas(const CtTable *table, CtDelta *deltas, int ndeltas)
 	applying.direct = ct_counters_are_direct(applying.counters);
 	/* the memory of each account is freed before the next one */
 	context = ndeltas == 1 ? old : AllocSetContextCreate(old, "contacts_tier counter", ALLOCSET_SMALL_SIZES);
+	for (int i = 0; i < ndeltas; i++)
+		applying.is_move = applying.is_move || deltas[i].marketing < 0;
 	for (int i = 0; i < ndeltas; i++)
 	{
 		MemoryContextSwitchTo(context);

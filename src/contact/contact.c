@@ -18,12 +18,15 @@
 
 /*
  * The columns of a row that concern us.  Values are those of the slot, and hold as long
- * as it does.
+ * as it does.  The account is the one that the row belongs to, under the key that it has now
+ * (renamed.c).
  */
 void
 ct_row_read(const CtTable *table, TupleTableSlot *slot, CtRow *row)
 {
 	row->value[CT_ARG_ACCOUNT] = ct_table_account(table, slot, &row->isnull[CT_ARG_ACCOUNT]);
+	if (unlikely(ct_has_renamed()) && !row->isnull[CT_ARG_ACCOUNT])
+		row->value[CT_ARG_ACCOUNT] = ct_renamed_account(table, row->value[CT_ARG_ACCOUNT]);
 	for (int i = CT_ARG_STATUS; i < CT_COLUMNS_END; i++)
 		row->value[i] = slot_getattr(slot, table->attno[i], &row->isnull[i]);
 	row->tid = slot->tts_tid;

@@ -219,6 +219,17 @@ extern void ct_read_begin(CtManaged *managed);
 extern void ct_manage_close_table(CtManaged *managed);
 extern void ct_manage_end(CtManaged *managed);
 
+/* renamed.c */
+
+extern void ct_renamed_init(void);
+extern bool ct_has_renamed(void);
+extern void ct_note_renamed(const CtTable *table, Datum former, Datum account);
+extern bool ct_is_renamed(const CtTable *table, Datum account);
+extern Datum ct_renamed_account(const CtTable *table, Datum account);
+extern const char *ct_renamed_account_sql(const CtTable *table, const char *column);
+extern bool ct_has_contacts(const CtManaged *managed, Datum account);
+extern void ct_check_renamed(void);
+
 /* status.c */
 
 /* The part of a contact that the status rules speak of */

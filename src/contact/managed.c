@@ -226,6 +226,7 @@ ct_open_owned(Oid relid, LOCKMODE lockmode)
 	Relation	rel;
 
 	ct_check_owner(relid);
+	ct_warn_of_clock();
 	rel = try_relation_open(relid, lockmode);
 	if (rel == NULL)
 		ct_no_relation_error(relid);

@@ -26,7 +26,8 @@
 static const char *
 account_of_contact(const CtTable *table)
 {
-	return AttributeNumberIsValid(table->attno[CT_ARG_ACCOUNT]) ? ct_table_column(table, CT_ARG_ACCOUNT) :
+	return AttributeNumberIsValid(table->attno[CT_ARG_ACCOUNT]) ?
+		ct_renamed_account_sql(table, ct_table_column(table, CT_ARG_ACCOUNT)) :
 		psprintf("%s::pg_catalog.text", quote_literal_cstr(CT_DEFAULT_ACCOUNT));
 }
 

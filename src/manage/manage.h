@@ -316,6 +316,10 @@ extern void ct_restore_triggers(Oid relid, const char *name, char **args);
 extern void ct_drop_triggers(Oid root);
 extern void ct_normalise_contacts(const char *name, const CtTable *table);
 
+/* repair.c */
+
+extern CtManaged *ct_manage_group(List *relids, LOCKMODE lockmode, int *patience);
+
 /* restate.c */
 
 extern void ct_restate_ledger_privileges(const CtTable *table);

@@ -86,22 +86,23 @@ repair_counters(const CtManaged *managed)
  * out, but a statement that began before it can still write to them through the root.
  */
 static void
-lock_pending_partitions(Oid relid)
+lock_pending_partitions(Oid relid, LOCKMODE lockmode)
 {
 	List	   *relids = ct_pending_partitions(relid);
 	ListCell   *cell;
 
 	foreach(cell, relids)
-		LockRelationOid(lfirst_oid(cell), ShareRowExclusiveLock);
+		LockRelationOid(lfirst_oid(cell), lockmode);
 }
 
 /*
- * Lock all tables of a group and their partitions against writers.  SHARE ROW EXCLUSIVE
- * lets readers pass, and conflicts with itself: two repairs do not count side by side.
- * Errors: 42501, 55P03 where it must not wait long.
+ * Begin to manage attached tables that share companion tables, and lock them and their
+ * partitions: to be ended one by one, the last one first.  SHARE ROW EXCLUSIVE keeps writers out, lets readers
+ * pass, and conflicts with itself.  "patience" is that of ct_lock_within(), NULL to wait as
+ * long as it takes.  Errors: 42501, 55P03 where it must not wait long.
  */
-static CtManaged *
-open_group(const CompanionGroup *group, List *relids)
+CtManaged *
+ct_manage_group(List *relids, LOCKMODE lockmode, int *patience)
 {
 	CtManaged  *tables = palloc(sizeof(CtManaged) * list_length(relids));
 	ListCell   *cell;
@@ -111,13 +112,13 @@ open_group(const CompanionGroup *group, List *relids)
 		Oid			relid = lfirst_oid(cell);
 
 		ct_check_owner(relid);
-		if (group->patience != NULL)
-			ct_lock_within(relid, ShareRowExclusiveLock, group->patience);
-		ct_manage_begin(&tables[foreach_current_index(cell)], relid, ShareRowExclusiveLock);
-		if (group->patience != NULL)
+		if (patience != NULL)
+			ct_lock_within(relid, lockmode, patience);
+		ct_manage_begin(&tables[foreach_current_index(cell)], relid, lockmode);
+		if (patience != NULL)
 			ct_limit_lock_waits(1000);
-		(void) find_all_inheritors(relid, ShareRowExclusiveLock, NULL);
-		lock_pending_partitions(relid);
+		(void) find_all_inheritors(relid, lockmode, NULL);
+		lock_pending_partitions(relid, lockmode);
 	}
 	return tables;
 }
@@ -156,7 +157,7 @@ repair_group(void *arg)
 		return;
 	ct_frames_check_none(relids);
 	restore_group(group, relids);
-	tables = open_group(group, relids);
+	tables = ct_manage_group(relids, ShareRowExclusiveLock, group->patience);
 	ct_check_companions(tables[0].table);
 	ct_restore_privileges(tables[0].table);
 	for (int i = 0; i < ntables; i++)

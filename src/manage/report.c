@@ -28,6 +28,20 @@
 
 #include "manage/manage.h"
 
+/* 42501: the caller may not read a table. */
+static void
+no_privilege_error(Oid relid, const char *name)
+{
+	char	   *schema = get_namespace_name(get_rel_namespace(relid));
+
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("permission denied for table %s", name),
+			 errhint("Its owner can run GRANT SELECT ON %s TO %s; for all companion tables, contacts_tier.grant_reader().",
+					 quote_qualified_identifier(schema, name),
+					 quote_identifier(GetUserNameFromId(GetUserId(), false)))));
+}
+
 /*
  * May the caller read a relation, and all rows of it?  A report adds up all rows, so row-level
  * security that hides some from the caller forbids it.  With "missing_ok" the answer is the
@@ -45,7 +59,7 @@ may_read(Oid relid, bool missing_ok)
 	if (is_missing || name == NULL)
 		return false;
 	if (result != ACLCHECK_OK && !missing_ok)
-		aclcheck_error(result, get_relkind_objtype(get_rel_relkind(relid)), name);
+		no_privilege_error(relid, name);
 	if (result != ACLCHECK_OK)
 		return false;
 	if (object_ownercheck(RelationRelationId, relid, GetUserId()) ||

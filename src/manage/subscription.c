@@ -151,7 +151,8 @@ check_start(TimestampTz started_at, TimestampTz now)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("a subscription cannot start in the future"),
-				 errdetail("The current time is %s.", timestamptz_to_str(now))));
+				 errdetail("The current time is %s.", timestamptz_to_str(now)),
+				 errhint("Subscribe the account at that time, or now without argument \"started_at\".")));
 }
 
 /* A key of the companion tables must fit into an index entry: 22023. */

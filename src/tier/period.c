@@ -370,6 +370,7 @@ ct_apply_update_date(CtUpdateDate *due)
 	CtCount		closing;
 
 	due->demoted = 0;
+	ct_check_renamed();			/* contacts are looked up by the account */
 	claim_contacts(due);
 	left = ct_counter_withdraw(table, due->account, NULL);
 	if (!lock_account(due, &account))

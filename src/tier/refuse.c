@@ -112,11 +112,14 @@ errdetail_no_access(Reason reason, const CtClaim *claim, const CtSubscription *s
 
 /* What can be done about it, as HINT. */
 static int
-errhint_no_access(Reason reason)
+errhint_no_access(Reason reason, bool is_move)
 {
 	switch (reason)
 	{
 		case NOT_SUBSCRIBED:
+			if (is_move)
+				return errhint("If an account gets another key, call contacts_tier.rename_account() first, in the same transaction. Otherwise subscribe the account with contacts_tier.subscribe(), or leave the contacts non-marketing.");
+			/* FALLTHROUGH */
 		case ENDED:
 			return errhint("Subscribe the account with contacts_tier.subscribe(), to a plan that includes marketing contacts, or leave the contacts non-marketing.");
 		case NOT_INCLUDED:
@@ -141,7 +144,7 @@ ct_no_access_error(const CtClaim *claim, const CtSubscription *subscription)
 			 errmsg("account \"%s\" may not have marketing contacts",
 					ct_account_text(claim->table, claim->account)),
 			 errdetail_no_access(reason, claim, subscription),
-			 errhint_no_access(reason),
+			 errhint_no_access(reason, claim->is_move),
 			 errcontacts(claim->table)));
 }
 

@@ -120,6 +120,8 @@ typedef struct CtClaim
 	int64		marketing;		/* so many more are claimed */
 	int64		dropped;		/* and so many stored as non-marketing
 								 * contacts instead */
+	bool		is_move;		/* other accounts lose contacts by the
+								 * statement */
 	CtSubscription *subscription;	/* NULL: the account has none */
 	/* what was announced of those dropped: */
 	bool		is_told;

@@ -132,8 +132,20 @@ my $state = q{
 };
 is($node->safe_psql($_, $state), $node->safe_psql('app', $state), "the $_ is in the same state") foreach 'copy', 'moved';
 
-is(as('dbo', q{SELECT contacts_tier.detach('c', true); DROP EXTENSION contacts_tier CASCADE; SELECT id FROM c ORDER BY id}) =~ s/^\n+//r,
-	"1\n2\n3", 'the owner detaches and uninstalls');
+# uninstall() leaves nothing that keeps the extension from being dropped
+is( as( 'dbo', q{
+		SELECT contacts_tier.uninstall('c');
+		DROP EXTENSION contacts_tier;
+		SELECT id, marketing_contact_status, pg_typeof(marketing_contact_status) FROM c WHERE id = 3;
+		SELECT count(*) > 0 FROM contacts_tier_ledger}) =~ s/^\n+//r,
+	"3|marketing|text\nt", 'the owner uninstalls; contacts and history remain');
+$node->command_ok(
+	[ 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=1', '-U', 'dbo', '-d', 'copy',
+		'-c', q{SELECT contacts_tier.uninstall('c', drop_columns => true, drop_history => true)},
+		'-c', 'DROP EXTENSION contacts_tier' ],
+	'or without a trace');
+is($node->safe_psql('copy', q{SELECT relname FROM pg_class WHERE relname LIKE 'contacts\_tier%'}), '',
+	'no companion table is left then');
 is(as('dbo', q{SELECT to_regnamespace('contacts_tier_internal') IS NULL}), 't', 'the internal schema goes with the extension');
 
 $node->stop;
