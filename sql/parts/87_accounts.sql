@@ -22,7 +22,7 @@ BEGIN
         WHERE p.pronamespace = 'contacts_tier'::regnamespace
           AND p.proargnames[2] = 'account' AND p.proargtypes[1] = 'text'::regtype
           AND p.proname IN ('subscribe', 'change_tier', 'approve_upgrade', 'cancel', 'set_policy', 'has_access',
-                            'usage', 'banner', 'tier_changes', 'billing_periods', 'notifications', 'activity',
+                            'rename_account', 'usage', 'banner', 'tier_changes', 'billing_periods', 'notifications', 'activity',
                             'forecast', 'preview', 'rollover', 'audience', 'usage_history', 'sources')
     LOOP
         SELECT string_agg(CASE n WHEN 1 THEN 'contacts regclass' WHEN 2 THEN 'account anyelement'
