@@ -195,7 +195,7 @@ contacts_tier_rename_account(PG_FUNCTION_ARGS)
 	renaming.table = tables[0].table;
 	renaming.account_type = tables[0].account_type;
 	ct_check_companions(renaming.table);
-	ct_frames_check_none();
+	ct_frames_check_none(relids);
 	renaming.former = ct_managed_account(&tables[0], ct_account_argument(fcinfo));
 	renaming.account = ct_managed_account(&tables[0], text_to_cstring(PG_GETARG_TEXT_PP(2)));
 	if (ct_account_compare(renaming.table, renaming.former, renaming.account) != 0)

@@ -82,7 +82,7 @@ contacts_tier_reset(PG_FUNCTION_ARGS)
 	if (relids == NIL)
 		ct_no_relation_error(PG_GETARG_OID(0));
 	ct_check_companions(tables[0].table);
-	ct_frames_check_none();
+	ct_frames_check_none(relids);
 	truncate_contacts(tables, list_length(relids), PG_GETARG_BOOL(1));
 	empty_companions(tables[0].table);
 	ct_source_forget();
