@@ -12,6 +12,8 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
@@ -134,14 +136,33 @@ open_entry(CtSlot *slot, const CtActivity *activity)
 }
 
 /*
+ * Is the version of a slot that was read the one by which this backend wrote that the account
+ * records no activity?  Who changes that writes all slots.  A place is not used anew by the
+ * transaction that used it before, so place and transaction tell versions apart; within a minute
+ * transaction ids do not come round.
+ */
+static bool
+is_unrecorded(const CtSlots *slots, const CtSlot *slot, const CtActivity *activity)
+{
+	const CtUnrecorded *unrecorded = &slots->unrecorded;
+
+	return TransactionIdIsValid(unrecorded->xmin) &&
+		unrecorded->xmin == HeapTupleHeaderGetRawXmin(slot->tuple->t_data) &&
+		ItemPointerEquals(unconstify(ItemPointerData *, &unrecorded->tid), &slot->tuple->t_self) &&
+		minute_of(unrecorded->written_at) == minute_of(activity->started_at);
+}
+
+/*
  * Put what a change says of its activity into the slot that it changes.  What is there of others
  * becomes slot->finished.
  *
  * How it is recorded is asked only for a new entry: where an account ceases to record activity,
  * open entries are closed under the locks of all slots, so one that is there says that it does.
+ * Nor is it asked of a slot in which this backend has found within the minute that the account
+ * records none, if nobody has written it since.
  */
 void
-ct_slot_fold(CtCounter *counter, CtSlot *slot, const CtChange *change)
+ct_slot_fold(CtCounter *counter, const CtSlots *slots, CtSlot *slot, const CtChange *change)
 {
 	CtRecording recording = CT_RECORDED_AT_ONCE;
 
@@ -152,11 +173,23 @@ ct_slot_fold(CtCounter *counter, CtSlot *slot, const CtChange *change)
 	}
 	else if (change->activity != NULL)
 	{
-		recording = change->recording(counter->table, change->account);
+		recording = is_unrecorded(slots, slot, change->activity) ? CT_NOT_RECORDED :
+			change->recording(counter->table, change->account);
+		slot->unrecorded = recording == CT_NOT_RECORDED;
 		if (recording == CT_FOLDED)
 			open_entry(slot, change->activity);
 	}
 	counter->recorded = recording != CT_RECORDED_AT_ONCE;
+}
+
+/* Note that the version of a slot which was written is of an account that records no activity. */
+static void
+note_unrecorded(CtSlots *slots, const CtSlot *slot)
+{
+	slots->unrecorded = (CtUnrecorded)
+	{
+		.tid = slots->place[slot->index].tid,.xmin = GetCurrentTransactionId(),.written_at = ct_now()
+	};
 }
 
 /*
@@ -164,12 +197,14 @@ ct_slot_fold(CtCounter *counter, CtSlot *slot, const CtChange *change)
  * caller's, in his memory.
  */
 void
-ct_slot_folded(CtCounter *counter, const CtSlot *slot)
+ct_slot_folded(CtCounter *counter, CtSlots *slots, const CtSlot *slot)
 {
 	Form_pg_attribute account = TupleDescAttr(RelationGetDescr(counter->rel), counter->info->account - 1);
 	MemoryContext old;
 	CtActivity *finished;
 
+	if (slot->unrecorded)
+		note_unrecorded(slots, slot);
 	if (slot->finished == NULL)
 		return;
 	old = MemoryContextSwitchTo(counter->context);

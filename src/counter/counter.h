@@ -177,6 +177,14 @@ typedef struct CtSlotPlace
 	ItemPointerData tid;
 } CtSlotPlace;
 
+/* A version of a slot that was written where its account recorded no activity (activity.c) */
+typedef struct CtUnrecorded
+{
+	ItemPointerData tid;
+	TransactionId xmin;			/* invalid: there is none */
+	TimestampTz written_at;
+} CtUnrecorded;
+
 /* The slots of an account, as a backend remembers them */
 typedef struct CtSlots
 {
@@ -185,6 +193,7 @@ typedef struct CtSlots
 	int			count;			/* 0: to be listed before they are used */
 	int			home;			/* index of the slot to try first, modulo
 								 * count */
+	CtUnrecorded unrecorded;	/* written by this backend */
 	CtSlotPlace place[CT_MAX_SLOTS];	/* in ascending order of the number */
 } CtSlots;
 
@@ -238,6 +247,8 @@ typedef struct CtSlot
 	int64		peak;			/* see CtCount; 0 if nobody had to note one */
 	bool		has_entry;		/* one of the ledger that is open */
 	CtEntryChange entry_change;
+	bool		unrecorded;		/* does the account record no activity, as the
+								 * change found? */
 	CtActivity	entry;			/* its texts in the tuple, or of the change */
 	CtActivity *finished;		/* the entry that it takes the place of, or
 								 * NULL; in the memory of the caller */
@@ -348,9 +359,9 @@ struct CtCounters
 /* activity.c */
 
 extern const CtEntryColumn ct_entry_columns[CT_NENTRY_COLUMNS];
-extern void ct_slot_fold(CtCounter *counter, CtSlot *slot, const CtChange *change);
+extern void ct_slot_fold(CtCounter *counter, const CtSlots *slots, CtSlot *slot, const CtChange *change);
 extern void ct_slot_close_entry(CtSlot *slot);
-extern void ct_slot_folded(CtCounter *counter, const CtSlot *slot);
+extern void ct_slot_folded(CtCounter *counter, CtSlots *slots, const CtSlot *slot);
 extern int	ct_slot_write_entry(const CtCounterTable *info, const CtSlot *slot, int at,
 								int *attnos, Datum *values, bool *nulls);
 
@@ -405,7 +416,7 @@ extern bool ct_update_firing(Relation rel, ItemPointer place, TupleTableSlot *ne
 /* slot_change.c */
 
 extern bool ct_slot_has_room(const CtSlot *slot, const CtChange *change);
-extern void ct_slot_add(CtCounter *counter, CtSlot *slot, const CtChange *change, int64 total);
+extern void ct_slot_add(CtCounter *counter, const CtSlots *slots, CtSlot *slot, const CtChange *change, int64 total);
 extern int64 ct_slots_total(CtCounter *counter, const CtSlots *slots, const CtSlot *slot, const CtChange *change);
 extern void ct_slot_note_fall(CtCounter *counter, CtSlots *slots, const CtSlot *slot, const CtChange *change);
 extern void ct_slot_write_locked(CtCounter *counter, CtSlots *slots, CtSlot *slot);

@@ -54,7 +54,7 @@ try_slot(CtCounter *counter, CtSlots *slots, int index, const CtChange *change, 
 			return MISSED;
 		if (!ct_slot_has_room(&slot, change))
 			return NO_ROOM;
-		ct_slot_add(counter, &slot, change, ct_slots_total(counter, slots, &slot, change));
+		ct_slot_add(counter, slots, &slot, change, ct_slots_total(counter, slots, &slot, change));
 		result = ct_slot_write(counter, slots, &slot, ct_slot_is_ours(&slot), &xid);
 		if (result == TM_Ok)
 		{
@@ -119,7 +119,7 @@ claim_and_move(CtCounter *counter, CtSlots *slots, const CtChange *change)
 		!ct_slot_read(counter, slots, richest, &from) || !ct_slot_has_room(&from, change) ||
 		!ct_slot_lock_as_read(counter, slots, &from))
 		return false;
-	ct_slot_add(counter, &from, change, 0);
+	ct_slot_add(counter, slots, &from, change, 0);
 	moved = (from.granted - from.used) / 2;
 	slots->home = richest;
 	ct_counter_remember_room(counter->table, slots->account, moved);

@@ -46,7 +46,7 @@ note_count(CtSlot *slot, int64 count)
  * have released (see src/README on thresholds).
  */
 void
-ct_slot_add(CtCounter *counter, CtSlot *slot, const CtChange *change, int64 total)
+ct_slot_add(CtCounter *counter, const CtSlots *slots, CtSlot *slot, const CtChange *change, int64 total)
 {
 	if (change->marketing < 0)
 		slot->peak = Max(slot->peak, total);
@@ -59,7 +59,7 @@ ct_slot_add(CtCounter *counter, CtSlot *slot, const CtChange *change, int64 tota
 	slot->promoted += change->promoted;
 	slot->demoted += change->demoted;
 	slot->corrected += change->corrected;
-	ct_slot_fold(counter, slot, change);
+	ct_slot_fold(counter, slots, slot, change);
 }
 
 /* How many marketing contacts the slots of an account count, as the latest snapshot has it */

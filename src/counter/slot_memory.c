@@ -38,6 +38,7 @@ ct_slots_recall(CtCounter *counter, Datum account, CtSlots *slots)
 	{
 		slots->contended = false;
 		slots->home = ct_backend_number();
+		slots->unrecorded.xmin = InvalidTransactionId;
 		slots->count = 0;
 	}
 	slots->account = account;

@@ -154,6 +154,7 @@ read_entry(const CtCounterTable *info, char *data, const uint16 *place, Datum ac
 	bool		isnull;
 
 	slot->entry_change = CT_ENTRY_AS_READ;
+	slot->unrecorded = false;
 	slot->finished = NULL;
 	entry->started_at = number_at(data, place, column[CT_ENTRY_STARTED_AT], &isnull);
 	slot->has_entry = !isnull;

@@ -149,7 +149,7 @@ write_firing(CtCounter *counter, CtSlots *slots, const CtSlot *slot,
 	if (!is_as_written(counter, slots, slot, attnos, values, nulls, count))
 		refuse_trigger(counter, "changed a counter");
 	*tid = counter->new_row->tts_tid;
-	ct_slot_folded(counter, slot);
+	ct_slot_folded(counter, slots, slot);
 	return TM_Ok;
 }
 
@@ -215,6 +215,6 @@ ct_slot_write(CtCounter *counter, CtSlots *slots, CtSlot *slot, bool wait, Trans
 		ExecForceStoreHeapTuple(tuple, ct_new_counter_row(counter), false);
 		insert_index_entries(counter, update_indexes);
 	}
-	ct_slot_folded(counter, slot);
+	ct_slot_folded(counter, slots, slot);
 	return TM_Ok;
 }

@@ -180,7 +180,7 @@ ct_slots_lock(CtCounters *counters, const CtChange *change, CtExact *exact)
 	{
 		CtSlot	   *first = &locked->slot[0];
 
-		ct_slot_add(counter, first, change, ct_slots_total(counter, slots, first, change));
+		ct_slot_add(counter, slots, first, change, ct_slots_total(counter, slots, first, change));
 		locked->closed |= first->closed;
 		write_changed(counters, change, room);
 		return true;
@@ -203,7 +203,7 @@ ct_slots_settle(CtCounters *counters, const CtChange *change, const CtBounds *bo
 	CtLockedSlots *locked = counters->locked;
 	int64		room;
 
-	ct_slot_add(&counters->direct, &locked->slot[0], change, sum_up(locked).used);
+	ct_slot_add(&counters->direct, &counters->slots, &locked->slot[0], change, sum_up(locked).used);
 	room = set_bounds(locked, bounds);
 	/* above its tier, the account has no room even after a release */
 	locked->closed = room < 0;

@@ -103,6 +103,30 @@ INSERT INTO contacts VALUES (32, 'a', 'marketing');
 INSERT INTO contacts VALUES (33, 'a', 'non_marketing');
 SELECT contacts_tier.set_policy('contacts', 'a', record_activity => true);
 SELECT promoted FROM contacts_tier.activity('contacts', 'a') ORDER BY recorded_at DESC, promoted LIMIT 3;
+-- also within one transaction, and what is rolled back of it
+SELECT contacts_tier.set_policy('contacts', 'a', record_activity => false);
+SELECT count(*) AS entries FROM activity \gset before_
+BEGIN;
+INSERT INTO contacts VALUES (35, 'a', 'marketing');
+SAVEPOINT before;
+SELECT contacts_tier.set_policy('contacts', 'a', record_activity => true);
+INSERT INTO contacts VALUES (36, 'a', 'marketing');
+SELECT count(*) - :before_entries AS entries FROM activity;
+ROLLBACK TO before;
+INSERT INTO contacts VALUES (36, 'a', 'marketing');
+SELECT count(*) - :before_entries AS entries FROM activity;
+SELECT contacts_tier.set_policy('contacts', 'a', record_activity => true);
+INSERT INTO contacts VALUES (37, 'a', 'marketing');
+COMMIT;
+SELECT count(*) - :before_entries AS entries FROM activity;
+-- what the owner himself writes into the account is found within a minute
+SELECT contacts_tier.set_policy('contacts', 'a', record_activity => false);
+SELECT count(*) AS entries FROM activity \gset before_
+INSERT INTO contacts VALUES (38, 'a', 'marketing');
+UPDATE contacts_tier_account SET record_activity = true WHERE account = 'a';
+SET contacts_tier.now = '2026-01-10 10:59+00';
+INSERT INTO contacts VALUES (39, 'a', 'marketing');
+SELECT count(*) - :before_entries AS entries FROM activity;
 -- and so does the end of a period, whose entries stand before its bill
 INSERT INTO contacts VALUES (34, 'a', 'marketing');
 SET contacts_tier.now = '2026-02-06 10:00+00';
