@@ -128,10 +128,22 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     schema    name;
+    owner     oid;
     companion text;
     sends     regclass;
 BEGIN
     SELECT t.companion_schema INTO schema FROM contacts_tier.attached() t WHERE t.contacts = uninstall.contacts;
+    SELECT c.relowner INTO owner FROM pg_class c WHERE c.oid = uninstall.contacts;
+    -- of a table whose companion tables are not all there, its triggers say where they were
+    IF schema IS NULL THEN
+        SELECT convert_from(substring(t.tgargs FROM 1 FOR position('\x00'::bytea IN t.tgargs) - 1), getdatabaseencoding())
+        INTO schema
+        FROM pg_trigger t
+        WHERE t.tgrelid = uninstall.contacts
+          AND t.tgfoid IN ('contacts_tier_internal.maintain_status()'::regprocedure,
+                           'contacts_tier_internal.count_contact()'::regprocedure)
+        LIMIT 1;
+    END IF;
     -- as writers do it: the guarded table is locked before the contacts
     FOR sends IN SELECT g.sends FROM contacts_tier_internal.guarded_by(contacts) AS g (sends) LOOP
         IF pg_has_role((SELECT c.relowner FROM pg_class c WHERE c.oid = sends), 'USAGE') THEN
@@ -150,7 +162,12 @@ BEGIN
         RETURN;
     END IF;
     FOREACH companion IN ARRAY '{contacts_tier_account, contacts_tier_counter, contacts_tier_ledger}'::text[] LOOP
-        IF drop_history THEN
+        -- whoever creates a trigger chooses what it says: nobody else's tables are touched
+        IF NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = to_regclass(format('%I.%I', schema, companion))
+                          AND c.relkind IN ('r', 'p') AND c.relowner = owner) THEN
+            RAISE WARNING USING MESSAGE = format('companion table "%s.%s" of table %s was not found', schema, companion, contacts),
+                HINT = 'If it was renamed, or has another owner now, drop it before the extension.';
+        ELSIF drop_history THEN
             EXECUTE format('DROP TABLE %I.%I', schema, companion);
         ELSE
             PERFORM contacts_tier_internal.release_columns(format('%I.%I', schema, companion)::regclass);

@@ -117,6 +117,7 @@ typedef struct CtIdentity
 extern void ct_act_as_owner(Oid owner, CtIdentity *saved);
 extern void ct_manage_as_owner(Oid owner, CtIdentity *saved);
 extern void ct_set_safe_search_path(void);
+extern void ct_set_exact_text(void);
 extern void ct_set_for_now(const char *name, const char *value);
 extern bool ct_acts_as_owner(void);
 extern void ct_restore_identity(const CtIdentity *saved);

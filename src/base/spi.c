@@ -72,6 +72,17 @@ ct_set_safe_search_path(void)
 }
 
 /*
+ * Likewise, have values written as text so that nothing of them is lost, and read in the same
+ * way whatever the caller has set: values are compared and passed as text here and there.
+ */
+void
+ct_set_exact_text(void)
+{
+	ct_set_for_now("extra_float_digits", "1");
+	ct_set_for_now("DateStyle", "ISO, YMD");
+}
+
+/*
  * Act as the owner of a contacts table in a managing function, which runs DDL
  * and may fire what the owner has put on the table: with a safe search_path
  * and, when the caller is somebody else, security-restricted, so that nothing
@@ -89,9 +100,7 @@ ct_manage_as_owner(Oid owner, CtIdentity *saved)
 	SetUserIdAndSecContext(owner, saved->sec_context | context);
 	saved->guc_level = NewGUCNestLevel();
 	ct_set_safe_search_path();
-	/* values are compared as text here and there: let none be lost */
-	ct_set_for_now("extra_float_digits", "1");
-	ct_set_for_now("DateStyle", "ISO, YMD");
+	ct_set_exact_text();
 }
 
 /*

@@ -62,13 +62,20 @@ ct_account_argument(FunctionCallInfo fcinfo)
 	Oid			base = OidIsValid(type) ? getBaseType(type) : TEXTOID;
 	Oid			output;
 	bool		isvarlena;
+	int			level;
+	char	   *account;
 
 	if (base == TEXTOID || base == VARCHAROID)
 		return text_to_cstring(PG_GETARG_TEXT_PP(1));
 	if (base == BPCHAROID)
 		return text_to_cstring(DatumGetTextPP(DirectFunctionCall1(rtrim1, PG_GETARG_DATUM(1))));
 	getTypeOutputInfo(type, &output, &isvarlena);
-	return OidOutputFunctionCall(output, PG_GETARG_DATUM(1));
+	/* as ct_managed_account() reads it */
+	level = NewGUCNestLevel();
+	ct_set_exact_text();
+	account = OidOutputFunctionCall(output, PG_GETARG_DATUM(1));
+	AtEOXact_GUC(false, level);
+	return account;
 }
 
 /*

@@ -12,6 +12,7 @@
  */
 #include "postgres.h"
 
+#include "access/relation.h"
 #include "access/table.h"
 #include "miscadmin.h"
 #include "tcop/utility.h"
@@ -43,6 +44,27 @@ truncate_contacts(CtManaged *tables, int ntables, bool cascade)
 	ct_set_for_now("search_path", ct_owner_search_path(table->owner, table->relid));
 	ct_execute(buf.data, 0, NULL, NULL, NULL);
 	AtEOXact_GUC(false, level);
+}
+
+/*
+ * Count contacts that a trigger of the application has written when the tables were truncated
+ * (C1).  It may have detached or dropped a table, too.
+ */
+static void
+count_written(List *relids)
+{
+	ListCell   *cell;
+
+	foreach(cell, relids)
+	{
+		Relation	rel = try_relation_open(lfirst_oid(cell), NoLock);
+		CtTable    *table = rel == NULL ? NULL : ct_table_of_relation(rel);
+
+		if (table != NULL)
+			ct_count_in(table, ct_qualified_name(rel));
+		if (rel != NULL)
+			relation_close(rel, NoLock);
+	}
 }
 
 static void
@@ -85,6 +107,7 @@ contacts_tier_reset(PG_FUNCTION_ARGS)
 	ct_frames_check_none(relids);
 	truncate_contacts(tables, list_length(relids), PG_GETARG_BOOL(1));
 	empty_companions(tables[0].table);
+	count_written(relids);
 	ct_source_forget();
 	for (int i = list_length(relids) - 1; i >= 0; i--)
 		ct_manage_end(&tables[i]);

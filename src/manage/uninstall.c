@@ -9,6 +9,7 @@
 
 #include "access/relation.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 
 #include "manage/manage.h"
 
@@ -26,6 +27,41 @@ static const char *const columns_query =
 	"  AND t.objid = a.atttypid AND t.refclassid = x.tableoid AND t.refobjid = x.oid AND t.deptype = 'e'"
 	" LEFT JOIN pg_catalog.pg_attrdef f ON f.adrelid = a.attrelid AND f.adnum = a.attnum AND a.attgenerated = ''"
 	" WHERE x.extname = 'contacts_tier' ORDER BY a.attnum";
+
+/*
+ * Indexes and constraints, also of partitions, whose expression has a column of a type of the
+ * extension and a constant of the same type: it has no meaning for text.
+ */
+static const char *const expressions_query =
+	"SELECT pg_catalog.pg_describe_object(d.classid, d.objid, 0)"
+	" FROM (SELECT %u::pg_catalog.oid UNION SELECT relid FROM pg_catalog.pg_partition_tree(%u)) c (oid)"
+	" JOIN pg_catalog.pg_depend d ON d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass"
+	"  AND d.refobjid = c.oid AND d.refobjsubid > 0"
+	"  AND (d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND EXISTS ("
+	"    SELECT FROM pg_catalog.pg_index i WHERE i.indexrelid = d.objid)"
+	"   OR d.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass)"
+	" JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.refobjsubid"
+	" JOIN pg_catalog.pg_depend t ON t.classid = d.classid AND t.objid = d.objid"
+	"  AND t.refclassid = 'pg_catalog.pg_type'::pg_catalog.regclass AND t.refobjid = a.atttypid"
+	" JOIN pg_catalog.pg_depend e ON e.classid = t.refclassid AND e.objid = t.refobjid AND e.deptype = 'e'"
+	" JOIN pg_catalog.pg_extension x ON e.refclassid = x.tableoid AND e.refobjid = x.oid"
+	" WHERE x.extname = 'contacts_tier'"
+	" ORDER BY d.classid, d.objid LIMIT 1";
+
+/*
+ * PostgreSQL cannot convert such an expression, and the error would not say whose it is.  Errors:
+ * 2BP01.
+ */
+static void
+check_expressions(Oid relid)
+{
+	if (ct_executef(expressions_query, relid, relid) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+				 errmsg("cannot convert status of table \"%s\" to text because %s requires its type",
+						get_rel_name(relid), ct_result_text(1)),
+				 errhint("Drop it first.  It can be created again afterwards, for text.")));
+}
 
 /* The value of a default as a literal; NULL where it is null. */
 static char *
@@ -62,7 +98,8 @@ PG_FUNCTION_INFO_V1(contacts_tier_release_columns);
  *
  * As the owner of the table (R3), for defaults and what a rewritten table has are evaluated.
  *
- * Locks: ACCESS EXCLUSIVE on the table.  Errors: 22004, 42501, 42P01, those of ALTER TABLE.
+ * Locks: ACCESS EXCLUSIVE on the table.  Errors: 22004, 2BP01, 42501, 42P01, those of
+ * ALTER TABLE.
  */
 Datum
 contacts_tier_release_columns(PG_FUNCTION_ARGS)
@@ -79,6 +116,7 @@ contacts_tier_release_columns(PG_FUNCTION_ARGS)
 	ct_connect_spi();
 	ct_manage_as_owner(rel->rd_rel->relowner, &identity);
 	relation_close(rel, NoLock);
+	check_expressions(PG_GETARG_OID(0));
 	count = ct_executef(columns_query, PG_GETARG_OID(0));
 	found = SPI_tuptable;
 	for (uint64 i = 0; i < count; i++)

@@ -142,6 +142,17 @@ SELECT contacts_tier.subscribe('contacts', 'a', 'op', on_exceed => 'block');
 INSERT INTO contacts SELECT n, 'a', 'marketing' FROM generate_series(1, 4) AS n;
 INSERT INTO contacts SELECT n, 'a', 'marketing' FROM generate_series(1, 3) AS n;
 SELECT account, counted, drift FROM contacts_tier.verify('contacts');
+-- contacts that a trigger of the application writes meanwhile are counted
+BEGIN;
+CREATE FUNCTION first_contact() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO op.contacts VALUES (1, 'a', 'marketing');
+    RETURN NULL;
+END $$;
+CREATE TRIGGER first_contact AFTER TRUNCATE ON contacts FOR EACH STATEMENT EXECUTE FUNCTION first_contact();
+SELECT contacts_tier.reset('contacts', cascade => true);
+SELECT account, counted, drift FROM contacts_tier.verify('contacts');
+ROLLBACK;
 -- within a statement on contacts
 INSERT INTO contacts SELECT 9, 'a', 'non_marketing' FROM contacts_tier.reset('contacts', cascade => true);
 
@@ -222,7 +233,44 @@ SELECT contacts_tier.attach('leads', 'company');
 SELECT contacts_tier.uninstall('leads', true, true);
 SELECT relname FROM pg_class WHERE relnamespace = 'op'::regnamespace AND relkind = 'r' ORDER BY relname COLLATE "C";
 SELECT attname FROM pg_attribute WHERE attrelid = 'leads'::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum;
+-- an index or constraint that has a status in it is named
+SET client_min_messages = warning;
+SELECT contacts_tier.attach('leads', 'company');
+CREATE INDEX leads_marketing ON leads (company) WHERE marketing_contact_status = 'marketing';
+ALTER TABLE leads ADD CONSTRAINT given CHECK (marketing_contact_status <> 'marketing' OR company <> '');
+CREATE INDEX leads_status ON leads (marketing_contact_status) WHERE marketing_contact_status IS NOT NULL;
+SELECT contacts_tier.uninstall('leads');
+DROP INDEX leads_marketing;
+SELECT contacts_tier.uninstall('leads');
+ALTER TABLE leads DROP CONSTRAINT given;
+-- companion tables that are missing, or moved, are no obstacle
+BEGIN;
+DROP TABLE contacts_tier_account, contacts_tier_counter CASCADE;
+SELECT contacts_tier.uninstall('leads');
+SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = 'leads'::regclass AND attname = 'marketing_contact_status';
+ROLLBACK;
+BEGIN;
+DROP TABLE contacts_tier_ledger CASCADE;
+SELECT contacts_tier.uninstall('leads', drop_history => true);
+SELECT relname FROM pg_class WHERE relnamespace = 'op'::regnamespace AND relkind = 'r' ORDER BY relname COLLATE "C";
+ROLLBACK;
+RESET client_min_messages;
+SELECT contacts_tier.uninstall('leads', true, true);
+-- nor are those of others dropped that a trigger of one's own names
+DROP TABLE leads;
+CREATE TABLE leads (id integer PRIMARY KEY, company text);
+SELECT contacts_tier.attach('leads', 'company');
 RESET ROLE;
+CREATE SCHEMA op_forged AUTHORIZATION regress_op_other;
+SET ROLE regress_op_other;
+SET search_path = op_forged;
+CREATE TABLE leads (id integer PRIMARY KEY, company text, marketing_contact_status contacts_tier.marketing_status, marketing_contact_until_next_update boolean,
+    marketing_contact_status_source_type text, marketing_contact_status_source_name text, marketing_contact_status_updated_at timestamptz);
+CREATE TRIGGER zz_contacts_tier_status BEFORE INSERT OR UPDATE ON leads FOR EACH ROW EXECUTE FUNCTION contacts_tier_internal.maintain_status('op', 'company');
+RESET ROLE;
+SELECT contacts_tier.uninstall('op_forged.leads', drop_history => true);
+DROP TABLE op_forged.leads;
+SELECT relname FROM pg_class WHERE relnamespace = 'op'::regnamespace AND relkind = 'r' ORDER BY relname COLLATE "C";
 
 -- A fixed clock is warned of once in a session that writes or manages
 \c -
@@ -253,7 +301,7 @@ SET contacts_tier.now = '2026-01-10 10:00+00';
 INSERT INTO op_clock.tests VALUES (4, 'a', 'marketing');
 
 SET client_min_messages = error;
-DROP SCHEMA op, op_other, op_clock CASCADE;
+DROP SCHEMA op, op_other, op_clock, op_forged CASCADE;
 DELETE FROM contacts_tier.plan;
 DROP OWNED BY regress_op_owner, regress_op_reader, regress_op_other, regress_op_biller;
 DROP ROLE regress_op_owner, regress_op_reader, regress_op_other, regress_op_biller;

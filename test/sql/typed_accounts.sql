@@ -65,6 +65,20 @@ SELECT contacts_tier.has_access('typed_none.contacts', 1);
 SELECT contacts_tier.has_access('typed_b.contacts', 1.5);
 SELECT contacts_tier.has_access('typed_u.contacts', 7);
 
+-- a date means the same account however the session writes dates
+CREATE SCHEMA typed_date;
+CREATE TABLE typed_date.contacts (id integer PRIMARY KEY, account date);
+SELECT contacts_tier.attach('typed_date.contacts', 'account');
+SET DateStyle = 'SQL, DMY';
+SELECT contacts_tier.subscribe('typed_date.contacts', date '2026-03-05', 'typed');
+SET DateStyle = 'German';
+SELECT contacts_tier.has_access('typed_date.contacts', date '2026-03-05');
+SELECT contact_limit FROM contacts_tier.usage('typed_date.contacts', date '2026-03-05');
+SELECT contacts_tier.banner('typed_date.contacts', date '2026-03-05');
+CALL contacts_tier.rollover('typed_date.contacts', date '2026-03-05');
+RESET DateStyle;
+SELECT contacts_tier.has_access('typed_date.contacts', '2026-03-05');
+
 -- literals and parameters of no type are text
 PREPARE usage AS SELECT account FROM contacts_tier.usage('typed_b.contacts', $1);
 SELECT parameter_types FROM pg_prepared_statements WHERE name = 'usage';
@@ -83,5 +97,5 @@ SELECT t.oid::regprocedure FROM pg_proc t
    AND NOT EXISTS (SELECT FROM pg_proc o WHERE o.pronamespace = t.pronamespace AND o.proname = t.proname AND o.proargtypes[1] = 'anyelement'::regtype);
 
 SET client_min_messages = error;
-DROP SCHEMA typed_b, typed_u, typed_d, typed_t, typed_none CASCADE;
+DROP SCHEMA typed_b, typed_u, typed_d, typed_t, typed_none, typed_date CASCADE;
 DELETE FROM contacts_tier.plan WHERE name = 'typed';
