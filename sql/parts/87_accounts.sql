@@ -25,7 +25,10 @@ BEGIN
                             'rename_account', 'usage', 'banner', 'tier_changes', 'billing_periods', 'notifications', 'activity',
                             'forecast', 'preview', 'rollover', 'audience', 'usage_history', 'sources')
     LOOP
-        SELECT string_agg(CASE n WHEN 1 THEN 'contacts regclass' WHEN 2 THEN 'account anyelement'
+        SELECT string_agg(CASE WHEN n = 1 THEN 'contacts regclass'
+                               WHEN n = 2 THEN 'account anyelement'
+                               -- of another type, too: rename_account('contacts', id, 7) where id is a bigint
+                               WHEN f.names[n] = 'new_account' THEN 'new_account anycompatible'
                                ELSE format('%I %s', f.names[n], format_type(f.types[n], NULL))
                                     || coalesce(' DEFAULT ' || pg_get_function_arg_default(f.oid, n::integer), '')
                           END, ', ' ORDER BY n) FILTER (WHERE f.modes[n] IN ('i', 'b'))

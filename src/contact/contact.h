@@ -204,7 +204,7 @@ typedef struct CtManaged
 
 extern void ct_check_not_null(FunctionCallInfo fcinfo, int argument, const char *name);
 extern void ct_check_account_not_null(FunctionCallInfo fcinfo);
-extern char *ct_account_argument(FunctionCallInfo fcinfo);
+extern char *ct_account_argument(FunctionCallInfo fcinfo, int argument);
 extern void ct_check_owner(Oid relid);
 extern bool ct_attempt(void (*work) (void *arg), void *arg, const char *what);
 extern void ct_lock_within(Oid relid, LOCKMODE lockmode, int *patience);

@@ -48,17 +48,17 @@ ct_check_account_not_null(FunctionCallInfo fcinfo)
 }
 
 /*
- * The account that is argument 1 of a function, not null: text, or of any type where the
- * function is declared with anyelement; then it is what the output function of the type
+ * An account that is an argument of a function, not null: text, or of any type where the
+ * function is declared with a polymorphic type; then it is what the output function of the type
  * gives, or for char(n), what a cast gives.  A palloc'd text.
  *
  * Call it as the caller, before becoming the owner: the type may be the caller's own, and
  * so its output function (R3).
  */
 char *
-ct_account_argument(FunctionCallInfo fcinfo)
+ct_account_argument(FunctionCallInfo fcinfo, int argument)
 {
-	Oid			type = get_fn_expr_argtype(fcinfo->flinfo, 1);
+	Oid			type = get_fn_expr_argtype(fcinfo->flinfo, argument);
 	Oid			base = OidIsValid(type) ? getBaseType(type) : TEXTOID;
 	Oid			output;
 	bool		isvarlena;
@@ -66,14 +66,14 @@ ct_account_argument(FunctionCallInfo fcinfo)
 	char	   *account;
 
 	if (base == TEXTOID || base == VARCHAROID)
-		return text_to_cstring(PG_GETARG_TEXT_PP(1));
+		return text_to_cstring(PG_GETARG_TEXT_PP(argument));
 	if (base == BPCHAROID)
-		return text_to_cstring(DatumGetTextPP(DirectFunctionCall1(rtrim1, PG_GETARG_DATUM(1))));
+		return text_to_cstring(DatumGetTextPP(DirectFunctionCall1(rtrim1, PG_GETARG_DATUM(argument))));
 	getTypeOutputInfo(type, &output, &isvarlena);
 	/* as ct_managed_account() reads it */
 	level = NewGUCNestLevel();
 	ct_set_exact_text();
-	account = OidOutputFunctionCall(output, PG_GETARG_DATUM(1));
+	account = OidOutputFunctionCall(output, PG_GETARG_DATUM(argument));
 	AtEOXact_GUC(false, level);
 	return account;
 }
@@ -342,7 +342,7 @@ ct_manage_begin_account(CtManaged *managed, FunctionCallInfo fcinfo)
 	char	   *account;
 
 	ct_check_account_not_null(fcinfo);
-	account = ct_account_argument(fcinfo);
+	account = ct_account_argument(fcinfo, 1);
 	ct_manage_begin(managed, PG_GETARG_OID(0), RowExclusiveLock);
 	return ct_managed_account(managed, account);
 }

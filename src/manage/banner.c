@@ -81,7 +81,7 @@ contacts_tier_banner(PG_FUNCTION_ARGS)
 	ct_check_not_null(fcinfo, 0, "contacts");
 	if (PG_ARGISNULL(1))
 		PG_RETURN_NULL();
-	account = ct_account_argument(fcinfo);
+	account = ct_account_argument(fcinfo, 1);
 	relid = PG_GETARG_OID(0);
 	(void) ct_companion_schema(relid);
 	check_visible(relid);

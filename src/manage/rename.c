@@ -162,6 +162,7 @@ PG_FUNCTION_INFO_V1(contacts_tier_rename_account);
 
 /*
  * rename_account(contacts regclass, account text, new_account text) void
+ * the same with (regclass, anyelement, anycompatible)
  *
  * To be called before the account column of the contacts changes, in the same transaction; at
  * its end no contact must have the former key (ct_check_renamed()).  Nothing is done where
@@ -178,6 +179,8 @@ contacts_tier_rename_account(PG_FUNCTION_ARGS)
 {
 	List	   *relids;
 	CtManaged  *tables;
+	char	   *former;
+	char	   *account;
 	Renaming	renaming;
 
 	ct_check_account_not_null(fcinfo);
@@ -185,6 +188,8 @@ contacts_tier_rename_account(PG_FUNCTION_ARGS)
 	PreventCommandIfReadOnly("rename_account()");
 	PreventCommandIfParallelMode("rename_account()");
 	ct_check_owner(PG_GETARG_OID(0));
+	former = ct_account_argument(fcinfo, 1);
+	account = ct_account_argument(fcinfo, 2);
 	relids = ct_attached_tables(ct_companion_schema(PG_GETARG_OID(0)));
 	ct_check_sound(PG_GETARG_OID(0));
 	tables = ct_manage_group(relids, ShareRowExclusiveLock, NULL);
@@ -196,8 +201,8 @@ contacts_tier_rename_account(PG_FUNCTION_ARGS)
 	renaming.account_type = tables[0].account_type;
 	ct_check_companions(renaming.table);
 	ct_frames_check_none(relids);
-	renaming.former = ct_managed_account(&tables[0], ct_account_argument(fcinfo));
-	renaming.account = ct_managed_account(&tables[0], text_to_cstring(PG_GETARG_TEXT_PP(2)));
+	renaming.former = ct_managed_account(&tables[0], former);
+	renaming.account = ct_managed_account(&tables[0], account);
 	if (ct_account_compare(renaming.table, renaming.former, renaming.account) != 0)
 		rename_account(&renaming);
 	for (int i = list_length(relids) - 1; i >= 0; i--)

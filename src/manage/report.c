@@ -354,7 +354,7 @@ ct_report_of(FunctionCallInfo fcinfo, const CtReportKind *kind, const char *acco
 void
 ct_report(FunctionCallInfo fcinfo, const CtReportKind *kind)
 {
-	ct_report_of(fcinfo, kind, PG_ARGISNULL(1) ? NULL : ct_account_argument(fcinfo));
+	ct_report_of(fcinfo, kind, PG_ARGISNULL(1) ? NULL : ct_account_argument(fcinfo, 1));
 }
 
 /*
@@ -469,7 +469,7 @@ contacts_tier_has_access(PG_FUNCTION_ARGS)
 	ct_check_not_null(fcinfo, 0, "contacts");
 	if (PG_ARGISNULL(1))
 		PG_RETURN_BOOL(false);
-	account = ct_account_argument(fcinfo);
+	account = ct_account_argument(fcinfo, 1);
 	relid = PG_GETARG_OID(0);
 	ct_names_resolve(&names, ct_companion_schema(relid));
 	(void) may_report(&names, &kind, NIL, false);

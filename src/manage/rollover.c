@@ -289,7 +289,7 @@ start_run(CtRun *run, FunctionCallInfo fcinfo)
 	run->now = ct_now();
 	run->started_at = GetCurrentTimestamp();
 	run->only_account = PG_ARGISNULL(1) ? NULL :
-		MemoryContextStrdup(run->context, ct_account_argument(fcinfo));
+		MemoryContextStrdup(run->context, ct_account_argument(fcinfo, 1));
 	ct_executef("SELECT pg_catalog.gen_random_uuid()::pg_catalog.text");
 	run->id = MemoryContextStrdup(run->context, ct_result_text(1));
 }

@@ -44,6 +44,18 @@ SELECT source_type, marketing_contacts FROM contacts_tier.sources('typed_b.conta
 SELECT contacts_tier.usage_page('typed_b.contacts', 7) = contacts_tier.usage_page('typed_b.contacts', '7') AS same;
 CALL contacts_tier.rollover('typed_b.contacts', 7);
 CALL contacts_tier.rollover('typed_b.contacts', 7, batch_size => 10);
+-- the new key may be of another type than the former one
+BEGIN;
+SELECT contacts_tier.rename_account('typed_b.contacts', 7::bigint, 70);
+UPDATE typed_b.contacts SET account = 70 WHERE account = 7;
+COMMIT;
+SELECT account, marketing_contacts FROM contacts_tier.usage('typed_b.contacts', 70);
+BEGIN;
+SELECT contacts_tier.rename_account('typed_b.contacts', 70, '7'::char(3));
+UPDATE typed_b.contacts SET account = 7 WHERE account = 70;
+COMMIT;
+SELECT contacts_tier.rename_account('typed_b.contacts', 7, NULL::bigint);
+SELECT account, drift FROM contacts_tier.verify('typed_b.contacts');
 \set VERBOSITY terse
 SELECT contacts_tier.approve_upgrade('typed_b.contacts', 7);
 SELECT contacts_tier.subscribe('typed_b.contacts', NULL::bigint, 'typed');
