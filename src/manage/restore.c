@@ -178,7 +178,7 @@ enable_triggers(const CtTable *table)
 
 /*
  * Create again what an attached table has lost: triggers, the index and defaults of columns;
- * and enable its triggers.  With "patience", wait for no lock long: only a lost default needs
+ * and enable its triggers.  Who is impatient waits for no lock long: only a lost default needs
  * more than the lock against writers, which the caller holds.
  *
  * Errors: 42501, 42703, 42804, 55P03.

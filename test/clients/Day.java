@@ -85,6 +85,14 @@ public class Day {
                 same(result.getInt(1), 4, "a condition on the status, with a cast");
             }
         }
+        try (PreparedStatement statement = connection.prepareStatement(
+                "SELECT count(*) FROM contacts WHERE marketing_contact_status = ?")) {
+            statement.setObject(1, "non_marketing", Types.OTHER);
+            try (ResultSet result = statement.executeQuery()) {
+                result.next();
+                same(result.getInt(1), 4, "a condition on the status, with Types.OTHER");
+            }
+        }
         same(status("contacts", "b4"), "non_marketing", "bulk create: null is the default of the source type");
     }
 

@@ -108,6 +108,10 @@ Contact.where(email: %w[b1 b2 b6].map { |name| "#{name}@example.com" })
                     'non_marketing'])
 same(%w[b1 b2 b6].map { |name| status(name) }, [['marketing', true], ['marketing', true], ['marketing', nil]],
      'update_all with CASE')
+find('b2').marketing!
+same(status('b2'), ['marketing', true], 'the status that a contact has is not written')
+find('b2').update!(marketing_contact_until_next_update: nil)
+same(status('b2'), ['marketing', nil], 'update! clears the flag')
 Contact.where(email: 'b2@example.com').update_all(marketing_contact_status: :marketing)
 same(status('b2'), ['marketing', nil], 'update_all')
 

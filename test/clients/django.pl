@@ -1,5 +1,5 @@
 # An application's day with Django: its migrations create and attach the tables, and
-# makemigrations has nothing to propose after that; fixtures.
+# makemigrations has nothing to propose after that; fixtures; tests of the application.
 # Rules S4, S5, S8, T2, T3, O4.
 #
 # Packages: python3-django python3-psycopg2
@@ -31,6 +31,12 @@ is($status, 0, 'migrate attaches the tables') or diag($err);
 is("$status $out", "0 No changes detected\n", 'makemigrations proposes nothing');
 ($status, $out, $err) = django('crm', 'check');
 is($status, 0, 'the models are valid') or diag($err);
+
+# manage.py test creates a database, and the extension in it
+$node->safe_psql('postgres', 'ALTER ROLE crm CREATEDB');
+($status, $out, $err) = django('crm', 'test', 'crm');
+is($status, 0, 'tests of the application') or diag($err);
+like($err, qr/^Ran 5 tests/m, 'all of them');
 
 prepare_day($node);
 run_day($node, 'Django', '/usr/bin/python3', in_clients('django/day.py'));

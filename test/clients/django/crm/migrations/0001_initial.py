@@ -1,4 +1,5 @@
 import django.db.models.deletion
+from django.contrib.postgres.operations import CreateExtension
 from django.db import migrations, models
 
 person = [
@@ -11,6 +12,7 @@ person = [
 
 class Migration(migrations.Migration):
     operations = [
+        CreateExtension('contacts_tier'),
         migrations.CreateModel('Account', [('id', models.BigIntegerField(primary_key=True, serialize=False)),
                                            ('name', models.TextField())],
                                options={'db_table': 'account'}),
