@@ -59,6 +59,10 @@ $node->safe_psql('postgres', q{SET ROLE crm; CALL partman.run_maintenance_proc()
 is_exact($node, 'postgres', 'after maintenance');
 
 # Retention drops partitions, and their contacts with them
+my $contacts = $node->safe_psql('postgres', 'SELECT count(*) FROM contacts');
+my $corrected = 'SELECT sum(corrected) FROM contacts_tier.billing_periods()';
+my $before = $node->safe_psql('postgres', $corrected);
+
 $node->safe_psql(
 	'postgres', q{
 	SET ROLE crm;
@@ -70,6 +74,8 @@ is($node->safe_psql('postgres', q{SELECT sum(marketing_contacts) = (SELECT count
 	't', 'and their contacts leave the count');
 is_exact($node, 'postgres', 'after retention');
 is($node->safe_psql('postgres', q{SELECT bool_and(opening + promoted - demoted + corrected = closing) FROM contacts_tier.billing_periods()}),
-	't', 'the bill has them as corrected');
+	't', 'the bill adds up');
+is($node->safe_psql('postgres', $corrected) - $before, $node->safe_psql('postgres', 'SELECT count(*) FROM contacts') - $contacts,
+	'and has them as corrected');
 $node->stop;
 done_testing();
