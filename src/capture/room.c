@@ -29,7 +29,7 @@ is_announced(const CtAccountLook *look, const CtExact *exact)
 
 /*
  * How many more marketing contacts an account has room for, if that is known without a wait:
- * no slot of it is locked, no update date is overdue, and no threshold is to be announced.
+ * no slot of it is locked by others, no update date is overdue, and no threshold is to be announced.
  * Under "upgrade" it is not known.
  *
  * Locks only the companion tables: other transactions may claim the room right afterwards, or

@@ -135,9 +135,10 @@ ct_counter_release(CtCounters *counters, const CtChange *change)
 }
 
 /*
- * What the counter of an account says, if nobody is changing it at this moment.
+ * What the counter of an account says, if nobody else is changing it at this moment.
  * False if somebody is: *exact is what is committed then, and what we have changed; or if it
- * can only be told by SQL, with *exact as it was.
+ * can only be told by SQL, with *exact as it was.  A slot that we have locked ourselves
+ * says what it will say: nobody else changes it before we end.
  *
  * Takes no lock but on the counter table: somebody may change it right afterwards.  The
  * caller is the table's owner.
@@ -155,7 +156,7 @@ ct_counter_look(const CtTable *table, Datum account, CtExact *exact)
 	ct_slots_recall(&counter, account, &slots);
 	*exact = ct_slots_list(&counter, &slots);
 	for (int i = 0; i < slots.count; i++)
-		held |= ct_slot_is_held(&counter, &slots, i, &holder);
+		held |= ct_slot_is_held(&counter, &slots, i, &holder) && !TransactionIdIsCurrentTransactionId(holder);
 	ct_slots_remember(&counter, &slots);
 	ct_slots_close(&counter);
 	return !held;
