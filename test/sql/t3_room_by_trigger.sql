@@ -60,6 +60,14 @@ INSERT INTO contacts (id, account, marketing_contact_status, note)
 INSERT INTO contacts (id, account, marketing_contact_status, note)
      VALUES (31, 'e', 'marketing', NULL), (32, 'e', 'non_marketing', remove(1011));
 TABLE told;
+-- that this transaction itself has filled the tier is known before a contact is written
+SELECT contacts_tier.subscribe('contacts', 'f', 'room', on_exceed => 'cap');
+BEGIN;
+INSERT INTO contacts (id, account, marketing_contact_status) VALUES (41, 'f', 'marketing'), (42, 'f', 'marketing');
+INSERT INTO contacts (id, account, marketing_contact_status) VALUES (43, 'f', 'marketing') RETURNING marketing_contact_status;
+INSERT INTO contacts (id, account, marketing_contact_status) VALUES (44, 'f', 'marketing') RETURNING marketing_contact_status;
+COMMIT;
+SELECT id, marketing_contact_status FROM contacts WHERE account = 'f' ORDER BY id;
 SELECT account, drift FROM contacts_tier.verify('contacts');
 RESET search_path;
 DROP SCHEMA room CASCADE;
