@@ -51,6 +51,9 @@ BEGIN
             period_upgrades     integer NOT NULL DEFAULT 0,
             requested_limit     bigint,
             record_activity     boolean NOT NULL DEFAULT true,
+            max_limit           bigint CHECK (max_limit > 0),
+            source_policies     jsonb NOT NULL DEFAULT '{}',
+            proration           text NOT NULL DEFAULT 'prorated' CHECK (proration IN ('prorated', 'full', 'none')),
             rollover_run        uuid,
             rollover_started_at timestamptz,
             rollover_contacts   bigint NOT NULL DEFAULT 0,
@@ -89,6 +92,9 @@ BEGIN
         COMMENT ON COLUMN %1$s.contacts_tier_account.period_upgrades IS 'number of moves to a larger tier in the current period';
         COMMENT ON COLUMN %1$s.contacts_tier_account.requested_limit IS 'contact limit of the requested tier, which would have held the contacts that were capped; approve_upgrade() grants it';
         COMMENT ON COLUMN %1$s.contacts_tier_account.record_activity IS 'true if the ledger records each statement that changes contacts';
+        COMMENT ON COLUMN %1$s.contacts_tier_account.max_limit IS 'contact limit of the largest tier that the account moves up to by itself; null if there is none';
+        COMMENT ON COLUMN %1$s.contacts_tier_account.source_policies IS 'object that maps source types to what happens when their promotions exceed the contact tier, instead of on_exceed';
+        COMMENT ON COLUMN %1$s.contacts_tier_account.proration IS 'what a move to a larger tier costs in the current period: prorated, full or none of the difference in price';
         COMMENT ON COLUMN %1$s.contacts_tier_account.rollover_run IS 'run of rollover that processes the account, or will';
         COMMENT ON COLUMN %1$s.contacts_tier_account.rollover_started_at IS 'when that run started';
         COMMENT ON COLUMN %1$s.contacts_tier_account.rollover_contacts IS 'number of contacts that the run has made non-marketing so far'

@@ -44,10 +44,13 @@ CREATE FUNCTION contacts_tier.set_policy(contacts regclass,
                                          time_zone text DEFAULT NULL,
                                          auto_downgrade boolean DEFAULT NULL,
                                          billing_cycle contacts_tier.billing_cycle DEFAULT NULL,
-                                         record_activity boolean DEFAULT NULL)
+                                         record_activity boolean DEFAULT NULL,
+                                         max_limit bigint DEFAULT NULL,
+                                         source_policies jsonb DEFAULT NULL,
+                                         proration text DEFAULT NULL)
 RETURNS void
 LANGUAGE c AS 'MODULE_PATHNAME', 'contacts_tier_set_policy';
-COMMENT ON FUNCTION contacts_tier.set_policy(regclass, text, contacts_tier.exceed_policy, bigint, integer[], jsonb, text, boolean, contacts_tier.billing_cycle, boolean) IS
+COMMENT ON FUNCTION contacts_tier.set_policy(regclass, text, contacts_tier.exceed_policy, bigint, integer[], jsonb, text, boolean, contacts_tier.billing_cycle, boolean, bigint, jsonb, text) IS
 'changes the policy of an account; arguments that are null change nothing';
 
 CREATE FUNCTION contacts_tier.rename_account(contacts regclass, account text, new_account text) RETURNS void

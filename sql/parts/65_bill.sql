@@ -99,11 +99,12 @@ CREATE FUNCTION contacts_tier.forecast(INOUT contacts regclass DEFAULT NULL,
                                        OUT next_tier bigint,
                                        OUT next_tier_extra_price numeric,
                                        OUT period_charges numeric,
-                                       OUT currency text)
+                                       OUT currency text,
+                                       OUT max_limit bigint)
 RETURNS SETOF record
 LANGUAGE c STABLE ROWS 100 AS 'MODULE_PATHNAME', 'contacts_tier_forecast';
 COMMENT ON FUNCTION contacts_tier.forecast(regclass, text) IS
-'forecast of each account: its count on the next update date and at renewal, the tiers that would hold it, and the price of the next tier';
+'forecast of each account: its count on the next update date and at renewal, the tiers that would hold it, the price of the next tier, and the largest tier that it moves up to by itself';
 
 CREATE FUNCTION contacts_tier.preview(contacts regclass,
                                       account text,
@@ -115,7 +116,8 @@ CREATE FUNCTION contacts_tier.preview(contacts regclass,
                                       OUT next_limit bigint,
                                       OUT extra_monthly_price numeric,
                                       OUT currency text,
-                                      OUT outcome text)
+                                      OUT outcome text,
+                                      OUT max_limit bigint)
 RETURNS SETOF record
 LANGUAGE c STABLE ROWS 1 AS 'MODULE_PATHNAME', 'contacts_tier_preview';
 COMMENT ON FUNCTION contacts_tier.preview(regclass, text, bigint) IS

@@ -162,7 +162,7 @@ GRANT EXECUTE ON FUNCTION
     contacts_tier.attach(regclass, name, jsonb, name, boolean),
     contacts_tier.detach(regclass, boolean),
     contacts_tier.subscribe(regclass, text, text, bigint, contacts_tier.billing_cycle, timestamptz, text, contacts_tier.exceed_policy, bigint),
-    contacts_tier.set_policy(regclass, text, contacts_tier.exceed_policy, bigint, integer[], jsonb, text, boolean, contacts_tier.billing_cycle, boolean),
+    contacts_tier.set_policy(regclass, text, contacts_tier.exceed_policy, bigint, integer[], jsonb, text, boolean, contacts_tier.billing_cycle, boolean, bigint, jsonb, text),
     contacts_tier.change_tier(regclass, text, bigint, boolean),
     contacts_tier.approve_upgrade(regclass, text),
     contacts_tier.cancel(regclass, text, boolean),

@@ -123,29 +123,6 @@ catch_up(const CtTable *table, CtDelta *delta)
 	return ct_catch_up(table, delta->account, &places);
 }
 
-/* What a change claims as it stands: some of it may have been dropped since. */
-static void
-set_claimed(CtClaim *claim, const CtDelta *delta)
-{
-	claim->marketing = delta->marketing;
-	claim->dropped = delta->dropped;
-}
-
-/*
- * The counter is locked and has no room: let the tier decide, and drop what does not fit.
- * Returns the bounds within which nobody needs to ask.
- */
-static CtBounds
-decide(CtClaim *claim, CtDelta *delta)
-{
-	bool		only_defaults;
-	int64		excess = ct_limit_excess(claim, &only_defaults);
-
-	ct_delta_drop(delta, excess, only_defaults);
-	set_claimed(claim, delta);
-	return ct_limit_conclude(claim);
-}
-
 /*
  * Count the change of one account.  Update dates that have passed come before what the
  * statement promotes (T6).  Where it may be, the
@@ -168,7 +145,7 @@ count_delta(const Applying *applying, CtClaim *claim, CtDelta *delta)
 		return;
 	claim->used = exact.used;
 	claim->lowest = exact.lowest;
-	bounds = decide(claim, delta);
+	bounds = ct_judge(claim, delta);
 	/* one that counts nothing any more is not to be written into a slot */
 	activity = activity_of(delta, applying->role);
 	change = change_of(delta, is_counted(delta) ? change.activity : NULL);
@@ -231,7 +208,8 @@ apply_delta(Applying *applying, CtDelta *delta, MemoryContext context)
 	CtClaim		claim = {.table = applying->table,.account = delta->account,.is_move = applying->is_move};
 	bool		counted = is_counted(delta);
 
-	set_claimed(&claim, delta);
+	claim.marketing = delta->marketing;
+	claim.dropped = delta->dropped;
 	if (counted)
 	{
 		ct_check_account_fits(applying->table, delta->account);

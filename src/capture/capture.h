@@ -174,8 +174,16 @@ typedef struct CtPromotion
 	Oid			before_relid;	/* where that is: another partition, perhaps */
 	bool		by_default;		/* only a default promoted it (S4) */
 	bool		dropped;		/* was looked at, and did not fit */
+	uint8		policy;			/* CtPolicy that it follows, once it is judged */
 	int			mending;		/* as in CtRowChange */
 } CtPromotion;
+
+/* Which promotions may be dropped, so that the others fit */
+typedef enum CtDroppable
+{
+	CT_DROP_FIRST,				/* by their policy; see judge.c */
+	CT_DROP_DEFAULTS			/* that only a default asked for (S4) */
+}			CtDroppable;
 
 /* Contacts that a statement made marketing contacts and that did not fit */
 typedef struct CtDrops
@@ -320,6 +328,10 @@ extern void ct_notes_hand_over(const CtStatement *statement);
 
 extern void ct_hooks_init(void);
 
+/* judge.c */
+
+extern CtBounds ct_judge(CtClaim *claim, CtDelta *delta);
+
 /* apply.c */
 
 extern void ct_apply_deltas(const CtTable *table, CtDelta *deltas, int ndeltas);
@@ -356,7 +368,8 @@ extern CtFate ct_second_write_fate(CtSecondWrites *queue, Oid relid, const ItemP
 extern int	ct_second_write_add(CtSecondWrites *queue, Oid relid, const CtRow *decided);
 extern ItemPointerData ct_second_write_place(const CtSecondWrites *queue, int number);
 extern void ct_delta_follow(CtDelta *delta);
-extern void ct_delta_drop(CtDelta *delta, int64 count, bool only_defaults);
+extern bool ct_promoted_row(CtDelta *delta, const CtPromotion *promotion, CtRow *row);
+extern bool ct_delta_drop(CtDelta *delta, int64 count, CtDroppable droppable);
 extern void ct_second_writes_end(CtSecondWrites *queue);
 
 /* fast_path.c */
@@ -366,7 +379,8 @@ typedef struct CtFastPath
 {
 	const CtTable *table;
 	bool		has_followers;	/* see CtTriggers */
-	CmdType		projected;		/* by what the projection made the row; CMD_UNKNOWN: there is none */
+	CmdType		projected;		/* by what the projection made the row;
+								 * CMD_UNKNOWN: there is none */
 	CtRow		row;			/* the new row that was completed last */
 	CtRow		before;			/* of an UPDATE: the old row, as it was read for that */
 	CtSessionSource source;

@@ -29,8 +29,8 @@ is_announced(const CtAccountLook *look, const CtExact *exact)
 
 /*
  * How many more marketing contacts an account has room for, if that is known without a wait:
- * no slot of it is locked by others, no update date is overdue, and no threshold is to be announced.
- * Under "upgrade" it is not known.
+ * no slot of it is locked by others, no update date is overdue, and no threshold is to be
+ * announced.  Under "upgrade", and where source types have policies of their own (T8), it is not known.
  *
  * Locks only the companion tables: other transactions may claim the room right afterwards, or
  * make some.
@@ -46,7 +46,7 @@ look_for_room(const CtTable *table, Datum account)
 	ct_act_as_owner(table->owner, &identity);
 	if (ct_counter_look(table, account, &exact) &&
 		ct_account_look(table, account, &look, true) == CT_ACCOUNT_FOUND &&
-		look.has_subscription && look.next_update_at > ct_now() && is_announced(&look, &exact))
+		look.has_subscription && !look.has_source_policies && look.next_update_at > ct_now() && is_announced(&look, &exact))
 	{
 		const char *policy = ct_enum_label(look.on_exceed);
 

@@ -335,58 +335,111 @@ unpromoted(CtSecondWrites *queue, CtWriteTarget *target, const CtPromotion *prom
 }
 
 /*
+ * Find a contact that was promoted, as it is now: its target, place and properties.  False if it is
+ * no marketing contact of the account any more, whatever triggers of the application have done since.
+ */
+static bool
+find_promoted(CtSecondWrites *queue, Datum account, const CtPromotion *promotion,
+			  int *number, ItemPointer place, CtRow *row)
+{
+	CtWriteTarget *target;
+
+	*number = number_of_target(queue, promotion->relid);
+	if (*number < 0)
+		return false;
+	target = list_nth(queue->targets, *number);
+	*place = promotion->tid;
+	if (!fetch_latest(target, place))
+		return false;
+	ct_row_read(target->table, target->tuple_slot, row);
+	return ct_row_status(target->table, row).marketing && !row->isnull[CT_ARG_ACCOUNT] &&
+		ct_account_compare(target->table, row->value[CT_ARG_ACCOUNT], account) == 0;
+}
+
+/* The queue for what does not fit. */
+static CtSecondWrites *
+drops_of(const CtDelta *delta)
+{
+	if (delta->drops->queue == NULL)
+		delta->drops->queue = ct_second_writes(delta->drops->context);
+	return delta->drops->queue;
+}
+
+/*
+ * Read a contact that a change promotes as it is now.  False if it is no marketing contact of the
+ * account any more.  The result lives until the next row is read.
+ *
+ * Locks: RowExclusiveLock on the relation, which the statement has.
+ */
+bool
+ct_promoted_row(CtDelta *delta, const CtPromotion *promotion, CtRow *row)
+{
+	ItemPointerData place;
+	int			number;
+
+	return find_promoted(drops_of(delta), delta->account, promotion, &number, &place, row);
+}
+
+/*
  * Queue a contact that was promoted and is not to be: if it still is a marketing
- * contact of the account, whatever triggers of the application have done since.
- * *flagged tells whether it carries the flag.  False if there is none, or if it is queued
+ * contact of the account.  *flagged tells whether it carries the flag.  False if there is none, or if it is queued
  * already, as one that was promoted twice.
  */
 static bool
 drop(CtSecondWrites *queue, Datum account, const CtPromotion *promotion, bool *flagged)
 {
-	int			number = number_of_target(queue, promotion->relid);
-	CtWriteTarget *target = number < 0 ? NULL : list_nth(queue->targets, number);
-	ItemPointerData place = promotion->tid;
+	int			number;
+	CtWriteTarget *target;
+	ItemPointerData place;
 	CtRow		row;
-	CtStatus	status;
 
-	if (target == NULL || !fetch_latest(target, &place))
+	if (!find_promoted(queue, account, promotion, &number, &place, &row))
 		return false;
-	ct_row_read(target->table, target->tuple_slot, &row);
-	status = ct_row_status(target->table, &row);
-	if (!status.marketing || row.isnull[CT_ARG_ACCOUNT] ||
-		waiting_lookup(queue->places, waiting_key(target->relid, &place)) != NULL ||
-		ct_account_compare(target->table, row.value[CT_ARG_ACCOUNT], account) != 0)
+	target = list_nth(queue->targets, number);
+	if (waiting_lookup(queue->places, waiting_key(target->relid, &place)) != NULL)
 		return false;
-	*flagged = status.until_next_update;
+	*flagged = ct_row_status(target->table, &row).until_next_update;
 	row = unpromoted(queue, target, promotion, &row);
 	add_row(queue, number, &place, &row);
 	return true;
 }
 
+/* May a promotion be dropped? */
+static bool
+may_drop(const CtPromotion *promotion, CtDroppable droppable)
+{
+	if (promotion->dropped)
+		return false;
+	if (droppable == CT_DROP_DEFAULTS)
+		return promotion->by_default;
+	return promotion->policy == CT_POLICY_CAP || (promotion->by_default && promotion->policy == CT_POLICY_BLOCK);
+}
+
 /*
- * Drop the last promotions of a change, as many as "count" or as there are: of all, or only of
- * those by default.  Rows that another trigger has deleted, demoted or moved to another
+ * Drop the last promotions of a change that may be dropped, as many as "count" or as there
+ * are.  Rows that another trigger has deleted, demoted or moved to another
  * account since do not count as dropped.  The others are queued for a second write, as
  * non-marketing contacts.  The change has afterwards what is left of it, and how many were
- * dropped.
+ * dropped.  Returns whether any were by a policy "cap".
  */
-void
-ct_delta_drop(CtDelta *delta, int64 count, bool only_defaults)
+bool
+ct_delta_drop(CtDelta *delta, int64 count, CtDroppable droppable)
 {
+	bool		capped = false;
+
 	for (int64 i = delta->npromotions - 1; i >= 0 && count > 0; i--)
 	{
 		CtPromotion *promotion = &delta->promotions[i];
 		bool		flagged;
 
 		CHECK_FOR_INTERRUPTS();
-		if (promotion->dropped || (only_defaults && !promotion->by_default))
+		if (!may_drop(promotion, droppable))
 			continue;
 		promotion->dropped = true;
-		if (delta->drops->queue == NULL)
-			delta->drops->queue = ct_second_writes(delta->drops->context);
-		if (!drop(delta->drops->queue, delta->account, promotion, &flagged))
+		if (!drop(drops_of(delta), delta->account, promotion, &flagged))
 			continue;
 		count--;
+		capped |= droppable == CT_DROP_FIRST && promotion->policy == CT_POLICY_CAP;
 		delta->marketing--;
 		delta->promoted--;
 		delta->dropped++;
@@ -396,6 +449,7 @@ ct_delta_drop(CtDelta *delta, int64 count, bool only_defaults)
 			delta->flagged = Max(delta->flagged - 1, 0);
 		}
 	}
+	return capped;
 }
 
 /*

@@ -24,7 +24,7 @@ enum
 {
 	POL_CONTACTS, POL_ACCOUNT, POL_ON_EXCEED, POL_GRACE, POL_THRESHOLDS,
 	POL_SOURCE_DEFAULTS, POL_TIME_ZONE, POL_AUTO_DOWNGRADE, POL_BILLING_CYCLE,
-	POL_RECORD_ACTIVITY, POL_NARGS
+	POL_RECORD_ACTIVITY, POL_MAX_LIMIT, POL_SOURCE_POLICIES, POL_PRORATION, POL_NARGS
 };
 
 /*
@@ -111,6 +111,44 @@ check_source_defaults(const CtTable *table, Datum source_defaults)
 }
 
 /*
+ * Source policies are an object from source types to policies; the catalogue need not have the source
+ * types.  Errors: 22023.
+ */
+static void
+check_source_policies(Datum source_policies)
+{
+	Oid			types[] = {JSONBOID};
+	char	   *policy;
+
+	if (!JB_ROOT_IS_OBJECT(DatumGetJsonbP(source_policies)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"source_policies\" must be a JSON object")));
+	if (ct_execute("SELECT d.key, d.value #>> '{}' FROM jsonb_each($1) d"
+				   " WHERE jsonb_typeof(d.value) <> 'string' OR d.value #>> '{}' NOT IN ('upgrade', 'block', 'cap')"
+				   " ORDER BY 1 LIMIT 1", 1, types, &source_policies, NULL) == 0)
+		return;
+	policy = ct_result_text(2);
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 policy == NULL ?
+			 errmsg("policy for source type \"%s\" must not be null", ct_result_text(1)) :
+			 errmsg("invalid policy \"%s\" for source type \"%s\"", policy, ct_result_text(1)),
+			 errhint("The policy must be \"upgrade\", \"block\" or \"cap\".  Leave a source type out if it is to follow the policy of the account.")));
+}
+
+/* Errors: 22023. */
+static void
+check_proration(const char *proration)
+{
+	if (strcmp(proration, "prorated") != 0 && strcmp(proration, "full") != 0 && strcmp(proration, "none") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid proration \"%s\"", proration),
+				 errhint("The proration must be \"prorated\", \"full\" or \"none\".")));
+}
+
+/*
  * The arguments from on_exceed on as parameters, enums as text: so the statement need not
  * know the OIDs of the extension's types.  "nulls" is as SPI wants it.
  */
@@ -130,17 +168,18 @@ policy_values(FunctionCallInfo fcinfo, Datum *values, char *nulls)
 
 /*
  * Write the policy: an argument that is null leaves its column as it is.  Another billing
- * cycle begins with the next renewal.
+ * cycle begins with the next renewal.  A max_limit of 0 is none; a request for a tier beyond
+ * it is withdrawn.
  */
 static void
 update_policy(const CtManaged *managed, FunctionCallInfo fcinfo, Datum account)
 {
 	Oid			types[] = {
 		managed->table->account_type, TEXTOID, INT8OID, INT4ARRAYOID, JSONBOID, TEXTOID,
-		BOOLOID, TEXTOID, BOOLOID
+		BOOLOID, TEXTOID, BOOLOID, INT8OID, JSONBOID, TEXTOID
 	};
 	Datum		values[lengthof(types)] = {account};
-	char		nulls[lengthof(types) + 1] = "         ";
+	char		nulls[lengthof(types) + 1] = " ";
 
 	policy_values(fcinfo, values + 1, nulls + 1);
 	ct_execute_now_nulls(ct_sqlf(managed->table, "UPDATE {account} a SET"
@@ -151,7 +190,11 @@ update_policy(const CtManaged *managed, FunctionCallInfo fcinfo, Datum account)
 								 " time_zone = coalesce($6, time_zone),"
 								 " auto_downgrade = coalesce($7, auto_downgrade),"
 								 " renewal_cycle = nullif(coalesce($8::contacts_tier.billing_cycle, renewal_cycle), billing_cycle),"
-								 " record_activity = coalesce($9, record_activity)"
+								 " record_activity = coalesce($9, record_activity),"
+								 " max_limit = CASE WHEN $10 IS NULL THEN max_limit ELSE nullif($10, 0) END,"
+								 " requested_limit = CASE WHEN requested_limit > nullif($10, 0) THEN NULL ELSE requested_limit END,"
+								 " source_policies = coalesce($11, source_policies),"
+								 " proration = coalesce($12, proration)"
 								 " WHERE account {=} $1"),
 						 lengthof(types), types, values, nulls);
 }
@@ -188,14 +231,14 @@ move_dates(const CtManaged *managed, Datum account, Datum time_zone)
 static char *
 policy_details(FunctionCallInfo fcinfo)
 {
-	Oid			types[] = {TEXTOID, INT8OID, INT4ARRAYOID, JSONBOID, TEXTOID, BOOLOID, TEXTOID, BOOLOID};
+	Oid			types[] = {TEXTOID, INT8OID, INT4ARRAYOID, JSONBOID, TEXTOID, BOOLOID, TEXTOID, BOOLOID, INT8OID, JSONBOID, TEXTOID};
 	Datum		values[lengthof(types)];
-	char		nulls[lengthof(types) + 1] = "        ";
+	char		nulls[lengthof(types) + 1];
 
 	policy_values(fcinfo, values, nulls);
 	ct_execute("SELECT jsonb_strip_nulls(jsonb_build_object('on_exceed', $1, 'grace', $2, 'thresholds', $3,"
 			   " 'source_defaults', $4, 'time_zone', $5, 'auto_downgrade', $6, 'billing_cycle', $7,"
-			   " 'record_activity', $8))::text", lengthof(types), types, values, nulls);
+			   " 'record_activity', $8, 'max_limit', $9, 'source_policies', $10, 'proration', $11))::text", lengthof(types), types, values, nulls);
 	return ct_result_text(1);
 }
 
@@ -204,7 +247,7 @@ PG_FUNCTION_INFO_V1(contacts_tier_set_policy);
 /*
  * set_policy(contacts regclass, account text, on_exceed, grace, thresholds,
  *			  source_defaults, time_zone, auto_downgrade, billing_cycle,
- *			  record_activity) void
+ *			  record_activity, max_limit, source_policies, proration) void
  *
  * Locks: slots and account row of the account, until the transaction ends.
  * Errors: 42501, 55000 (not attached, no subscription), 22023 (values), 42704 (source type).
@@ -219,10 +262,19 @@ contacts_tier_set_policy(PG_FUNCTION_ARGS)
 		ct_check_grace(PG_GETARG_INT64(POL_GRACE));
 	if (!PG_ARGISNULL(POL_THRESHOLDS))
 		check_thresholds(PG_GETARG_ARRAYTYPE_P(POL_THRESHOLDS));
+	if (!PG_ARGISNULL(POL_MAX_LIMIT) && PG_GETARG_INT64(POL_MAX_LIMIT) < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"max_limit\" must not be negative"),
+				 errhint("Use 0 for no limit.")));
+	if (!PG_ARGISNULL(POL_PRORATION))
+		check_proration(text_to_cstring(PG_GETARG_TEXT_PP(POL_PRORATION)));
 
 	account = ct_manage_subscription(&managed, fcinfo).account;
 	if (!PG_ARGISNULL(POL_SOURCE_DEFAULTS))
 		check_source_defaults(managed.table, PG_GETARG_DATUM(POL_SOURCE_DEFAULTS));
+	if (!PG_ARGISNULL(POL_SOURCE_POLICIES))
+		check_source_policies(PG_GETARG_DATUM(POL_SOURCE_POLICIES));
 	if (!PG_ARGISNULL(POL_TIME_ZONE))
 		move_dates(&managed, account, PG_GETARG_DATUM(POL_TIME_ZONE));
 	update_policy(&managed, fcinfo, account);

@@ -26,6 +26,7 @@
 #include "catalog/pg_type.h"
 #include "utils/array.h"
 #include "utils/fmgrprotos.h"
+#include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -60,6 +61,7 @@ typedef struct AccountTable
 	AttrNumber	contact_limit;
 	AttrNumber	grace;
 	AttrNumber	on_exceed;
+	AttrNumber	source_policies;
 	AttrNumber	ended_at;
 	AttrNumber	announced;
 	AttrNumber	exceeded_announced;
@@ -94,12 +96,13 @@ find_account_table(Relation rel, const CtTable *table)
 	info->contact_limit = ct_typed_column(relid, "contact_limit", INT8OID);
 	info->grace = ct_typed_column(relid, "grace", INT8OID);
 	info->on_exceed = ct_typed_column(relid, "on_exceed", ct_own_type("exceed_policy"));
+	info->source_policies = ct_typed_column(relid, "source_policies", JSONBOID);
 	info->ended_at = ct_typed_column(relid, "ended_at", TIMESTAMPTZOID);
 	info->announced = ct_typed_column(relid, "announced", INT4OID);
 	info->exceeded_announced = ct_typed_column(relid, "exceeded_announced", BOOLOID);
 	info->thresholds = ct_typed_column(relid, "thresholds", INT4ARRAYOID);
 	info->direct = info->next_update_at && info->record_activity && info->contact_limit &&
-		info->grace && info->on_exceed && info->ended_at && info->announced && info->exceeded_announced && info->thresholds &&
+		info->grace && info->on_exceed && info->source_policies && info->ended_at && info->announced && info->exceeded_announced && info->thresholds &&
 		ct_is_ordinary(rel, table, &info->account, 1);
 	ct_cache_end(info);
 	return info;
@@ -190,6 +193,17 @@ look_at_thresholds(TupleTableSlot *row, const AccountTable *info, CtAccountLook 
 	return true;
 }
 
+/* Do some source types follow another policy than the account? */
+static bool
+has_source_policies(TupleTableSlot *row, const AccountTable *info)
+{
+	bool		isnull;
+	Datum		value = slot_getattr(row, info->source_policies, &isnull);
+	Jsonb	   *policies = isnull ? NULL : DatumGetJsonbP(value);
+
+	return policies != NULL && JB_ROOT_IS_OBJECT(policies) && JB_ROOT_COUNT(policies) > 0;
+}
+
 /* What is needed to compute the room of the account: see room.c. */
 static void
 look_at_subscription(TupleTableSlot *row, const AccountTable *info, CtAccountLook *look)
@@ -199,6 +213,7 @@ look_at_subscription(TupleTableSlot *row, const AccountTable *info, CtAccountLoo
 	look->contact_limit = DatumGetInt64(slot_getattr(row, info->contact_limit, &isnull[0]));
 	look->grace = DatumGetInt64(slot_getattr(row, info->grace, &isnull[1]));
 	look->on_exceed = DatumGetObjectId(slot_getattr(row, info->on_exceed, &isnull[2]));
+	look->has_source_policies = has_source_policies(row, info);
 	look->announced.threshold = DatumGetInt32(slot_getattr(row, info->announced, &isnull[3]));
 	look->announced.exceeded = DatumGetBool(slot_getattr(row, info->exceeded_announced, &isnull[4]));
 	(void) slot_getattr(row, info->ended_at, &isnull[5]);

@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * limit.c
- *	  What happens when an account's ceiling is reached (rules T1 to T4
- *	  and N1).
+ *	  What happens when an account's ceiling is reached (rules T1 to T4, T7,
+ *	  T8 and N1).
  *
  * The caller holds all slots of the account, so the count is exact, and nobody
  * else decides about the account at the same time.
@@ -16,6 +16,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
+#include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
@@ -29,7 +30,7 @@
 	" (SELECT t.contact_limit FROM {tier} t" \
 	"  WHERE t.plan" CT_EQ "a.plan AND t.contact_limit" CT_GE "$2" \
 	"  ORDER BY t.contact_limit LIMIT 1)," \
-	" a.ended_at IS NOT NULL, p.name IS NOT NULL" \
+	" a.ended_at IS NOT NULL, p.name IS NOT NULL, coalesce(a.max_limit, 0), a.source_policies" \
 	" FROM {account} a" \
 	" LEFT JOIN {plan} p ON p.name" CT_EQ "a.plan" \
 	" WHERE a.account {=} $1"
@@ -42,6 +43,14 @@ static const CtQuery lock_account_query = {
 
 static const CtQuery read_account_query = {
 	SUBSCRIPTION_OF_ACCOUNT,
+	2, {CT_ACCOUNT_TYPE, INT8OID}
+};
+
+/* $2: contacts that the tier would have to hold; 0: the plan has none */
+static const CtQuery find_tier_query = {
+	"SELECT coalesce(pg_catalog.min(t.contact_limit), 0) FROM {tier} t"
+	" JOIN {account} a ON a.plan" CT_EQ "t.plan"
+	" WHERE a.account {=} $1 AND t.contact_limit" CT_GE "$2",
 	2, {CT_ACCOUNT_TYPE, INT8OID}
 };
 
@@ -91,6 +100,37 @@ copy_out_thresholds(CtSubscription *subscription, ArrayType *array)
 		subscription->thresholds[i] = DatumGetInt32(thresholds[i]);
 }
 
+/* The policies of source types, in memory that outlives the SPI connection; NULL for none. */
+static Jsonb *
+copy_out_policies(void)
+{
+	bool		isnull;
+	Datum		value = ct_result(13, JSONBOID, &isnull);
+	Jsonb	   *policies = isnull ? NULL : DatumGetJsonbP(value);
+
+	if (isnull || !JB_ROOT_IS_OBJECT(policies) || JB_ROOT_COUNT(policies) == 0)
+		return NULL;
+	return memcpy(SPI_palloc(VARSIZE(policies)), policies, VARSIZE(policies));
+}
+
+/* A policy by its label, of "length" bytes; if it is none, "other". */
+static CtPolicy
+policy_of(const char *label, int length, CtPolicy other)
+{
+	static const struct
+	{
+		const char *label;
+		CtPolicy	policy;
+	}			policies[] = {
+		{"upgrade", CT_POLICY_UPGRADE}, {"block", CT_POLICY_BLOCK}, {"cap", CT_POLICY_CAP}
+	};
+
+	for (size_t i = 0; i < lengthof(policies); i++)
+		if (strlen(policies[i].label) == (Size) length && memcmp(policies[i].label, label, length) == 0)
+			return policies[i].policy;
+	return other;
+}
+
 static CtThresholds
 thresholds_of(const CtSubscription *subscription)
 {
@@ -111,13 +151,15 @@ read_subscription(const CtClaim *claim, const CtQuery *query)
 	Datum		values[] = {claim->account, Int64GetDatum(wanted)};
 	CtSubscription *subscription;
 	bool		isnull;
+	char	   *policy;
 
 	if (ct_companion_query(claim->table, query, values, NULL) == 0)
 		return NULL;
 	subscription = SPI_palloc(sizeof(CtSubscription));
 	subscription->plan = copy_out(ct_result_text(1));
-	subscription->contact_limit = ct_result_int64(2);
-	subscription->on_exceed = copy_out(ct_result_text(3));
+	subscription->contact_limit = subscription->limit_before = ct_result_int64(2);
+	policy = ct_result_text(3);
+	subscription->policy = policy_of(policy, strlen(policy), CT_POLICY_BLOCK);
 	subscription->grace = ct_result_int64(4);
 	subscription->has_access = ct_result_bool(5);
 	copy_out_thresholds(subscription, DatumGetArrayTypeP(ct_result(6, INT4ARRAYOID, &isnull)));
@@ -129,6 +171,8 @@ read_subscription(const CtClaim *claim, const CtQuery *query)
 		subscription->larger_tier = 0;
 	subscription->ended = ct_result_bool(10);
 	subscription->has_plan = ct_result_bool(11);
+	subscription->max_limit = ct_result_int64(12);
+	subscription->source_policies = copy_out_policies();
 	subscription->wanted = wanted;
 	return subscription;
 }
@@ -164,28 +208,43 @@ announce_thresholds(const CtClaim *claim, CtSubscription *subscription)
 }
 
 /*
- * T1: move to the smallest tier that fits, and record it.
+ * T1: move to a larger tier, and record it.
  */
 static void
-upgrade(const CtClaim *claim, CtSubscription *subscription)
+upgrade(const CtClaim *claim, int64 tier)
 {
+	CtSubscription *subscription = claim->subscription;
 	const CtAnnounced nothing = {0};
 
-	ct_tier_move(claim->table, claim->account, subscription->larger_tier,
-				 claim->used + claim->marketing, "exceeded", ct_now());
-	subscription->contact_limit = subscription->larger_tier;
+	ct_tier_move(claim->table, claim->account, tier, claim->used + claim->marketing, "exceeded", ct_now());
+	subscription->contact_limit = tier;
 	subscription->announced = subscription->stored = nothing;
 }
 
-/*
- * How many contacts of the claim are beyond what the tier and its grace hold?
- */
+/* How many contacts may the account have now? */
 static int64
-excess(const CtClaim *claim, const CtSubscription *subscription)
+most(const CtSubscription *subscription)
 {
-	int64		most = ct_most_contacts(subscription->contact_limit, subscription->grace);
+	return ct_most_contacts(subscription->contact_limit, subscription->grace);
+}
 
-	return claim->marketing - (most - claim->used);
+/* May the account move up to a tier by itself (T7)? */
+static bool
+is_allowed(const CtSubscription *subscription, int64 tier)
+{
+	return tier > subscription->contact_limit &&
+		(subscription->max_limit == 0 || tier <= subscription->max_limit);
+}
+
+/*
+ * Was something dropped by a policy "cap"?  Where rows were decided early, no source type has
+ * a policy of its own (room.c).
+ */
+static bool
+is_capped(const CtClaim *claim, const CtSubscription *subscription)
+{
+	return claim->capped ||
+		(subscription->policy == CT_POLICY_CAP && subscription->source_policies == NULL);
 }
 
 /*
@@ -204,12 +263,22 @@ request_upgrade(const CtClaim *claim, const CtSubscription *subscription)
 	};
 	bool		requested = false;
 
-	if (strcmp(subscription->on_exceed, "cap") == 0 && subscription->larger_tier > subscription->contact_limit)
+	if (is_capped(claim, subscription) && is_allowed(subscription, subscription->larger_tier))
 		requested = ct_companion_query(claim->table, &request_upgrade_query, values, NULL) > 0;
 	if (requested)
 		ct_notify(claim->table, claim->account, "upgrade_request", claim->used + claim->marketing,
 				  psprintf("{\"contact_limit\": %lld, \"requested_limit\": %lld}",
 						   (long long) subscription->contact_limit, (long long) subscription->larger_tier));
+}
+
+/* The limit of the tier that had no room: the one before, if the account has moved up for others (T8). */
+static int64
+full_limit(const CtClaim *claim)
+{
+	const CtSubscription *subscription = claim->subscription;
+
+	return claim->used + claim->marketing < subscription->contact_limit ?
+		subscription->limit_before : subscription->contact_limit;
 }
 
 /* Announce how many contacts were stored as non-marketing contacts, if any. */
@@ -222,53 +291,97 @@ announce_dropped(CtClaim *claim)
 		return;
 	claim->is_told = true;
 	claim->has_access = subscription != NULL && subscription->has_access;
-	claim->contact_limit = subscription != NULL ? subscription->contact_limit : 0;
+	claim->contact_limit = subscription != NULL ? full_limit(claim) : 0;
 	ct_announce(claim->table, claim->account, "capped", claim->dropped, CT_COUNT_IN_DETAILS,
 				psprintf("{\"dropped\": %lld, \"marketing_contacts\": %lld, \"contact_limit\": %lld}",
 						 (long long) claim->dropped, (long long) (claim->used + claim->marketing),
 						 (long long) claim->contact_limit));
 }
 
-/* Make the claim fit by a larger tier, if the policy says so and there is one (T1). */
-static void
-try_upgrade(CtClaim *claim)
-{
-	CtSubscription *subscription = claim->subscription;
-
-	if (excess(claim, subscription) > 0 && strcmp(subscription->on_exceed, "upgrade") == 0 &&
-		subscription->larger_tier > 0)
-		upgrade(claim, subscription);
-}
-
 /*
- * Look at a claim beyond the ceiling, and move the account to a larger tier where its
- * policy says so.  Returns how many contacts still do not fit: the caller is to take as
- * many out of the claim as may be taken, under "cap" any, else those that only a default
- * asked for (*only_defaults; T3, S4), and then to call ct_limit_conclude().
+ * Begin to decide about a claim beyond the ceiling; false if the account may have no marketing
+ * contacts.  The caller is to make the claim fit as far as it can, by what may be dropped and by
+ * a larger tier (T1, T3, T8, S4), and then to call ct_limit_conclude().
  *
  * Locks: the account row, until the transaction ends; the caller holds all slots
  * of the account, and is the table's owner.
  */
-int64
-ct_limit_excess(CtClaim *claim, bool *only_defaults)
+bool
+ct_limit_begin(CtClaim *claim)
 {
 	CtSubscription *subscription;
-	int64		result = PG_INT64_MAX;	/* without access none fits */
+	CtThresholds thresholds;
 
 	ct_connect_spi();
-	*only_defaults = true;
 	subscription = claim->subscription = read_subscription(claim, &lock_account_query);
-	if (subscription != NULL && subscription->has_access)
-	{
-		CtThresholds thresholds = thresholds_of(subscription);
-
-		ct_rearm_thresholds(&thresholds, &subscription->announced, claim->lowest);
-		try_upgrade(claim);
-		*only_defaults = strcmp(subscription->on_exceed, "cap") != 0;
-		result = Max(excess(claim, subscription), 0);
-	}
 	SPI_finish();
-	return result;
+	if (subscription == NULL || !subscription->has_access)
+		return false;
+	thresholds = thresholds_of(subscription);
+	ct_rearm_thresholds(&thresholds, &subscription->announced, claim->lowest);
+	return true;
+}
+
+/*
+ * How many contacts of the claim are beyond what the tier and its grace hold?  0 if none is.
+ */
+int64
+ct_limit_excess(const CtClaim *claim)
+{
+	return Max(claim->marketing - (most(claim->subscription) - claim->used), 0);
+}
+
+/*
+ * Which policy do promotions of a source type follow, of "length" bytes; NULL for none (T8)?
+ */
+CtPolicy
+ct_limit_policy(const CtSubscription *subscription, const char *source_type, int length)
+{
+	const Jsonb *policies = subscription->source_policies;
+	JsonbValue *found;
+
+	if (policies == NULL || source_type == NULL)
+		return subscription->policy;
+	found = getKeyJsonValueFromContainer(unconstify(JsonbContainer *, &policies->root), source_type, length, NULL);
+	if (found == NULL || found->type != jbvString)
+		return subscription->policy;
+	return policy_of(found->val.string.val, found->val.string.len, subscription->policy);
+}
+
+/* The smallest tier of the account's plan that holds so many contacts, 0 for none. */
+static int64
+find_tier(const CtClaim *claim, int64 wanted)
+{
+	Datum		values[] = {claim->account, Int64GetDatum(wanted)};
+	int64		tier;
+
+	ct_connect_spi();
+	ct_companion_query(claim->table, &find_tier_query, values, NULL);
+	tier = ct_result_int64(1);
+	SPI_finish();
+	return tier;
+}
+
+/*
+ * T1: move the account to the smallest tier that holds so many contacts, if its own does not, and
+ * there is one that it may move up to (T7).  The caller has called ct_limit_begin(), which said
+ * that the account may have marketing contacts.
+ */
+bool
+ct_limit_upgrade(CtClaim *claim, int64 wanted)
+{
+	CtSubscription *subscription = claim->subscription;
+	int64		tier;
+
+	if (wanted <= most(subscription))
+		return false;
+	tier = wanted == subscription->wanted ? subscription->larger_tier : find_tier(claim, wanted);
+	if (!is_allowed(subscription, tier))
+		return false;
+	ct_connect_spi();
+	upgrade(claim, tier);
+	SPI_finish();
+	return true;
 }
 
 /* Record which thresholds have been announced, where that has changed. */
@@ -299,7 +412,7 @@ conclude(CtClaim *claim)
 		announce_dropped(claim);
 		return none;
 	}
-	if (claim->marketing > 0 && excess(claim, subscription) > 0)
+	if (claim->marketing > 0 && ct_limit_excess(claim) > 0)
 		ct_exceeded_error(claim, subscription);
 	if (claim->dropped > 0)
 		request_upgrade(claim, subscription);
@@ -316,7 +429,7 @@ conclude(CtClaim *claim)
  * claim, or is below the count where that is above the tier already.  Announces the
  * thresholds that the claim reaches, and the contacts that were dropped.
  *
- * Locks: as ct_limit_excess().  Errors: MC001, MC002.
+ * Locks: as ct_limit_begin().  Errors: MC001, MC002.
  */
 CtBounds
 ct_limit_conclude(CtClaim *claim)

@@ -135,6 +135,15 @@ static const CtQuery smallest_tier_query = {
 	2, {CT_ACCOUNT_TYPE, INT8OID}
 };
 
+/* $2: contacts; not beyond the account's max_limit */
+static const CtQuery allowed_tier_query = {
+	"SELECT coalesce(pg_catalog.min(t.contact_limit), 0) FROM {tier} t"
+	" JOIN {account} a ON a.plan" CT_EQ "t.plan"
+	" WHERE a.account {=} $1 AND t.contact_limit" CT_GE "$2"
+	"  AND (a.max_limit IS NULL OR t.contact_limit" CT_LE "a.max_limit)",
+	2, {CT_ACCOUNT_TYPE, INT8OID}
+};
+
 /*
  * The smallest tier of the account's plan that holds the count, 0 for none.  By the plan as
  * it is now: tiers can be added to a plan and removed from it while it has subscribers.
@@ -145,6 +154,16 @@ smallest_tier(const CtUpdateDate *due, int64 count)
 	Datum		values[] = {due->account, Int64GetDatum(count)};
 
 	ct_companion_query(due->tables[0].table, &smallest_tier_query, values, NULL);
+	return ct_result_int64(1);
+}
+
+/* The same, of those that the account may move up to by itself (T7). */
+static int64
+allowed_tier(const CtUpdateDate *due, int64 count)
+{
+	Datum		values[] = {due->account, Int64GetDatum(count)};
+
+	ct_companion_query(due->tables[0].table, &allowed_tier_query, values, NULL);
 	return ct_result_int64(1);
 }
 
@@ -299,7 +318,8 @@ renew(const CtUpdateDate *due, Account *account, int64 count)
 
 /*
  * T4: an account that is above its limit on the update date, within its grace, moves to a
- * larger tier, if there is one.  It pays for the whole period that begins.
+ * larger tier, if there is one that it may move up to.  It pays for the whole period that
+ * begins, whatever its proration is: that is the period after the one in which it was exceeded.
  */
 static void
 settle_grace(const CtUpdateDate *due, const Account *account, int64 count)
@@ -308,7 +328,7 @@ settle_grace(const CtUpdateDate *due, const Account *account, int64 count)
 
 	if (!account->upgrades || count <= account->contact_limit)
 		return;
-	larger = smallest_tier(due, count);
+	larger = allowed_tier(due, count);
 	if (larger > account->contact_limit)
 		ct_tier_move(due->tables[0].table, due->account, larger, count, "grace", due->date);
 }

@@ -148,6 +148,29 @@ ct_no_access_error(const CtClaim *claim, const CtSubscription *subscription)
 			 errcontacts(claim->table)));
 }
 
+/* What can be done about a tier that is too small, as HINT; max_limit may be what keeps the account in it (T7). */
+static int
+errhint_exceeded(const CtSubscription *subscription)
+{
+	long long	tier = (long long) subscription->larger_tier;
+	bool		upgrades = subscription->policy == CT_POLICY_UPGRADE;
+
+	if (tier == 0)
+		return errhint("Promote fewer contacts: plan \"%s\" has no tier that would hold them all.",
+					   subscription->plan);
+	if (subscription->max_limit > 0 && subscription->max_limit < tier)
+		return upgrades ?
+			errhint("Promote fewer contacts, move the account to the tier of %lld contacts with contacts_tier.change_tier(), or raise its max_limit, which is %lld, with contacts_tier.set_policy().",
+					tier, (long long) subscription->max_limit) :
+			errhint("Promote fewer contacts, move the account to the tier of %lld contacts with contacts_tier.change_tier(), or set its policy to \"upgrade\" and raise its max_limit, which is %lld, with contacts_tier.set_policy().",
+					tier, (long long) subscription->max_limit);
+	return upgrades ?
+		errhint("Promote fewer contacts, move the account to the tier of %lld contacts with contacts_tier.change_tier(), or change its source_policies with contacts_tier.set_policy().",
+				tier) :
+		errhint("Promote fewer contacts, move the account to the tier of %lld contacts with contacts_tier.change_tier(), or set its policy to \"upgrade\" with contacts_tier.set_policy().",
+				tier);
+}
+
 /*
  * The claim does not fit into the tier: MC001.  No constraint of the catalogue is
  * violated; the name lets applications tell it by the field that they look at for
@@ -157,7 +180,7 @@ void
 ct_exceeded_error(const CtClaim *claim, const CtSubscription *subscription)
 {
 	char	   *account = ct_account_text(claim->table, claim->account);
-	int64		room = ct_most_contacts(subscription->contact_limit, subscription->grace) - claim->used;
+	int64		room = ct_most_contacts(subscription->limit_before, subscription->grace) - claim->used;
 	char	   *grace = subscription->grace == 0 ? "" :
 		psprintf(" and a grace of %lld", (long long) subscription->grace);
 
@@ -165,13 +188,9 @@ ct_exceeded_error(const CtClaim *claim, const CtSubscription *subscription)
 			(errcode(ERRCODE_CT_TIER_EXCEEDED),
 			 errmsg("contact tier of account \"%s\" exceeded", account),
 			 errdetail("The account has %lld of %lld marketing contacts%s; the statement adds %lld, but there is room for %lld.",
-					   (long long) claim->used, (long long) subscription->contact_limit,
+					   (long long) claim->used, (long long) subscription->limit_before,
 					   grace, (long long) claim->marketing, (long long) Max(room, 0)),
-			 subscription->larger_tier > 0 ?
-			 errhint("Promote fewer contacts, move the account to the tier of %lld contacts with contacts_tier.change_tier(), or set its policy to \"upgrade\" with contacts_tier.set_policy().",
-					 (long long) subscription->larger_tier) :
-			 errhint("Promote fewer contacts: plan \"%s\" has no tier that would hold them all.",
-					 subscription->plan),
+			 errhint_exceeded(subscription),
 			 err_generic_string(PG_DIAG_CONSTRAINT_NAME, "contact_tier"),
 			 errcontacts(claim->table)));
 }

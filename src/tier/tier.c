@@ -17,7 +17,8 @@
 /*
  * $2: limit of the new tier, $3: contacts that need it, $4: when, $5:
  * role, $6: reason.  When grace is settled a whole period is left; at a
- * renewal the new period begins with the new tier.
+ * renewal the new period begins with the new tier.  Else the account's proration says which
+ * share of the period the difference is charged for (T9).
  */
 static const CtQuery set_tier_query = {
 	"WITH before AS (SELECT a.plan, a.contact_limit, p.currency,"
@@ -25,10 +26,11 @@ static const CtQuery set_tier_query = {
 	"     WHERE t.plan" CT_EQ "a.plan AND t.contact_limit" CT_EQ "a.contact_limit) AS from_price,"
 	"   (SELECT t.monthly_price FROM {tier} t"
 	"     WHERE t.plan" CT_EQ "a.plan AND t.contact_limit" CT_EQ "$2) AS to_price,"
-	"   pg_catalog.round(CASE WHEN $6" CT_EQ "'grace' THEN 1 WHEN $6" CT_EQ "'renewal' THEN 0 ELSE greatest(0, least(1,"
+	"   pg_catalog.round(CASE WHEN $6" CT_EQ "'grace' THEN 1 WHEN $6" CT_EQ "'renewal' OR a.proration" CT_EQ "'none' THEN 0"
+	"    WHEN a.proration" CT_EQ "'full' THEN 1 ELSE greatest(0, least(1,"
 	"    (extract(epoch FROM a.next_update_at)" CT_SUB "extract(epoch FROM $4))"
 	"    " CT_DIV "(extract(epoch FROM a.next_update_at)" CT_SUB "extract(epoch FROM a.period_started_at)))) END, 6) AS fraction,"
-	"   contacts_tier_internal.month_share(a.billing_cycle, a.time_zone, a.period_started_at, a.next_update_at) AS share"
+	"   a.proration, contacts_tier_internal.month_share(a.billing_cycle, a.time_zone, a.period_started_at, a.next_update_at) AS share"
 	"  FROM {account} a LEFT JOIN {plan} p ON p.name" CT_EQ "a.plan"
 	"  WHERE a.account {=} $1),"
 	" changed AS (UPDATE {account} SET contact_limit = $2, announced = 0, exceeded_announced = false,"
@@ -38,7 +40,7 @@ static const CtQuery set_tier_query = {
 	" INSERT INTO {ledger} (account, recorded_at, event, role, contacts, details)"
 	" SELECT $1, $4, 'tier_change', $5, $3, pg_catalog.jsonb_build_object("
 	"  'plan', plan, 'currency', currency, 'from', contact_limit, 'to', $2,"
-	"  'from_price', from_price, 'to_price', to_price, 'reason', $6, 'period_fraction', fraction,"
+	"  'from_price', from_price, 'to_price', to_price, 'reason', $6, 'proration', proration, 'period_fraction', fraction,"
 	"  'month_share', share,"
 	"  'charge', pg_catalog.round(fraction" CT_MUL "share" CT_MUL "(to_price" CT_SUB "from_price), 2)) FROM before",
 	6, {CT_ACCOUNT_TYPE, INT8OID, INT8OID, TIMESTAMPTZOID, TEXTOID, TEXTOID}
@@ -46,8 +48,8 @@ static const CtQuery set_tier_query = {
 
 /*
  * Move an account to the tier of "to" contacts, because it has or wants "count",
- * and record it with the share of the running period that is left, from the
- * instant "at" on, and the charge for it: prices stay in the ledger as they are
+ * and record it with the share of the running period that is charged, from the
+ * instant "at" on or as the account's proration says, and the charge for it: prices stay in the ledger as they are
  * now.  Reasons: exceeded, grace, requested, approved, renewal.
  *
  * The caller is the table's owner, connected to SPI, and holds the slots of the account,

@@ -69,6 +69,7 @@ typedef struct CtAccountLook
 	int64		contact_limit;
 	int64		grace;
 	Oid			on_exceed;		/* value of contacts_tier.exceed_policy */
+	bool		has_source_policies;	/* do some source types follow others? */
 	CtAnnounced announced;
 	int			nthresholds;
 	int			thresholds[CT_MAX_THRESHOLDS];
@@ -92,14 +93,27 @@ extern bool ct_is_overdue(const CtTable *table, Datum account, bool direct);
 
 /* limit.c */
 
+/* What happens to promotions that the tier does not hold: contacts_tier.exceed_policy */
+typedef enum CtPolicy
+{
+	CT_POLICY_UPGRADE,
+	CT_POLICY_BLOCK,
+	CT_POLICY_CAP
+}			CtPolicy;
+
 /* The subscription of an account, as a decision needs it */
 typedef struct CtSubscription
 {
 	char	   *plan;
-	char	   *on_exceed;		/* label of contacts_tier.exceed_policy */
+	CtPolicy	policy;			/* of the account */
+	const void *source_policies;	/* Jsonb, of source types; NULL for none */
 	int64		contact_limit;
+	int64		limit_before;	/* the same, before the statement moved it */
 	int64		grace;			/* contacts let through above the limit */
-	int64		larger_tier;	/* smallest tier that would do, 0 for none */
+	int64		max_limit;		/* it moves up to no larger tier by itself; 0:
+								 * to any */
+	int64		larger_tier;	/* smallest tier that would hold what is
+								 * wanted, 0 for none */
 	bool		has_access;		/* does the plan include marketing contacts? */
 	bool		ended;			/* was it cancelled, and is over? */
 	bool		has_plan;		/* does its plan still exist? */
@@ -123,13 +137,17 @@ typedef struct CtClaim
 	bool		is_move;		/* other accounts lose contacts by the
 								 * statement */
 	CtSubscription *subscription;	/* NULL: the account has none */
+	bool		capped;			/* were some dropped by a policy "cap"? */
 	/* what was announced of those dropped: */
 	bool		is_told;
 	bool		has_access;		/* has the account marketing contacts? */
 	int64		contact_limit;	/* its tier */
 } CtClaim;
 
-extern int64 ct_limit_excess(CtClaim *claim, bool *only_defaults);
+extern bool ct_limit_begin(CtClaim *claim);
+extern int64 ct_limit_excess(const CtClaim *claim);
+extern CtPolicy ct_limit_policy(const CtSubscription *subscription, const char *source_type, int length);
+extern bool ct_limit_upgrade(CtClaim *claim, int64 wanted);
 extern CtBounds ct_limit_conclude(CtClaim *claim);
 extern void ct_limit_tell_dropped(CtClaim *claim);
 extern void ct_limit_warn_dropped(const CtClaim *claim);
