@@ -34,6 +34,7 @@ _PG_init(void)
 	ct_notify_init();
 	ct_ledger_init();
 	ct_account_init();
+	ct_brake_init();
 	ct_frames_init();
 	ct_truncate_init();
 	ct_hooks_init();

@@ -54,6 +54,7 @@ BEGIN
             max_limit           bigint CHECK (max_limit > 0),
             source_policies     jsonb NOT NULL DEFAULT '{}',
             proration           text NOT NULL DEFAULT 'prorated' CHECK (proration IN ('prorated', 'full', 'none')),
+            brake               jsonb,
             rollover_run        uuid,
             rollover_started_at timestamptz,
             rollover_contacts   bigint NOT NULL DEFAULT 0,
@@ -95,6 +96,7 @@ BEGIN
         COMMENT ON COLUMN %1$s.contacts_tier_account.max_limit IS 'contact limit of the largest tier that the account moves up to by itself; null if there is none';
         COMMENT ON COLUMN %1$s.contacts_tier_account.source_policies IS 'object that maps source types to what happens when their promotions exceed the contact tier, instead of on_exceed';
         COMMENT ON COLUMN %1$s.contacts_tier_account.proration IS 'what a move to a larger tier costs in the current period: prorated, full or none of the difference in price';
+        COMMENT ON COLUMN %1$s.contacts_tier_account.brake IS 'how many promotions the brake allows in a sliding window, of the account and of source types; null if it has none';
         COMMENT ON COLUMN %1$s.contacts_tier_account.rollover_run IS 'run of rollover that processes the account, or will';
         COMMENT ON COLUMN %1$s.contacts_tier_account.rollover_started_at IS 'when that run started';
         COMMENT ON COLUMN %1$s.contacts_tier_account.rollover_contacts IS 'number of contacts that the run has made non-marketing so far'
@@ -116,6 +118,8 @@ BEGIN
             floor     bigint,
             bottom    bigint,
             lowest    bigint,
+            brake     bigint,
+            braked_at timestamptz,
             -- the open entry of activity; its texts, which change least, come last
             entry_started_at  timestamptz,
             entry_ended_at    timestamptz,
@@ -147,6 +151,8 @@ BEGIN
         COMMENT ON COLUMN %1$s.contacts_tier_counter.floor IS 'number of marketing contacts below which the next statement must look at all slots; null for a single slot, or if nothing has been announced';
         COMMENT ON COLUMN %1$s.contacts_tier_counter.bottom IS 'number of marketing contacts of the account below which an announcement has to be made again; null if nothing has been announced';
         COMMENT ON COLUMN %1$s.contacts_tier_counter.lowest IS 'lowest number of marketing contacts of the account below that, as far as the slot has noted it';
+        COMMENT ON COLUMN %1$s.contacts_tier_counter.brake IS 'number of promotions that statements can make in the slot without counting those of the window of the brake; null if the account has none';
+        COMMENT ON COLUMN %1$s.contacts_tier_counter.braked_at IS 'when that was computed; it holds for statements since then';
         COMMENT ON COLUMN %1$s.contacts_tier_counter.entry_started_at IS 'when the first statement of the open entry of activity ran, which the ledger does not have yet; null if none is open';
         COMMENT ON COLUMN %1$s.contacts_tier_counter.entry_ended_at IS 'when the last statement of the open entry ran';
         COMMENT ON COLUMN %1$s.contacts_tier_counter.entry_statements IS 'number of statements of the open entry';

@@ -47,16 +47,22 @@ CREATE FUNCTION contacts_tier.set_policy(contacts regclass,
                                          record_activity boolean DEFAULT NULL,
                                          max_limit bigint DEFAULT NULL,
                                          source_policies jsonb DEFAULT NULL,
-                                         proration text DEFAULT NULL)
+                                         proration text DEFAULT NULL,
+                                         brake jsonb DEFAULT NULL)
 RETURNS void
 LANGUAGE c AS 'MODULE_PATHNAME', 'contacts_tier_set_policy';
-COMMENT ON FUNCTION contacts_tier.set_policy(regclass, text, contacts_tier.exceed_policy, bigint, integer[], jsonb, text, boolean, contacts_tier.billing_cycle, boolean, bigint, jsonb, text) IS
+COMMENT ON FUNCTION contacts_tier.set_policy(regclass, text, contacts_tier.exceed_policy, bigint, integer[], jsonb, text, boolean, contacts_tier.billing_cycle, boolean, bigint, jsonb, text, jsonb) IS
 'changes the policy of an account; arguments that are null change nothing';
 
 CREATE FUNCTION contacts_tier.rename_account(contacts regclass, account text, new_account text) RETURNS void
 LANGUAGE c AS 'MODULE_PATHNAME', 'contacts_tier_rename_account';
 COMMENT ON FUNCTION contacts_tier.rename_account(regclass, text, text) IS
 'gives subscription, counter and ledger of an account another key, before the account column of its contacts changes in the same transaction';
+
+CREATE FUNCTION contacts_tier.pass_brake() RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'contacts_tier_pass_brake';
+COMMENT ON FUNCTION contacts_tier.pass_brake() IS
+'lets the running transaction pass the brake of all accounts; its promotions count in the window even so';
 
 CREATE FUNCTION contacts_tier.has_access(contacts regclass, account text) RETURNS boolean
 LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'contacts_tier_has_access';

@@ -138,6 +138,9 @@ GRANT EXECUTE ON FUNCTION
     contacts_tier_internal.account_metrics(integer)
     TO pg_monitor;
 
+-- Whoever is to pass the brake of accounts is granted it.
+GRANT EXECUTE ON FUNCTION contacts_tier.pass_brake() TO @extowner@ WITH GRANT OPTION;
+
 -- Whoever is to see the banner is granted it.
 GRANT EXECUTE ON FUNCTION contacts_tier.banner(regclass, text) TO @extowner@ WITH GRANT OPTION;
 
@@ -162,7 +165,7 @@ GRANT EXECUTE ON FUNCTION
     contacts_tier.attach(regclass, name, jsonb, name, boolean),
     contacts_tier.detach(regclass, boolean),
     contacts_tier.subscribe(regclass, text, text, bigint, contacts_tier.billing_cycle, timestamptz, text, contacts_tier.exceed_policy, bigint),
-    contacts_tier.set_policy(regclass, text, contacts_tier.exceed_policy, bigint, integer[], jsonb, text, boolean, contacts_tier.billing_cycle, boolean, bigint, jsonb, text),
+    contacts_tier.set_policy(regclass, text, contacts_tier.exceed_policy, bigint, integer[], jsonb, text, boolean, contacts_tier.billing_cycle, boolean, bigint, jsonb, text, jsonb),
     contacts_tier.change_tier(regclass, text, bigint, boolean),
     contacts_tier.approve_upgrade(regclass, text),
     contacts_tier.cancel(regclass, text, boolean),

@@ -27,6 +27,7 @@
 #define ERRCODE_CT_TIER_EXCEEDED		MAKE_SQLSTATE('M', 'C', '0', '0', '1')
 #define ERRCODE_CT_NO_ACCESS			MAKE_SQLSTATE('M', 'C', '0', '0', '2')
 #define ERRCODE_CT_NOT_MARKETING		MAKE_SQLSTATE('M', 'C', '0', '0', '3')
+#define ERRCODE_CT_BRAKE				MAKE_SQLSTATE('M', 'C', '0', '0', '4')
 
 /* settings.c */
 

@@ -75,8 +75,10 @@ typedef struct Applying
 static CtRecording
 recording(const CtTable *table, Datum account)
 {
-	return !ct_records_activity(table, account, true) ? CT_NOT_RECORDED :
-		ct_ledger_folds(table) ? CT_FOLDED : CT_RECORDED_AT_ONCE;
+	CtRecords	records = ct_records_activity(table, account, true);
+
+	return records == CT_RECORDS_NOTHING ? CT_NOT_RECORDED :
+		records == CT_RECORDS_ACTIVITY && ct_ledger_folds(table) ? CT_FOLDED : CT_RECORDED_AT_ONCE;
 }
 
 /*
@@ -90,7 +92,7 @@ change_of(const CtDelta *delta, const CtActivity *activity)
 	{
 		.account = delta->account,.marketing = delta->marketing,.pending = delta->pending,
 			.promoted = delta->promoted,.demoted = delta->demoted,
-			.activity = activity,.recording = recording
+			.activity = activity,.recording = recording,.passes_brake = ct_brake_is_passed()
 	};
 }
 
@@ -168,23 +170,68 @@ count_before(const CtTable *table, const CtDelta *delta)
 	return exact.used - delta->marketing;
 }
 
+/* Note an entry of the ledger. */
+static CtActivity *
+add_entry(Applying *applying, const CtActivity *activity)
+{
+	CtActivity *entry = memcpy(palloc(sizeof(CtActivity)), activity, sizeof(CtActivity));
+
+	applying->entries = lappend(applying->entries, entry);
+	return entry;
+}
+
+/*
+ * Several source types have met in a statement: note the promotions of each of them, as a brake
+ * counts them, in entries of their own.
+ */
+static void
+note_sources(Applying *applying, CtDelta *delta, CtActivity *all)
+{
+	List	   *entries = NIL;
+
+	for (int64 i = 0; i < delta->npromotions; i++)
+	{
+		char	   *source_type = delta->promotions[i].dropped ? NULL :
+			ct_source_of_promotion(delta, &delta->promotions[i]);
+		CtActivity *entry = NULL;
+		ListCell   *cell;
+
+		if (source_type == NULL)
+			continue;
+		foreach(cell, entries)
+			if (strcmp(((CtActivity *) lfirst(cell))->actor[CT_ACTOR_SOURCE_TYPE].data, source_type) == 0)
+				entry = lfirst(cell);
+		if (entry == NULL)
+		{
+			entry = add_entry(applying, all);
+			memset(entry->count, 0, sizeof(entry->count));
+			entry->actor[CT_ACTOR_SOURCE_TYPE] = text_of(source_type);
+			entries = lappend(entries, entry);
+		}
+		entry->count[CT_PROMOTED]++;
+		all->count[CT_PROMOTED]--;
+	}
+}
+
 /*
  * Note an entry of its own, if the account records activity; what cannot be a key has no
  * marketing contacts, and no entries.  "context" is that of the list.
  */
 static void
-note_entry(Applying *applying, const CtDelta *delta, MemoryContext context)
+note_entry(Applying *applying, CtDelta *delta, MemoryContext context)
 {
 	MemoryContext old;
-	CtActivity *activity;
+	CtActivity	activity = activity_of(delta, applying->role);
+	CtRecords	records = !ct_account_fits(applying->table, delta->account) ? CT_RECORDS_NOTHING :
+		ct_records_activity(applying->table, delta->account, applying->direct);
 
-	if (!ct_account_fits(applying->table, delta->account) ||
-		!ct_records_activity(applying->table, delta->account, applying->direct))
+	if (records == CT_RECORDS_NOTHING)
 		return;
 	old = MemoryContextSwitchTo(context);
-	activity = palloc(sizeof(CtActivity));
-	*activity = activity_of(delta, applying->role);
-	applying->entries = lappend(applying->entries, activity);
+	activity.is_single = records == CT_RECORDS_EACH && delta->promoted > 0;
+	if (activity.is_single && delta->source_type == NULL)
+		note_sources(applying, delta, &activity);
+	(void) add_entry(applying, &activity);
 	MemoryContextSwitchTo(old);
 }
 

@@ -330,6 +330,7 @@ extern void ct_hooks_init(void);
 
 /* judge.c */
 
+extern char *ct_source_of_promotion(CtDelta *delta, const CtPromotion *promotion);
 extern CtBounds ct_judge(CtClaim *claim, CtDelta *delta);
 
 /* apply.c */

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * judge.c
- *	  What becomes of a change that the counter has no room for (rules T1 to T3, T7, T8 and S4).
+ *	  What becomes of a change that the counter has no room for (rules T1 to T3, T7, T8, P1 and S4).
  *
  * Each promotion follows the policy of its source type, or else that of the account.  In one
  * statement
@@ -10,13 +10,15 @@
  *	 then the account moves to the tier that holds the others, those under "block" not counted,
  *		if some are under "upgrade" and there is such a tier;
  *	 then those by default are dropped;
- *	 and if some still do not fit, the statement is refused.
+ *	 and if some still do not fit, the statement is refused;
+ *	 else the brake of the account must let them pass.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "miscadmin.h"
+#include "utils/builtins.h"
 
 #include "capture/capture.h"
 
@@ -28,17 +30,27 @@ set_claimed(CtClaim *claim, const CtDelta *delta)
 	claim->dropped = delta->dropped;
 }
 
-/* The policy of a promotion, by its row as it is now; that of the account if it is no promotion any more. */
+/*
+ * The source type of a promotion, by its row as it is now; NULL if that is no promotion any more.
+ */
+char *
+ct_source_of_promotion(CtDelta *delta, const CtPromotion *promotion)
+{
+	CtRow		row;
+
+	if (!ct_promoted_row(delta, promotion, &row) || row.isnull[CT_ARG_SOURCE_TYPE])
+		return NULL;
+	return TextDatumGetCString(row.value[CT_ARG_SOURCE_TYPE]);
+}
+
+/* The policy of a promotion, by its row; that of the account if it is no promotion any more. */
 static CtPolicy
 policy_of_row(const CtSubscription *subscription, CtDelta *delta, const CtPromotion *promotion)
 {
-	CtRow		row;
-	text	   *source_type;
+	char	   *source_type = ct_source_of_promotion(delta, promotion);
 
-	if (!ct_promoted_row(delta, promotion, &row) || row.isnull[CT_ARG_SOURCE_TYPE])
-		return subscription->policy;
-	source_type = DatumGetTextPP(row.value[CT_ARG_SOURCE_TYPE]);
-	return ct_limit_policy(subscription, VARDATA_ANY(source_type), VARSIZE_ANY_EXHDR(source_type));
+	return source_type == NULL ? subscription->policy :
+		ct_limit_policy(subscription, source_type, strlen(source_type));
 }
 
 /*
@@ -116,15 +128,74 @@ move_up(CtClaim *claim, const CtDelta *delta)
 		(void) ct_limit_upgrade(claim, wanted - numbers.by_default);
 }
 
+/* How many contacts a change promotes with a source type; NULL: with any. */
+static int64
+count_source(CtDelta *delta, const char *source_type)
+{
+	int64		count = 0;
+
+	if (source_type == NULL)
+		return delta->promoted;
+	if (delta->source_type != NULL)
+		return strcmp(delta->source_type, source_type) == 0 ? delta->promoted : 0;
+	for (int64 i = 0; i < delta->npromotions; i++)
+	{
+		char	   *other = delta->promotions[i].dropped ? NULL : ct_source_of_promotion(delta, &delta->promotions[i]);
+
+		if (other != NULL && strcmp(other, source_type) == 0)
+			count++;
+	}
+	return count;
+}
+
+/*
+ * Hold the promotions of a change against one limit of the brake.  Those that only a default asked
+ * for are dropped first, if need be also some of another source type.  Returns how many more are allowed.
+ */
+static int64
+hold_against(CtClaim *claim, CtDelta *delta, const CtBrakeLimit *limit)
+{
+	int64		room = limit->maximum - limit->counted;
+	int64		promoted = count_source(delta, limit->source_type);
+
+	while (promoted > room && promoted > 0 && !ct_brake_is_passed())
+	{
+		int64		dropped = delta->dropped;
+
+		(void) ct_delta_drop(delta, promoted - Max(room, 0), CT_DROP_DEFAULTS);
+		if (delta->dropped == dropped)
+			ct_brake_error(claim, limit, promoted);
+		claim->braked = true;
+		set_claimed(claim, delta);
+		promoted = count_source(delta, limit->source_type);
+	}
+	return Max(room - promoted, 0);
+}
+
+/* P1: what the tier lets through must pass the brake; *brake is how many may without asking. */
+static void
+judge_brake(CtClaim *claim, CtDelta *delta, int64 *brake)
+{
+	ListCell   *cell;
+
+	*brake = PG_INT64_MAX;
+	foreach(cell, ct_brake_read(claim))
+		*brake = Min(*brake, hold_against(claim, delta, lfirst(cell)));
+}
+
 /*
  * The counter is locked and has no room: let the tier decide, and drop what does not fit.
  * Returns the bounds within which nobody needs to ask.
  *
- * Locks: as ct_limit_begin().  Errors: MC001, MC002.
+ * Locks: as ct_limit_begin().  Errors: MC001, MC002, MC004.
  */
 CtBounds
 ct_judge(CtClaim *claim, CtDelta *delta)
 {
+	CtBounds	bounds;
+	int64		brake = 0;
+	bool		has_brake;
+
 	if (!ct_limit_begin(claim))
 		drop(claim, delta, CT_DROP_DEFAULTS);
 	else if (ct_limit_excess(claim) > 0)
@@ -135,5 +206,13 @@ ct_judge(CtClaim *claim, CtDelta *delta)
 			move_up(claim, delta);
 		drop(claim, delta, CT_DROP_DEFAULTS);
 	}
-	return ct_limit_conclude(claim);
+	has_brake = claim->subscription != NULL && claim->subscription->has_brake;
+	/* else the statement is refused below */
+	if (has_brake && claim->subscription->has_access && (claim->marketing <= 0 || ct_limit_excess(claim) == 0))
+		judge_brake(claim, delta, &brake);
+	bounds = ct_limit_conclude(claim);
+	bounds.has_brake = has_brake;
+	bounds.brake = brake;
+	bounds.braked_at = ct_now();
+	return bounds;
 }

@@ -68,6 +68,7 @@ typedef struct CtActivity
 	int64		statements;
 	int64		count[CT_NACTIVITIES];	/* contacts */
 	CtText		actor[CT_NENTRY_TEXTS]; /* by CtActor */
+	bool		is_single;		/* is nothing to be added to it? */
 } CtActivity;
 
 /* How the activity of an account is recorded */
@@ -92,6 +93,7 @@ typedef struct CtChange
 	int64		promoted;		/* became marketing contacts of the account */
 	int64		demoted;		/* ceased to be */
 	int64		corrected;		/* came or went otherwise */
+	bool		passes_brake;
 
 	/*
 	 * What is to be folded into an open entry of the account, or NULL, and
@@ -132,6 +134,11 @@ typedef struct CtBounds
 	bool		has_bottom;
 	int64		bottom;
 	int64		again;			/* not less than the bottom */
+	bool		has_brake;		/* so many may be promoted from now on, by
+								 * statements that begin at this instant or
+								 * later, before one asks: */
+	int64		brake;
+	TimestampTz braked_at;
 } CtBounds;
 
 /* Opaque to other folders */
@@ -241,6 +248,10 @@ typedef struct CtSlot
 	int64		bottom;			/* falls of the account below this are noted */
 	bool		fell;			/* did it, as a release in this slot saw? */
 	int64		lowest;			/* to how many */
+	bool		has_brake;
+	bool		had_brake;		/* as it was read? */
+	int64		brake;			/* promotions that need not ask */
+	TimestampTz braked_at;
 	int64		promoted;		/* in the running period */
 	int64		demoted;
 	int64		corrected;
@@ -262,6 +273,7 @@ typedef struct CtLockedSlots
 	int			count;
 	int64		room;			/* of them, in contacts */
 	bool		closed;			/* is one of them? */
+	bool		has_brake;		/* has the account a brake? */
 	CtSlot		slot[CT_MAX_SLOTS]; /* in the order in which they were locked:
 									 * slot 0 is the first */
 	CtSlot		before[CT_MAX_SLOTS];	/* as they were read */
@@ -298,6 +310,8 @@ typedef struct CtCounterTable
 	AttrNumber	floor;
 	AttrNumber	bottom;
 	AttrNumber	lowest;
+	AttrNumber	brake;
+	AttrNumber	braked_at;
 	AttrNumber	entry[CT_NENTRY_COLUMNS];	/* by CtEntryAttribute */
 	CtSlotLayout layout;
 	Oid			index;			/* its primary key */

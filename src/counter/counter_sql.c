@@ -17,7 +17,7 @@
 
 /*
  * $2, $3: change of marketing and pending contacts, $4, $5, $6: promoted, demoted and
- * corrected; no row: no room
+ * corrected, $7: has the brake been asked?  No row: no room
  */
 static const CtQuery claim_query = {
 	"UPDATE {counter}"
@@ -27,8 +27,9 @@ static const CtQuery claim_query = {
 	" lowest = CASE WHEN used" CT_ADD "$2" CT_LT "bottom THEN least(lowest, used" CT_ADD "$2) ELSE lowest END,"
 	" granted = CASE WHEN used" CT_ADD "$2" CT_LT "bottom THEN NULL ELSE granted END"
 	" WHERE account {=} $1 AND slot" CT_EQ "0"
-	" AND ($2" CT_LE "0 OR used" CT_ADD "$2" CT_LE "granted)",
-	6, {CT_ACCOUNT_TYPE, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID}
+	" AND ($2" CT_LE "0 OR used" CT_ADD "$2" CT_LE "granted)"
+	" AND ($7 OR $4" CT_LE "0 OR brake IS NULL)",
+	7, {CT_ACCOUNT_TYPE, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, BOOLOID}
 };
 
 /* Used by both ways: the first slot of an account, unless there is one */
@@ -40,7 +41,7 @@ const CtQuery ct_add_slot_query = {
 
 static const CtQuery lock_slot_query = {
 	"SELECT used, coalesce(granted, used" CT_SUB "1), pending, promoted, demoted, corrected, peak,"
-	" least(lowest, used) FROM {counter}"
+	" least(lowest, used), brake IS NOT NULL FROM {counter}"
 	" WHERE account {=} $1 AND slot" CT_EQ "0 FOR NO KEY UPDATE",
 	1, {CT_ACCOUNT_TYPE}
 };
@@ -66,7 +67,7 @@ static const CtQuery close_period_query = {
 };
 
 static bool
-try_claim(const CtTable *table, const CtChange *change)
+try_claim(const CtTable *table, const CtChange *change, bool asked)
 {
 	Datum		values[] = {
 		change->account,
@@ -74,7 +75,8 @@ try_claim(const CtTable *table, const CtChange *change)
 		Int64GetDatum(change->pending),
 		Int64GetDatum(change->promoted),
 		Int64GetDatum(change->demoted),
-		Int64GetDatum(change->corrected)
+		Int64GetDatum(change->corrected),
+		BoolGetDatum(asked)
 	};
 
 	return ct_companion_query(table, &claim_query, values, NULL) > 0;
@@ -83,7 +85,7 @@ try_claim(const CtTable *table, const CtChange *change)
 static void
 claim_surely(const CtTable *table, const CtChange *change)
 {
-	if (!try_claim(table, change))
+	if (!try_claim(table, change, true))
 		elog(ERROR, "claim of %lld contacts failed under lock", (long long) change->marketing);
 }
 
@@ -109,7 +111,7 @@ claim(CtCounters *counters, const CtChange *change)
 	bool		claimed;
 
 	ct_connect_spi();
-	claimed = try_claim(counters->table, change);
+	claimed = try_claim(counters->table, change, false);
 	SPI_finish();
 	return claimed;
 }
@@ -125,7 +127,8 @@ lock(CtCounters *counters, const CtChange *change, CtExact *exact)
 	counters->used = exact->used = lock_slot(counters->table, change->account, &granted);
 	exact->lowest = ct_result_int64(8);
 	/* a release: there was no slot yet.  Else somebody may have made room. */
-	fits = change->marketing <= 0 || exact->used + change->marketing <= granted;
+	fits = (change->promoted == 0 || !ct_result_bool(9)) &&
+		(change->marketing <= 0 || exact->used + change->marketing <= granted);
 	if (fits)
 		claim_surely(counters->table, change);
 	SPI_finish();

@@ -15,12 +15,21 @@
 
 #include "counter/counter.h"
 
+/* Does the brake of the account let a change pass in a slot, without asking? */
+static bool
+passes(const CtSlot *slot, const CtChange *change)
+{
+	return !slot->closed && !change->passes_brake && change->promoted <= slot->brake && ct_now() >= slot->braked_at;
+}
+
 /*
  * Is there room for a change in a slot?  Releases, and changes of the flag alone, need none.
  */
 bool
 ct_slot_has_room(const CtSlot *slot, const CtChange *change)
 {
+	if (slot->has_brake && change->promoted > 0 && !passes(slot, change))
+		return false;
 	return change->marketing <= 0 ||
 		(!slot->closed && slot->used + change->marketing <= slot->granted);
 }
@@ -59,6 +68,8 @@ ct_slot_add(CtCounter *counter, const CtSlots *slots, CtSlot *slot, const CtChan
 	slot->promoted += change->promoted;
 	slot->demoted += change->demoted;
 	slot->corrected += change->corrected;
+	if (slot->has_brake)
+		slot->brake -= change->promoted;
 	ct_slot_fold(counter, slots, slot, change);
 }
 
@@ -137,11 +148,15 @@ ct_slots_add_first(const CtTable *table, Datum account)
 	CommandCounterIncrement();
 }
 
-/* $2, $3: first and last of the new slots, $4: granted to each, or NULL: closed, $5: bottom */
+/*
+ * $2, $3: first and last of the new slots, $4: granted to each, or NULL: closed, $5: bottom, $6: has
+ * the account a brake?
+ */
 static const CtQuery add_slots_query = {
-	"INSERT INTO {counter} (account, slot, granted, floor, bottom)"
-	" SELECT $1, slot, $4, CASE WHEN $5 IS NOT NULL THEN 0 END, $5 FROM pg_catalog.generate_series($2, $3) slot",
-	5, {CT_ACCOUNT_TYPE, INT4OID, INT4OID, INT8OID, INT8OID}
+	"INSERT INTO {counter} (account, slot, granted, floor, bottom, brake, braked_at)"
+	" SELECT $1, slot, $4, CASE WHEN $5 IS NOT NULL THEN 0 END, $5, CASE WHEN $6 THEN 0 END,"
+	"  CASE WHEN $6 THEN contacts_tier.clock() END FROM pg_catalog.generate_series($2, $3) slot",
+	6, {CT_ACCOUNT_TYPE, INT4OID, INT4OID, INT8OID, INT8OID, BOOLOID}
 };
 
 /*
@@ -167,9 +182,9 @@ add_slots(CtCounter *counter, CtSlots *slots)
 
 	/*
 	 * The bounds of one slot may be wider than those of several: where it is
-	 * observed, the next claim asks, and all get theirs
+	 * observed, or has a brake, the next claim asks, and all get theirs
 	 */
-	first.closed = first.observed;
+	first.closed = first.observed || first.has_brake;
 	if (first.alone)
 		first.floor = first.used;
 	first.alone = false;
@@ -182,11 +197,13 @@ add_slots(CtCounter *counter, CtSlots *slots)
 			Int32GetDatum(slots->place[slots->count - 1].number + 1),
 			Int32GetDatum(slots->place[slots->count - 1].number + count),
 			Int64GetDatum(share),
-			Int64GetDatum(first.bottom)
+			Int64GetDatum(first.bottom),
+			BoolGetDatum(first.has_brake)
 		};
+		char		nulls[] = {' ', ' ', ' ', first.closed ? 'n' : ' ', first.observed ? ' ' : 'n', ' ', '\0'};
 
 		ct_connect_spi();
-		ct_companion_query(counter->table, &add_slots_query, values, first.observed ? "   n " : "    n");
+		ct_companion_query(counter->table, &add_slots_query, values, nulls);
 		SPI_finish();
 	}
 	slots->count = 0;			/* list them when they are needed next */

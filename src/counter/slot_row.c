@@ -201,6 +201,10 @@ ct_slot_deform(CtCounter *counter, HeapTuple row, Datum account, int32 number, C
 	slot->observed = !isnull;
 	slot->lowest = number_at(data, place, info->lowest, &isnull);
 	slot->fell = !isnull;
+	slot->brake = number_at(data, place, info->brake, &isnull);
+	slot->has_brake = slot->had_brake = !isnull;
+	if (slot->has_brake)
+		slot->braked_at = number_at(data, place, info->braked_at, &isnull);
 	read_entry(info, data, place, found, slot);
 	return true;
 }

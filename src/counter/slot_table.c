@@ -57,6 +57,8 @@ is_direct(Relation rel, const CtTable *table, CtCounterTable *counter)
 	counter->floor = ct_typed_column(relid, "floor", INT8OID);
 	counter->bottom = ct_typed_column(relid, "bottom", INT8OID);
 	counter->lowest = ct_typed_column(relid, "lowest", INT8OID);
+	counter->brake = ct_typed_column(relid, "brake", INT8OID);
+	counter->braked_at = ct_typed_column(relid, "braked_at", TIMESTAMPTZOID);
 	for (int i = 0; i < CT_NENTRY_COLUMNS; i++)
 	{
 		counter->entry[i] = ct_typed_column(relid, ct_entry_columns[i].name, ct_entry_columns[i].type);
@@ -71,7 +73,7 @@ is_direct(Relation rel, const CtTable *table, CtCounterTable *counter)
 	return counter->account && counter->number && counter->used &&
 		counter->pending && counter->granted &&
 		counter->promoted && counter->demoted && counter->corrected && counter->peak &&
-		counter->floor && counter->bottom && counter->lowest &&
+		counter->floor && counter->bottom && counter->lowest && counter->brake && counter->braked_at &&
 		ct_is_ordinary(rel, table, key, lengthof(key));
 }
 

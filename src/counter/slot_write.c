@@ -23,6 +23,7 @@
 #include "utils/datum.h"
 #include "utils/guc.h"
 #include "utils/snapmgr.h"
+#include "utils/timestamp.h"
 
 #include "counter/counter.h"
 
@@ -153,8 +154,23 @@ write_firing(CtCounter *counter, CtSlots *slots, const CtSlot *slot,
 	return TM_Ok;
 }
 
-/* Columns of a slot that are written each time */
+/* Columns of a slot that are written each time, and those of a brake */
 #define NFIXED	10
+#define NBRAKE	2
+
+/* What is to be written of a brake, if the account has or had one: columns from "at" on; how many there are then. */
+static int
+write_brake(const CtCounterTable *info, const CtSlot *slot, int at, int *attnos, Datum *values, bool *nulls)
+{
+	if (!slot->has_brake && !slot->had_brake)
+		return at;
+	attnos[at] = info->brake;
+	values[at] = Int64GetDatum(slot->brake);
+	attnos[at + 1] = info->braked_at;
+	values[at + 1] = TimestampTzGetDatum(slot->braked_at);
+	nulls[at] = nulls[at + 1] = !slot->has_brake;
+	return at + NBRAKE;
+}
 
 /*
  * Write a slot that was read or locked.  With "wait" false, does nothing if
@@ -173,7 +189,7 @@ TM_Result
 ct_slot_write(CtCounter *counter, CtSlots *slots, CtSlot *slot, bool wait, TransactionId *holder)
 {
 	const CtCounterTable *info = counter->info;
-	int			attnos[NFIXED + CT_NENTRY_COLUMNS] = {
+	int			attnos[NFIXED + CT_NENTRY_COLUMNS + NBRAKE] = {
 		info->used, info->pending, info->promoted, info->demoted,
 		info->corrected, info->peak, info->granted, info->floor, info->bottom, info->lowest
 	};
@@ -189,7 +205,8 @@ ct_slot_write(CtCounter *counter, CtSlots *slots, CtSlot *slot, bool wait, Trans
 		[NFIXED - 2] = !slot->observed,
 		[NFIXED - 1] = !slot->fell
 	};
-	int			ncolumns = ct_slot_write_entry(info, slot, NFIXED, attnos, values, nulls);
+	int			ncolumns = write_brake(info, slot, ct_slot_write_entry(info, slot, NFIXED, attnos, values, nulls),
+										   attnos, values, nulls);
 	ItemPointer tid = &slots->place[slot->index].tid;
 	HeapTuple	tuple;
 	TM_FailureData failure;

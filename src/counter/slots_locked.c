@@ -31,21 +31,23 @@ lock_slot(CtCounter *counter, CtSlots *slots, int index, bool wait, CtLockedSlot
 		locked->closed = true;
 	else
 		locked->room += slot->granted - slot->used;
+	locked->has_brake |= slot->has_brake;
 	locked->count++;
 	return true;
 }
 
 /*
  * Lock slots until they have room for "wanted", or all of them, as where one is
- * closed.  Slot 0 comes first: who holds it is alone on the slow path, and no
+ * closed; and if it promotes, where the account has a brake.  Slot 0 comes first: who holds it is alone on the slow path, and no
  * slots are added.
  */
 static void
-lock_room(CtCounter *counter, CtSlots *slots, int64 wanted, CtLockedSlots *locked)
+lock_room(CtCounter *counter, CtSlots *slots, int64 wanted, bool promotes, CtLockedSlots *locked)
 {
 	locked->count = 0;
 	locked->room = 0;
 	locked->closed = false;
+	locked->has_brake = false;
 	memset(locked->held, 0, sizeof(locked->held));
 
 	if (!lock_slot(counter, slots, 0, true, locked))
@@ -54,7 +56,7 @@ lock_room(CtCounter *counter, CtSlots *slots, int64 wanted, CtLockedSlots *locke
 	(void) ct_slots_list(counter, slots);
 	for (int i = 1; i < slots->count; i++)
 		lock_slot(counter, slots, i, false, locked);
-	for (int i = 1; i < slots->count && (locked->closed || locked->room < wanted); i++)
+	for (int i = 1; i < slots->count && (locked->closed || locked->room < wanted || (promotes && locked->has_brake)); i++)
 		lock_slot(counter, slots, i, true, locked);
 }
 
@@ -83,6 +85,7 @@ is_unchanged(const CtSlot *slot, const CtSlot *before)
 		slot->closed == before->closed && (slot->closed || slot->granted == before->granted) &&
 		slot->promoted == before->promoted && slot->demoted == before->demoted &&
 		slot->corrected == before->corrected && slot->peak == before->peak &&
+		slot->has_brake == before->has_brake && (!slot->has_brake || slot->brake == before->brake) &&
 		slot->fell == before->fell && (!slot->fell || slot->lowest == before->lowest) &&
 		slot->observed == before->observed && slot->alone == before->alone &&
 		(!slot->observed || slot->bottom == before->bottom) &&
@@ -123,6 +126,24 @@ set_bounds(CtLockedSlots *locked, const CtBounds *bounds)
 		slack -= share;
 	}
 	return room;
+}
+
+/* Spread what the brake of the account allows evenly over all slots, or take it away. */
+static void
+set_brake(CtLockedSlots *locked, const CtBounds *bounds)
+{
+	int64		left = bounds->brake;
+
+	for (int i = 0; i < locked->count; i++)
+	{
+		CtSlot	   *slot = &locked->slot[i];
+		int64		share = left / (locked->count - i);
+
+		slot->has_brake = bounds->has_brake;
+		slot->brake = share;
+		slot->braked_at = bounds->braked_at;
+		left -= share;
+	}
 }
 
 /*
@@ -174,9 +195,10 @@ ct_slots_lock(CtCounters *counters, const CtChange *change, CtExact *exact)
 	int64		room;
 
 	counters->locked = locked;
-	lock_room(counter, slots, change->marketing, locked);
+	lock_room(counter, slots, change->marketing, change->promoted > 0, locked);
 	room = locked->room - change->marketing;
-	if (change->marketing <= 0 || (!locked->closed && room >= 0))
+	if ((change->promoted == 0 || !locked->has_brake) &&
+		(change->marketing <= 0 || (!locked->closed && room >= 0)))
 	{
 		CtSlot	   *first = &locked->slot[0];
 
@@ -205,6 +227,7 @@ ct_slots_settle(CtCounters *counters, const CtChange *change, const CtBounds *bo
 
 	ct_slot_add(&counters->direct, &counters->slots, &locked->slot[0], change, sum_up(locked).used);
 	room = set_bounds(locked, bounds);
+	set_brake(locked, bounds);
 	/* above its tier, the account has no room even after a release */
 	locked->closed = room < 0;
 	write_changed(counters, change, room);
@@ -287,7 +310,7 @@ ct_slots_withdraw(CtCounters *counters, Datum account, bool close_period, bool c
 		ct_slots_add_first(counters->table, account);
 		(void) ct_slots_list(counter, slots);
 	}
-	lock_room(counter, slots, PG_INT64_MAX, locked);
+	lock_room(counter, slots, PG_INT64_MAX, true, locked);
 	count = sum_slots(locked);
 	if (close_period)
 		begin_period(locked);

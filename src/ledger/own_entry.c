@@ -147,7 +147,7 @@ ct_own_entry_remember(Relation rel, const CtTable *table, TupleTableSlot *row, D
 	OwnEntry   *own = own_entry(rel, hash);
 	int			used = 0;
 
-	if (activity->statements == 1 && !ct_activity_is_small(activity))
+	if (activity->is_single || (activity->statements == 1 && !ct_activity_is_small(activity)))
 		return;
 	own->relid = InvalidOid;
 	own->activity = *activity;

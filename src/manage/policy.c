@@ -24,7 +24,7 @@ enum
 {
 	POL_CONTACTS, POL_ACCOUNT, POL_ON_EXCEED, POL_GRACE, POL_THRESHOLDS,
 	POL_SOURCE_DEFAULTS, POL_TIME_ZONE, POL_AUTO_DOWNGRADE, POL_BILLING_CYCLE,
-	POL_RECORD_ACTIVITY, POL_MAX_LIMIT, POL_SOURCE_POLICIES, POL_PRORATION, POL_NARGS
+	POL_RECORD_ACTIVITY, POL_MAX_LIMIT, POL_SOURCE_POLICIES, POL_PRORATION, POL_BRAKE, POL_NARGS
 };
 
 /*
@@ -149,6 +149,69 @@ check_proration(const char *proration)
 }
 
 /*
+ * A brake has a window, and a limit, or limits of source types, or both; an empty object is none.
+ * Returns what is wrong with it.
+ */
+static char *
+find_brake_fault(Datum brake)
+{
+	Oid			types[] = {JSONBOID};
+
+	if (ct_execute("SELECT format('unknown member \"%s\"', k) FROM jsonb_object_keys($1) k"
+				   " WHERE k NOT IN ('window', 'limit', 'sources')"
+				   " UNION ALL SELECT 'member \"window\" must be a text' WHERE jsonb_typeof($1->'window') IS DISTINCT FROM 'string'"
+				   " UNION ALL SELECT 'it needs \"limit\" or \"sources\"' WHERE NOT $1 ?| '{limit,sources}'"
+				   " UNION ALL SELECT 'member \"sources\" must be an object' WHERE $1 ? 'sources' AND jsonb_typeof($1->'sources') <> 'object'"
+				   " UNION ALL SELECT format('%s must be a number of promotions', n.name)"
+				   "  FROM (SELECT 'member \"limit\"' AS name, $1->'limit' AS value WHERE $1 ? 'limit'"
+				   "   UNION ALL SELECT format('limit of source type \"%s\"', s.key), s.value"
+				   "   FROM jsonb_each(CASE WHEN jsonb_typeof($1->'sources') = 'object' THEN $1->'sources' ELSE '{}' END) s) n"
+				   "  WHERE CASE WHEN jsonb_typeof(n.value) = 'number' THEN n.value::numeric <> trunc(n.value::numeric)"
+				   "   OR n.value::numeric NOT BETWEEN 0 AND 1e15 ELSE true END"
+				   " LIMIT 1", 1, types, &brake, NULL) == 0)
+		return NULL;
+	return ct_result_text(1);
+}
+
+/*
+ * Refuse a brake that is none: 22023, and errors of the input of interval, 22007 and 22008.
+ */
+static void
+check_brake(Datum brake)
+{
+	Oid			types[] = {JSONBOID};
+	char	   *fault = NULL;
+
+	if (!JB_ROOT_IS_OBJECT(DatumGetJsonbP(brake)))
+		fault = "it must be a JSON object";
+	else if (JB_ROOT_COUNT(DatumGetJsonbP(brake)) > 0)
+		fault = find_brake_fault(brake);
+	if (fault == NULL && ct_execute("SELECT WHERE ($1->>'window')::interval NOT BETWEEN interval '1 second' AND interval '100 years'",
+									1, types, &brake, NULL) > 0)
+		fault = "member \"window\" must be between a second and 100 years";
+	if (fault != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid brake: %s", fault),
+				 errhint("A brake is an object such as {\"window\": \"1 hour\", \"limit\": 500, \"sources\": {\"WORKFLOW\": 100}}; {} is none.")));
+}
+
+/*
+ * Have all slots of the account ask, or none: the caller holds them, and they are closed.
+ */
+static void
+mark_slots(const CtManaged *managed, Datum account)
+{
+	Oid			types[] = {managed->table->account_type};
+
+	ct_execute_now(ct_sqlf(managed->table, "UPDATE {counter} c SET"
+						   " brake = CASE WHEN a.brake IS NOT NULL THEN 0 END,"
+						   " braked_at = CASE WHEN a.brake IS NOT NULL THEN contacts_tier.clock() END"
+						   " FROM {account} a WHERE a.account {=} $1 AND c.account {=} $1"),
+				   lengthof(types), types, &account);
+}
+
+/*
  * The arguments from on_exceed on as parameters, enums as text: so the statement need not
  * know the OIDs of the extension's types.  "nulls" is as SPI wants it.
  */
@@ -169,14 +232,14 @@ policy_values(FunctionCallInfo fcinfo, Datum *values, char *nulls)
 /*
  * Write the policy: an argument that is null leaves its column as it is.  Another billing
  * cycle begins with the next renewal.  A max_limit of 0 is none; a request for a tier beyond
- * it is withdrawn.
+ * it is withdrawn.  A brake of {} is none.
  */
 static void
 update_policy(const CtManaged *managed, FunctionCallInfo fcinfo, Datum account)
 {
 	Oid			types[] = {
 		managed->table->account_type, TEXTOID, INT8OID, INT4ARRAYOID, JSONBOID, TEXTOID,
-		BOOLOID, TEXTOID, BOOLOID, INT8OID, JSONBOID, TEXTOID
+		BOOLOID, TEXTOID, BOOLOID, INT8OID, JSONBOID, TEXTOID, JSONBOID
 	};
 	Datum		values[lengthof(types)] = {account};
 	char		nulls[lengthof(types) + 1] = " ";
@@ -194,7 +257,8 @@ update_policy(const CtManaged *managed, FunctionCallInfo fcinfo, Datum account)
 								 " max_limit = CASE WHEN $10 IS NULL THEN max_limit ELSE nullif($10, 0) END,"
 								 " requested_limit = CASE WHEN requested_limit > nullif($10, 0) THEN NULL ELSE requested_limit END,"
 								 " source_policies = coalesce($11, source_policies),"
-								 " proration = coalesce($12, proration)"
+								 " proration = coalesce($12, proration),"
+								 " brake = CASE WHEN $13 IS NULL THEN brake WHEN $13 <> '{}' THEN $13 END"
 								 " WHERE account {=} $1"),
 						 lengthof(types), types, values, nulls);
 }
@@ -231,14 +295,14 @@ move_dates(const CtManaged *managed, Datum account, Datum time_zone)
 static char *
 policy_details(FunctionCallInfo fcinfo)
 {
-	Oid			types[] = {TEXTOID, INT8OID, INT4ARRAYOID, JSONBOID, TEXTOID, BOOLOID, TEXTOID, BOOLOID, INT8OID, JSONBOID, TEXTOID};
+	Oid			types[] = {TEXTOID, INT8OID, INT4ARRAYOID, JSONBOID, TEXTOID, BOOLOID, TEXTOID, BOOLOID, INT8OID, JSONBOID, TEXTOID, JSONBOID};
 	Datum		values[lengthof(types)];
 	char		nulls[lengthof(types) + 1];
 
 	policy_values(fcinfo, values, nulls);
 	ct_execute("SELECT jsonb_strip_nulls(jsonb_build_object('on_exceed', $1, 'grace', $2, 'thresholds', $3,"
 			   " 'source_defaults', $4, 'time_zone', $5, 'auto_downgrade', $6, 'billing_cycle', $7,"
-			   " 'record_activity', $8, 'max_limit', $9, 'source_policies', $10, 'proration', $11))::text", lengthof(types), types, values, nulls);
+			   " 'record_activity', $8, 'max_limit', $9, 'source_policies', $10, 'proration', $11, 'brake', $12))::text", lengthof(types), types, values, nulls);
 	return ct_result_text(1);
 }
 
@@ -247,7 +311,7 @@ PG_FUNCTION_INFO_V1(contacts_tier_set_policy);
 /*
  * set_policy(contacts regclass, account text, on_exceed, grace, thresholds,
  *			  source_defaults, time_zone, auto_downgrade, billing_cycle,
- *			  record_activity, max_limit, source_policies, proration) void
+ *			  record_activity, max_limit, source_policies, proration, brake) void
  *
  * Locks: slots and account row of the account, until the transaction ends.
  * Errors: 42501, 55000 (not attached, no subscription), 22023 (values), 42704 (source type).
@@ -275,9 +339,13 @@ contacts_tier_set_policy(PG_FUNCTION_ARGS)
 		check_source_defaults(managed.table, PG_GETARG_DATUM(POL_SOURCE_DEFAULTS));
 	if (!PG_ARGISNULL(POL_SOURCE_POLICIES))
 		check_source_policies(PG_GETARG_DATUM(POL_SOURCE_POLICIES));
+	if (!PG_ARGISNULL(POL_BRAKE))
+		check_brake(PG_GETARG_DATUM(POL_BRAKE));
 	if (!PG_ARGISNULL(POL_TIME_ZONE))
 		move_dates(&managed, account, PG_GETARG_DATUM(POL_TIME_ZONE));
 	update_policy(&managed, fcinfo, account);
+	if (!PG_ARGISNULL(POL_BRAKE))
+		mark_slots(&managed, account);
 	ct_ledger_record(managed.table, account, "policy", 0, policy_details(fcinfo));
 	ct_source_forget();
 	ct_manage_end(&managed);

@@ -62,6 +62,7 @@ typedef struct AccountTable
 	AttrNumber	grace;
 	AttrNumber	on_exceed;
 	AttrNumber	source_policies;
+	AttrNumber	brake;
 	AttrNumber	ended_at;
 	AttrNumber	announced;
 	AttrNumber	exceeded_announced;
@@ -97,12 +98,13 @@ find_account_table(Relation rel, const CtTable *table)
 	info->grace = ct_typed_column(relid, "grace", INT8OID);
 	info->on_exceed = ct_typed_column(relid, "on_exceed", ct_own_type("exceed_policy"));
 	info->source_policies = ct_typed_column(relid, "source_policies", JSONBOID);
+	info->brake = ct_typed_column(relid, "brake", JSONBOID);
 	info->ended_at = ct_typed_column(relid, "ended_at", TIMESTAMPTZOID);
 	info->announced = ct_typed_column(relid, "announced", INT4OID);
 	info->exceeded_announced = ct_typed_column(relid, "exceeded_announced", BOOLOID);
 	info->thresholds = ct_typed_column(relid, "thresholds", INT4ARRAYOID);
 	info->direct = info->next_update_at && info->record_activity && info->contact_limit &&
-		info->grace && info->on_exceed && info->source_policies && info->ended_at && info->announced && info->exceeded_announced && info->thresholds &&
+		info->grace && info->on_exceed && info->source_policies && info->brake && info->ended_at && info->announced && info->exceeded_announced && info->thresholds &&
 		ct_is_ordinary(rel, table, &info->account, 1);
 	ct_cache_end(info);
 	return info;
@@ -231,6 +233,7 @@ read_look(TupleTableSlot *row, const AccountTable *info, CtAccountLook *look, bo
 	look->next_update_at = isnull ? DT_NOEND : DatumGetTimestampTz(value);
 	value = slot_getattr(row, info->record_activity, &isnull);
 	look->record_activity = isnull || DatumGetBool(value);
+	look->has_brake = !slot_attisnull(row, info->brake);
 	value = slot_getsysattr(row, MinTransactionIdAttributeNumber, &isnull);
 	look->xmin = isnull ? InvalidTransactionId : DatumGetTransactionId(value);
 	look->tid = row->tts_tid;
@@ -288,28 +291,35 @@ ct_is_overdue(const CtTable *table, Datum account, bool direct)
 	return overdue;
 }
 
-/* a row: the account records no activity */
-static const CtQuery is_unrecorded_query = {
-	"SELECT FROM {account} WHERE account {=} $1 AND NOT record_activity",
+/* does the account record activity, and has it a brake? */
+static const CtQuery what_is_recorded_query = {
+	"SELECT record_activity, brake IS NOT NULL FROM {account} WHERE account {=} $1",
 	1, {CT_ACCOUNT_TYPE}
 };
 
+static CtRecords
+recorded(bool record_activity, bool has_brake)
+{
+	return has_brake ? CT_RECORDS_EACH : record_activity ? CT_RECORDS_ACTIVITY : CT_RECORDS_NOTHING;
+}
+
 /*
- * Does the account record activity?  So do those without a subscription.  "direct" is that of
- * ct_is_overdue().  The caller is the table's owner.
+ * Does the account record activity?  So do those without a subscription; a brake counts by what is
+ * recorded.  "direct" is that of ct_is_overdue().  The caller is the table's owner.
  */
-bool
+CtRecords
 ct_records_activity(const CtTable *table, Datum account, bool direct)
 {
 	Datum		values[] = {account};
 	CtAccountLook look;
 	CtAccountFound found = direct ? ct_account_look(table, account, &look, false) : CT_ACCOUNT_BY_SQL;
-	bool		recorded;
+	CtRecords	result = CT_RECORDS_ACTIVITY;
 
 	if (found != CT_ACCOUNT_BY_SQL)
-		return found == CT_ACCOUNT_MISSING || look.record_activity;
+		return found == CT_ACCOUNT_MISSING ? result : recorded(look.record_activity, look.has_brake);
 	ct_connect_spi();
-	recorded = ct_companion_query(table, &is_unrecorded_query, values, NULL) == 0;
+	if (ct_companion_query(table, &what_is_recorded_query, values, NULL) > 0)
+		result = recorded(ct_result_bool(1), ct_result_bool(2));
 	SPI_finish();
-	return recorded;
+	return result;
 }

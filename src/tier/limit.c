@@ -30,7 +30,7 @@
 	" (SELECT t.contact_limit FROM {tier} t" \
 	"  WHERE t.plan" CT_EQ "a.plan AND t.contact_limit" CT_GE "$2" \
 	"  ORDER BY t.contact_limit LIMIT 1)," \
-	" a.ended_at IS NOT NULL, p.name IS NOT NULL, coalesce(a.max_limit, 0), a.source_policies" \
+	" a.ended_at IS NOT NULL, p.name IS NOT NULL, coalesce(a.max_limit, 0), a.source_policies, a.brake IS NOT NULL" \
 	" FROM {account} a" \
 	" LEFT JOIN {plan} p ON p.name" CT_EQ "a.plan" \
 	" WHERE a.account {=} $1"
@@ -172,6 +172,7 @@ read_subscription(const CtClaim *claim, const CtQuery *query)
 	subscription->ended = ct_result_bool(10);
 	subscription->has_plan = ct_result_bool(11);
 	subscription->max_limit = ct_result_int64(12);
+	subscription->has_brake = ct_result_bool(14);
 	subscription->source_policies = copy_out_policies();
 	subscription->wanted = wanted;
 	return subscription;
@@ -472,6 +473,8 @@ ct_limit_warn_dropped(const CtClaim *claim)
 			 errmsg_plural("%lld contact of account \"%s\" was stored as non-marketing contact",
 						   "%lld contacts of account \"%s\" were stored as non-marketing contacts",
 						   claim->dropped, (long long) claim->dropped, ct_account_text(claim->table, claim->account)),
+			 claim->braked ?
+			 errdetail("The brake of the account leaves no room for them.") :
 			 claim->has_access ?
 			 errdetail("The contact tier of %lld is full.", (long long) claim->contact_limit) :
 			 errdetail("The account may not have marketing contacts.")));

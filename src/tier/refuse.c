@@ -32,10 +32,10 @@ attached_relid(const CtTable *table)
 }
 
 /*
- * Put schema and table of the contacts into the fields of an error.
+ * For an ereport(): put schema and table of the contacts into the fields of an error.
  */
-static int
-errcontacts(const CtTable *table)
+int
+ct_errcontacts(const CtTable *table)
 {
 	Oid			relid = attached_relid(table);
 	char	   *schema = get_namespace_name(get_rel_namespace(relid));
@@ -63,7 +63,7 @@ ct_null_account_error(const CtTable *table)
 			 errdetail("Column \"%s\" is null.",
 					   get_attname(table->relid, table->attno[CT_ARG_ACCOUNT], false)),
 			 errhint("Set the account of the contact first, or leave the contact non-marketing."),
-			 errcontacts(table)));
+			 ct_errcontacts(table)));
 }
 
 /* Why an account may not have marketing contacts */
@@ -145,7 +145,7 @@ ct_no_access_error(const CtClaim *claim, const CtSubscription *subscription)
 					ct_account_text(claim->table, claim->account)),
 			 errdetail_no_access(reason, claim, subscription),
 			 errhint_no_access(reason, claim->is_move),
-			 errcontacts(claim->table)));
+			 ct_errcontacts(claim->table)));
 }
 
 /* What can be done about a tier that is too small, as HINT; max_limit may be what keeps the account in it (T7). */
@@ -192,5 +192,5 @@ ct_exceeded_error(const CtClaim *claim, const CtSubscription *subscription)
 					   grace, (long long) claim->marketing, (long long) Max(room, 0)),
 			 errhint_exceeded(subscription),
 			 err_generic_string(PG_DIAG_CONSTRAINT_NAME, "contact_tier"),
-			 errcontacts(claim->table)));
+			 ct_errcontacts(claim->table)));
 }

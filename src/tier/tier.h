@@ -65,6 +65,7 @@ typedef struct CtAccountLook
 {
 	TimestampTz next_update_at; /* infinity: never */
 	bool		record_activity;
+	bool		has_brake;
 	bool		has_subscription;	/* one that has not ended */
 	int64		contact_limit;
 	int64		grace;
@@ -88,7 +89,15 @@ typedef enum CtAccountFound
 
 extern void ct_account_init(void);
 extern CtAccountFound ct_account_look(const CtTable *table, Datum account, CtAccountLook *look, bool whole);
-extern bool ct_records_activity(const CtTable *table, Datum account, bool direct);
+/* Is the activity of an account recorded? */
+typedef enum CtRecords
+{
+	CT_RECORDS_NOTHING,
+	CT_RECORDS_ACTIVITY,
+	CT_RECORDS_EACH				/* each statement by itself, for a brake */
+} CtRecords;
+
+extern CtRecords ct_records_activity(const CtTable *table, Datum account, bool direct);
 extern bool ct_is_overdue(const CtTable *table, Datum account, bool direct);
 
 /* limit.c */
@@ -117,6 +126,7 @@ typedef struct CtSubscription
 	bool		has_access;		/* does the plan include marketing contacts? */
 	bool		ended;			/* was it cancelled, and is over? */
 	bool		has_plan;		/* does its plan still exist? */
+	bool		has_brake;
 	int			nthresholds;
 	int		   *thresholds;		/* percent of the limit, ascending */
 	CtAnnounced announced;
@@ -138,6 +148,7 @@ typedef struct CtClaim
 								 * statement */
 	CtSubscription *subscription;	/* NULL: the account has none */
 	bool		capped;			/* were some dropped by a policy "cap"? */
+	bool		braked;			/* were some dropped by the brake? */
 	/* what was announced of those dropped: */
 	bool		is_told;
 	bool		has_access;		/* has the account marketing contacts? */
@@ -155,9 +166,26 @@ extern void ct_limit_begin_period(const CtTable *table, Datum account, int64 cou
 
 /* refuse.c */
 
+extern int	ct_errcontacts(const CtTable *table);
+
 pg_noreturn extern void ct_null_account_error(const CtTable *table);
 pg_noreturn extern void ct_no_access_error(const CtClaim *claim, const CtSubscription *subscription);
 pg_noreturn extern void ct_exceeded_error(const CtClaim *claim, const CtSubscription *subscription);
+
+/* brake.c */
+
+/* How many promotions the brake of an account allows, and how many there were in its window */
+typedef struct CtBrakeLimit
+{
+	char	   *source_type;	/* of these alone; NULL: of all */
+	int64		maximum;
+	int64		counted;
+} CtBrakeLimit;
+
+extern void ct_brake_init(void);
+extern bool ct_brake_is_passed(void);
+extern List *ct_brake_read(const CtClaim *claim);
+pg_noreturn extern void ct_brake_error(const CtClaim *claim, const CtBrakeLimit *limit, int64 promoted);
 
 /* tier.c */
 

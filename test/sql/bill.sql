@@ -124,7 +124,7 @@ SELECT at_next_update, tier_needed, next_tier, next_tier_extra_price FROM contac
 
 -- Preview, by each policy
 CREATE FUNCTION preview(account text, VARIADIC additional bigint[])
-RETURNS TABLE (additional_ bigint, fits boolean, "now" bigint, "limit" bigint, would_be bigint, next_limit bigint, extra numeric, currency text, outcome text)
+RETURNS TABLE (additional_ bigint, fits boolean, "now" bigint, "limit" bigint, would_be bigint, next_limit bigint, extra numeric, currency text, outcome text, max bigint)
 LANGUAGE sql AS $$
     SELECT n, p.* FROM unnest(additional) n, contacts_tier.preview('bill.contacts', account, n) p
 $$;
