@@ -200,7 +200,7 @@ note_sources(Applying *applying, CtDelta *delta, CtActivity *all)
 			continue;
 		foreach(cell, entries)
 			if (strcmp(((CtActivity *) lfirst(cell))->actor[CT_ACTOR_SOURCE_TYPE].data, source_type) == 0)
-				entry = lfirst(cell);
+			entry = lfirst(cell);
 		if (entry == NULL)
 		{
 			entry = add_entry(applying, all);

@@ -153,7 +153,7 @@ count_source(CtDelta *delta, const char *source_type)
  * for are dropped first, if need be also some of another source type.  Returns how many more are allowed.
  */
 static int64
-hold_against(CtClaim *claim, CtDelta *delta, const CtBrakeLimit *limit)
+hold_against(CtClaim *claim, CtDelta *delta, const CtBrakeLimit * limit)
 {
 	int64		room = limit->maximum - limit->counted;
 	int64		promoted = count_source(delta, limit->source_type);
@@ -180,7 +180,7 @@ judge_brake(CtClaim *claim, CtDelta *delta, int64 *brake)
 
 	*brake = PG_INT64_MAX;
 	foreach(cell, ct_brake_read(claim))
-		*brake = Min(*brake, hold_against(claim, delta, lfirst(cell)));
+		* brake = Min(*brake, hold_against(claim, delta, lfirst(cell)));
 }
 
 /*

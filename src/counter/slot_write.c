@@ -206,7 +206,7 @@ ct_slot_write(CtCounter *counter, CtSlots *slots, CtSlot *slot, bool wait, Trans
 		[NFIXED - 1] = !slot->fell
 	};
 	int			ncolumns = write_brake(info, slot, ct_slot_write_entry(info, slot, NFIXED, attnos, values, nulls),
-										   attnos, values, nulls);
+									   attnos, values, nulls);
 	ItemPointer tid = &slots->place[slot->index].tid;
 	HeapTuple	tuple;
 	TM_FailureData failure;

@@ -89,13 +89,14 @@ typedef enum CtAccountFound
 
 extern void ct_account_init(void);
 extern CtAccountFound ct_account_look(const CtTable *table, Datum account, CtAccountLook *look, bool whole);
+
 /* Is the activity of an account recorded? */
 typedef enum CtRecords
 {
 	CT_RECORDS_NOTHING,
 	CT_RECORDS_ACTIVITY,
 	CT_RECORDS_EACH				/* each statement by itself, for a brake */
-} CtRecords;
+}			CtRecords;
 
 extern CtRecords ct_records_activity(const CtTable *table, Datum account, bool direct);
 extern bool ct_is_overdue(const CtTable *table, Datum account, bool direct);
@@ -180,12 +181,12 @@ typedef struct CtBrakeLimit
 	char	   *source_type;	/* of these alone; NULL: of all */
 	int64		maximum;
 	int64		counted;
-} CtBrakeLimit;
+}			CtBrakeLimit;
 
 extern void ct_brake_init(void);
 extern bool ct_brake_is_passed(void);
 extern List *ct_brake_read(const CtClaim *claim);
-pg_noreturn extern void ct_brake_error(const CtClaim *claim, const CtBrakeLimit *limit, int64 promoted);
+pg_noreturn extern void ct_brake_error(const CtClaim *claim, const CtBrakeLimit * limit, int64 promoted);
 
 /* tier.c */
 
