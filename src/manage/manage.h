@@ -64,7 +64,7 @@ typedef struct CtReportKind
 {
 	CtReportQuery query;
 	bool		reads_ledger;
-	bool		reads_contacts; /* of all tables that share the companion
+	bool		reads_contacts;	/* of all tables that share the companion
 								 * tables */
 	bool		reads_table;	/* of the one asked for */
 	bool		records;		/* it writes to the ledger; for owners only */
@@ -193,7 +193,7 @@ typedef enum CtGuardArg
 	CT_GUARD_TABLE,
 	CT_GUARD_MODE,				/* on_excluded */
 	CT_GUARD_NARGS
-}			CtGuardArg;
+} CtGuardArg;
 
 extern void ct_guard_init(void);
 

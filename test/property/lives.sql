@@ -454,13 +454,18 @@ DECLARE
     zone text := CASE WHEN property.chance(0.2) THEN property.pick('UTC', 'America/Havana', 'Pacific/Apia', 'Europe/Berlin') END;
     downgrade text := CASE WHEN property.chance(0.2) THEN property.pick('true', 'false') END;
     cycle text := CASE WHEN property.chance(0.2) THEN property.pick('monthly', 'annual') END;
+    most text := CASE WHEN property.chance(0.3) THEN coalesce(
+        (SELECT contact_limit::text FROM model.tier WHERE property.chance(0.3) ORDER BY contact_limit LIMIT 1), '0') END;
+    policies text := CASE WHEN property.chance(0.3) THEN
+        property.pick('{}', '{"IMPORT": "block", "API": "cap"}', '{"FORM": "cap", "USER": "upgrade"}', '{"USER": "block", "FORM": "upgrade"}') END;
+    proration text := CASE WHEN property.chance(0.3) THEN property.pick('prorated', 'full', 'none') END;
 BEGIN
     PERFORM property.do(which_step, ARRAY[which_account],
                         format('SELECT contacts_tier.set_policy(''contacts'', %L, %L, %L, source_defaults => %L, time_zone => %L,'
-                               ' auto_downgrade => %L, billing_cycle => %L)',
-                               which_account, policy, grace, defaults, zone, downgrade, cycle),
-                        format('SELECT model.set_policy(%L, %L, %L, %L, %L, %L, %L, %L = ANY (%%s::text[]))',
-                               which_account, policy, grace, defaults, zone, downgrade, cycle, which_account));
+                               ' auto_downgrade => %L, billing_cycle => %L, max_limit => %L, source_policies => %L, proration => %L)',
+                               which_account, policy, grace, defaults, zone, downgrade, cycle, most, policies, proration),
+                        format('SELECT model.set_policy(%L, %L, %L, %L, %L, %L, %L, %L, %L, %L, %L = ANY (%%s::text[]))',
+                               which_account, policy, grace, defaults, zone, downgrade, cycle, most, policies, proration, which_account));
 END $$;
 
 ------------------------------------------------------------------------------

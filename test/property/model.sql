@@ -52,6 +52,9 @@ CREATE TABLE account (
     on_exceed         text NOT NULL,
     grace             bigint NOT NULL,
     source_defaults   jsonb NOT NULL DEFAULT '{}',
+    max_limit         bigint,
+    source_policies   jsonb NOT NULL DEFAULT '{}',
+    proration         text NOT NULL DEFAULT 'prorated',
     auto_downgrade    boolean NOT NULL DEFAULT false,
     time_zone         text NOT NULL,
     -- dates are days of the account's own calendar; the renewal date is so many
@@ -208,6 +211,10 @@ CREATE FUNCTION fraction_left(a account) RETURNS numeric LANGUAGE sql STABLE AS
 $$ SELECT round((extract(epoch FROM a.next_update_at) - extract(epoch FROM model.now()))
                 / (extract(epoch FROM a.next_update_at) - extract(epoch FROM a.period_started_at)), 6) $$;
 
+-- T9: the share of the running period that a move is charged for
+CREATE FUNCTION charged_fraction(a account) RETURNS numeric LANGUAGE sql STABLE AS
+$$ SELECT CASE a.proration WHEN 'prorated' THEN model.fraction_left(a) WHEN 'full' THEN 1 ELSE 0 END $$;
+
 CREATE FUNCTION has_access(a account) RETURNS boolean LANGUAGE sql STABLE AS
 $$ SELECT a.ended_at IS NULL AND coalesce((SELECT p.has_access FROM model.plan p WHERE p.plan = a.plan), false) $$;
 
@@ -296,7 +303,8 @@ CREATE FUNCTION settle_grace(a account) RETURNS account LANGUAGE plpgsql AS $$
 DECLARE
     fits bigint := model.smallest_tier(a.plan, a.marketing);
 BEGIN
-    IF a.on_exceed = 'upgrade' AND a.marketing > a.contact_limit AND fits IS NOT NULL THEN
+    -- T7: not beyond max_limit
+    IF a.on_exceed = 'upgrade' AND a.marketing > a.contact_limit AND fits <= coalesce(a.max_limit, fits) THEN
         a := model.move_to_tier(a, fits, a.marketing, 'grace', 1, a.period_started_at);
     END IF;
     RETURN a;
@@ -450,18 +458,25 @@ BEGIN
 END $$;
 
 ------------------------------------------------------------------------------
--- T1 to T4, T6, and the last part of S4: may so many become marketing contacts?
+-- T1 to T4, T6 to T8, and the last part of S4: may so many become marketing contacts?
 ------------------------------------------------------------------------------
 
--- The last so many of the contacts that became marketing contacts do not after
--- all; all of them may be chosen, or those that only a default asked for.
-CREATE FUNCTION store_non_marketing(effects effect[], number bigint, only_defaults boolean) RETURNS effect[]
+-- T8: what happens to a contact that became a marketing contact, if it does not fit
+CREATE FUNCTION policy(a account, e effect) RETURNS text LANGUAGE sql STABLE AS
+$$ SELECT coalesce(a.source_policies->>(SELECT c.source_type FROM model.contact c WHERE c.id = e.id), a.on_exceed) $$;
+
+-- The last so many of the contacts that became marketing contacts and may be chosen do not
+-- after all: those that only a default asked for; with "first", those of which the
+-- policies say so.
+CREATE FUNCTION store_non_marketing(effects effect[], number bigint, first boolean, a account) RETURNS effect[]
 LANGUAGE plpgsql AS $$
 DECLARE
     left_over model.effect[] := '{}';
+    rule text;
 BEGIN
     FOR i IN REVERSE cardinality(effects) .. 1 LOOP
-        IF number > 0 AND effects[i].change = 1 AND (effects[i].by_default OR NOT only_defaults) THEN
+        rule := CASE WHEN first THEN model.policy(a, effects[i]) ELSE 'block' END;
+        IF number > 0 AND effects[i].change = 1 AND (rule = 'cap' OR rule = 'block' AND effects[i].by_default) THEN
             -- S5: who stays what it was keeps its source and time, too
             UPDATE model.contact
             SET status = 'non_marketing', flag = NULL,
@@ -479,23 +494,50 @@ END $$;
 CREATE FUNCTION net(effects effect[]) RETURNS bigint LANGUAGE sql IMMUTABLE AS
 $$ SELECT coalesce(sum(change), 0) FROM unnest(effects) $$;
 
--- Make them fit into the tier, by a larger one or by leaving some out.
+-- T1, T7: the account moves up, if it must and may
+CREATE FUNCTION move_up(a account, wanted bigint, contacts bigint) RETURNS account LANGUAGE plpgsql AS $$
+DECLARE
+    larger bigint := model.smallest_tier(a.plan, wanted);
+BEGIN
+    IF wanted > a.contact_limit + a.grace AND larger <= coalesce(a.max_limit, larger) THEN
+        a := model.move_to_tier(a, larger, contacts, 'exceeded', model.charged_fraction(a), model.now());
+    END IF;
+    RETURN a;
+END $$;
+
+-- Make them fit into the tier, by leaving some out or by a larger one.
 CREATE FUNCTION fit(INOUT a account, INOUT effects effect[]) LANGUAGE plpgsql AS $$
 DECLARE
     wanted bigint := a.marketing + model.net(effects);
     larger bigint := model.smallest_tier(a.plan, wanted);
+    was model.effect[] := effects;
+    is_capped boolean;
+    n record;
 BEGIN
     IF wanted <= a.contact_limit + a.grace THEN
         RETURN;
     END IF;
-    IF a.on_exceed = 'upgrade' AND larger IS NOT NULL THEN
-        a := model.move_to_tier(a, larger, wanted, 'exceeded', model.fraction_left(a), model.now());
-        RETURN;
+    SELECT coalesce(bool_or(model.policy(a, e) = 'cap'), false) INTO is_capped FROM unnest(effects) e WHERE change = 1;
+    effects := model.store_non_marketing(effects, wanted - a.contact_limit - a.grace, true, a);
+    is_capped := is_capped AND (SELECT count(*) FROM unnest(was) e WHERE change = 1 AND model.policy(a, e) = 'cap')
+                             > (SELECT count(*) FROM unnest(effects) e WHERE change = 1 AND model.policy(a, e) = 'cap');
+    wanted := a.marketing + model.net(effects);
+    IF wanted > a.contact_limit + a.grace THEN
+        SELECT count(*) FILTER (WHERE model.policy(a, e) <> 'upgrade') AS blocked,
+               count(*) FILTER (WHERE model.policy(a, e) = 'upgrade' AND by_default) AS by_default,
+               count(*) FILTER (WHERE model.policy(a, e) = 'upgrade' AND NOT by_default) AS others
+        INTO n FROM unnest(effects) e WHERE change = 1;
+        IF n.by_default + n.others > 0 THEN
+            a := model.move_up(a, wanted - n.blocked, wanted);
+        END IF;
+        IF n.others > 0 AND n.by_default > 0 THEN
+            a := model.move_up(a, wanted - n.blocked - n.by_default, wanted);
+        END IF;
+        effects := model.store_non_marketing(effects, wanted - a.contact_limit - a.grace, false, a);
     END IF;
-    IF a.on_exceed = 'cap' AND larger > coalesce(a.requested_limit, 0) THEN
+    IF is_capped AND larger > greatest(a.contact_limit, a.requested_limit) AND larger <= coalesce(a.max_limit, larger) THEN
         a.requested_limit := larger;
     END IF;
-    effects := model.store_non_marketing(effects, wanted - a.contact_limit - a.grace, a.on_exceed <> 'cap');
     IF model.net(effects) > 0 AND a.marketing + model.net(effects) > a.contact_limit + a.grace THEN
         RAISE EXCEPTION 'tier of % exceeded', a.account USING ERRCODE = 'MC001';
     END IF;
@@ -516,7 +558,7 @@ BEGIN
             a := model.catch_up(a, ARRAY(SELECT id FROM unnest(effects) WHERE change = 1));
         END IF;
         IF a.account IS NULL OR NOT model.has_access(a) THEN
-            effects := model.store_non_marketing(effects, cardinality(effects), true);
+            effects := model.store_non_marketing(effects, cardinality(effects), false, a);
             IF model.net(effects) > 0 THEN
                 RAISE EXCEPTION '% may not have marketing contacts', which_account USING ERRCODE = 'MC002';
             END IF;
@@ -593,6 +635,8 @@ BEGIN
     a.grace := which_grace;
     a.source_defaults := coalesce(a.source_defaults, '{}');
     a.auto_downgrade := coalesce(a.auto_downgrade, false);
+    a.source_policies := coalesce(a.source_policies, '{}');
+    a.proration := coalesce(a.proration, 'prorated');
     a.time_zone := zone;
     a.anchor := (coalesce(start, model.now()) AT TIME ZONE zone)::date;
     -- what the subscription before it was billed for is not billed again
@@ -655,7 +699,7 @@ BEGIN
     ELSIF at_renewal THEN
         a.renewal_limit := wanted;
     ELSE
-        a := model.move_to_tier(a, wanted, a.marketing, 'requested', model.fraction_left(a), model.now());
+        a := model.move_to_tier(a, wanted, a.marketing, 'requested', model.charged_fraction(a), model.now());
         a.renewal_limit := NULL;
     END IF;
     PERFORM model.save(a);
@@ -668,7 +712,7 @@ BEGIN
     IF a.requested_limit IS NULL THEN
         PERFORM model.refuse('nothing is requested', '55000');
     END IF;
-    a := model.move_to_tier(a, a.requested_limit, a.marketing, 'approved', model.fraction_left(a), model.now());
+    a := model.move_to_tier(a, a.requested_limit, a.marketing, 'approved', model.charged_fraction(a), model.now());
     PERFORM model.save(a);
 END $$;
 
@@ -681,7 +725,7 @@ BEGIN
 END $$;
 
 CREATE FUNCTION set_policy(which_account text, policy text, which_grace bigint, defaults jsonb, zone text,
-                           downgrade boolean, cycle text, applied boolean) RETURNS void LANGUAGE plpgsql AS $$
+                           downgrade boolean, cycle text, most bigint, policies jsonb, which_proration text, applied boolean) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     a model.account := model.running(which_account, applied);
 BEGIN
@@ -689,6 +733,12 @@ BEGIN
     a.grace := coalesce(which_grace, a.grace);
     a.source_defaults := coalesce(defaults, a.source_defaults);
     a.auto_downgrade := coalesce(downgrade, a.auto_downgrade);
+    a.max_limit := CASE WHEN most IS NULL THEN a.max_limit ELSE nullif(most, 0) END;
+    IF a.requested_limit > nullif(most, 0) THEN
+        a.requested_limit := NULL;
+    END IF;
+    a.source_policies := coalesce(policies, a.source_policies);
+    a.proration := coalesce(which_proration, a.proration);
     IF cycle IS NOT NULL THEN
         a.renewal_cycle := nullif(cycle, a.billing_cycle);
     END IF;

@@ -4,7 +4,7 @@
 #   SEED=7      only these lives; otherwise always the same ones
 #   SEEDS=50    so many random ones
 #   ACCOUNTS, STEPS   how many accounts live, and in how many steps
-# Rules S1, S2, S4, T4, T5, T6, D1, D2 and D3.
+# Rules S1, S2, S4, T4, T5, T6, T7, T8, T9, D1, D2 and D3.
 
 use strict;
 use warnings;
