@@ -66,6 +66,15 @@ source_query(const CtTable *table, const char *from)
 					ct_status_condition(&table->status, ct_table_column(table, CT_ARG_STATUS)));
 }
 
+/* A query for the contacts that are flagged until the next update: columns account, updated_at. */
+static char *
+flagged_query(const CtTable *table, const char *from)
+{
+	return psprintf("SELECT %1$s AS account, %2$s AS updated_at FROM %3$s WHERE %4$s",
+					account_of_contact(table), ct_table_column(table, CT_ARG_UPDATED_AT), from,
+					ct_table_column(table, CT_ARG_UNTIL));
+}
+
 /* A query over the contacts of one relation, as count_query() and source_query() */
 typedef char *(*RelationQuery) (const CtTable *table, const char *from);
 
@@ -157,6 +166,15 @@ char *
 ct_recount_sources_query(List *relids)
 {
 	return query_relations(relids, source_query);
+}
+
+/*
+ * A query for the flagged contacts of several attached tables: columns account, updated_at.
+ */
+char *
+ct_flagged_query(List *relids)
+{
+	return query_relations(relids, flagged_query);
 }
 
 /*

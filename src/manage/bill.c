@@ -239,35 +239,36 @@ contacts_tier_activity(PG_FUNCTION_ARGS)
 }
 
 /*
- * Contacts that are flagged leave on the next update date, which is not later
+ * Update dates that have passed count as applied (applied.c).  Contacts that are flagged leave on the next update date, which is not later
  * than the renewal; with a cancelled subscription all do, at the renewal,
  * and no tier is needed.
  */
 static char *
 forecast_query(const CtReport *report)
 {
-	return bill_query(report,
-					  "SELECT %1$u::regclass, b.account::text, b.used, b.pending, b.period_end, b.at_update,"
-					  " b.renews_at, b.at_renewal,"
-					  " (SELECT min(t.contact_limit) FROM {tier} t"
-					  "   WHERE NOT b.ends AND t.plan = b.plan AND t.contact_limit >= b.at_update),"
-					  " (SELECT min(t.contact_limit) FROM {tier} t"
-					  "   WHERE NOT b.cancelled AND t.plan = b.plan AND t.contact_limit >= b.at_renewal),"
-					  " n.contact_limit, round(n.monthly_price - p.monthly_price, 2), round(c.charges, 2), b.currency,"
-					  " b.max_limit"
-					  " FROM (SELECT a.*, c.*, a.period_started_at AS period_start, a.next_update_at AS period_end, p.currency,"
-					  "   CASE WHEN c.ends THEN 0 ELSE c.used - c.pending END AS at_update,"
-					  "   CASE WHEN a.cancelled THEN 0 ELSE c.used - c.pending END AS at_renewal"
-					  "  FROM (SELECT * FROM {account} WHERE ended_at IS NULL%2$s) a"
-					  "  LEFT JOIN " COUNTERS " s ON s.account {=} a.account"
-					  "  CROSS JOIN LATERAL (SELECT coalesce(s.used, 0) AS used, coalesce(s.pending, 0) AS pending,"
-					  "   a.cancelled AND a.renews_at <= a.next_update_at AS ends) c"
-					  "  LEFT JOIN {plan} p ON p.name = a.plan) b"
-					  " LEFT JOIN {tier} p ON p.plan = b.plan AND p.contact_limit = b.contact_limit"
-					  " LEFT JOIN LATERAL (SELECT t.contact_limit, t.monthly_price FROM {tier} t"
-					  "  WHERE t.plan = b.plan AND t.contact_limit > b.contact_limit"
-					  "  ORDER BY t.contact_limit LIMIT 1) n ON true, " CHARGES " c"
-					  " ORDER BY b.account");
+	return ct_sqlf(report->table->table,
+				   "SELECT %1$u::regclass, b.account::text, b.used, b.pending, b.period_end, b.at_update,"
+				   " b.renews_at, b.at_renewal,"
+				   " (SELECT min(t.contact_limit) FROM {tier} t"
+				   "   WHERE NOT b.ends AND t.plan = b.plan AND t.contact_limit >= b.at_update),"
+				   " (SELECT min(t.contact_limit) FROM {tier} t"
+				   "   WHERE NOT b.cancelled AND t.plan = b.plan AND t.contact_limit >= b.at_renewal),"
+				   " n.contact_limit, round(n.monthly_price - p.monthly_price, 2), round(c.charges + b.charge, 2), b.currency,"
+				   " b.max_limit"
+				   " FROM (SELECT a.*, c.*, a.period_started_at AS period_start, a.next_update_at AS period_end, p.currency,"
+				   "   CASE WHEN c.ends THEN 0 ELSE c.used - c.pending END AS at_update,"
+				   "   CASE WHEN a.cancelled THEN 0 ELSE c.used - c.pending END AS at_renewal"
+				   "  FROM %2$s a"
+				   "  LEFT JOIN " COUNTERS " s ON s.account {=} a.account"
+				   "  CROSS JOIN LATERAL (SELECT coalesce(s.used, 0) - a.gone AS used, coalesce(s.pending, 0) - a.gone AS pending,"
+				   "   a.cancelled AND a.renews_at <= a.next_update_at AS ends) c"
+				   "  LEFT JOIN {plan} p ON p.name = a.plan WHERE a.ended_at IS NULL) b"
+				   " LEFT JOIN {tier} p ON p.plan = b.plan AND p.contact_limit = b.contact_limit"
+				   " LEFT JOIN LATERAL (SELECT t.contact_limit, t.monthly_price FROM {tier} t"
+				   "  WHERE t.plan = b.plan AND t.contact_limit > b.contact_limit"
+				   "  ORDER BY t.contact_limit LIMIT 1) n ON true, " CHARGES " c"
+				   " ORDER BY b.account",
+				   report->table->table->relid, ct_applied_accounts(report), ct_report_counter(report));
 }
 
 PG_FUNCTION_INFO_V1(contacts_tier_forecast);
@@ -286,8 +287,7 @@ contacts_tier_forecast(PG_FUNCTION_ARGS)
 }
 
 /*
- * The rules are those of limit.c, but for update dates that have passed: those
- * are not applied, since nothing is written, and their contacts still count.  One
+ * The rules are those of limit.c; update dates that have passed count as applied.  One
  * row, also for an account without a subscription.
  */
 static char *
@@ -303,10 +303,10 @@ preview_query(const CtReport *report)
 				   "   CASE WHEN p.marketing_contacts IS NOT TRUE OR a.ended_at IS NOT NULL THEN 'no_access'"
 				   "    WHEN c.would_be = c.used OR c.would_be <= a.contact_limit::numeric + a.grace THEN 'fits'"
 				   "    ELSE a.on_exceed::text END AS outcome"
-				   "  FROM (SELECT coalesce(sum(used), 0)::bigint AS used,"
-				   "    (coalesce(sum(used), 0) + %1$lld)::bigint AS would_be"
-				   "   FROM %3$s s) c"
-				   "  LEFT JOIN (SELECT * FROM {account}%2$s) a ON true"
+				   "  FROM (SELECT coalesce(sum(used), 0)::bigint AS used FROM %3$s s) s"
+				   "  LEFT JOIN %2$s a ON true"
+				   "  CROSS JOIN LATERAL (SELECT s.used - coalesce(a.gone, 0) AS used,"
+				   "   (s.used::numeric - coalesce(a.gone, 0) + %1$lld)::bigint AS would_be) c"
 				   "  LEFT JOIN {plan} p ON p.name = a.plan) r"
 				   " LEFT JOIN {tier} p ON p.plan = r.plan AND p.contact_limit = r.contact_limit"
 				   " LEFT JOIN LATERAL (SELECT t.contact_limit, t.monthly_price FROM {tier} t"
@@ -314,7 +314,7 @@ preview_query(const CtReport *report)
 				   "  AND t.plan = r.plan AND t.contact_limit >= r.would_be"
 				   "  ORDER BY t.contact_limit LIMIT 1) n ON true",
 				   (long long) PG_GETARG_INT64(2),
-				   ct_report_account(report, "WHERE", "account"), ct_report_counter(report));
+				   ct_applied_accounts(report), ct_report_counter(report));
 }
 
 PG_FUNCTION_INFO_V1(contacts_tier_preview);

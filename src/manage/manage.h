@@ -45,6 +45,11 @@ extern void ct_lock_plan(const char *plan);
 
 extern void ct_check_grace(int64 grace);
 
+/* applied.c */
+
+struct CtReport;
+extern char *ct_applied_accounts(const struct CtReport *report);
+
 /* report.c */
 
 /* A report over the tables that share one set of companion tables */
