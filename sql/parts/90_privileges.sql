@@ -83,6 +83,12 @@ GRANT EXECUTE ON FUNCTION
     contacts_tier.next_renewal_date(date, contacts_tier.billing_cycle, text, timestamptz)
     TO PUBLIC;
 
+-- A merge is a write with the caller's privileges.
+GRANT EXECUTE ON FUNCTION
+    contacts_tier.merge_contacts(regclass, text, text),
+    contacts_tier.merge_contacts(regclass, anyelement, anyelement)
+    TO PUBLIC;
+
 -- Reports check themselves what their caller can read.
 GRANT EXECUTE ON FUNCTION
     contacts_tier.attached(),

@@ -1,0 +1,14 @@
+
+------------------------------------------------------------------------------
+-- Two contacts become one; what a source promoted is taken back
+------------------------------------------------------------------------------
+
+CREATE FUNCTION contacts_tier.merge_contacts(contacts regclass, winner text, loser text) RETURNS void
+LANGUAGE c AS 'MODULE_PATHNAME', 'contacts_tier_merge_contacts';
+COMMENT ON FUNCTION contacts_tier.merge_contacts(regclass, text, text) IS
+'merges two contacts of an account, identified by their primary keys: the winner is a marketing contact if either was one, and the loser is deleted; also in an account that is full';
+
+CREATE FUNCTION contacts_tier.merge_contacts(contacts regclass, winner anyelement, loser anyelement) RETURNS void
+LANGUAGE c AS 'MODULE_PATHNAME', 'contacts_tier_merge_contacts';
+COMMENT ON FUNCTION contacts_tier.merge_contacts(regclass, anyelement, anyelement) IS
+'merges two contacts of an account; the same with primary keys in their own type';
