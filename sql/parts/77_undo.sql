@@ -12,3 +12,17 @@ CREATE FUNCTION contacts_tier.merge_contacts(contacts regclass, winner anyelemen
 LANGUAGE c AS 'MODULE_PATHNAME', 'contacts_tier_merge_contacts';
 COMMENT ON FUNCTION contacts_tier.merge_contacts(regclass, anyelement, anyelement) IS
 'merges two contacts of an account; the same with primary keys in their own type';
+
+CREATE FUNCTION contacts_tier.undo_promotion(contacts regclass,
+                                             account text,
+                                             source_type text,
+                                             source_name text,
+                                             since timestamptz,
+                                             OUT taken_back bigint,
+                                             OUT left_alone bigint,
+                                             OUT from_limit bigint,
+                                             OUT to_limit bigint)
+RETURNS record
+LANGUAGE c AS 'MODULE_PATHNAME', 'contacts_tier_undo_promotion';
+COMMENT ON FUNCTION contacts_tier.undo_promotion(regclass, text, text, text, timestamptz) IS
+'makes the contacts non-marketing that a source promoted since an instant of the current billing period, and withdraws a tier change that nothing else needed; contacts that others have set since are left alone';

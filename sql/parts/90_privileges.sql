@@ -174,6 +174,7 @@ GRANT EXECUTE ON FUNCTION
     contacts_tier.set_policy(regclass, text, contacts_tier.exceed_policy, bigint, integer[], jsonb, text, boolean, contacts_tier.billing_cycle, boolean, bigint, jsonb, text, jsonb),
     contacts_tier.change_tier(regclass, text, bigint, boolean),
     contacts_tier.approve_upgrade(regclass, text),
+    contacts_tier.undo_promotion(regclass, text, text, text, timestamptz),
     contacts_tier.cancel(regclass, text, boolean),
     contacts_tier.rename_account(regclass, text, text),
     contacts_tier.schedule_rollover(text),
