@@ -17,7 +17,8 @@ CREATE FUNCTION contacts_tier.tier_changes(INOUT contacts regclass DEFAULT NULL,
                                            OUT month_share numeric,
                                            OUT charge numeric,
                                            OUT currency text,
-                                           OUT role text)
+                                           OUT role text,
+                                           OUT entry uuid)
 RETURNS SETOF record
 LANGUAGE c STABLE ROWS 100 AS 'MODULE_PATHNAME', 'contacts_tier_tier_changes';
 COMMENT ON FUNCTION contacts_tier.tier_changes(regclass, text, timestamptz, timestamptz) IS

@@ -26,3 +26,22 @@ RETURNS record
 LANGUAGE c AS 'MODULE_PATHNAME', 'contacts_tier_undo_promotion';
 COMMENT ON FUNCTION contacts_tier.undo_promotion(regclass, text, text, text, timestamptz) IS
 'makes the contacts non-marketing that a source promoted since an instant of the current billing period, and withdraws a tier change that nothing else needed; contacts that others have set since are left alone';
+
+CREATE FUNCTION contacts_tier.explain_change(contacts regclass,
+                                             account text,
+                                             entry uuid DEFAULT NULL,
+                                             OUT line text,
+                                             OUT recorded_at timestamptz,
+                                             OUT ended_at timestamptz,
+                                             OUT role text,
+                                             OUT source_type text,
+                                             OUT source_name text,
+                                             OUT statements bigint,
+                                             OUT promoted bigint,
+                                             OUT demoted bigint,
+                                             OUT count_before bigint,
+                                             OUT count_after bigint)
+RETURNS SETOF record
+LANGUAGE c STABLE ROWS 10 AS 'MODULE_PATHNAME', 'contacts_tier_explain_change';
+COMMENT ON FUNCTION contacts_tier.explain_change(regclass, text, uuid) IS
+'why an account is in another tier, in sentences: the tier change, the last one by default, its charge, the statement that made it, and what each role and source had promoted by then';

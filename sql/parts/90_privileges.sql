@@ -97,6 +97,7 @@ GRANT EXECUTE ON FUNCTION
     contacts_tier.has_access(regclass, text),
     contacts_tier.rollover_progress(),
     contacts_tier.tier_changes(regclass, text, timestamptz, timestamptz),
+    contacts_tier.explain_change(regclass, text, uuid),
     contacts_tier.billing_periods(regclass, text),
     contacts_tier.notifications(regclass, text, timestamptz, timestamptz),
     contacts_tier.activity(regclass, text, timestamptz, timestamptz),

@@ -98,7 +98,7 @@ tier_changes_query(const CtReport *report)
 						" (details->>'from')::bigint, (details->>'to')::bigint, details->>'reason', contacts,"
 						" (details->>'period_fraction')::numeric, (details->>'month_share')::numeric,"
 						" (details->>'charge')::numeric,"
-						" details->>'currency', role"
+						" details->>'currency', role, entry"
 						" FROM {ledger} WHERE event = 'tier_change'%2$s"
 						" ORDER BY recorded_at DESC, entry DESC");
 }

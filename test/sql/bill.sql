@@ -28,7 +28,8 @@ CREATE VIEW period AS
 -- Nothing happened yet: the running period alone
 SELECT contacts_tier.subscribe('contacts', 'grows', 'bill', 2);
 SELECT * FROM contacts_tier.billing_periods('contacts') \gx
-SELECT * FROM contacts_tier.tier_changes('contacts');
+SELECT contacts, account, changed_at, plan, from_limit, to_limit, reason, marketing_contacts, period_fraction, month_share, charge, currency, role
+  FROM contacts_tier.tier_changes('contacts');
 SELECT * FROM contacts_tier.notifications('contacts');
 SELECT count(*) FROM contacts_tier.activity('contacts');
 SELECT * FROM contacts_tier.forecast('contacts') \gx
