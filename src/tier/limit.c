@@ -324,16 +324,12 @@ ct_limit_begin(CtClaim *claim)
 }
 
 /*
- * How many contacts of the claim are beyond what the tier and its grace hold?  0 if none is, and
- * not more than it claims: one that promotes as many as it releases is no reason to take away any,
- * where the account is above its limit already.
+ * How many contacts of the claim are beyond what the tier and its grace hold?  0 if none is.
  */
 int64
 ct_limit_excess(const CtClaim *claim)
 {
-	int64		room = Max(most(claim->subscription) - claim->used, 0);
-
-	return Max(claim->marketing - room, 0);
+	return Max(claim->marketing - (most(claim->subscription) - claim->used), 0);
 }
 
 /*
