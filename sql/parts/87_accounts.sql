@@ -23,7 +23,8 @@ BEGIN
           AND p.proargnames[2] = 'account' AND p.proargtypes[1] = 'text'::regtype
           AND p.proname IN ('subscribe', 'change_tier', 'approve_upgrade', 'cancel', 'set_policy', 'has_access',
                             'rename_account', 'usage', 'banner', 'tier_changes', 'billing_periods', 'notifications', 'activity',
-                            'forecast', 'preview', 'rollover', 'audience', 'usage_history', 'sources')
+                            'forecast', 'preview', 'rollover', 'audience', 'usage_history', 'sources',
+                            'undo_promotion', 'explain_change')
     LOOP
         SELECT string_agg(CASE WHEN n = 1 THEN 'contacts regclass'
                                WHEN n = 2 THEN 'account anyelement'

@@ -92,10 +92,11 @@ promoted_contacts(const CtManaged *managed)
 	if (AttributeNumberIsValid(table->attno[CT_ARG_ACCOUNT]))
 		of_account = psprintf(" AND t.%s %s $1", ct_table_column(table, CT_ARG_ACCOUNT),
 							  ct_quoted_operator(table->account_eq));
-	return psprintf("t.%s OPERATOR(pg_catalog.=) 'marketing'::contacts_tier.marketing_status AND t.%s IS NOT TRUE"
+	return psprintf("%s AND t.%s IS NOT TRUE"
 					" AND t.%s OPERATOR(pg_catalog.=) $2 AND t.%s OPERATOR(pg_catalog.=) $3"
 					" AND t.%s OPERATOR(pg_catalog.>=) $4%s",
-					ct_table_column(table, CT_ARG_STATUS), ct_table_column(table, CT_ARG_UNTIL),
+					ct_status_condition(&table->status, psprintf("t.%s", ct_table_column(table, CT_ARG_STATUS))),
+					ct_table_column(table, CT_ARG_UNTIL),
 					ct_table_column(table, CT_ARG_SOURCE_TYPE), ct_table_column(table, CT_ARG_SOURCE_NAME),
 					ct_table_column(table, CT_ARG_UPDATED_AT), of_account);
 }
@@ -131,9 +132,10 @@ demote_contacts(Undo *undo)
 	{
 		const CtManaged *managed = &undo->tables[i];
 		const CtTable *table = managed->table;
-		char	   *command = psprintf("UPDATE %s AS t SET %s = 'non_marketing', %s = NULL, %s = $5, %s = $6, %s = $7 WHERE %s",
+		char	   *command = psprintf("UPDATE %s AS t SET %s = %s, %s = NULL, %s = $5, %s = $6, %s = $7 WHERE %s",
 									   ct_qualified_name(managed->rel),
-									   ct_table_column(table, CT_ARG_STATUS), ct_table_column(table, CT_ARG_UNTIL),
+									   ct_table_column(table, CT_ARG_STATUS), ct_status_literal(&table->status, false),
+									   ct_table_column(table, CT_ARG_UNTIL),
 									   ct_table_column(table, CT_ARG_SOURCE_TYPE), ct_table_column(table, CT_ARG_SOURCE_NAME),
 									   ct_table_column(table, CT_ARG_UPDATED_AT), promoted_contacts(managed));
 
