@@ -183,7 +183,7 @@ typedef enum CtDroppable
 {
 	CT_DROP_FIRST,				/* by their policy; see judge.c */
 	CT_DROP_DEFAULTS			/* that only a default asked for (S4) */
-}			CtDroppable;
+} CtDroppable;
 
 /* Contacts that a statement made marketing contacts and that did not fit */
 typedef struct CtDrops
@@ -368,10 +368,17 @@ extern CtFate ct_second_write_fate(CtSecondWrites *queue, Oid relid, const ItemP
 								   CtRow *latest);
 extern int	ct_second_write_add(CtSecondWrites *queue, Oid relid, const CtRow *decided);
 extern ItemPointerData ct_second_write_place(const CtSecondWrites *queue, int number);
+extern int	ct_second_write_target(CtSecondWrites *queue, Oid relid);
+extern bool ct_fetch_latest(CtWriteTarget *target, ItemPointer place);
+extern bool ct_second_write_add_once(CtSecondWrites *queue, int target, const ItemPointerData *place,
+									 const CtRow *decided);
+extern void ct_second_writes_end(CtSecondWrites *queue);
+
+/* drop.c */
+
 extern void ct_delta_follow(CtDelta *delta);
 extern bool ct_promoted_row(CtDelta *delta, const CtPromotion *promotion, CtRow *row);
 extern bool ct_delta_drop(CtDelta *delta, int64 count, CtDroppable droppable);
-extern void ct_second_writes_end(CtSecondWrites *queue);
 
 /* fast_path.c */
 
@@ -383,7 +390,8 @@ typedef struct CtFastPath
 	CmdType		projected;		/* by what the projection made the row;
 								 * CMD_UNKNOWN: there is none */
 	CtRow		row;			/* the new row that was completed last */
-	CtRow		before;			/* of an UPDATE: the old row, as it was read for that */
+	CtRow		before;			/* of an UPDATE: the old row, as it was read
+								 * for that */
 	CtSessionSource source;
 } CtFastPath;
 

@@ -173,8 +173,8 @@ ct_status_columns(const CtTable *table)
  * The target for a relation whose rows this transaction has written, and which it has
  * locked thereby.  -1 if rows of it cannot be written again.
  */
-static int
-number_of_target(CtSecondWrites *queue, Oid relid)
+int
+ct_second_write_target(CtSecondWrites *queue, Oid relid)
 {
 	ListCell   *cell;
 	Relation	rel;
@@ -244,7 +244,7 @@ add_row(CtSecondWrites *queue, int target, const ItemPointerData *place, const C
 int
 ct_second_write_add(CtSecondWrites *queue, Oid relid, const CtRow *decided)
 {
-	int			target = number_of_target(queue, relid);
+	int			target = ct_second_write_target(queue, relid);
 
 	if (target < 0)
 		ereport(ERROR,
@@ -269,8 +269,8 @@ ct_second_write_place(const CtSecondWrites *queue, int number)
  * Fetch the latest version of a row that this transaction has written, and *place with
  * it.  Nothing can have moved it but updates: its relation is open in the statement.
  */
-static bool
-fetch_latest(CtWriteTarget *target, ItemPointer place)
+bool
+ct_fetch_latest(CtWriteTarget *target, ItemPointer place)
 {
 	TableScanDesc scan;
 
@@ -293,13 +293,13 @@ fetch_latest(CtWriteTarget *target, ItemPointer place)
 CtFate
 ct_second_write_fate(CtSecondWrites *queue, Oid relid, const ItemPointerData *place, CtRow *latest)
 {
-	int			number = number_of_target(queue, relid);
+	int			number = ct_second_write_target(queue, relid);
 	CtWriteTarget *target = number < 0 ? NULL : list_nth(queue->targets, number);
 	ItemPointerData current = *place;
 
 	if (target == NULL)
 		return CT_FATE_CURRENT;
-	if (!fetch_latest(target, &current))
+	if (!ct_fetch_latest(target, &current))
 		return CT_FATE_GONE;
 	if (ItemPointerEquals(&current, unconstify(ItemPointerData *, place)))
 		return CT_FATE_CURRENT;
@@ -308,172 +308,17 @@ ct_second_write_fate(CtSecondWrites *queue, Oid relid, const ItemPointerData *pl
 }
 
 /*
- * The properties of a contact that is not to be promoted after all: "stored" are those that
- * it has now.  One that was updated gets those that it had (S5): the version before is
- * there, since only this transaction has ended it.  The result lives in the tuple slot
- * of a target.
- */
-static CtRow
-unpromoted(CtSecondWrites *queue, CtWriteTarget *target, const CtPromotion *promotion, const CtRow *stored)
-{
-	static const CtStatus non_marketing = {.given = true};
-	ItemPointerData before = promotion->before;
-	int			number = ItemPointerIsValid(&before) ? number_of_target(queue, promotion->before_relid) : -1;
-	CtRow		row = *stored;
-
-	if (number >= 0)
-	{
-		CtWriteTarget *from = list_nth(queue->targets, number);
-
-		if (!table_tuple_fetch_row_version(from->rel, &before, SnapshotAny, from->tuple_slot))
-			elog(ERROR, "the version before an updated contact of \"%s\" has vanished",
-				 RelationGetRelationName(from->rel));
-		ct_row_read(from->table, from->tuple_slot, &row);
-	}
-	ct_row_set_status(target->table, &row, non_marketing);
-	return row;
-}
-
-/*
- * Find a contact that was promoted, as it is now: its target, place and properties.  False if it is
- * no marketing contact of the account any more, whatever triggers of the application have done since.
- */
-static bool
-find_promoted(CtSecondWrites *queue, Datum account, const CtPromotion *promotion,
-			  int *number, ItemPointer place, CtRow *row)
-{
-	CtWriteTarget *target;
-
-	*number = number_of_target(queue, promotion->relid);
-	if (*number < 0)
-		return false;
-	target = list_nth(queue->targets, *number);
-	*place = promotion->tid;
-	if (!fetch_latest(target, place))
-		return false;
-	ct_row_read(target->table, target->tuple_slot, row);
-	return ct_row_status(target->table, row).marketing && !row->isnull[CT_ARG_ACCOUNT] &&
-		ct_account_compare(target->table, row->value[CT_ARG_ACCOUNT], account) == 0;
-}
-
-/* The queue for what does not fit. */
-static CtSecondWrites *
-drops_of(const CtDelta *delta)
-{
-	if (delta->drops->queue == NULL)
-		delta->drops->queue = ct_second_writes(delta->drops->context);
-	return delta->drops->queue;
-}
-
-/*
- * Read a contact that a change promotes as it is now.  False if it is no marketing contact of the
- * account any more.  The result lives until the next row is read.
- *
- * Locks: RowExclusiveLock on the relation, which the statement has.
+ * Queue a row at a place of a target, unless it is queued already: false then.
  */
 bool
-ct_promoted_row(CtDelta *delta, const CtPromotion *promotion, CtRow *row)
+ct_second_write_add_once(CtSecondWrites *queue, int target, const ItemPointerData *place, const CtRow *decided)
 {
-	ItemPointerData place;
-	int			number;
+	CtWriteTarget *into = list_nth(queue->targets, target);
 
-	return find_promoted(drops_of(delta), delta->account, promotion, &number, &place, row);
-}
-
-/*
- * Queue a contact that was promoted and is not to be: if it still is a marketing
- * contact of the account.  *flagged tells whether it carries the flag.  False if there is none, or if it is queued
- * already, as one that was promoted twice.
- */
-static bool
-drop(CtSecondWrites *queue, Datum account, const CtPromotion *promotion, bool *flagged)
-{
-	int			number;
-	CtWriteTarget *target;
-	ItemPointerData place;
-	CtRow		row;
-
-	if (!find_promoted(queue, account, promotion, &number, &place, &row))
+	if (waiting_lookup(queue->places, waiting_key(into->relid, place)) != NULL)
 		return false;
-	target = list_nth(queue->targets, number);
-	if (waiting_lookup(queue->places, waiting_key(target->relid, &place)) != NULL)
-		return false;
-	*flagged = ct_row_status(target->table, &row).until_next_update;
-	row = unpromoted(queue, target, promotion, &row);
-	add_row(queue, number, &place, &row);
+	(void) add_row(queue, target, place, decided);
 	return true;
-}
-
-/* May a promotion be dropped? */
-static bool
-may_drop(const CtPromotion *promotion, CtDroppable droppable)
-{
-	if (promotion->dropped)
-		return false;
-	if (droppable == CT_DROP_DEFAULTS)
-		return promotion->by_default;
-	return promotion->policy == CT_POLICY_CAP || (promotion->by_default && promotion->policy == CT_POLICY_BLOCK);
-}
-
-/*
- * Drop the last promotions of a change that may be dropped, as many as "count" or as there
- * are.  Rows that another trigger has deleted, demoted or moved to another
- * account since do not count as dropped.  The others are queued for a second write, as
- * non-marketing contacts.  The change has afterwards what is left of it, and how many were
- * dropped.  Returns whether any were by a policy "cap".
- */
-bool
-ct_delta_drop(CtDelta *delta, int64 count, CtDroppable droppable)
-{
-	bool		capped = false;
-
-	for (int64 i = delta->npromotions - 1; i >= 0 && count > 0; i--)
-	{
-		CtPromotion *promotion = &delta->promotions[i];
-		bool		flagged;
-
-		CHECK_FOR_INTERRUPTS();
-		if (!may_drop(promotion, droppable))
-			continue;
-		promotion->dropped = true;
-		if (!drop(drops_of(delta), delta->account, promotion, &flagged))
-			continue;
-		count--;
-		capped |= droppable == CT_DROP_FIRST && promotion->policy == CT_POLICY_CAP;
-		delta->marketing--;
-		delta->promoted--;
-		delta->dropped++;
-		if (flagged)
-		{
-			delta->pending--;
-			delta->flagged = Max(delta->flagged - 1, 0);
-		}
-	}
-	return capped;
-}
-
-/*
- * Note where the contacts that a change promotes are now: triggers of the application may have
- * changed them since.
- */
-void
-ct_delta_follow(CtDelta *delta)
-{
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "contacts_tier places", ALLOCSET_SMALL_SIZES);
-	CtSecondWrites *queue = ct_second_writes(context);
-
-	for (int64 i = 0; i < delta->npromotions; i++)
-	{
-		CtPromotion *promotion = &delta->promotions[i];
-		int			number = number_of_target(queue, promotion->relid);
-		ItemPointerData place = promotion->tid;
-
-		CHECK_FOR_INTERRUPTS();
-		if (number >= 0 && fetch_latest(list_nth(queue->targets, number), &place))
-			promotion->tid = place;
-	}
-	ct_second_writes_end(queue);
-	MemoryContextDelete(context);
 }
 
 /*
