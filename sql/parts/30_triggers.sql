@@ -24,6 +24,17 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'contacts_tier_count_truncate';
 COMMENT ON FUNCTION contacts_tier_internal.count_truncate() IS
 'BEFORE TRUNCATE statement trigger: subtracts the contacts of the table from the counters';
 
+-- Of triggers that hold a condition on contacts in their WHEN clause, and never fire.
+CREATE FUNCTION contacts_tier_internal.exists_condition() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'contacts_tier_hold_condition';
+COMMENT ON FUNCTION contacts_tier_internal.exists_condition() IS
+'AFTER DELETE row trigger that never fires: its WHEN clause holds the condition of the contacts that exist';
+
+CREATE FUNCTION contacts_tier_internal.eligible_condition() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'contacts_tier_hold_condition';
+COMMENT ON FUNCTION contacts_tier_internal.eligible_condition() IS
+'AFTER DELETE row trigger that never fires: its WHEN clause holds the condition of the contacts that can be promoted, its argument what becomes of others';
+
 ------------------------------------------------------------------------------
 -- Functions that statements evaluate.  attach() makes those called default_... the defaults
 -- of the status columns that have none.

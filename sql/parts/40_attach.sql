@@ -232,3 +232,20 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'contacts_tier_detach';
 COMMENT ON FUNCTION contacts_tier.detach(regclass, boolean) IS
 'detaches a table: drops the triggers and the index that attach() created, and subtracts its contacts from the counters; the companion tables remain, as history';
 
+CREATE FUNCTION contacts_tier.set_condition(contacts regclass, kind text, condition text, on_ineligible text DEFAULT 'keep')
+RETURNS void
+LANGUAGE c AS 'MODULE_PATHNAME', 'contacts_tier_set_condition';
+COMMENT ON FUNCTION contacts_tier.set_condition(regclass, text, text, text) IS
+'sets which contacts exist, or which are eligible to be marketing contacts, by a boolean expression over the row; NULL drops the condition';
+
+CREATE FUNCTION contacts_tier.ineligible(IN contacts regclass,
+                                         INOUT account text DEFAULT NULL,
+                                         OUT contact text,
+                                         OUT until_next_update boolean,
+                                         OUT source_type text,
+                                         OUT source_name text,
+                                         OUT updated_at timestamptz)
+RETURNS SETOF record
+LANGUAGE c STABLE ROWS 100 AS 'MODULE_PATHNAME', 'contacts_tier_ineligible';
+COMMENT ON FUNCTION contacts_tier.ineligible(regclass, text) IS
+'marketing contacts of the account, or of all, that are billed and not eligible, by their primary key';

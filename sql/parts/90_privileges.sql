@@ -104,6 +104,7 @@ GRANT EXECUTE ON FUNCTION
     contacts_tier.forecast(regclass, text),
     contacts_tier.preview(regclass, text, bigint),
     contacts_tier.audience(regclass, text, text),
+    contacts_tier.ineligible(regclass, text),
     contacts_tier.usage_history(regclass, text, timestamptz, interval),
     contacts_tier.sources(regclass, text),
     contacts_tier.usage_page(regclass, text, timestamptz),
@@ -162,6 +163,8 @@ GRANT EXECUTE ON FUNCTION
     contacts_tier_internal.count_contact(),
     contacts_tier_internal.apply_counts(),
     contacts_tier_internal.count_truncate(),
+    contacts_tier_internal.exists_condition(),
+    contacts_tier_internal.eligible_condition(),
     contacts_tier_internal.guard_send(),
     contacts_tier_internal.create_companions(text, text)
     TO @extowner@ WITH GRANT OPTION;
@@ -171,6 +174,7 @@ GRANT EXECUTE ON FUNCTION
     contacts_tier.create_plan(text, bigint[], numeric[], text, boolean),
     contacts_tier.attach(regclass, name, jsonb, name, boolean),
     contacts_tier.detach(regclass, boolean),
+    contacts_tier.set_condition(regclass, text, text, text),
     contacts_tier.subscribe(regclass, text, text, bigint, contacts_tier.billing_cycle, timestamptz, text, contacts_tier.exceed_policy, bigint),
     contacts_tier.set_policy(regclass, text, contacts_tier.exceed_policy, bigint, integer[], jsonb, text, boolean, contacts_tier.billing_cycle, boolean, bigint, jsonb, text, jsonb),
     contacts_tier.change_tier(regclass, text, bigint, boolean),

@@ -98,6 +98,13 @@ extern bool ct_row_change(const CtTable *table, const CtRow *old, CtRow *row,
 						  const Bitmapset *sets, CtCounting counting);
 extern void ct_row_mend(const CtTable *table, const CtRow *old, CtRow *row, bool *by_default);
 
+/* eligible.c */
+
+extern CtStatus ct_eligible_status(const CtTable *table, const CtRow *old, const CtRow *row,
+								   CtStatus status, bool stated);
+extern bool ct_may_not_return(const CtRow *old, const CtRow *row);
+extern bool ct_breaks_eligibility(const CtTable *table, const CtRow *old, const CtRow *row);
+
 /* truncate.c */
 
 extern void ct_truncate_init(void);
@@ -117,6 +124,7 @@ typedef struct CtRowChange
 	CtStatus	status;			/* of the new row */
 	bool		by_default;		/* is it a marketing contact by default only? */
 	bool		dropped;		/* is it none for want of room? */
+	bool		comes_back;		/* did it count as deleted, and is as it was? */
 	Oid			moved_from;		/* the partition where the old one is, if it
 								 * is another; else invalid */
 	int			mending;		/* its number among the rows to be mended, or

@@ -62,7 +62,7 @@ find_promoted(CtSecondWrites *queue, Datum account, const CtPromotion *promotion
 	if (!ct_fetch_latest(target, place))
 		return false;
 	ct_row_read(target->table, target->tuple_slot, row);
-	return ct_row_status(target->table, row).marketing && !row->isnull[CT_ARG_ACCOUNT] &&
+	return ct_row_status(target->table, row).marketing && !row->is_absent && !row->isnull[CT_ARG_ACCOUNT] &&
 		ct_account_compare(target->table, row->value[CT_ARG_ACCOUNT], account) == 0;
 }
 

@@ -47,7 +47,10 @@ new_row(CtFastPath *fast, TupleTableSlot *slot, CmdType event)
 	if (fast->projected == event)
 		fast->row.tid = slot->tts_tid;
 	else
+	{
 		ct_row_read(fast->table, slot, &fast->row);
+		ct_row_judge(fast->table, slot, &fast->row);
+	}
 	fast->projected = CMD_UNKNOWN;
 	return &fast->row;
 }
@@ -81,6 +84,9 @@ count_in_clause(ExprState *state, ExprContext *econtext, bool *isnull)
 		change.old = old_row(fast, econtext->ecxt_innertuple, &old);
 	if (econtext->ecxt_outertuple != NULL)
 		change.new = new_row(fast, econtext->ecxt_outertuple, change.old == NULL ? CMD_INSERT : CMD_UPDATE);
+	/* the projection has judged its own */
+	if (change.old == &old && change.new != NULL && change.new->is_ineligible)
+		ct_row_judge(fast->table, econtext->ecxt_innertuple, &old);
 	/* it was proposed right before, or flush() has restored what was decided */
 	change.by_default = change.old == NULL && decision->by_default;
 	change.dropped = decision->dropped;

@@ -65,7 +65,7 @@ sets_any_column(const CtTable *table, const Bitmapset *sets)
 		if (AttributeNumberIsValid(table->attno[i]) &&
 			bms_is_member(table->attno[i] - FirstLowInvalidHeapAttributeNumber, sets))
 			return true;
-	return false;
+	return ct_conditions_read(table, sets);
 }
 
 /* A relation of a statement, while it is judged */

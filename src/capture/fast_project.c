@@ -146,6 +146,7 @@ ct_fast_complete(CtFastPath *fast, TupleTableSlot *row, CtCounting counting)
 	bool		differs;
 
 	ct_row_read(fast->table, row, &fast->row);
+	ct_row_judge(fast->table, row, &fast->row);
 	ct_use_session_source(&fast->source);
 	differs = ct_row_insert(fast->table, &fast->row, if_sure(fast, counting));
 	ct_use_session_source(NULL);
@@ -162,6 +163,7 @@ change_properties(const Projecting *projecting, TupleTableSlot *old, TupleTableS
 
 	ct_row_read(fast->table, row, &fast->row);
 	ct_row_read(fast->table, old, &fast->before);
+	ct_row_judge_change(fast->table, old, &fast->before, row, &fast->row);
 	ct_use_session_source(&fast->source);
 	differs = ct_row_change(fast->table, &fast->before, &fast->row, projecting->sets,
 							if_sure(fast, projecting->counting));

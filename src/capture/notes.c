@@ -37,7 +37,8 @@ add_change(const CtTable *table, const CtRowChange *change, const CtDelta *delta
 		if (entry->ahead > 0)
 			entry->ahead--;
 	}
-	ct_delta_add_source(&frame->deltas, entry, change->new);
+	/* the source of one that comes back as it was is that of long ago */
+	ct_delta_add_source(&frame->deltas, entry, change->comes_back ? NULL : change->new);
 }
 
 /* The queue of the rows that must be mended */
@@ -98,12 +99,9 @@ count_change(const CtTable *table, const CtRowChange *change, Datum account,
 		add_change(table, change, &delta);
 }
 
-/*
- * Count a row that changed.  Errors: MC002 for a marketing contact without an
- * account.
- */
-void
-ct_count_row(const CtTable *table, const CtRowChange *change)
+/* Count a row that is there. */
+static void
+count_row(const CtTable *table, const CtRowChange *change)
 {
 	const CtRow *old = change->old;
 	const CtRow *new = change->new;
@@ -123,6 +121,32 @@ ct_count_row(const CtTable *table, const CtRowChange *change)
 		count_change(table, change, old->value[CT_ARG_ACCOUNT], old_status, no_contact);
 	if (has_account)
 		count_change(table, change, new->value[CT_ARG_ACCOUNT], no_contact, change->status);
+}
+
+/*
+ * Count a row that changed.  One that does not exist, by the condition of the table, is none: a
+ * contact that ceases to exist is deleted, one that comes back is a new one, and promoted if it
+ * is a marketing contact (P2).  Errors: MC002 for a marketing contact without an account.
+ */
+void
+ct_count_row(const CtTable *table, const CtRowChange *change)
+{
+	CtRowChange seen;
+
+	if (table->exists == NULL)
+	{
+		count_row(table, change);
+		return;
+	}
+	seen = *change;
+	if (seen.old != NULL && seen.old->is_absent)
+		seen.old = NULL;
+	if (seen.new != NULL && seen.new->is_absent)
+		seen.new = NULL;
+	seen.comes_back = change->old != NULL && seen.old == NULL && seen.new != NULL &&
+		ct_row_same_columns(change->old, change->new);
+	if (seen.old != NULL || seen.new != NULL)
+		count_row(table, &seen);
 }
 
 /*

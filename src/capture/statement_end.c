@@ -143,7 +143,7 @@ suppressed_error(const CtWriteTarget *target)
 
 /*
  * A BEFORE trigger of the application may have moved the contact to another account
- * meanwhile: count that.
+ * meanwhile, or deleted it (P2): count that.
  */
 static void
 count_move(Writing *writing, const CtRow *decided, const CtRow *stored)
@@ -154,7 +154,7 @@ count_move(Writing *writing, const CtRow *decided, const CtRow *stored)
 	CtRowChange change = {.relid = writing->target->relid,.old = &old,.new = &new,.mending = -1};
 
 	ct_row_read(table, writing->row, &new);
-	if (ct_row_same_account(table, stored, &new))
+	if (ct_row_same_account(table, stored, &new) && stored->is_absent == new.is_absent)
 		return;
 	for (int i = CT_ARG_STATUS; i < CT_COLUMNS_END; i++)
 	{

@@ -55,13 +55,13 @@ needs_mending(const CtTable *table, const CtRowChange *change)
 	if (ct_is_trusted())
 		return !ct_row_is_legal(table, row);
 	if (change->old == NULL)
-		return !ct_row_is_complete(table, row) || lost_account(change);
-	if (!ct_row_is_legal(table, row))
+		return !ct_row_is_complete(table, row) || lost_account(change) || ct_breaks_eligibility(table, NULL, row);
+	if (!ct_row_is_legal(table, row) || ct_breaks_eligibility(table, change->old, row))
 		return true;
 	old = ct_row_status(table, change->old);
 	if (ct_status_equal(old, change->status))
 		return !ct_row_same_columns(change->old, row);
-	return (old.marketing && !change->status.marketing) ||
+	return (old.marketing && !change->status.marketing && !ct_may_not_return(change->old, row)) ||
 		ct_row_lacks(row, CT_ARG_SOURCE_TYPE) || ct_row_lacks(row, CT_ARG_SOURCE_NAME) ||
 		row->isnull[CT_ARG_UPDATED_AT] || DatumGetTimestampTz(row->value[CT_ARG_UPDATED_AT]) != ct_now();
 }
@@ -279,6 +279,16 @@ note_event(const CtTable *table, TriggerData *trigdata, CtRowChange *change, CtR
 	ct_note_row(table, change);
 }
 
+/* Note which rows of the event of a trigger are not eligible. */
+static void
+judge(const CtTable *table, TriggerData *trigdata, CtRow *old, CtRow *row)
+{
+	if (TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event))
+		ct_row_judge_change(table, trigdata->tg_trigslot, old, trigdata->tg_newslot, row);
+	else
+		ct_row_judge(table, trigdata->tg_trigslot, row);
+}
+
 PG_FUNCTION_INFO_V1(contacts_tier_count_contact);
 
 /*
@@ -307,6 +317,7 @@ contacts_tier_count_contact(PG_FUNCTION_ARGS)
 	{
 		ct_row_read(table, TRIGGER_FIRED_BY_UPDATE(event) ? trigdata->tg_newslot : trigdata->tg_trigslot, &newrow);
 		change.new = &newrow;
+		judge(table, trigdata, &oldrow, &newrow);
 	}
 	note_event(table, trigdata, &change, &oldrow);
 	if (!is_applied_later(trigdata->tg_relation))

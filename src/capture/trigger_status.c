@@ -46,7 +46,8 @@ complete_new(const CtTable *table, CtRow *row, bool *by_default)
 	ct_row_complete_source(row);
 	*by_default = !status.given;
 	default_marketing = !status.given && defaults_to_marketing(table, row);
-	ct_row_set_status(table, row, ct_status_on_insert(status, default_marketing));
+	ct_row_set_status(table, row, ct_eligible_status(table, NULL, row, ct_status_on_insert(status, default_marketing),
+													 status.given));
 	/* no time in the future, or a flag would outlive its update date */
 	if (row->isnull[CT_ARG_UPDATED_AT] || DatumGetTimestampTz(row->value[CT_ARG_UPDATED_AT]) > ct_now())
 		ct_row_set_time(row);
@@ -55,12 +56,12 @@ complete_new(const CtTable *table, CtRow *row, bool *by_default)
 /*
  * Does a contact that is to become a marketing contact of its account surely not fit?  This is
  * known before it is written only if the statement releases no room, and the row is written
- * as it is now.
+ * as it is now.  One that counts as deleted needs no room.
  */
 static bool
 is_dropped(const CtTable *table, const CtRow *row, bool by_default, CtCounting counting)
 {
-	return counting != CT_COUNTED_MAYBE && !row->isnull[CT_ARG_ACCOUNT] && ct_only_adds(ct_statement()) &&
+	return counting != CT_COUNTED_MAYBE && !row->is_absent && !row->isnull[CT_ARG_ACCOUNT] && ct_only_adds(ct_statement()) &&
 		ct_is_full(table, row->value[CT_ARG_ACCOUNT], by_default, counting);
 }
 
@@ -87,7 +88,7 @@ bool
 ct_row_insert(const CtTable *table, CtRow *row, CtCounting counting)
 {
 	static const CtStatus non_marketing = {.given = true};
-	bool		complete = ct_row_is_complete(table, row);
+	bool		complete = ct_row_is_complete(table, row) && !ct_breaks_eligibility(table, NULL, row);
 	CtStatement *statement = ct_statement();
 	CtDecision *decision = &statement->decision;
 
@@ -239,6 +240,7 @@ insert_contact(const CtTable *table, TriggerData *trigdata)
 	if (is_moving(trigdata))
 		return tuple;
 	ct_row_read(table, trigdata->tg_trigslot, &row);
+	ct_row_judge(table, trigdata->tg_trigslot, &row);
 	if (ct_row_insert(table, &row, when_counted(trigdata)))
 		tuple = ct_row_write(table, rel, tuple, &row);
 	note_insert(table, rel, tuple, &row, ct_statement()->decision.by_default);
@@ -297,6 +299,7 @@ change_row(const CtTable *table, const CtRow *old, CtRow *row, const Bitmapset *
 											 sets_status(table, old, row, sets),
 											 is_set(table, CT_ARG_UNTIL, sets));
 
+	status = ct_eligible_status(table, old, row, status, true);
 	if (ct_status_equal(old_status, status))
 		ct_row_copy_properties(row, old);
 	else
@@ -331,11 +334,11 @@ ct_row_change(const CtTable *table, const CtRow *old, CtRow *row, const Bitmapse
 		return true;
 	}
 	/* the usual case: nothing of ours is touched */
-	if (!sets_status(table, old, row, sets) && ct_row_same_columns(old, row))
+	if (!sets_status(table, old, row, sets) && ct_row_same_columns(old, row) && !ct_breaks_eligibility(table, old, row))
 		return false;
 	change_row(table, old, row, sets);
 	if (!ct_row_status(table, old).marketing && ct_row_status(table, row).marketing &&
-		!names_account(table, sets) && ct_row_same_account(table, old, row) &&
+		!names_account(table, sets) && !ct_may_change_existence(table, sets) && ct_row_same_account(table, old, row) &&
 		is_dropped(table, row, false, counting))
 	{
 		/* it stays what it is (S5), corrected if S3 does not allow it */
@@ -425,6 +428,7 @@ update_contact(const CtTable *table, TriggerData *trigdata)
 
 	ct_row_read(table, trigdata->tg_trigslot, &old);
 	ct_row_read(table, trigdata->tg_newslot, &row);
+	ct_row_judge_change(table, trigdata->tg_trigslot, &old, trigdata->tg_newslot, &row);
 	old.tid = trigdata->tg_trigtuple->t_self;
 	sets = guess_excluded(table, statement, &row, sets);
 	note_moving(trigdata, &old);

@@ -30,6 +30,29 @@ ct_row_read(const CtTable *table, TupleTableSlot *slot, CtRow *row)
 	for (int i = CT_ARG_STATUS; i < CT_COLUMNS_END; i++)
 		row->value[i] = slot_getattr(slot, table->attno[i], &row->isnull[i]);
 	row->tid = slot->tts_tid;
+	row->is_absent = table->exists != NULL && !ct_condition_is_true(table->exists, slot);
+	row->is_ineligible = false;
+}
+
+/*
+ * Note of a row that was read from this slot whether it is one that cannot be promoted.
+ */
+void
+ct_row_judge(const CtTable *table, TupleTableSlot *slot, CtRow *row)
+{
+	row->is_ineligible = table->eligible != NULL && !ct_condition_is_true(table->eligible, slot);
+}
+
+/*
+ * The same for a changed row; whether the old one was eligible matters only if the new one is
+ * not.
+ */
+void
+ct_row_judge_change(const CtTable *table, TupleTableSlot *old_slot, CtRow *old, TupleTableSlot *slot, CtRow *row)
+{
+	ct_row_judge(table, slot, row);
+	if (row->is_ineligible)
+		ct_row_judge(table, old_slot, old);
 }
 
 /*

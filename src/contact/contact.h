@@ -91,6 +91,8 @@ typedef enum CtFunction
 	CT_TRIGGER_COUNT,
 	CT_TRIGGER_APPLY,
 	CT_TRIGGER_TRUNCATE,
+	CT_TRIGGER_EXISTS,
+	CT_TRIGGER_ELIGIBLE,
 	CT_IS_GIVEN,
 	CT_GIVEN_FLAG,
 	CT_LIBRARY_LOADED,
@@ -118,6 +120,21 @@ extern char *ct_options(bool whole_row_saves, const bool had[CT_NCOLUMNS]);
 /* retype.c */
 
 extern char *ct_retype_statement(const char *table, Oid relid, const char *name, Oid type, Oid collation);
+
+/* condition.c */
+
+/* A condition on contacts, ready to be evaluated */
+typedef struct CtCondition CtCondition;
+
+extern Node *ct_condition_of_clause(const char *clause);
+extern Node *ct_condition_of_relation(Relation rel, CtFunction kind);
+extern char *ct_condition_text(Oid relid, Node *condition, const char *prefix);
+extern CtCondition *ct_condition_prepare(Relation rel, Node *condition, MemoryContext context);
+extern CtCondition *ct_condition_resolve(Relation rel, CtFunction kind, MemoryContext context);
+extern bool ct_condition_is_true(CtCondition *condition, TupleTableSlot *slot);
+extern char *ct_and_condition(const CtCondition *condition, bool is_true);
+extern bool ct_conditions_read(const CtTable *table, const Bitmapset *sets);
+extern bool ct_may_change_existence(const CtTable *table, const Bitmapset *sets);
 
 /* table.c */
 
@@ -154,6 +171,11 @@ struct CtTable
 	Oid			account_eq;		/* its default equality operator */
 	FmgrInfo	account_cmp;	/* btree comparison */
 	FmgrInfo	account_hash;
+	/* conditions on contacts, NULL if there are none (P2, P3) */
+	CtCondition *exists;
+	CtCondition *eligible;
+	bool		refuses_ineligible; /* or are they non-marketing contacts? */
+	uint64		known_at;		/* ct_name_changes() for the conditions */
 };
 
 extern void ct_table_init(void);
@@ -269,9 +291,15 @@ typedef struct CtRow
 	Datum		value[CT_COLUMNS_END];	/* by reference: see ct_row_copy() */
 	bool		isnull[CT_COLUMNS_END];
 	ItemPointerData tid;		/* invalid before it is written */
+	bool		is_absent;		/* the row counts as deleted (P2) */
+	bool		is_ineligible;	/* it cannot be promoted (P3), as far as
+								 * ct_row_judge() has seen */
 } CtRow;
 
 extern void ct_row_read(const CtTable *table, TupleTableSlot *slot, CtRow *row);
+extern void ct_row_judge(const CtTable *table, TupleTableSlot *slot, CtRow *row);
+extern void ct_row_judge_change(const CtTable *table, TupleTableSlot *old_slot, CtRow *old,
+								TupleTableSlot *slot, CtRow *row);
 
 /*
  * Status and flag of a row; called several times for each.

@@ -221,7 +221,16 @@ resolve_status_type(CtStatusType *status, Oid type)
 	}
 }
 
-/* Fill a new entry; "args" are complete.  Errors: 42703, 42704, 42804, 42809. */
+/* Is the promotion of a contact that is not eligible an error?  The trigger says so. */
+static bool
+refuses_ineligible(Relation rel)
+{
+	Trigger    *trigger = ct_find_trigger(rel, CT_TRIGGER_ELIGIBLE);
+
+	return trigger != NULL && trigger->tgnargs > 0 && strcmp(trigger->tgargs[0], "refuse") == 0;
+}
+
+/* Fill a new entry; "args" are complete.  Errors: 42501, 42703, 42704, 42804, 42809. */
 static void
 fill_table(CtTable *table, Relation rel, char **args, MemoryContext context)
 {
@@ -236,6 +245,17 @@ fill_table(CtTable *table, Relation rel, char **args, MemoryContext context)
 	resolve_account_type(table, rel, context);
 	resolve_status_type(&table->status,
 						TupleDescAttr(RelationGetDescr(rel), table->attno[CT_ARG_STATUS] - 1)->atttypid);
+	table->known_at = ct_name_changes();
+	table->exists = ct_condition_resolve(rel, CT_TRIGGER_EXISTS, context);
+	table->eligible = ct_condition_resolve(rel, CT_TRIGGER_ELIGIBLE, context);
+	table->refuses_ineligible = table->eligible != NULL && refuses_ineligible(rel);
+}
+
+/* Have functions changed that a condition may have inlined? */
+static bool
+is_outdated(const CtTable *table)
+{
+	return (table->exists != NULL || table->eligible != NULL) && table->known_at != ct_name_changes();
 }
 
 /*
@@ -251,7 +271,7 @@ ct_table_resolve(Relation rel, int nargs, char **args)
 {
 	CtTable    *table = ct_cache_find(tables, RelationGetRelid(rel));
 
-	if (table == NULL)
+	if (table == NULL || is_outdated(table))
 	{
 		char	   *all_args[CT_NARGS];
 		MemoryContext context;

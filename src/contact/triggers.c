@@ -170,8 +170,8 @@ ct_judge_triggers(TriggerDesc *triggers, int16 event)
 			ncount++;
 			result.count = ct_right_args(trigger->tgnargs) && is_plain(trigger) ? trigger : NULL;
 		}
-		else if ((trigger->tgtype & event) == 0)
-			continue;
+		else if ((trigger->tgtype & event) == 0 || function == CT_TRIGGER_EXISTS || function == CT_TRIGGER_ELIGIBLE)
+			continue;			/* those never fire */
 		else if ((kind & TRIGGER_TYPE_BEFORE) != 0)
 			result.is_sole = false;
 		else if (kind == (TRIGGER_TYPE_AFTER | TRIGGER_TYPE_ROW) && !trigger->tgisinternal)

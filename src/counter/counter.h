@@ -25,8 +25,9 @@ extern char *ct_recount_query(List *relids);
 extern char *ct_recount_sources_query(List *relids);
 extern char *ct_flagged_query(List *relids);
 extern void ct_count_in(const CtTable *table, const char *from);
-extern void ct_uncount_going(const CtTable *table, Relation rel);
+extern void ct_uncount_going(const CtTable *table, Relation rel, Node *exists);
 extern void ct_uncount(const CtTable *table, const char *from, bool demotes);
+extern void ct_recount_condition(const CtTable *table, const char *from, const char *was, const char *is);
 
 /* activity.c */
 

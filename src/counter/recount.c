@@ -33,19 +33,27 @@ account_of_contact(const CtTable *table)
 
 /*
  * A query for the marketing contacts of each account in a relation: columns
- * account, marketing, pending.  "from" is what stands in the FROM clause.  The
- * account is NULL for contacts that cannot be marketing contacts but are.
+ * account, marketing, pending.  "from" is what stands in the FROM clause, "and" is empty, or goes
+ * on with its conditions.  The account is NULL for contacts that cannot be marketing contacts but
+ * are.
  */
 static char *
-count_query(const CtTable *table, const char *from)
+count_query_and(const CtTable *table, const char *from, const char *and)
 {
 	return psprintf("SELECT %1$s AS account, pg_catalog.count(*) AS marketing,"
 					" pg_catalog.count(*) FILTER (WHERE %2$s) AS pending"
 					" FROM %3$s"
-					" WHERE %4$s"
+					" WHERE %4$s%5$s"
 					" GROUP BY 1",
 					account_of_contact(table), ct_table_column(table, CT_ARG_UNTIL), from,
-					ct_status_condition(&table->status, ct_table_column(table, CT_ARG_STATUS)));
+					ct_status_condition(&table->status, ct_table_column(table, CT_ARG_STATUS)), and);
+}
+
+/* The same of those that exist (P2) */
+static char *
+count_query(const CtTable *table, const char *from)
+{
+	return count_query_and(table, from, ct_and_condition(table->exists, true));
 }
 
 /*
@@ -59,11 +67,12 @@ source_query(const CtTable *table, const char *from)
 					" %3$s::pg_catalog.text COLLATE pg_catalog.\"C\" AS source_name,"
 					" pg_catalog.count(*) AS marketing, pg_catalog.count(*) FILTER (WHERE %4$s) AS pending"
 					" FROM %5$s"
-					" WHERE %6$s"
+					" WHERE %6$s%7$s"
 					" GROUP BY 1, 2, 3",
 					account_of_contact(table), ct_table_column(table, CT_ARG_SOURCE_TYPE), ct_table_column(table, CT_ARG_SOURCE_NAME),
 					ct_table_column(table, CT_ARG_UNTIL), from,
-					ct_status_condition(&table->status, ct_table_column(table, CT_ARG_STATUS)));
+					ct_status_condition(&table->status, ct_table_column(table, CT_ARG_STATUS)),
+					ct_and_condition(table->exists, true));
 }
 
 /* A query for the contacts that are flagged until the next update: columns account, updated_at. */
@@ -200,15 +209,9 @@ withdraw_counted(const CtTable *table)
 	}
 }
 
-/*
- * Add the contacts of a relation to the counters as they stand, whatever the
- * tiers of their accounts: nobody has promoted them in the running period, they
- * correct it (D3).  Where the accounts were counted before, by another table,
- * nothing stays granted.  The caller has locked the relation against writers, and
- * manages it as its owner.
- */
-void
-ct_count_in(const CtTable *table, const char *from)
+/* Add what a query as count_query() finds to the counters. */
+static void
+count_in(const CtTable *table, const char *query)
 {
 	ct_execute_latest(ct_sqlf(table, "INSERT INTO {counter} AS c"
 							  " (account, slot, used, pending, granted, corrected)"
@@ -219,8 +222,21 @@ ct_count_in(const CtTable *table, const char *from)
 							  " pending = c.pending OPERATOR(pg_catalog.+) excluded.pending,"
 							  " corrected = c.corrected OPERATOR(pg_catalog.+) excluded.corrected,"
 							  " granted = NULL",
-							  count_query(table, from)));
+							  query));
 	withdraw_counted(table);
+}
+
+/*
+ * Add the contacts of a relation to the counters as they stand, whatever the
+ * tiers of their accounts: nobody has promoted them in the running period, they
+ * correct it (D3).  Where the accounts were counted before, by another table,
+ * nothing stays granted.  The caller has locked the relation against writers, and
+ * manages it as its owner.
+ */
+void
+ct_count_in(const CtTable *table, const char *from)
+{
+	count_in(table, count_query(table, from));
 }
 
 /* What is to be subtracted from the counter of an account: a row of count_query() */
@@ -263,6 +279,19 @@ release(const CtTable *table, SPITupleTable *counts, uint64 count, bool demotes)
 	ct_counters_close(counters);
 }
 
+/* Take what a query as count_query() finds off the counters. */
+static void
+uncount(const CtTable *table, const char *query, bool demotes)
+{
+	uint64		count = ct_execute_latest(psprintf("SELECT t.account, t.marketing, t.pending FROM (%s) t"
+												   " WHERE t.account IS NOT NULL ORDER BY 1", query));
+	SPITupleTable *counts = SPI_tuptable;
+
+	ct_check_result_type(counts->tupdesc, 1, table->account_type);
+	release(table, counts, count, demotes);
+	SPI_freetuptable(counts);
+}
+
 /*
  * Take the contacts of a relation off the counters, as demoted, or as a
  * correction (D3).  The caller has locked the relation against writers, and is
@@ -277,14 +306,19 @@ release(const CtTable *table, SPITupleTable *counts, uint64 count, bool demotes)
 void
 ct_uncount(const CtTable *table, const char *from, bool demotes)
 {
-	uint64		count = ct_execute_latest(psprintf("SELECT t.account, t.marketing, t.pending FROM (%s) t"
-												   " WHERE t.account IS NOT NULL ORDER BY 1",
-												   count_query(table, from)));
-	SPITupleTable *counts = SPI_tuptable;
+	uncount(table, count_query(table, from), demotes);
+}
 
-	ct_check_result_type(counts->tupdesc, 1, table->account_type);
-	release(table, counts, count, demotes);
-	SPI_freetuptable(counts);
+/*
+ * Another condition says which contacts of a relation exist (P2): correct the counters by those
+ * that come and those that go, whatever the tiers.  "was" and "is" are the conditions as
+ * text.  The caller as for ct_count_in(); locks and errors as ct_uncount().
+ */
+void
+ct_recount_condition(const CtTable *table, const char *from, const char *was, const char *is)
+{
+	uncount(table, count_query_and(table, from, psprintf(" AND (%s) AND (%s) IS NOT TRUE", was, is)), false);
+	count_in(table, count_query_and(table, from, psprintf(" AND (%s) AND (%s) IS NOT TRUE", is, was)));
 }
 
 /* What stands in the FROM clause for the contacts of a relation that is about to go */
@@ -304,9 +338,12 @@ counted_columns(const CtTable *table, TupleDesc contacts)
 	return tupdesc;
 }
 
-/* The marketing contacts in this very relation as they are now, without looking at it by SQL. */
+/*
+ * The marketing contacts in this very relation as they are now, without looking at it by SQL.
+ * "exists" is the condition that the table has lost, or NULL.
+ */
 static Tuplestorestate *
-read_contacts(const CtTable *table, Relation rel, TupleDesc tupdesc)
+read_contacts(const CtTable *table, Relation rel, TupleDesc tupdesc, CtCondition *exists)
 {
 	Tuplestorestate *contacts = tuplestore_begin_heap(false, false, work_mem);
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
@@ -321,7 +358,8 @@ read_contacts(const CtTable *table, Relation rel, TupleDesc tupdesc)
 
 		CHECK_FOR_INTERRUPTS();
 		ct_row_read(table, slot, &row);
-		if (!ct_row_status(table, &row).marketing)
+		if (!ct_row_status(table, &row).marketing || row.is_absent ||
+			(exists != NULL && !ct_condition_is_true(exists, slot)))
 			continue;
 		for (int i = 0; i < tupdesc->natts; i++)
 		{
@@ -339,22 +377,24 @@ read_contacts(const CtTable *table, Relation rel, TupleDesc tupdesc)
 /*
  * Take the contacts in this very relation off the counters, as ct_uncount() does, where
  * the command that drops it is at work.  What depends on it has gone before it, such as
- * the expressions of its generated columns; no query can be planned any more.
+ * the expressions of its generated columns; no query can be planned any more.  "exists" is the
+ * condition (P2) that has gone with its trigger, or NULL.
  */
 void
-ct_uncount_going(const CtTable *table, Relation rel)
+ct_uncount_going(const CtTable *table, Relation rel, Node *exists)
 {
 	EphemeralNamedRelationData going = {
 		.md.name = GOING,.md.enrtype = ENR_NAMED_TUPLESTORE,
 		.md.tupdesc = counted_columns(table, RelationGetDescr(rel))
 	};
-	Tuplestorestate *contacts = read_contacts(table, rel, going.md.tupdesc);
+	CtCondition *condition = exists == NULL ? NULL : ct_condition_prepare(rel, exists, CurrentMemoryContext);
+	Tuplestorestate *contacts = read_contacts(table, rel, going.md.tupdesc, condition);
 
 	going.md.enrtuples = tuplestore_tuple_count(contacts);
 	going.reldata = contacts;
 	if (SPI_register_relation(&going) != SPI_OK_REL_REGISTER)
 		elog(ERROR, "SPI_register_relation failed");
-	ct_uncount(table, GOING, false);
+	uncount(table, count_query_and(table, GOING, ""), false);
 	SPI_unregister_relation(GOING);
 	tuplestore_end(contacts);
 }

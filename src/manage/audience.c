@@ -26,9 +26,24 @@ total_query(const CtReport *report)
 {
 	const CtTable *table = report->table->table;
 
-	return psprintf("(SELECT count(*) FROM %s%s)", ct_qualified_name(report->table->rel),
+	return psprintf("(SELECT count(*) FROM %s WHERE true%s%s)", ct_qualified_name(report->table->rel),
 					!AttributeNumberIsValid(table->attno[CT_ARG_ACCOUNT]) ? "" :
-					ct_report_account(report, "WHERE", ct_table_column(table, CT_ARG_ACCOUNT)));
+					ct_report_account(report, "AND", ct_table_column(table, CT_ARG_ACCOUNT)),
+					ct_and_condition(table->exists, true));
+}
+
+/* Of them, the marketing contacts that satisfy a condition, or do not */
+static char *
+count_marketing(const CtReport *report, const char *condition)
+{
+	const CtTable *table = report->table->table;
+
+	return psprintf("(SELECT count(*) FROM %s WHERE %s%s%s%s)",
+					ct_qualified_name(report->table->rel),
+					ct_status_condition(&table->status, ct_table_column(table, CT_ARG_STATUS)),
+					!AttributeNumberIsValid(table->attno[CT_ARG_ACCOUNT]) ? "" :
+					ct_report_account(report, "AND", ct_table_column(table, CT_ARG_ACCOUNT)),
+					ct_and_condition(table->exists, true), condition);
 }
 
 /*
@@ -42,10 +57,16 @@ marketing_query(const CtReport *report)
 
 	if (list_length(ct_attached_tables(NameStr(table->names.schema))) == 1)
 		return psprintf("(SELECT coalesce(sum(used), 0)::bigint FROM %s s)", ct_report_counter(report));
-	return psprintf("(SELECT count(*) FROM %s WHERE %s%s)",
-					ct_qualified_name(report->table->rel), ct_status_condition(&table->status, ct_table_column(table, CT_ARG_STATUS)),
-					!AttributeNumberIsValid(table->attno[CT_ARG_ACCOUNT]) ? "" :
-					ct_report_account(report, "AND", ct_table_column(table, CT_ARG_ACCOUNT)));
+	return count_marketing(report, "");
+}
+
+/* How many of these are not eligible (P3). */
+static char *
+ineligible_query(const CtReport *report)
+{
+	const CtTable *table = report->table->table;
+
+	return table->eligible == NULL ? "(SELECT 0::bigint)" : count_marketing(report, ct_and_condition(table->eligible, false));
 }
 
 /* In one statement, so that all counts are of one snapshot */
@@ -57,13 +78,15 @@ audience_query(const CtReport *report)
 
 	if (!ct_tool_needs_marketing_contact(VARDATA_ANY(tool), VARSIZE_ANY_EXHDR(tool)))
 		return psprintf("SELECT 'OK'::text, t.total FROM %s t (total) WHERE t.total > 0", total);
-	return ct_sqlf(report->table->table, "SELECT r.reason, r.contacts FROM (SELECT t.total, m.marketing, " HAS_ACCESS " AS access"
-				   "  FROM %s t (total), %s m (marketing)) c,"
-				   " LATERAL (VALUES (1, 'OK', c.access, c.marketing),"
+	return ct_sqlf(report->table->table, "SELECT r.reason, r.contacts FROM (SELECT t.total, m.marketing, i.ineligible, " HAS_ACCESS " AS access"
+				   "  FROM %s t (total), %s m (marketing), %s i (ineligible)) c,"
+				   " LATERAL (VALUES (1, 'OK', c.access, c.marketing - c.ineligible),"
 				   "  (2, 'NON_MARKETABLE_CONTACT', c.access, c.total - c.marketing),"
-				   "  (3, 'NO_ACCESS', NOT c.access, c.total)) r (position, reason, applies, contacts)"
+				   "  (3, 'INELIGIBLE', c.access, c.ineligible),"
+				   "  (4, 'NO_ACCESS', NOT c.access, c.total)) r (position, reason, applies, contacts)"
 				   " WHERE r.applies AND r.contacts > 0 ORDER BY r.position",
-				   ct_report_account(report, "AND", "a.account"), total, marketing_query(report));
+				   ct_report_account(report, "AND", "a.account"), total, marketing_query(report),
+				   ineligible_query(report));
 }
 
 PG_FUNCTION_INFO_V1(contacts_tier_audience);

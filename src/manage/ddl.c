@@ -293,7 +293,7 @@ PG_FUNCTION_INFO_V1(contacts_tier_command_ends);
 /*
  * command_ends(): event trigger for ddl_command_end
  *
- * Locks: the slots of accounts whose contacts are counted in or out.  Errors: 0A000, 42501,
+ * Locks: the slots of accounts whose contacts are counted in or out.  Errors: 0A000, 2BP01, 42501,
  * 55000.
  */
 Datum
@@ -306,6 +306,7 @@ contacts_tier_command_ends(PG_FUNCTION_ARGS)
 	/* commands of others that this causes have notes of their own */
 	while (!slist_is_empty(&notes.notes))
 		todo = lcons(slist_container(CtXactNote, node, slist_pop_head_node(&notes.notes)), todo);
+	ct_ddl_check_conditions();
 	ct_ddl_forget();
 	foreach(cell, todo)
 		settle(lfirst(cell));

@@ -22,18 +22,22 @@
 #include "catalog/pg_depend.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_trigger.h"
+#include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
 #include "manage/manage.h"
 
-/* A table that lost its status trigger, and may be dropped by the same command */
+/* A table that lost triggers of ours, and may be dropped by the same command */
 typedef struct Dropped
 {
 	CtXactNote	note;			/* must be first */
 	Oid			relid;
-	char	   *args[CT_NARGS]; /* of the trigger */
+	bool		has_args;
+	char	   *args[CT_NARGS]; /* of the status trigger */
+	char	   *exists;			/* clause of the trigger with that condition */
+	bool		lost_eligible;	/* the trigger with that condition */
 	bool		counted;		/* have its contacts been subtracted already? */
 } Dropped;
 
@@ -71,19 +75,27 @@ find_dropped(Oid relid)
 	return NULL;
 }
 
-/* Note a table that may be dropped, with copies of the arguments of its triggers. */
+/* Note a table that may be dropped; what is known of it is completed by and by. */
 static Dropped *
-note_dropped(Oid relid, char *args[CT_NARGS])
+note_dropped(Oid relid)
 {
-	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
-	Dropped    *note = palloc0(sizeof(Dropped));
+	Dropped    *note = find_dropped(relid);
 
+	if (note != NULL)
+		return note;
+	note = MemoryContextAllocZero(TopTransactionContext, sizeof(Dropped));
 	note->relid = relid;
-	for (int i = 0; i < CT_NARGS; i++)
-		note->args[i] = pstrdup(args[i]);
-	MemoryContextSwitchTo(old);
 	ct_xact_note(&dropped, &note->note);
 	return note;
+}
+
+/* Note copies of the arguments of its status trigger. */
+static void
+note_args(Dropped *note, char *args[CT_NARGS])
+{
+	for (int i = 0; i < CT_NARGS && !note->has_args; i++)
+		note->args[i] = MemoryContextStrdup(TopTransactionContext, args[i]);
+	note->has_args = true;
 }
 
 /* Note what a row of pg_trigger says; from the row, for its table may not be locked. */
@@ -97,7 +109,7 @@ note_trigger(HeapTuple tuple, TupleDesc tupdesc)
 	char	   *next;
 	char	   *args[CT_NARGS];
 
-	if (isnull || !ct_right_args(form->tgnargs) || find_dropped(form->tgrelid) != NULL)
+	if (isnull || !ct_right_args(form->tgnargs))
 		return;
 	next = VARDATA_ANY(DatumGetByteaPP(value));
 	for (int i = 0; i < form->tgnargs; i++)
@@ -106,7 +118,29 @@ note_trigger(HeapTuple tuple, TupleDesc tupdesc)
 		next += strlen(next) + 1;
 	}
 	ct_complete_args(form->tgnargs, given, args);
-	(void) note_dropped(form->tgrelid, args);
+	note_args(note_dropped(form->tgrelid), args);
+}
+
+/* Note the condition in a row of pg_trigger. */
+static void
+note_condition(HeapTuple tuple, TupleDesc tupdesc, CtFunction function)
+{
+	Form_pg_trigger form = (Form_pg_trigger) GETSTRUCT(tuple);
+	bool		isnull;
+	Datum		value = heap_getattr(tuple, Anum_pg_trigger_tgqual, tupdesc, &isnull);
+	Dropped    *note;
+	char	   *clause;
+
+	if (isnull)
+		return;
+	clause = TextDatumGetCString(value);
+	if (ct_condition_of_clause(clause) == NULL)
+		return;
+	note = note_dropped(form->tgrelid);
+	if (function == CT_TRIGGER_EXISTS)
+		note->exists = MemoryContextStrdup(TopTransactionContext, clause);
+	else
+		note->lost_eligible = true;
 }
 
 /*
@@ -121,13 +155,16 @@ trigger_dropped(Oid trigger_oid)
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple	tuple;
+	CtFunction	function;
 
 	ScanKeyInit(&key, Anum_pg_trigger_oid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(trigger_oid));
 	scan = systable_beginscan(pg_trigger, TriggerOidIndexId, true, NULL, 1, &key);
 	tuple = systable_getnext(scan);
-	if (HeapTupleIsValid(tuple) &&
-		ct_function(((Form_pg_trigger) GETSTRUCT(tuple))->tgfoid) == CT_TRIGGER_STATUS)
+	function = HeapTupleIsValid(tuple) ? ct_function(((Form_pg_trigger) GETSTRUCT(tuple))->tgfoid) : CT_OTHER_FUNCTION;
+	if (function == CT_TRIGGER_STATUS)
 		note_trigger(tuple, RelationGetDescr(pg_trigger));
+	else if (function == CT_TRIGGER_EXISTS || function == CT_TRIGGER_ELIGIBLE)
+		note_condition(tuple, RelationGetDescr(pg_trigger), function);
 	systable_endscan(scan);
 	table_close(pg_trigger, AccessShareLock);
 }
@@ -140,8 +177,8 @@ uncount_dropped(Dropped *note)
 
 	/* commands of others that this causes have notes of their own */
 	slist_init(&dropped.notes);
-	if (!note->counted)
-		ct_table_dropped(note->relid, note->args);
+	if (!note->counted && note->has_args)
+		ct_table_dropped(note->relid, note->args, note->exists == NULL ? NULL : ct_condition_of_clause(note->exists));
 	note->counted = true;
 	dropped.notes = all;
 }
@@ -186,8 +223,11 @@ toast_dropped(Oid index_relid)
 	char	   *args[CT_NARGS];
 	Dropped    *note = find_dropped(relid);
 
-	if (note == NULL && ct_ddl_args(relid, args))
-		note = note_dropped(relid, args);
+	if ((note == NULL || !note->has_args) && ct_ddl_args(relid, args))
+	{
+		note = note_dropped(relid);
+		note_args(note, args);
+	}
 	if (note != NULL)
 		uncount_dropped(note);
 }
@@ -219,6 +259,42 @@ ct_ddl_object_dropped(Oid class_id, Oid object_id)
 	else if (class_id == RelationRelationId && get_rel_relkind(object_id) == RELKIND_INDEX &&
 			 get_rel_namespace(object_id) == PG_TOAST_NAMESPACE)
 		toast_dropped(object_id);
+}
+
+/* Is a table attached that has lost a condition? */
+static bool
+lacks_condition(const Dropped *note, Relation rel)
+{
+	return ct_find_trigger(rel, CT_TRIGGER_STATUS) != NULL &&
+		((note->exists != NULL && ct_condition_of_relation(rel, CT_TRIGGER_EXISTS) == NULL) ||
+		 (note->lost_eligible && ct_condition_of_relation(rel, CT_TRIGGER_ELIGIBLE) == NULL));
+}
+
+/*
+ * The command has ended: a table that is attached must not have lost a condition, by a DROP
+ * TRIGGER or the CASCADE of another one, since its contacts are counted by it.  Errors: 2BP01.
+ */
+void
+ct_ddl_check_conditions(void)
+{
+	slist_iter	iter;
+
+	slist_foreach(iter, &dropped.notes)
+	{
+		const Dropped *note = (Dropped *) slist_container(CtXactNote, node, iter.cur);
+		Relation	rel = note->exists != NULL || note->lost_eligible ? try_relation_open(note->relid, AccessShareLock) : NULL;
+
+		if (rel == NULL)
+			continue;
+		if (lacks_condition(note, rel))
+			ereport(ERROR,
+					(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+					 errmsg("cannot drop a condition of attached table \"%s\"", RelationGetRelationName(rel)),
+					 errdetail("Its contacts are counted, or promoted, by the condition."),
+					 errhint("Use contacts_tier.set_condition() to drop it first."),
+					 errtable(rel)));
+		relation_close(rel, NoLock);
+	}
 }
 
 /*

@@ -49,6 +49,7 @@ typedef struct Leaf
 {
 	Oid			relid;			/* must be first */
 	AttrNumber	status;
+	const CtTable *table;		/* with conditions; NULL: it has none */
 	AttrNumber	columns[CT_MAX_CONTACT_KEYS];	/* of the key */
 	Relation	rel;			/* NULL: not open yet */
 	Relation	index;
@@ -160,6 +161,9 @@ open_leaf(CtLookup *lookup, Leaf *leaf)
 	leaf->index = index_open(index, AccessShareLock);
 	leaf->scan = ct_index_beginscan(leaf->rel, leaf->index, lookup->snapshot, lookup->key.nkeys);
 	leaf->slot = table_slot_create(leaf->rel, NULL);
+	leaf->table = ct_table_of_relation(leaf->rel);
+	if (leaf->table != NULL && leaf->table->exists == NULL && leaf->table->eligible == NULL)
+		leaf->table = NULL;
 	for (int i = 0; i < lookup->key.nkeys; i++)
 		leaf->columns[i] = leaf->index->rd_index->indkey.values[i];
 	if (leaf->rel->rd_tableam == GetHeapamTableAmRoutine())
@@ -252,6 +256,19 @@ look_in_index(CtLookup *lookup, Leaf *leaf)
 	return false;
 }
 
+/* A contact that does not exist is none (P2), and one that is not eligible cannot be mailed (P3). */
+static CtReason
+reason_by_conditions(const Leaf *leaf, CtReason reason)
+{
+	const CtTable *table = leaf->table;
+
+	if (table->exists != NULL && !ct_condition_is_true(table->exists, leaf->slot))
+		return CT_NO_CONTACT;
+	if (reason == CT_OK && table->eligible != NULL && !ct_condition_is_true(table->eligible, leaf->slot))
+		return CT_INELIGIBLE;
+	return reason;
+}
+
 /* Look for the contact in one relation. */
 static CtReason
 look_in_leaf(CtLookup *lookup, Leaf *leaf)
@@ -266,6 +283,8 @@ look_in_leaf(CtLookup *lookup, Leaf *leaf)
 		Datum		status = slot_getattr(leaf->slot, leaf->status, &isnull);
 
 		reason = !isnull && ct_status_is_marketing(&lookup->status, status) ? CT_OK : CT_NON_MARKETABLE;
+		if (leaf->table != NULL)
+			reason = reason_by_conditions(leaf, reason);
 	}
 	ExecClearTuple(leaf->slot);
 	return reason;

@@ -35,7 +35,8 @@
 static const char *const reason_codes[] = {
 	[CT_OK] = "OK",
 	[CT_NON_MARKETABLE] = "NON_MARKETABLE_CONTACT",
-	[CT_NO_CONTACT] = "NO_CONTACT"
+	[CT_NO_CONTACT] = "NO_CONTACT",
+	[CT_INELIGIBLE] = "INELIGIBLE"
 };
 
 #define NREASONS	((int) lengthof(reason_codes))

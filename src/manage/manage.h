@@ -180,7 +180,8 @@ typedef enum CtReason
 {
 	CT_OK,
 	CT_NON_MARKETABLE,
-	CT_NO_CONTACT
+	CT_NO_CONTACT,
+	CT_INELIGIBLE
 } CtReason;
 
 typedef struct CtLookup CtLookup;
@@ -312,6 +313,10 @@ extern void ct_rollover_partitions(CtWork *work);
 extern void ct_rollover_close_entries(CtWork *work);
 extern void ct_rollover_account(CtWork *work);
 
+/* ineligible.c */
+
+extern void ct_flag_ineligible(const CtManaged *managed, Datum account, TimestampTz now);
+
 /* trigger_ddl.c */
 
 extern void ct_create_truncate_trigger(const char *trigger, const char *name, char **args);
@@ -356,7 +361,7 @@ extern void ct_partition_attached(Oid relid, Oid parent);
 extern void ct_partition_detached(Oid relid, Oid parent);
 extern void ct_detach_pending(Oid root);
 extern void ct_partition_altered(Oid relid);
-extern void ct_table_dropped(Oid relid, char **args);
+extern void ct_table_dropped(Oid relid, char **args, Node *exists);
 
 /* ddl.c */
 
@@ -367,6 +372,7 @@ extern void ct_ddl_init(void);
 extern bool ct_ddl_args(Oid relid, char *args[CT_NARGS]);
 extern void ct_ddl_object_dropped(Oid class_id, Oid object_id);
 extern void ct_ddl_table_dropped(Oid relid);
+extern void ct_ddl_check_conditions(void);
 extern void ct_ddl_forget(void);
 extern void ct_ddl_drop_init(void);
 

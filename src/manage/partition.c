@@ -216,7 +216,7 @@ ct_drop_former_triggers(const char *schema)
  * next promotion finds the tier full.
  */
 static void
-count_partition(Oid relid, char **args, Oid owner)
+count_partition(Oid relid, char **args, Oid owner, Relation parent)
 {
 	Relation	rel = table_open(relid, NoLock);
 	const char *name = ct_qualified_name(rel);
@@ -243,7 +243,8 @@ count_partition(Oid relid, char **args, Oid owner)
  * not change meanwhile.
  */
 static void
-manage_tree(Oid relid, char **args, Oid owner, void (*work) (Oid relid, char **args, Oid owner))
+manage_tree(Oid relid, char **args, Oid owner, void (*work) (Oid relid, char **args, Oid owner, Relation parent),
+			Relation parent)
 {
 	CtIdentity	identity;
 	List	   *relids = find_all_inheritors(relid, AccessExclusiveLock, NULL);
@@ -252,7 +253,7 @@ manage_tree(Oid relid, char **args, Oid owner, void (*work) (Oid relid, char **a
 	ct_connect_spi();
 	ct_manage_as_owner(owner, &identity);
 	foreach(cell, relids)
-		work(lfirst_oid(cell), args, owner);
+		work(lfirst_oid(cell), args, owner, parent);
 	ct_restore_identity(&identity);
 	SPI_finish();
 }
@@ -272,7 +273,7 @@ ct_partition_attached(Oid relid, Oid parent)
 
 	table_close(rel, NoLock);
 	if (is_ours)
-		manage_tree(relid, args, owner, count_partition);
+		manage_tree(relid, args, owner, count_partition, NULL);
 }
 
 /*
@@ -315,14 +316,15 @@ has_columns(Relation rel, char **args)
 }
 
 /*
- * Subtract the contacts of this very relation from the counters, as its owner.  Errors:
- * 42703, 42804 for columns that are not as the triggers say.
+ * Subtract the contacts of this very relation from the counters, as its owner.  "exists" is the
+ * condition that it has lost with its triggers, or NULL.  Errors: 42703, 42804 for columns that
+ * are not as the triggers say.
  */
 static void
-uncount(Relation rel, char **args)
+uncount(Relation rel, char **args, Node *exists)
 {
 	if (may_have_contacts(rel) && has_counters(rel, args))
-		ct_uncount_going(ct_table_resolve(rel, CT_NARGS, args), rel);
+		ct_uncount_going(ct_table_resolve(rel, CT_NARGS, args), rel, exists);
 }
 
 /* The table is dropped all the same, so the counters are wrong until repair() is run. */
@@ -336,14 +338,22 @@ warn_still_counted(Relation rel, const char *why)
 			 errhint("Run contacts_tier.repair() on the tables that share its companion tables.")));
 }
 
+/* The condition of a table for what was a partition of it, whose columns can have other numbers */
+static Node *
+map_condition(Node *exists, Relation parent, Relation rel)
+{
+	return exists == NULL ? NULL :
+		(Node *) map_partition_varattnos((List *) copyObject(exists), 1, rel, parent);
+}
+
 /* Subtract what was a partition from the counters, and drop its triggers once it is closed. */
 static void
-uncount_detached(Oid relid, char **args, Oid owner)
+uncount_detached(Oid relid, char **args, Oid owner, Relation parent)
 {
 	Relation	rel = relation_open(relid, NoLock);
 
 	if (belongs_to(rel, owner))
-		uncount(rel, args);
+		uncount(rel, args, map_condition(ct_condition_of_relation(parent, CT_TRIGGER_EXISTS), parent, rel));
 	relation_close(rel, NoLock);
 	drop_statement_triggers(relid);
 }
@@ -358,13 +368,12 @@ ct_partition_detached(Oid relid, Oid parent)
 {
 	Relation	rel = try_relation_open(parent, AccessShareLock);
 	char	   *args[CT_NARGS];
-	bool		was_ours = rel != NULL && ct_trigger_args(rel, CT_TRIGGER_STATUS, args);
-	Oid			owner = rel == NULL ? InvalidOid : rel->rd_rel->relowner;
 
-	if (rel != NULL)
-		relation_close(rel, NoLock);
-	if (was_ours)
-		manage_tree(relid, args, owner, uncount_detached);
+	if (rel == NULL)
+		return;
+	if (ct_trigger_args(rel, CT_TRIGGER_STATUS, args))
+		manage_tree(relid, args, rel->rd_rel->relowner, uncount_detached, rel);
+	relation_close(rel, NoLock);
 }
 
 /*
@@ -427,23 +436,23 @@ ct_partition_altered(Oid relid)
 
 /* Subtract a table that is about to be dropped from the counters, as its owner. */
 static void
-uncount_as_owner(Relation rel, char **args)
+uncount_as_owner(Relation rel, char **args, Node *exists)
 {
 	CtIdentity	identity;
 
 	ct_connect_spi();
 	ct_manage_as_owner(rel->rd_rel->relowner, &identity);
-	uncount(rel, args);
+	uncount(rel, args, exists);
 	ct_restore_identity(&identity);
 	SPI_finish();
 }
 
 /*
- * The same for a table that another role than its owner drops.  What the owner has
- * put on the counters must not prevent that (R5).
+ * The same for a table that another role than its owner drops, or whose condition may call what
+ * has been dropped before it.  What the owner has put on the counters must not prevent that (R5).
  */
 static void
-try_to_uncount(Relation rel, char **args)
+try_to_uncount(Relation rel, char **args, Node *exists)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -452,7 +461,7 @@ try_to_uncount(Relation rel, char **args)
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
-		uncount_as_owner(rel, args);
+		uncount_as_owner(rel, args, exists);
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
@@ -474,11 +483,11 @@ try_to_uncount(Relation rel, char **args)
 
 /*
  * A table is about to be dropped, which has lost its triggers already; they said
- * what is in "args".  The table is locked exclusively.  Where it cannot be counted, a WARNING
+ * what is in "args", and the condition of the contacts that exist, if not NULL.  The table is locked exclusively.  Where it cannot be counted, a WARNING
  * says so: a DROP must not fail for the sake of counters.
  */
 void
-ct_table_dropped(Oid relid, char **args)
+ct_table_dropped(Oid relid, char **args, Node *exists)
 {
 	Relation	rel = try_relation_open(relid, NoLock);
 
@@ -488,10 +497,10 @@ ct_table_dropped(Oid relid, char **args)
 	{
 		if (!has_columns(rel, args))
 			warn_still_counted(rel, "Its columns are not those that it was attached with.");
-		else if (rel->rd_rel->relowner == GetUserId())
-			uncount_as_owner(rel, args);
+		else if (rel->rd_rel->relowner == GetUserId() && exists == NULL)
+			uncount_as_owner(rel, args, NULL);
 		else
-			try_to_uncount(rel, args);
+			try_to_uncount(rel, args, exists);
 	}
 	relation_close(rel, NoLock);
 }

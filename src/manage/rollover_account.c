@@ -280,6 +280,9 @@ apply(Step *step)
 	 * which can be toasted
 	 */
 	PushActiveSnapshot(GetTransactionSnapshot());
+	/* contacts before slots; what is flagged now does not go on this date */
+	for (int i = 0; i < step->due.ntables; i++)
+		ct_flag_ineligible(&step->due.tables[i], step->due.account, step->due.now);
 	applied = ct_apply_update_date(&step->due);
 	PopActiveSnapshot();
 	if (applied)

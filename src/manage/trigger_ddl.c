@@ -227,6 +227,19 @@ drop_triggers_of(const char *name)
 		ct_executef("DROP TRIGGER %s ON %s", SPI_getvalue(found->vals[i], found->tupdesc, 1), name);
 }
 
+/* Drop the triggers that hold the conditions of a table, and so their clones. */
+static void
+drop_conditions(Oid root, const char *name)
+{
+	uint64		count = ct_executef("SELECT pg_catalog.quote_ident(tgname) FROM pg_catalog.pg_trigger"
+									" WHERE tgrelid = %u AND tgfoid IN (%u, %u)", root,
+									ct_function_oid(CT_TRIGGER_EXISTS), ct_function_oid(CT_TRIGGER_ELIGIBLE));
+	SPITupleTable *found = SPI_tuptable;
+
+	for (uint64 i = 0; i < count; i++)
+		ct_executef("DROP TRIGGER %s ON %s", SPI_getvalue(found->vals[i], found->tupdesc, 1), name);
+}
+
 /*
  * Drop the triggers that attach() created on a table and its partitions, none of
  * which may be open.  Row triggers of partitions go with that of the root.
@@ -247,5 +260,8 @@ ct_drop_triggers(Oid root)
 		/* it is locked, so it is there */
 		name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)), get_rel_name(relid));
 		drop_triggers_of(name);
+		/* last: they must not go while the table is attached (ddl_drop.c) */
+		if (relid == root)
+			drop_conditions(root, name);
 	}
 }

@@ -1,0 +1,104 @@
+/*-------------------------------------------------------------------------
+ *
+ * ineligible.c
+ *	  Marketing contacts that are billed and cannot be mailed (rule P3): ineligible(), and what
+ *	  the rollover does about them.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/timestamp.h"
+
+#include "manage/manage.h"
+
+/* Which contacts of a table these are: what stands behind WHERE */
+static char *
+are_ineligible(const CtTable *table)
+{
+	return psprintf("%s%s%s",
+					ct_status_condition(&table->status, ct_table_column(table, CT_ARG_STATUS)), ct_and_condition(table->exists, true),
+					ct_and_condition(table->eligible, false));
+}
+
+/* The primary key of a contact as text, that of several columns as a row */
+static char *
+key_as_text(const CtManaged *managed)
+{
+	List	   *columns = ct_primary_key(managed->rel);
+	StringInfoData buf;
+	ListCell   *cell;
+
+	if (columns == NIL)
+		return "NULL::text";
+	initStringInfo(&buf);
+	foreach(cell, columns)
+		appendStringInfo(&buf, "%s%s", buf.len > 0 ? ", " : "",
+						 quote_identifier(get_attname(managed->table->relid, lfirst_int(cell), false)));
+	return psprintf(list_length(columns) == 1 ? "%s::text" : "ROW(%s)::text", buf.data);
+}
+
+static char *
+ineligible_query(const CtReport *report)
+{
+	const CtTable *table = report->table->table;
+	bool		has_account = AttributeNumberIsValid(table->attno[CT_ARG_ACCOUNT]);
+	const char *key = key_as_text(report->table);
+
+	return psprintf("SELECT %s::text, %s, %s, %s::text, %s::text, %s FROM %s WHERE %s AND %s%s ORDER BY 1, 2",
+					has_account ? ct_table_column(table, CT_ARG_ACCOUNT) : quote_literal_cstr(CT_DEFAULT_ACCOUNT), key,
+					ct_table_column(table, CT_ARG_UNTIL), ct_table_column(table, CT_ARG_SOURCE_TYPE),
+					ct_table_column(table, CT_ARG_SOURCE_NAME), ct_table_column(table, CT_ARG_UPDATED_AT),
+					ct_qualified_name(report->table->rel), table->eligible != NULL ? "true" : "false", are_ineligible(table),
+					!has_account ? "" : ct_report_account(report, "AND", ct_table_column(table, CT_ARG_ACCOUNT)));
+}
+
+PG_FUNCTION_INFO_V1(contacts_tier_ineligible);
+
+/*
+ * ineligible(contacts regclass, account text): a row for each contact
+ *
+ * Locks: ACCESS SHARE.  Errors: 22004, 42501, 42P01, 55000, those of the account's input function,
+ * and of the condition.
+ */
+Datum
+contacts_tier_ineligible(PG_FUNCTION_ARGS)
+{
+	static const CtReportKind ineligible = {.query = ineligible_query,.reads_table = true};
+
+	ct_check_not_null(fcinfo, 0, "contacts");
+	ct_report(fcinfo, &ineligible);
+	return (Datum) 0;
+}
+
+/*
+ * Flag the contacts of an account that have ceased to be eligible without being written, as by a
+ * condition on time.  They become non-marketing on the next update date after "now".  Our
+ * triggers trust the statement.
+ *
+ * Locks: the contacts, and a slot of the account; it must not hold others.  Errors: those of the
+ * application's triggers.
+ */
+void
+ct_flag_ineligible(const CtManaged *managed, Datum account, TimestampTz now)
+{
+	const CtTable *table = managed->table;
+	Oid			types[] = {TIMESTAMPTZOID, table->account_type};
+	Datum		values[] = {TimestampTzGetDatum(now), account};
+	bool		has_account = AttributeNumberIsValid(table->attno[CT_ARG_ACCOUNT]);
+	const char *of_account = !has_account ? "" :
+		ct_sqlf(table, " AND %s {=} $2", ct_table_column(table, CT_ARG_ACCOUNT));
+
+	if (table->eligible == NULL)
+		return;
+	ct_execute_as_application(table->owner, table->relid,
+							  psprintf("UPDATE %s SET %s = true, %s = 'ROLLOVER', %s = 'not eligible', %s = $1"
+									   " WHERE %s IS NULL AND %s%s", ct_qualified_name(managed->rel),
+									   ct_table_column(table, CT_ARG_UNTIL), ct_table_column(table, CT_ARG_SOURCE_TYPE),
+									   ct_table_column(table, CT_ARG_SOURCE_NAME), ct_table_column(table, CT_ARG_UPDATED_AT),
+									   ct_table_column(table, CT_ARG_UNTIL), are_ineligible(table), of_account),
+							  has_account ? 2 : 1, types, values);
+}
