@@ -286,12 +286,17 @@ refuse(const Send *send, CtReason reason)
 	ereport(ERROR,
 			(errcode(ERRCODE_CT_NOT_MARKETING),
 			 reason == CT_NO_CONTACT ? errmsg("contact \"%s\" does not exist", contact) :
+			 reason == CT_INELIGIBLE ? errmsg("contact \"%s\" is not eligible to be a marketing contact", contact) :
 			 errmsg("contact \"%s\" is not a marketing contact", contact),
+			 reason == CT_INELIGIBLE ?
+			 errdetail("Tool \"%s\" needs a marketing contact; the condition \"eligible\" of table \"%s\" is not true for contact \"%s\".",
+					   tool, send->trigdata->tg_trigger->tgargs[CT_GUARD_TABLE], contact) :
 			 reason == CT_NO_CONTACT ?
 			 errdetail("Tool \"%s\" needs a marketing contact; table \"%s\" has no such contact.",
 					   tool, send->trigdata->tg_trigger->tgargs[CT_GUARD_TABLE]) :
 			 errdetail("Tool \"%s\" needs a marketing contact; the status of contact \"%s\" in table \"%s\" is not \"marketing\".",
 					   tool, contact, send->trigdata->tg_trigger->tgargs[CT_GUARD_TABLE]),
+			 reason == CT_INELIGIBLE ? errhint("Leave it out: contacts_tier.ineligible() finds such contacts.") :
 			 errhint("Make the contact a marketing contact first, or leave it out: contacts_tier.can_use() finds those that the tool can use."),
 			 errtableconstraint(send->trigdata->tg_relation, "contact_tier")));
 }

@@ -1,7 +1,9 @@
 --
 -- Contacts that do not exist by a condition of the table: soft delete (rule P2)
 --
-\ir ../include/settings.sql
+\getenv srcdir PG_ABS_SRCDIR
+\set settings :srcdir '/include/settings.sql'
+\i :settings
 CREATE SCHEMA p2;
 SET search_path = p2, public;
 SELECT contacts_tier.create_plan('p2', '{3}');
@@ -10,8 +12,8 @@ SELECT contacts_tier.attach('contacts', 'account');
 SELECT contacts_tier.subscribe('contacts', a, 'p2', on_exceed => p::contacts_tier.exceed_policy)
   FROM (VALUES ('a', 'block'), ('b', 'cap')) v (a, p);
 CREATE VIEW counts AS
-    SELECT u.account, u.used, u.until_next_update AS pending, v.drift, v.pending_counted - v.pending_actual AS pending_drift
-      FROM contacts_tier.usage('contacts') u JOIN contacts_tier.verify('contacts') v USING (account) ORDER BY 1;
+    SELECT account, counted, drift, pending_counted AS pending, pending_counted - pending_actual AS pending_drift
+      FROM contacts_tier.verify('contacts') ORDER BY 1;
 
 -- what can be a condition
 SELECT contacts_tier.set_condition('contacts', 'existing', 'true');
@@ -39,7 +41,7 @@ SELECT contacts_tier.set_condition('pg_class', 'exists', 'true');
 
 -- set, changed and dropped on a table with contacts
 INSERT INTO contacts
-SELECT i, chr(96 + i % 2 + 1), CASE WHEN i > 4 THEN '2025-01-01'::date END, NULL, CASE WHEN i <= 6 THEN 'marketing' ELSE 'non_marketing' END
+SELECT i, chr(96 + i % 2 + 1), CASE WHEN i > 4 THEN '2025-01-01'::date END, NULL, CASE WHEN i <= 6 THEN 'marketing' ELSE 'non_marketing' END::contacts_tier.marketing_status
   FROM generate_series(1, 10) i;
 TABLE counts;
 SELECT contacts_tier.set_condition('contacts', 'exists', 'gone_at IS NULL');
@@ -96,8 +98,8 @@ TABLE counts;
 -- the place of a contact that was flagged is free, too, and it goes with the date all the same
 UPDATE contacts SET gone_at = '2026-01-03' WHERE id = 6;
 TABLE counts;
-SELECT account, event, contacts, details->>'source_type' AS source FROM contacts_tier_ledger
- WHERE event IN ('deleted', 'created') AND account = 'a' ORDER BY entry;
+SELECT sum(created) AS created, sum(deleted) AS deleted, sum(promoted) AS promoted, sum(demoted) AS demoted
+  FROM contacts_tier.activity('contacts', 'a');
 
 -- a BEFORE trigger that fires after ours deletes, and one writes beside
 CREATE FUNCTION soften() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -115,7 +117,7 @@ DROP TRIGGER zzz ON contacts;
 
 -- names and dependencies
 ALTER TABLE contacts RENAME gone_at TO removed_at;
-SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE tgrelid = 'contacts'::regclass AND tgname = 'contacts_tier_exists';
+SELECT pg_get_triggerdef(oid) FROM pg_catalog.pg_trigger WHERE tgrelid = 'contacts'::regclass AND tgname = 'contacts_tier_exists';
 ALTER TABLE contacts DROP COLUMN removed_at;
 ALTER TABLE contacts DROP COLUMN removed_at CASCADE;
 DROP TRIGGER contacts_tier_exists ON contacts;
@@ -151,7 +153,7 @@ SELECT contacts_tier.set_condition('parted', 'exists', 'removed IS NOT TRUE');
 SELECT contacts_tier.subscribe('parted', a, 'p2') FROM unnest('{pa,pb}'::text[]) a;
 INSERT INTO parted VALUES (1, 'pa', true, 'marketing'), (2, 'pa', NULL, 'marketing'), (3, 'pa', false, 'marketing');
 UPDATE parted SET removed = id = 3;
-SELECT account, used FROM contacts_tier.usage('parted') WHERE account LIKE 'p%' ORDER BY 1;
+SELECT account, sum(used) AS used, sum(pending) AS pending FROM contacts_tier_counter WHERE account LIKE 'p%' GROUP BY account ORDER BY 1;
 CREATE TABLE parted_b (LIKE parted);
 ALTER TABLE parted_b ADD odd integer;
 ALTER TABLE parted_b DROP odd;
@@ -159,36 +161,36 @@ INSERT INTO parted_b (id, account, removed, marketing_contact_status) VALUES (4,
 ALTER TABLE parted ATTACH PARTITION parted_b FOR VALUES IN ('pb');
 UPDATE parted SET account = 'pb' WHERE id IN (1, 3);
 UPDATE parted SET account = 'pb', removed = false WHERE id = 1;
-SELECT account, used FROM contacts_tier.usage('parted') WHERE account LIKE 'p%' ORDER BY 1;
+SELECT account, sum(used) AS used, sum(pending) AS pending FROM contacts_tier_counter WHERE account LIKE 'p%' GROUP BY account ORDER BY 1;
 SELECT account, drift FROM contacts_tier.verify('parted') WHERE drift <> 0;
 ALTER TABLE parted DETACH PARTITION parted_a;
-SELECT account, used FROM contacts_tier.usage('parted') WHERE account LIKE 'p%' ORDER BY 1;
+SELECT account, sum(used) AS used, sum(pending) AS pending FROM contacts_tier_counter WHERE account LIKE 'p%' GROUP BY account ORDER BY 1;
 ALTER TABLE parted DETACH PARTITION parted_b;
-SELECT account, used FROM contacts_tier.usage('parted') WHERE account LIKE 'p%' ORDER BY 1;
+SELECT account, sum(used) AS used, sum(pending) AS pending FROM contacts_tier_counter WHERE account LIKE 'p%' GROUP BY account ORDER BY 1;
 
 -- functions of the owner run as he, under a safe search_path (R3)
-CREATE ROLE p2_owner;
-CREATE ROLE p2_writer;
-GRANT CREATE, USAGE ON SCHEMA p2 TO p2_owner;
-GRANT USAGE ON SCHEMA p2 TO p2_writer;
-GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA contacts_tier, contacts_tier_internal TO p2_owner;
-CREATE SCHEMA p2_own AUTHORIZATION p2_owner;
-SET ROLE p2_owner;
+CREATE ROLE regress_p2_owner;
+CREATE ROLE regress_p2_writer;
+GRANT CREATE, USAGE ON SCHEMA p2 TO regress_p2_owner;
+GRANT USAGE ON SCHEMA p2 TO regress_p2_writer;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA contacts_tier, contacts_tier_internal TO regress_p2_owner;
+CREATE SCHEMA p2_own AUTHORIZATION regress_p2_owner;
+SET ROLE regress_p2_owner;
 CREATE TABLE p2_own.contacts (id integer PRIMARY KEY, gone boolean);
 SELECT contacts_tier.attach('p2_own.contacts');
 CREATE FUNCTION p2_own.lives(boolean) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN
-    IF current_user <> 'p2_owner' OR current_setting('search_path') <> 'pg_catalog, pg_temp' THEN
+    IF current_user <> 'regress_p2_owner' OR current_setting('search_path') <> 'pg_catalog, pg_temp' THEN
         RAISE EXCEPTION 'evaluated as % under %', current_user, current_setting('search_path');
     END IF;
     RETURN $1 IS NOT TRUE;
 END $$;
 REVOKE EXECUTE ON FUNCTION p2_own.lives(boolean) FROM PUBLIC;
 SELECT contacts_tier.set_condition('p2_own.contacts', 'exists', 'p2_own.lives(gone)');
-GRANT USAGE ON SCHEMA p2_own TO p2_writer;
-GRANT SELECT, INSERT, UPDATE, DELETE ON p2_own.contacts TO p2_writer;
+GRANT USAGE ON SCHEMA p2_own TO regress_p2_writer;
+GRANT SELECT, INSERT, UPDATE, DELETE ON p2_own.contacts TO regress_p2_writer;
 SELECT contacts_tier.subscribe('p2_own.contacts', 'default', 'p2');
-SET ROLE p2_writer;
+SET ROLE regress_p2_writer;
 SELECT contacts_tier.set_condition('p2_own.contacts', 'exists', NULL);
 INSERT INTO p2_own.contacts VALUES (1, true, 'marketing'), (2, false, 'marketing'), (3, NULL, 'marketing');
 UPDATE p2_own.contacts SET gone = true WHERE id = 3;
@@ -200,6 +202,6 @@ DROP FUNCTION p2_own.lives(boolean) CASCADE;
 DROP SCHEMA p2_own CASCADE;
 RESET search_path;
 DROP SCHEMA p2 CASCADE;
-DROP OWNED BY p2_owner, p2_writer;
-DROP ROLE p2_owner, p2_writer;
+DROP OWNED BY regress_p2_owner, regress_p2_writer;
+DROP ROLE regress_p2_owner, regress_p2_writer;
 DELETE FROM contacts_tier.plan WHERE name = 'p2';
