@@ -99,6 +99,7 @@ ct_condition_text(Oid relid, Node *condition, const char *prefix)
 
 	ct_set_safe_search_path();
 	text = deparse_expression(condition, context, prefix != NULL, false);
+
 	AtEOXact_GUC(false, level);
 	return text;
 }

@@ -338,22 +338,15 @@ warn_still_counted(Relation rel, const char *why)
 			 errhint("Run contacts_tier.repair() on the tables that share its companion tables.")));
 }
 
-/* The condition of a table for what was a partition of it, whose columns can have other numbers */
-static Node *
-map_condition(Node *exists, Relation parent, Relation rel)
-{
-	return exists == NULL ? NULL :
-		(Node *) map_partition_varattnos((List *) copyObject(exists), 1, rel, parent);
-}
-
 /* Subtract what was a partition from the counters, and drop its triggers once it is closed. */
 static void
 uncount_detached(Oid relid, char **args, Oid owner, Relation parent)
 {
 	Relation	rel = relation_open(relid, NoLock);
+	Node	   *exists = ct_condition_of_relation(parent, CT_TRIGGER_EXISTS);
 
 	if (belongs_to(rel, owner))
-		uncount(rel, args, map_condition(ct_condition_of_relation(parent, CT_TRIGGER_EXISTS), parent, rel));
+		uncount(rel, args, (Node *) map_partition_varattnos((List *) exists, 1, rel, parent));
 	relation_close(rel, NoLock);
 	drop_statement_triggers(relid);
 }
@@ -369,11 +362,10 @@ ct_partition_detached(Oid relid, Oid parent)
 	Relation	rel = try_relation_open(parent, AccessShareLock);
 	char	   *args[CT_NARGS];
 
-	if (rel == NULL)
-		return;
-	if (ct_trigger_args(rel, CT_TRIGGER_STATUS, args))
+	if (rel != NULL && ct_trigger_args(rel, CT_TRIGGER_STATUS, args))
 		manage_tree(relid, args, rel->rd_rel->relowner, uncount_detached, rel);
-	relation_close(rel, NoLock);
+	if (rel != NULL)
+		relation_close(rel, NoLock);
 }
 
 /*

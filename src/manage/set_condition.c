@@ -91,9 +91,9 @@ is_expression(const SelectStmt *select)
 
 /* The expression in a text, without a look at what it names.  Errors: 42601. */
 static Node *
-parse_expression(const char *text)
+parse_expression(const char *source)
 {
-	RawStmt    *raw = linitial(raw_parser(text, RAW_PARSE_PLPGSQL_EXPR));
+	RawStmt    *raw = linitial(raw_parser(source, RAW_PARSE_PLPGSQL_EXPR));
 
 	if (!IsA(raw->stmt, SelectStmt) || !is_expression((SelectStmt *) raw->stmt))
 		ereport(ERROR,
@@ -109,18 +109,20 @@ parse_expression(const char *text)
  * they mean to the caller.  Errors: those of the parser, such as 42601, 42703, 42804, 0A000.
  */
 static Node *
-parse_condition(Relation rel, char *text)
+parse_condition(Relation rel, char *source)
 {
-	ErrorContextCallback context = {.callback = transpose_position,.arg = text,.previous = error_context_stack};
+	ErrorContextCallback context = {
+		.callback = transpose_position,.arg = source,.previous = error_context_stack
+	};
 	ParseState *pstate = make_parsestate(NULL);
 	ParseNamespaceItem *item;
 	Node	   *condition;
 
 	error_context_stack = &context;
-	pstate->p_sourcetext = text;
+	pstate->p_sourcetext = source;
 	item = addRangeTableEntryForRelation(pstate, rel, AccessShareLock, NULL, false, false);
 	addNSItemToQuery(pstate, item, false, true, true);
-	condition = transformWhereClause(pstate, parse_expression(text), EXPR_KIND_TRIGGER_WHEN, "condition");
+	condition = transformWhereClause(pstate, parse_expression(source), EXPR_KIND_TRIGGER_WHEN, "condition");
 	assign_expr_collations(pstate, condition);
 	error_context_stack = context.previous;
 	free_parsestate(pstate);
