@@ -63,6 +63,10 @@ $node->safe_psql('postgres', <<'SQL');
 	SELECT contacts_tier.attach('crm.leads', 'tenant');
 	SELECT contacts_tier.subscribe('crm.contacts', t, 'It''s a "plan"') FROM unnest('{1,11}'::text[]) t;
 	SELECT contacts_tier.subscribe('crm.leads', '12', 'legacy');
+	-- P2, P3; one does not exist
+	SELECT contacts_tier.set_condition('crm.contacts', 'exists', 'id < 100');
+	SELECT contacts_tier.set_condition('crm.contacts', 'eligible', 'tenant IS NOT NULL AND id > 0', 'refuse');
+	INSERT INTO crm.contacts VALUES (100, 11, 'marketing');
 	SET contacts_tier.source_type = 'FORM';
 	INSERT INTO crm.contacts SELECT i, t FROM unnest('{1,11,12}'::bigint[]) t, generate_series(1, 3) i;
 	INSERT INTO crm.leads SELECT 10 * t + i, t FROM unnest('{1,11,12}'::bigint[]) t, generate_series(1, 2) i;
@@ -97,6 +101,8 @@ my $state_query = q{
 	TABLE contacts_tier.tool ORDER BY 1;
 	SELECT tgrelid::regclass, tgname, tgenabled FROM pg_trigger
 	WHERE tgname LIKE '%contacts_tier%' ORDER BY tgrelid::regclass::text, tgname;
+	SELECT tgrelid::regclass, pg_get_triggerdef(oid) FROM pg_trigger
+	WHERE tgfoid::regproc::text LIKE 'contacts_tier_internal.%condition' ORDER BY tgrelid::regclass::text, tgname;
 	-- pg_dump has no comments on clones of triggers
 	SELECT tgrelid::regclass, tgname, obj_description(oid, 'pg_trigger') FROM pg_trigger
 	WHERE tgname LIKE '%contacts_tier%' AND tgparentid = 0 ORDER BY tgrelid::regclass::text, tgname;
