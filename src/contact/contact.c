@@ -35,27 +35,6 @@ ct_row_read(const CtTable *table, TupleTableSlot *slot, CtRow *row)
 }
 
 /*
- * Note of a row that was read from this slot whether it is one that cannot be promoted.
- */
-void
-ct_row_judge(const CtTable *table, TupleTableSlot *slot, CtRow *row)
-{
-	row->is_ineligible = table->eligible != NULL && !ct_condition_is_true(table->eligible, slot);
-}
-
-/*
- * The same for a changed row; whether the old one was eligible matters only if the new one is
- * not.
- */
-void
-ct_row_judge_change(const CtTable *table, TupleTableSlot *old_slot, CtRow *old, TupleTableSlot *slot, CtRow *row)
-{
-	ct_row_judge(table, slot, row);
-	if (row->is_ineligible)
-		ct_row_judge(table, old_slot, old);
-}
-
-/*
  * A copy of a row that depends on nothing but the memory context: source columns may point
  * into the row, or to TOAST values, which are read now.
  */
