@@ -24,7 +24,7 @@ BEGIN
           AND p.proname IN ('subscribe', 'change_tier', 'approve_upgrade', 'cancel', 'set_policy', 'has_access',
                             'rename_account', 'usage', 'banner', 'tier_changes', 'billing_periods', 'notifications', 'activity',
                             'forecast', 'preview', 'rollover', 'audience', 'usage_history', 'sources',
-                            'undo_promotion', 'explain_change')
+                            'undo_promotion', 'explain_change', 'ineligible')
     LOOP
         SELECT string_agg(CASE WHEN n = 1 THEN 'contacts regclass'
                                WHEN n = 2 THEN 'account anyelement'
