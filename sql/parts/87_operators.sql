@@ -26,14 +26,15 @@ BEGIN
     END IF;
     FOR f IN
         SELECT p.oid::regprocedure AS routine,
-               p.proname = 'banner' AS is_permission
+               p.proname IN ('banner', 'pass_brake') AS is_permission
         FROM pg_depend d JOIN pg_proc p ON p.oid = d.objid
         WHERE d.classid = 'pg_proc'::regclass AND d.deptype = 'e' AND d.refclassid = 'pg_extension'::regclass
           AND d.refobjid = (SELECT e.oid FROM pg_extension e WHERE e.extname = 'contacts_tier')
           AND p.proname <> 'grant_owner'
           AND (p.pronamespace = 'contacts_tier'::regnamespace
                OR p.proname IN ('maintain_status', 'count_contact', 'apply_counts', 'count_truncate', 'guard_send',
-                                'create_companions', 'release_columns', 'guarded_by'))
+                                'create_companions', 'release_columns', 'guarded_by',
+                                'exists_condition', 'eligible_condition'))
           AND NOT EXISTS (SELECT FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
                           WHERE a.privilege_type = 'EXECUTE' AND a.grantee IN (0, 'pg_monitor'::regrole))
         ORDER BY p.oid

@@ -472,33 +472,3 @@ contacts_tier_maintain_status(PG_FUNCTION_ARGS)
 						   insert_contact(table, trigdata) :
 						   update_contact(table, trigdata));
 }
-
-PG_FUNCTION_INFO_V1(contacts_tier_is_given);
-PG_FUNCTION_INFO_V1(contacts_tier_given_flag);
-
-/*
- * is_given(property integer, is_set boolean) boolean: was the row that an INSERT has
- * proposed last given this property?  "is_set": it is the new value of the flag, which stays
- * as it is if it was not given.  See on_conflict.c.
- */
-Datum
-contacts_tier_is_given(PG_FUNCTION_ARGS)
-{
-	int32		property = PG_GETARG_INT32(0);
-	bool		given = property >= CT_ARG_STATUS && property < CT_COLUMNS_END &&
-		(ct_statement()->given & (1 << property)) != 0;
-
-	if (!given && PG_GETARG_BOOL(1))
-		ct_statement()->leaves_flag = true;
-	PG_RETURN_BOOL(given);
-}
-
-/*
- * given_flag() boolean: the flag that this row was given, which a non-marketing contact has
- * lost
- */
-Datum
-contacts_tier_given_flag(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_BOOL(ct_statement()->given_flag);
-}

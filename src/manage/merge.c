@@ -52,6 +52,9 @@ rank(const Merge *merge, Side side)
 {
 	CtStatus	status = ct_row_status(merge->contacts.table, &merge->rows[side]);
 
+	/* one that counts as deleted has no place to give */
+	if (merge->rows[side].is_absent)
+		return 0;
 	return !status.marketing ? 0 : status.until_next_update ? 1 : 2;
 }
 

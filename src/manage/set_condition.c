@@ -203,7 +203,7 @@ check_not_in_use(const CtManaged *managed)
 		if (rel != managed->rel)
 			table_close(rel, NoLock);
 	}
-	ct_frames_check_none();
+	ct_frames_check_none(list_make1_oid(RelationGetRelid(managed->rel)));
 }
 
 /* Create the trigger, or replace the one that is there, whatever it is called by now. */

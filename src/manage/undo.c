@@ -94,11 +94,12 @@ promoted_contacts(const CtManaged *managed)
 							  ct_quoted_operator(table->account_eq));
 	return psprintf("%s AND t.%s IS NOT TRUE"
 					" AND t.%s OPERATOR(pg_catalog.=) $2 AND t.%s OPERATOR(pg_catalog.=) $3"
-					" AND t.%s OPERATOR(pg_catalog.>=) $4%s",
+					" AND t.%s OPERATOR(pg_catalog.>=) $4%s%s",
 					ct_status_condition(&table->status, psprintf("t.%s", ct_table_column(table, CT_ARG_STATUS))),
 					ct_table_column(table, CT_ARG_UNTIL),
 					ct_table_column(table, CT_ARG_SOURCE_TYPE), ct_table_column(table, CT_ARG_SOURCE_NAME),
-					ct_table_column(table, CT_ARG_UPDATED_AT), of_account);
+					ct_table_column(table, CT_ARG_UPDATED_AT), of_account,
+					ct_and_condition(table->exists, true));
 }
 
 /* Lock the contacts, before the slots: a writer holds contacts when it locks a slot. */
