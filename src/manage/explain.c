@@ -145,7 +145,7 @@ contacts_tier_explain_change(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("account \"%s\" has no tier change with entry \"%s\"",
-						ct_account_argument(fcinfo), entry_of(fcinfo)),
+						ct_account_argument(fcinfo, 1), entry_of(fcinfo)),
 				 errhint("Use contacts_tier.tier_changes() to list tier changes with their entries.")));
 	return (Datum) 0;
 }
