@@ -23,9 +23,9 @@ BEGIN
     LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'duplicate_object',
-            MESSAGE = 'schema "contacts_tier" exists already and is not empty',
-            DETAIL = pg_catalog.format('It contains %s.', found),
-            HINT = 'Look at who has created it, and drop or rename it before CREATE EXTENSION.';
+            MESSAGE = 'schema "contacts_tier" already exists and is not empty',
+            DETAIL = pg_catalog.format('The schema contains %s.', content),
+            HINT = 'Find out which role created the schema, and drop or rename it before CREATE EXTENSION.';
     END IF;
 
     SELECT n.nspowner, e.extowner INTO STRICT schema_owner, extension_owner

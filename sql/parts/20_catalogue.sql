@@ -38,7 +38,7 @@ BEGIN
     ELSIF NEW.name <> OLD.name AND EXISTS (SELECT FROM contacts_tier.tier WHERE plan = OLD.name) THEN
         RAISE EXCEPTION USING
             ERRCODE = 'foreign_key_violation',
-            MESSAGE = format('plan "%s" has tiers, so it cannot be renamed', OLD.name),
+            MESSAGE = format('cannot rename plan "%s" because it has tiers', OLD.name),
             HINT = 'Create another plan with contacts_tier.create_plan().';
     END IF;
     RETURN NULL;
@@ -138,7 +138,12 @@ DECLARE
     limits bigint[] := coalesce(create_plan.contact_limits, '{}');
 BEGIN
     IF create_plan.plan IS NULL OR create_plan.currency IS NULL OR create_plan.marketing_contacts IS NULL THEN
-        RAISE null_value_not_allowed USING MESSAGE = 'plan, currency and marketing_contacts must not be null';
+        RAISE null_value_not_allowed USING MESSAGE = 'arguments "plan", "currency" and "marketing_contacts" must not be null';
+    END IF;
+    IF create_plan.currency !~ '^[A-Z]{3}$' THEN
+        RAISE invalid_parameter_value
+            USING MESSAGE = 'currency must be a three-letter ISO 4217 code',
+                  DETAIL = format('The currency is "%s".', create_plan.currency);
     END IF;
     IF EXISTS (SELECT FROM contacts_tier.plan p WHERE p.name = create_plan.plan) THEN
         RAISE duplicate_object USING MESSAGE = format('plan "%s" already exists', create_plan.plan);

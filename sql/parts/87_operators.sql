@@ -66,7 +66,7 @@ BEGIN
     FROM contacts_tier.attached() t WHERE t.contacts = grant_reader.contacts;
     IF NOT FOUND THEN
         RAISE object_not_in_prerequisite_state
-            USING MESSAGE = format('table %s is not attached', contacts),
+            USING MESSAGE = format('table "%s" is not attached', (SELECT c.relname FROM pg_class c WHERE c.oid = grant_reader.contacts)),
                   HINT = 'Use contacts_tier.attached() to list attached tables.';
     END IF;
     IF NOT pg_has_role((SELECT c.relowner FROM pg_class c WHERE c.oid = grant_reader.contacts), 'USAGE') THEN
@@ -154,8 +154,8 @@ BEGIN
     PERFORM contacts_tier.detach(contacts, drop_columns);
     PERFORM contacts_tier_internal.release_columns(contacts);
     FOR sends IN SELECT g.sends FROM contacts_tier_internal.guarded_by(contacts) AS g (sends) LOOP
-        RAISE WARNING USING MESSAGE = format('table %s is still guarded', sends),
-            DETAIL = 'The extension cannot be dropped before.',
+        RAISE WARNING USING MESSAGE = format('table "%s" is still guarded', (SELECT c.relname FROM pg_class c WHERE c.oid = sends)),
+            DETAIL = 'The extension cannot be dropped while a table is guarded.',
             HINT = format('Have its owner run: SELECT contacts_tier.unguard(%L).', sends);
     END LOOP;
     IF EXISTS (SELECT FROM contacts_tier.attached() t WHERE t.companion_schema = schema) THEN

@@ -28,6 +28,7 @@
 #define ERRCODE_CT_NO_ACCESS			MAKE_SQLSTATE('M', 'C', '0', '0', '2')
 #define ERRCODE_CT_NOT_MARKETING		MAKE_SQLSTATE('M', 'C', '0', '0', '3')
 #define ERRCODE_CT_BRAKE				MAKE_SQLSTATE('M', 'C', '0', '0', '4')
+#define ERRCODE_CT_STORED_NON_MARKETING	MAKE_SQLSTATE('0', '1', 'M', 'C', '1')
 
 /* settings.c */
 
@@ -173,6 +174,7 @@ extern char *ct_owner_search_path(Oid owner, Oid relid);
 extern char *ct_type_name(Oid type);
 extern Oid	ct_find_relation(const char *schema, const char *name);
 pg_noreturn extern void ct_no_relation_error(Oid relid);
+extern int	ct_errtable(Oid relid);
 extern char *ct_qualified_name(Relation rel);
 extern const char *ct_quoted_operator(Oid operator);
 

@@ -9,6 +9,7 @@
 
 #include "access/htup_details.h"
 #include "catalog/namespace.h"
+#include "catalog/partition.h"
 #include "catalog/pg_operator.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -46,6 +47,30 @@ ct_no_relation_error(Oid relid)
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_TABLE),
 			 errmsg("relation with OID %u does not exist", relid)));
+}
+
+/*
+ * Put schema and table into the fields of an error, as errtable(), for a table that need not
+ * be open: the root of a partition, for which the statement may have been meant.  Returns 0.
+ */
+int
+ct_errtable(Oid relid)
+{
+	char	   *schema;
+	char	   *name;
+
+	/* none for a partition that waits to be detached, and has one still */
+	if (get_rel_relispartition(relid) && get_partition_ancestors(relid) != NIL)
+		relid = llast_oid(get_partition_ancestors(relid));
+	schema = get_namespace_name(get_rel_namespace(relid));
+	name = get_rel_name(relid);
+	/* the root is not locked by a statement on a partition, and may be gone */
+	if (schema != NULL && name != NULL)
+	{
+		err_generic_string(PG_DIAG_SCHEMA_NAME, schema);
+		err_generic_string(PG_DIAG_TABLE_NAME, name);
+	}
+	return 0;
 }
 
 /*

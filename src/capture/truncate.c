@@ -135,9 +135,10 @@ ct_check_not_truncated(Oid relid)
 		if (slist_container(CountedOff, note.node, iter.cur)->relid == relid)
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("cannot change marketing contacts of \"%s\" while it is truncated", get_rel_name(relid)),
-					 errdetail("They have already been subtracted from the counters."),
-					 errhint("Change them before TRUNCATE, or in an AFTER TRUNCATE trigger.")));
+					 errmsg("cannot change marketing contacts of table \"%s\" while it is truncated", get_rel_name(relid)),
+					 errdetail("The contacts of the table have already been subtracted from the counters."),
+					 errhint("Change them before TRUNCATE, or in an AFTER TRUNCATE trigger."),
+					 ct_errtable(relid)));
 	}
 }
 

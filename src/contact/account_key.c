@@ -129,5 +129,6 @@ ct_check_account_fits(const CtTable *table, Datum account)
 				 errmsg("an account of %zu bytes may not have marketing contacts",
 						toast_raw_datum_size(account) - VARHDRSZ),
 				 errdetail("The account is too long to be a key of the companion tables, so it cannot have a subscription."),
-				 errhint("Correct the account, or leave the contacts non-marketing.")));
+				 errhint("Correct the account, or leave the contacts non-marketing."),
+				 ct_errtable(table->relid)));
 }

@@ -253,7 +253,7 @@ find_table(Relation rel)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("table \"%s\" is not attached", RelationGetRelationName(rel)),
-				 errhint("Use contacts_tier.attached() to list attached tables, and contacts_tier.attach() to attach one."),
+				 errhint("Use contacts_tier.attached() to list attached tables."),
 				 errtable(rel)));
 	if (rel->rd_rel->relispartition)
 		ereport(ERROR,

@@ -122,7 +122,8 @@ ct_companion_schema(Oid relid)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("table \"%s\" is not attached", name),
-				 errhint("Use contacts_tier.attached() to list attached tables, and contacts_tier.attach() to attach one.")));
+				 errhint("Use contacts_tier.attached() to list attached tables."),
+				 ct_errtable(relid)));
 	return args[CT_ARG_SCHEMA];
 }
 
@@ -215,7 +216,8 @@ ct_check_sound(Oid relid)
 		ereport(ERROR,
 				(errcode(fault.code),
 				 errmsg_internal("%s", fault.message),
-				 fault.hint != NULL ? errhint("%s", fault.hint) : 0));
+				 fault.hint != NULL ? errhint("%s", fault.hint) : 0,
+				 ct_errtable(relid)));
 }
 
 /* Warn the caller that a table is left out, if he may read it: its name is not for others. */

@@ -200,7 +200,7 @@ resolve_account_type(CtTable *table, Relation rel, MemoryContext context)
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("type %s cannot be the type of an account column",
 						format_type_be(table->account_type)),
-				 errdetail("It needs default operator classes for btree and hash."),
+				 errdetail("The type needs default operator classes for btree and hash."),
 				 errtable(rel)));
 	get_typlenbyval(table->account_type, &table->account_typlen, &table->account_typbyval);
 	getTypeOutputInfo(table->account_type, &table->account_output, &isvarlena);

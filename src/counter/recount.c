@@ -150,7 +150,7 @@ query_relations(List *relids, RelationQuery query)
 	if (buf.len == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("the table is not attached any more")));
+				 errmsg("the table is no longer attached")));
 	return buf.data;
 }
 

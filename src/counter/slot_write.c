@@ -118,7 +118,7 @@ refuse_trigger(CtCounter *counter, const char *what)
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("a trigger on companion table \"%s\" %s", RelationGetRelationName(counter->rel), what),
 			 errdetail("Counters would not agree with the contacts any more."),
-			 errhint("Row triggers on it must return the new row with the columns of attach() as they are."),
+			 errhint("Row triggers on it must return the new row with the columns that contacts_tier.attach() creates unchanged."),
 			 errtable(counter->rel)));
 }
 

@@ -192,7 +192,8 @@ has_column(Oid relid, const char *column)
 				(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
 				 errmsg("column \"%s\" of table \"%s\" cannot be the account or a status property",
 						column, get_rel_name(relid)),
-				 errdetail("The column is a system or generated column, which triggers cannot see or write.")));
+				 errdetail("The column is a system or generated column, which triggers cannot see or write."),
+				 ct_errtable(relid)));
 	return true;
 }
 
@@ -219,7 +220,7 @@ tell_of_column(Oid relid, const char *column, const char *key)
 	ereport(NOTICE,
 			(errmsg("existing column \"%s\" of table \"%s\" becomes status property \"%s\"",
 					column, get_rel_name(relid), key),
-			 errdetail("From now on contacts_tier sets it.  contacts_tier.detach() does not drop it.")));
+			 errdetail("From now on contacts_tier sets the column.  contacts_tier.detach() does not drop it.")));
 }
 
 /*
@@ -236,7 +237,8 @@ add_columns(Oid relid, const char *name, char **args, bool had[CT_NCOLUMNS])
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
 				 errmsg("column \"%s\" of table \"%s\" does not exist",
 						args[CT_ARG_ACCOUNT], get_rel_name(relid)),
-				 errhint("Pass the column that identifies the account, or omit it if the whole table is one account.")));
+				 errhint("Pass the column that identifies the account, or omit it if the whole table is one account."),
+				 ct_errtable(relid)));
 	for (int i = 0; i < CT_NCOLUMNS; i++)
 	{
 		const char *column = args[CT_ARG_STATUS + i];
@@ -271,7 +273,7 @@ tell_of_default(Oid relid, const char *name, const char *column, CtTriggerArg wh
 			(errmsg("default of column \"%s\" of table \"%s\" disables %s", column, get_rel_name(relid),
 					is_status ? "defaults by source type" : psprintf("the setting contacts_tier.%s for new contacts",
 																	 status_columns[which - CT_ARG_STATUS].key)),
-			 errdetail("It counts as given wherever an INSERT gives no %s.", is_status ? "status" : "source"),
+			 errdetail("The default counts as given wherever an INSERT gives no %s.", is_status ? "status" : "source"),
 			 errhint("To change that, use ALTER TABLE %s ALTER COLUMN %s DROP DEFAULT.", name, quote_identifier(column))));
 }
 

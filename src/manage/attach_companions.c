@@ -60,7 +60,7 @@ ct_check_companion_schema(const char *schema, Oid owner)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("companion tables cannot be in schema \"%s\"", schema),
-				 errdetail("It is temporary, a system schema, or belongs to an extension."),
+				 errdetail("Schema \"%s\" is temporary, a system schema, or belongs to an extension.", schema),
 				 errhint("Pass a schema of your own as argument \"companion_schema\".")));
 	check_privilege(schema, owner, "USAGE");
 }
@@ -103,7 +103,7 @@ count_companions(const CtTable *table)
 					(errcode(ERRCODE_DUPLICATE_TABLE),
 					 errmsg("relation \"%s.%s\" already exists", NameStr(table->names.schema),
 							NameStr(table->names.companions[i])),
-					 errdetail("It was not created by contacts_tier."),
+					 errdetail("The relation was not created with contacts_tier."),
 					 errhint("Rename it, or pass another schema as argument \"companion_schema\".")));
 	}
 	return count;
@@ -134,14 +134,14 @@ check_some(const CtTable *table, bool is_repair)
 	if (!ct_some_companions_fit(table))
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_TABLE),
-				 errmsg("some of the companion tables of schema \"%s\" exist already", NameStr(table->names.schema)),
-				 errdetail("They are not as contacts_tier creates them."),
+				 errmsg("some of the companion tables of schema \"%s\" already exist", NameStr(table->names.schema)),
+				 errdetail("The tables are not as contacts_tier.attach() creates them."),
 				 errhint("Rename them, or pass another schema as argument \"companion_schema\".")));
 	if (!is_repair && OidIsValid(sharing_table(table)))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("some companion tables of schema \"%s\" do not exist", NameStr(table->names.schema)),
-				 errdetail("Attached table \"%s\" uses them, too.", get_rel_name(sharing_table(table))),
+				 errdetail("Attached table \"%s\" uses the companion tables, too.", get_rel_name(sharing_table(table))),
 				 errhint("Run contacts_tier.repair() on that table first.")));
 }
 

@@ -110,15 +110,17 @@ inheritance_changed(Oid relid, Oid parent)
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("table \"%s\" cannot inherit from attached table \"%s\"",
 						get_rel_name(relid), get_rel_name(parent)),
-				 errdetail("Contacts in it would count as contacts of \"%s\", and no trigger would see them.",
+				 errdetail("Contacts of the child would count as contacts of table \"%s\", and no trigger would see them.",
 						   get_rel_name(parent)),
-				 errhint("Use a partitioned table, or CREATE TABLE ... (LIKE ...).")));
+				 errhint("Use a partitioned table, or CREATE TABLE ... (LIKE ...)."),
+				 ct_errtable(parent)));
 	if (ct_ddl_is_attached(relid) && is_child(relid, parent))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("attached table \"%s\" cannot become part of \"%s\"",
 						get_rel_name(relid), get_rel_name(parent)),
-				 errhint("Detach it with contacts_tier.detach() first; a partitioned table is attached as a whole.")));
+				 errhint("Detach it with contacts_tier.detach() first; a partitioned table is attached as a whole."),
+				 ct_errtable(relid)));
 }
 
 /* OAT_POST_ALTER: of inheritance, of a column, or of a table in another way. */

@@ -156,7 +156,8 @@ ct_guard_column_altered(Oid relid, int attno)
 						get_attname(relid, attno, false), get_rel_name(relid)),
 				 errdetail("Triggers of contacts_tier write the column, and need it to be of type %s.",
 						   format_type_be(type)),
-				 errhint("%s", detach_hint(relid))));
+				 errhint("%s", detach_hint(relid)),
+				 ct_errtable(relid)));
 	if (property == CT_ARG_ACCOUNT &&
 		(new.atttypid != type || new.attcollation != collation ||
 		 !preserves_values(type, typmod, new.atttypmod)))
@@ -165,7 +166,8 @@ ct_guard_column_altered(Oid relid, int attno)
 				 errmsg("cannot alter type of column \"%s\" of attached table \"%s\"",
 						get_attname(relid, attno, false), get_rel_name(relid)),
 				 errdetail("The column identifies the account of a contact, and the companion tables know accounts by this type and collation."),
-				 errhint("Detach the table with contacts_tier.detach(), alter the column and the columns \"account\" of its companion tables, and attach the table again.")));
+				 errhint("Detach the table with contacts_tier.detach(), alter the column and the columns \"account\" of its companion tables, and attach the table again."),
+				 ct_errtable(relid)));
 }
 
 /* An index of flagged contacts is gone, or about to be, and no other is left: 2BP01. */
@@ -176,8 +178,9 @@ index_error(Oid relid, const char *name)
 			(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
 			 errmsg("cannot drop index \"%s\" because attached table \"%s\" requires it",
 					name, get_rel_name(relid)),
-			 errdetail("The rollover finds contacts by it that become non-marketing on the update date."),
-			 errhint("%s", detach_hint(relid))));
+			 errdetail("The rollover uses the index to find contacts that become non-marketing on the update date."),
+			 errhint("%s", detach_hint(relid)),
+			 ct_errtable(relid)));
 }
 
 /* Note something that is being dropped. */
@@ -250,8 +253,9 @@ column_error(const Missed *note)
 			(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
 			 errmsg("cannot drop column \"%s\" of attached table \"%s\"",
 					NameStr(note->name), get_rel_name(note->relid)),
-			 errdetail("It has the account or a status property of each contact."),
-			 errhint("%s", detach_hint(note->relid))));
+			 errdetail("The column has the account or a status property of each contact."),
+			 errhint("%s", detach_hint(note->relid)),
+			 ct_errtable(note->relid)));
 }
 
 /*
@@ -269,8 +273,9 @@ index_missed(const Missed *note, Node *command)
 			(errcode(ERRCODE_WARNING),
 			 errmsg("index \"%s\" of attached table \"%s\" was dropped with one of its columns",
 					NameStr(note->name), get_rel_name(note->relid)),
-			 errdetail("The rollover finds contacts by it that become non-marketing on the update date."),
-			 errhint("Use contacts_tier.repair() to create it again.")));
+			 errdetail("The rollover uses the index to find contacts that become non-marketing on the update date."),
+			 errhint("Use contacts_tier.repair() to create it again."),
+			 ct_errtable(note->relid)));
 }
 
 /*

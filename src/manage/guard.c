@@ -40,7 +40,8 @@ check_relkind(Relation rel)
 	if (rel->rd_rel->relkind != RELKIND_RELATION && rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("\"%s\" is not a table", RelationGetRelationName(rel))));
+				 errmsg("\"%s\" is not a table", RelationGetRelationName(rel)),
+				 errtable(rel)));
 }
 
 /* A column that a BEFORE trigger sees: 42703, 42809. */
@@ -60,7 +61,7 @@ find_column(Relation rel, const char *name)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("column \"%s\" of table \"%s\" is a generated column", name, RelationGetRelationName(rel)),
-				 errdetail("Triggers can neither see nor write it."),
+				 errdetail("Triggers can neither see nor write generated columns."),
 				 errtablecol(rel, attno)));
 	return attr;
 }
@@ -95,12 +96,12 @@ check_mode(const char *mode, bool has_reason)
 	if (strcmp(mode, "reject") != 0 && strcmp(mode, "skip") != 0 && strcmp(mode, "mark") != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("on_excluded must be \"reject\", \"skip\" or \"mark\", not \"%s\"", mode)));
+				 errmsg("argument \"on_excluded\" must be \"reject\", \"skip\" or \"mark\", not \"%s\"", mode)));
 	if (has_reason != (strcmp(mode, "mark") == 0))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 has_reason ? errmsg("reason_column is only for on_excluded => 'mark'") :
-				 errmsg("on_excluded => 'mark' needs a reason_column")));
+				 has_reason ? errmsg("argument \"reason_column\" requires on_excluded => 'mark'") :
+				 errmsg("on_excluded => 'mark' requires argument \"reason_column\"")));
 }
 
 /* Check the columns, and return them as they are written in UPDATE OF: tool, contact, reason. */
@@ -116,7 +117,8 @@ read_columns(FunctionCallInfo fcinfo, Relation rel, AttrNumber *contact)
 	if (tool_column == contact_column || tool_column == reason_column || contact_column == reason_column)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("tool, contact and reason must be different columns")));
+				 errmsg("columns of tool, contact and reason must be different"),
+				 errtable(rel)));
 	check_types(rel, tool_column, reason_column);
 	*contact = contact_column->attnum;
 	initStringInfo(&columns);
@@ -232,7 +234,8 @@ contacts_tier_unguard(PG_FUNCTION_ARGS)
 	if (!drop_guard(relid, name))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table %s has no guard", name)));
+				 errmsg("table \"%s\" has no guard", get_rel_name(relid)),
+				 ct_errtable(relid)));
 	ct_restore_identity(&identity);
 	SPI_finish();
 	PG_RETURN_VOID();

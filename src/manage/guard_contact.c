@@ -152,7 +152,7 @@ find_key(const CtTable *contacts, Relation rel, Relation guarded, AttrNumber con
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("column \"%s\" of table \"%s\" does not tell which contact of table \"%s\" it means",
+			 errmsg("column \"%s\" of table \"%s\" does not identify contacts of table \"%s\"",
 					get_attname(RelationGetRelid(guarded), contact, false), RelationGetRelationName(guarded),
 					RelationGetRelationName(rel)),
 			 errhint("The contacts need a primary key of this one column, of a type that can be compared with it, or one other unique index. A key may also have the account, if a column of table \"%s\" is called as that of the contacts.",
@@ -173,7 +173,7 @@ may_not_read_error(Relation guarded, const char *contacts, bool is_hidden)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-			 errmsg("owner of table \"%s\" may not look contacts of table \"%s\" up",
+			 errmsg("owner of table \"%s\" may not read contacts of table \"%s\"",
 					RelationGetRelationName(guarded), contacts),
 			 is_hidden ? errdetail("Row-level security hides contacts from role \"%s\".",
 								   GetUserNameFromId(guarded->rd_rel->relowner, false)) :

@@ -81,7 +81,7 @@ read_send(FunctionCallInfo fcinfo, Send *send)
 		trigger->tgnattr != (strcmp(trigger->tgargs[CT_GUARD_MODE], "mark") == 0 ? 3 : 2))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("trigger \"%s\" is not as contacts_tier.guard() makes it", trigger->tgname),
+				 errmsg("trigger \"%s\" is not as contacts_tier.guard() creates it", trigger->tgname),
 				 errtable(trigdata->tg_relation)));
 	send->trigdata = trigdata;
 	send->tuple = TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event) ? trigdata->tg_newtuple : trigdata->tg_trigtuple;
@@ -376,8 +376,8 @@ report(const uint64 skipped[NREASONS])
 	}
 	if (count > 0)
 		ereport(NOTICE,
-				(errmsg_plural("%llu row was skipped, since its tool cannot use its contact",
-							   "%llu rows were skipped, since their tools cannot use their contacts",
+				(errmsg_plural("%llu row was skipped because its tool cannot use its contact",
+							   "%llu rows were skipped because their tools cannot use their contacts",
 							   count, (unsigned long long) count),
 				 errdetail_internal("%s", reasons.data)));
 	pfree(reasons.data);

@@ -171,11 +171,11 @@ check_step(const Interval *step, TimestampTz since)
 	if (step->month < 0 || step->day < 0 || step->time < 0 || seconds <= 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("step must be positive")));
+				 errmsg("argument \"step\" must be positive")));
 	if (((double) ct_now() - since) / USECS_PER_SEC > seconds * MAX_STEPS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("step is too short for the time since %s", timestamptz_to_str(since)),
+				 errmsg("argument \"step\" is too short for the time since %s", timestamptz_to_str(since)),
 				 errdetail("There can be at most %d steps.", MAX_STEPS)));
 }
 
@@ -195,7 +195,7 @@ report_history(FunctionCallInfo fcinfo, const CtReportKind *kind)
 	if (!PG_ARGISNULL(HISTORY_SINCE) && TIMESTAMP_NOT_FINITE(PG_GETARG_TIMESTAMPTZ(HISTORY_SINCE)))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("since must be finite")));
+				 errmsg("argument \"since\" must be finite")));
 	check_step(PG_GETARG_INTERVAL_P(HISTORY_STEP),
 			   PG_ARGISNULL(HISTORY_SINCE) ? earliest_default() : PG_GETARG_TIMESTAMPTZ(HISTORY_SINCE));
 	ct_report(fcinfo, kind);

@@ -338,7 +338,7 @@ contacts_tier_account_metrics(PG_FUNCTION_ARGS)
 	if (PG_GETARG_INT32(0) < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("top must not be negative")));
+				 errmsg("argument \"top\" must not be negative")));
 	report_schemas(&report, NULL);
 	return (Datum) 0;
 }

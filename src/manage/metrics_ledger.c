@@ -138,9 +138,10 @@ begin_scan(EntryScan *scan, const Leaf *leaf, const char *predicate)
 	if (scan->index == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table \"%s\" has not all indexes that attach() creates on the ledger", RelationGetRelationName(leaf->rel)),
+				 errmsg("table \"%s\" lacks an index that contacts_tier.attach() creates on the ledger", RelationGetRelationName(leaf->rel)),
 				 errhint("Use CREATE INDEX ON %s (entry) WHERE %s.",
-						 quote_identifier(RelationGetRelationName(leaf->rel)), predicate)));
+						 quote_identifier(RelationGetRelationName(leaf->rel)), predicate),
+				 errtable(leaf->rel)));
 	scan->context = CurrentMemoryContext;
 	scan->scan = ct_index_beginscan(leaf->rel, scan->index, GetActiveSnapshot(), 0);
 	index_rescan(scan->scan, NULL, 0, NULL, 0);
@@ -164,7 +165,8 @@ value_of(const Leaf *leaf, AttrNumber attno)
 	if (isnull)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("table \"%s\" has an entry with a null", RelationGetRelationName(leaf->rel))));
+				 errmsg("table \"%s\" has an entry with a null", RelationGetRelationName(leaf->rel)),
+				 errtable(leaf->rel)));
 	return value;
 }
 

@@ -84,7 +84,8 @@ has_rows(Relation rel)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("\"%s\" is not an ordinary table", RelationGetRelationName(rel)),
-				 errdetail("Metrics read tables of this server alone.")));
+				 errdetail("Metrics read tables of this server alone."),
+				 errtable(rel)));
 	return true;
 }
 
@@ -239,7 +240,8 @@ ct_metrics_column(const CtSchemaMetrics *metrics, Relation rel, const char *name
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("table \"%s\" has no column \"%s\" as contacts_tier.attach() creates it",
-						RelationGetRelationName(rel), name)));
+						RelationGetRelationName(rel), name),
+				 errtable(rel)));
 	return attno;
 }
 

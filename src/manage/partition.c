@@ -335,7 +335,8 @@ warn_still_counted(Relation rel, const char *why)
 			(errcode(ERRCODE_WARNING),
 			 errmsg("the contacts of \"%s\" are still counted", RelationGetRelationName(rel)),
 			 errdetail_internal("%s", why),
-			 errhint("Run contacts_tier.repair() on the tables that share its companion tables.")));
+			 errhint("Run contacts_tier.repair() on the tables that share its companion tables."),
+			 errtable(rel)));
 }
 
 /* Subtract what was a partition from the counters, and drop its triggers once it is closed. */
@@ -488,7 +489,7 @@ ct_table_dropped(Oid relid, char **args, Node *exists)
 	if (may_have_contacts(rel) && has_counters(rel, args))
 	{
 		if (!has_columns(rel, args))
-			warn_still_counted(rel, "Its columns are not those that it was attached with.");
+			warn_still_counted(rel, "The columns of the table are not those that it was attached with.");
 		else if (rel->rd_rel->relowner == GetUserId() && exists == NULL)
 			uncount_as_owner(rel, args, NULL);
 		else

@@ -107,8 +107,8 @@ lock_out_subscribers(Search *search)
 			ereport(ERROR,
 					(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 					 errmsg("plan \"%s\" is locked", search->plan),
-					 errdetail("Another transaction subscribes an account to it, or changes a tier, and has not ended."),
-					 errhint("Try again when it has.")));
+					 errdetail("A transaction that subscribes an account to the plan, or changes a tier of an account, has not ended."),
+					 errhint("Try again when the transaction has ended.")));
 }
 
 /* May the caller see the rows of a companion table? */
@@ -264,8 +264,8 @@ in_use_error(const Search *search, Relation rel, bool is_tier)
 					(long long) search->found_limit, search->found_plan) :
 			 errmsg("plan \"%s\" has subscribed accounts", search->found_plan),
 			 search->shown ?
-			 errdetail("For example account \"%s\" of table \"%s\".", search->account, search->contacts) :
-			 errdetail("Role \"%s\" has no privilege to see which.", GetUserNameFromId(GetUserId(), false)),
+			 errdetail("One of them is account \"%s\" of table \"%s\".", search->account, search->contacts) :
+			 errdetail("Role \"%s\" has no privilege to see which accounts.", GetUserNameFromId(GetUserId(), false)),
 			 is_tier ?
 			 errhint("Move the accounts to another tier first, with contacts_tier.change_tier().") :
 			 errhint("End the subscriptions first, with contacts_tier.cancel(): they end at the renewal date."),

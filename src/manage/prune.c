@@ -88,7 +88,7 @@ contacts_tier_prune_ledger(PG_FUNCTION_ARGS)
 	if (PG_GETARG_INT32(2) < 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("argument \"batch_size\" must be positive")));
+				 errmsg("argument \"batch_size\" must be greater than zero")));
 	PreventCommandIfReadOnly("prune_ledger()");
 	PreventCommandIfParallelMode("prune_ledger()");
 	ct_manage_begin(&managed, PG_GETARG_OID(0), AccessShareLock);

@@ -58,7 +58,8 @@ check_not_renamed(const Renaming *renaming, Datum account)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("account \"%s\" has already been renamed in this transaction",
 						ct_account_text(renaming->table, account)),
-				 errhint("Commit first.")));
+				 errhint("Commit the transaction first."),
+				 ct_errtable(renaming->table->relid)));
 }
 
 /*
@@ -78,7 +79,8 @@ check_known(const Renaming *renaming)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("account \"%s\" does not exist", ct_account_text(renaming->table, renaming->former)),
-				 errdetail("It has neither contacts nor a subscription.")));
+				 errdetail("Nothing has this account: no contact, no subscription and no history."),
+				 ct_errtable(renaming->table->relid)));
 }
 
 /*
@@ -95,17 +97,20 @@ claim_key(const Renaming *renaming)
 	if (!ct_account_fits(renaming->table, renaming->account))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("the account is too long to be subscribed")));
+				 errmsg("the account is too long to be subscribed"),
+				 ct_errtable(renaming->table->relid)));
 	used = ct_ledger_withdraw(renaming->table, renaming->account).marketing;
 	if (execute(renaming, "SELECT FROM {account} WHERE account {=} $2") > 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("account \"%s\" has a subscription of its own", account),
-				 errdetail("It may have ended; its history remains.")));
+				 errdetail("The subscription may have ended; its history remains."),
+				 ct_errtable(renaming->table->relid)));
 	if (used != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("account \"%s\" has %lld marketing contacts of its own", account, (long long) used)));
+				 errmsg("account \"%s\" has %lld marketing contacts of its own", account, (long long) used),
+				 ct_errtable(renaming->table->relid)));
 	execute(renaming, "DELETE FROM {counter} WHERE account {=} $2");
 }
 

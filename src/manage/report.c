@@ -39,7 +39,8 @@ no_privilege_error(Oid relid, const char *name)
 			 errmsg("permission denied for table %s", name),
 			 errhint("Its owner can run GRANT SELECT ON %s TO %s; for all companion tables, contacts_tier.grant_reader().",
 					 quote_qualified_identifier(schema, name),
-					 quote_identifier(GetUserNameFromId(GetUserId(), false)))));
+					 quote_identifier(GetUserNameFromId(GetUserId(), false))),
+			 ct_errtable(relid)));
 }
 
 /*
@@ -70,7 +71,8 @@ may_read(Oid relid, bool missing_ok)
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("row-level security hides rows of table \"%s\" from role \"%s\"",
 						name, GetUserNameFromId(GetUserId(), false)),
-				 errhint("Query the companion tables directly, or call the function as a role that bypasses row-level security.")));
+				 errhint("Query the companion tables directly, or call the function as a role that bypasses row-level security."),
+				 ct_errtable(relid)));
 	return false;
 }
 
@@ -172,7 +174,7 @@ lock_group(const CompanionGroup *group)
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("a table that shares its companion tables is not as contacts_tier.attach() creates it"),
-					 errhint("Pass the table as an argument, and the error says more.")));
+					 errhint("Pass the table as an argument: the error then names what is wrong.")));
 		ct_lock_within(lfirst_oid(cell), AccessShareLock, group->patience);
 	}
 }

@@ -68,7 +68,7 @@ warn_of_missing(const CtTable *table)
 		if (!OidIsValid(ct_companion_relid(&table->names, i)))
 			ereport(WARNING,
 					(errcode(ERRCODE_WARNING),
-					 errmsg("companion table \"%s.%s\" was missing and is created again",
+					 errmsg("companion table \"%s.%s\" was missing and has been created again",
 							NameStr(table->names.schema), NameStr(table->names.companions[i])),
 					 i == CT_ACCOUNT ?
 					 errdetail("The subscriptions of all accounts are lost.") :

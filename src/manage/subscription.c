@@ -101,9 +101,11 @@ chosen_tier(const ChosenPlan *plan, const char *account, int64 contact_limit, in
 	if (contact_limit < used)
 		ereport(ERROR,
 				(errcode(ERRCODE_CT_TIER_EXCEEDED),
-				 errmsg("account \"%s\" does not fit into a contact tier of %lld", account, (long long) contact_limit),
+				 errmsg("account \"%s\" does not fit into a contact tier of %lld contacts", account, (long long) contact_limit),
 				 errdetail("The account has %lld marketing contacts.", (long long) used),
-				 errhint("The tiers of plan \"%s\" are: %s.", plan->name, plan->limits)));
+				 errhint("The tiers of plan \"%s\" are: %s.", plan->name, plan->limits),
+				 err_generic_string(PG_DIAG_CONSTRAINT_NAME, "contact_tier"),
+				 ct_errtable(plan->table->relid)));
 	return contact_limit;
 }
 
@@ -124,7 +126,9 @@ fitting_tier(const ChosenPlan *plan, const char *account, int64 used)
 				(errcode(ERRCODE_CT_TIER_EXCEEDED),
 				 errmsg("account \"%s\" does not fit into any tier of plan \"%s\"", account, plan->name),
 				 errdetail("The account has %lld marketing contacts.", (long long) used),
-				 errhint("The tiers of the plan are: %s.", plan->limits)));
+				 errhint("The tiers of the plan are: %s.", plan->limits),
+				 err_generic_string(PG_DIAG_CONSTRAINT_NAME, "contact_tier"),
+				 ct_errtable(plan->table->relid)));
 	return tier;
 }
 
@@ -162,7 +166,8 @@ check_account_length(const CtTable *table, Datum account)
 	if (!ct_account_fits(table, account))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("the account is too long to be subscribed")));
+				 errmsg("the account is too long to be subscribed"),
+				 ct_errtable(table->relid)));
 }
 
 /*

@@ -293,6 +293,8 @@ announce_dropped(CtClaim *claim)
 	claim->is_told = true;
 	claim->has_access = subscription != NULL && subscription->has_access;
 	claim->contact_limit = subscription != NULL ? full_limit(claim) : 0;
+	claim->by_default = !claim->has_access || !is_capped(claim, subscription);
+	claim->has_larger_tier = claim->has_access && is_allowed(subscription, subscription->larger_tier);
 	ct_announce(claim->table, claim->account, "capped", claim->dropped, CT_COUNT_IN_DETAILS,
 				psprintf("{\"dropped\": %lld, \"marketing_contacts\": %lld, \"contact_limit\": %lld}",
 						 (long long) claim->dropped, (long long) (claim->used + claim->marketing),
@@ -461,6 +463,21 @@ ct_limit_tell_dropped(CtClaim *claim)
 	SPI_finish();
 }
 
+/* Why contacts were stored as non-marketing contacts, as DETAIL. */
+static int
+errdetail_dropped(const CtClaim *claim)
+{
+	long long	limit = (long long) claim->contact_limit;
+
+	if (!claim->has_access)
+		return errdetail("No status was given, and the account may not have marketing contacts.");
+	if (claim->by_default)
+		return errdetail_plural("No status was given, and the contact tier of %lld contact is full.",
+								"No status was given, and the contact tier of %lld contacts is full.", limit, limit);
+	return errdetail_plural("The contact tier of %lld contact is full.",
+							"The contact tier of %lld contacts is full.", limit, limit);
+}
+
 /*
  * Warn of contacts that were stored as non-marketing contacts, when nothing of the statement
  * is refused any more.
@@ -469,15 +486,14 @@ void
 ct_limit_warn_dropped(const CtClaim *claim)
 {
 	ereport(WARNING,
-			(errcode(ERRCODE_CT_TIER_EXCEEDED),
-			 errmsg_plural("%lld contact of account \"%s\" was stored as non-marketing contact",
+			(errcode(ERRCODE_CT_STORED_NON_MARKETING),
+			 errmsg_plural("%lld contact of account \"%s\" was stored as a non-marketing contact",
 						   "%lld contacts of account \"%s\" were stored as non-marketing contacts",
 						   claim->dropped, (long long) claim->dropped, ct_account_text(claim->table, claim->account)),
-			 claim->braked ?
-			 errdetail("The brake of the account leaves no room for them.") :
-			 claim->has_access ?
-			 errdetail("The contact tier of %lld is full.", (long long) claim->contact_limit) :
-			 errdetail("The account may not have marketing contacts.")));
+			 claim->braked ? errdetail("The brake of the account leaves no room for them.") : errdetail_dropped(claim),
+			 !claim->braked && !claim->by_default && claim->has_larger_tier ?
+			 errhint("Grant the larger tier with contacts_tier.approve_upgrade().") : 0,
+			 ct_errcontacts(claim->table)));
 }
 
 /*

@@ -10,26 +10,9 @@
  */
 #include "postgres.h"
 
-#include "catalog/partition.h"
 #include "utils/lsyscache.h"
 
 #include "tier/tier.h"
-
-/*
- * The attached table to name in an error: the root of a partition, for which
- * the statement may have been meant.
- */
-static Oid
-attached_relid(const CtTable *table)
-{
-	List	   *ancestors;
-
-	if (!get_rel_relispartition(table->relid))
-		return table->relid;
-	/* none for a partition that waits to be detached, and has one still */
-	ancestors = get_partition_ancestors(table->relid);
-	return ancestors == NIL ? table->relid : llast_oid(ancestors);
-}
 
 /*
  * For an ereport(): put schema and table of the contacts into the fields of an error.
@@ -37,17 +20,7 @@ attached_relid(const CtTable *table)
 int
 ct_errcontacts(const CtTable *table)
 {
-	Oid			relid = attached_relid(table);
-	char	   *schema = get_namespace_name(get_rel_namespace(relid));
-	char	   *name = get_rel_name(relid);
-
-	/* the root is not locked by a statement on a partition, and may be gone */
-	if (schema != NULL && name != NULL)
-	{
-		err_generic_string(PG_DIAG_SCHEMA_NAME, schema);
-		err_generic_string(PG_DIAG_TABLE_NAME, name);
-	}
-	return 0;
+	return ct_errtable(table->relid);
 }
 
 /*
@@ -118,7 +91,7 @@ errhint_no_access(Reason reason, bool is_move)
 	{
 		case NOT_SUBSCRIBED:
 			if (is_move)
-				return errhint("If an account gets another key, call contacts_tier.rename_account() first, in the same transaction. Otherwise subscribe the account with contacts_tier.subscribe(), or leave the contacts non-marketing.");
+				return errhint("If an account gets another key, call contacts_tier.rename_account() first, in the same transaction.  Otherwise subscribe the account with contacts_tier.subscribe(), or leave the contacts non-marketing.");
 			/* FALLTHROUGH */
 		case ENDED:
 			return errhint("Subscribe the account with contacts_tier.subscribe(), to a plan that includes marketing contacts, or leave the contacts non-marketing.");

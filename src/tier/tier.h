@@ -154,6 +154,8 @@ typedef struct CtClaim
 	bool		is_told;
 	bool		has_access;		/* has the account marketing contacts? */
 	int64		contact_limit;	/* its tier */
+	bool		by_default;		/* had no status been given for them? */
+	bool		has_larger_tier;	/* has its plan a larger one? */
 } CtClaim;
 
 extern bool ct_limit_begin(CtClaim *claim);

@@ -48,7 +48,7 @@ is(as('stranger', 'DROP SCHEMA contacts_tier_internal'), '', 'as long as it is t
 is(as('stranger', 'CREATE SCHEMA contacts_tier'), '', 'they create the other one, too');
 is(as('stranger', 'CREATE FUNCTION contacts_tier.attach(name) RETURNS void LANGUAGE sql RETURN NULL::void'), '',
 	'with a function that looks like one of ours');
-is(as('dbo', 'CREATE EXTENSION contacts_tier'), 'ERROR:  schema "contacts_tier" exists already and is not empty',
+is(as('dbo', 'CREATE EXTENSION contacts_tier'), 'ERROR:  schema "contacts_tier" already exists and is not empty',
 	'which keeps it from being installed, too');
 is(as('stranger', 'DROP FUNCTION contacts_tier.attach(name); GRANT CREATE ON SCHEMA contacts_tier TO writer'), '',
 	'an empty one is adopted');
