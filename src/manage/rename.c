@@ -79,7 +79,7 @@ check_known(const Renaming *renaming)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("account \"%s\" does not exist", ct_account_text(renaming->table, renaming->former)),
-				 errdetail("Nothing has this account: no contact, no subscription and no history."),
+				 errdetail("The account has no contacts, no subscription and no history."),
 				 ct_errtable(renaming->table->relid)));
 }
 

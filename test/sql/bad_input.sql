@@ -411,6 +411,10 @@ SELECT contacts_tier.create_plan('bad', '{5}', currency => NULL);
 \echo :SQLSTATE
 SELECT contacts_tier.create_plan('bad', '{5}', marketing_contacts => NULL);
 \echo :SQLSTATE
+SELECT contacts_tier.create_plan('bad', '{5}', currency => 'euros');
+\echo :SQLSTATE
+SELECT contacts_tier.create_plan('bad', '{5}', currency => 'eur');
+\echo :SQLSTATE
 SELECT unchanged();
 
 

@@ -232,6 +232,26 @@ EXCEPTION WHEN OTHERS THEN
     GET STACKED DIAGNOSTICS name = CONSTRAINT_NAME;
     RAISE WARNING 'constraint %', name;
 END $$;
+-- subscribe() has it, too, and the table
+DO $$
+DECLARE
+    name text;
+    relation text;
+BEGIN
+    PERFORM contacts_tier.subscribe('contacts', 'small', 't_tier', 4);
+    INSERT INTO contacts (id, account, marketing_contact_status) SELECT n, 'small', 'marketing' FROM generate_series(301, 304) AS n;
+    DELETE FROM contacts_tier_account WHERE account = 'small';
+    PERFORM contacts_tier.subscribe('contacts', 'small', 't_tier', 2);
+EXCEPTION WHEN SQLSTATE 'MC001' THEN
+    GET STACKED DIAGNOSTICS name = CONSTRAINT_NAME, relation = TABLE_NAME;
+    RAISE WARNING 'constraint %, table %', name, relation;
+END $$;
+-- T3: what is not refused is a WARNING with a code of its own
+SELECT contacts_tier.subscribe('contacts', 'warned', 't_tier', 2, on_exceed => 'cap');
+\set VERBOSITY sqlstate
+INSERT INTO contacts (id, account, marketing_contact_status) SELECT n, 'warned', 'marketing' FROM generate_series(401, 403) AS n;
+\set VERBOSITY default
+INSERT INTO contacts (id, account, marketing_contact_status) VALUES (404, 'warned', 'marketing');
 
 DROP SCHEMA t_tier CASCADE;
 DROP ROLE regress_t_tier_writer;
