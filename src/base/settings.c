@@ -64,7 +64,7 @@ check_source(char **newval, void **extra, GucSource source)
 	if (!IsUnderPostmaster || pg_verifymbstr(*newval, strlen(*newval), true))
 		return true;
 	GUC_check_errcode(ERRCODE_CHARACTER_NOT_IN_REPERTOIRE);
-	GUC_check_errdetail("It contains an invalid byte sequence for encoding \"%s\".", GetDatabaseEncodingName());
+	GUC_check_errdetail("The setting contains an invalid byte sequence for encoding \"%s\".", GetDatabaseEncodingName());
 	return false;
 }
 
@@ -148,7 +148,7 @@ ct_warn_of_clock(void)
 	ereport(WARNING,
 			(errcode(ERRCODE_WARNING),
 			 errmsg("contacts_tier.now is set to \"%s\"", fixed_clock),
-			 errdetail("Dates and bills follow it, not the clock."),
+			 errdetail("Dates and bills follow the setting, not the clock."),
 			 errhint("RESET contacts_tier.now, or remove it from the configuration.")));
 }
 
