@@ -93,7 +93,7 @@ ct_brake_read(const CtClaim *claim)
 
 /* When is there room, and the window, as texts; NULL if there never is. */
 static char *
-find_next(const CtClaim *claim, const CtBrakeLimit * limit, int64 promoted, char **window)
+find_next(const CtClaim *claim, const CtBrakeLimit *limit, int64 promoted, char **window)
 {
 	Datum		values[] = {
 		claim->account, TimestampTzGetDatum(ct_now()),
@@ -110,7 +110,7 @@ find_next(const CtClaim *claim, const CtBrakeLimit * limit, int64 promoted, char
  * The brake refuses to promote so many: MC004.
  */
 void
-ct_brake_error(const CtClaim *claim, const CtBrakeLimit * limit, int64 promoted)
+ct_brake_error(const CtClaim *claim, const CtBrakeLimit *limit, int64 promoted)
 {
 	char	   *window;
 	char	   *next;

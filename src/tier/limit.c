@@ -463,39 +463,6 @@ ct_limit_tell_dropped(CtClaim *claim)
 	SPI_finish();
 }
 
-/* Why contacts were stored as non-marketing contacts, as DETAIL. */
-static int
-errdetail_dropped(const CtClaim *claim)
-{
-	long long	limit = (long long) claim->contact_limit;
-
-	if (!claim->has_access)
-		return errdetail("No status was given, and the account may not have marketing contacts.");
-	if (claim->by_default)
-		return errdetail_plural("No status was given, and the contact tier of %lld contact is full.",
-								"No status was given, and the contact tier of %lld contacts is full.", limit, limit);
-	return errdetail_plural("The contact tier of %lld contact is full.",
-							"The contact tier of %lld contacts is full.", limit, limit);
-}
-
-/*
- * Warn of contacts that were stored as non-marketing contacts, when nothing of the statement
- * is refused any more.
- */
-void
-ct_limit_warn_dropped(const CtClaim *claim)
-{
-	ereport(WARNING,
-			(errcode(ERRCODE_CT_STORED_NON_MARKETING),
-			 errmsg_plural("%lld contact of account \"%s\" was stored as a non-marketing contact",
-						   "%lld contacts of account \"%s\" were stored as non-marketing contacts",
-						   claim->dropped, (long long) claim->dropped, ct_account_text(claim->table, claim->account)),
-			 claim->braked ? errdetail("The brake of the account leaves no room for them.") : errdetail_dropped(claim),
-			 !claim->braked && !claim->by_default && claim->has_larger_tier ?
-			 errhint("Grant the larger tier with contacts_tier.approve_upgrade().") : 0,
-			 ct_errcontacts(claim->table)));
-}
-
 /*
  * A period begins, and nothing is announced in it yet: announce the thresholds that the
  * account is above already.

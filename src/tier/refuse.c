@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * refuse.c
- *	  The errors by which a statement is refused (rule T2).
+ *	  The errors by which a statement is refused (rule T2), and the warning of what was not.
  *
  * They say in numbers what the statement would do, in the fields of an error which table it
  * concerns, and in a HINT what can be done.
@@ -165,5 +165,38 @@ ct_exceeded_error(const CtClaim *claim, const CtSubscription *subscription)
 					   grace, (long long) claim->marketing, (long long) Max(room, 0)),
 			 errhint_exceeded(subscription),
 			 err_generic_string(PG_DIAG_CONSTRAINT_NAME, "contact_tier"),
+			 ct_errcontacts(claim->table)));
+}
+
+/* Why contacts were stored as non-marketing contacts, as DETAIL. */
+static int
+errdetail_dropped(const CtClaim *claim)
+{
+	long long	limit = (long long) claim->contact_limit;
+
+	if (!claim->has_access)
+		return errdetail("No status was given, and the account may not have marketing contacts.");
+	if (claim->by_default)
+		return errdetail_plural("No status was given, and the contact tier of %lld contact is full.",
+								"No status was given, and the contact tier of %lld contacts is full.", limit, limit);
+	return errdetail_plural("The contact tier of %lld contact is full.",
+							"The contact tier of %lld contacts is full.", limit, limit);
+}
+
+/*
+ * Warn of contacts that were stored as non-marketing contacts, when nothing of the statement
+ * is refused any more.
+ */
+void
+ct_limit_warn_dropped(const CtClaim *claim)
+{
+	ereport(WARNING,
+			(errcode(ERRCODE_CT_STORED_NON_MARKETING),
+			 errmsg_plural("%lld contact of account \"%s\" was stored as a non-marketing contact",
+						   "%lld contacts of account \"%s\" were stored as non-marketing contacts",
+						   claim->dropped, (long long) claim->dropped, ct_account_text(claim->table, claim->account)),
+			 claim->braked ? errdetail("The brake of the account leaves no room for them.") : errdetail_dropped(claim),
+			 !claim->braked && !claim->by_default && claim->has_larger_tier ?
+			 errhint("Grant the larger tier with contacts_tier.approve_upgrade().") : 0,
 			 ct_errcontacts(claim->table)));
 }

@@ -96,7 +96,7 @@ typedef enum CtRecords
 	CT_RECORDS_NOTHING,
 	CT_RECORDS_ACTIVITY,
 	CT_RECORDS_EACH				/* each statement by itself, for a brake */
-}			CtRecords;
+} CtRecords;
 
 extern CtRecords ct_records_activity(const CtTable *table, Datum account, bool direct);
 extern bool ct_is_overdue(const CtTable *table, Datum account, bool direct);
@@ -109,7 +109,7 @@ typedef enum CtPolicy
 	CT_POLICY_UPGRADE,
 	CT_POLICY_BLOCK,
 	CT_POLICY_CAP
-}			CtPolicy;
+} CtPolicy;
 
 /* The subscription of an account, as a decision needs it */
 typedef struct CtSubscription
@@ -164,12 +164,12 @@ extern CtPolicy ct_limit_policy(const CtSubscription *subscription, const char *
 extern bool ct_limit_upgrade(CtClaim *claim, int64 wanted);
 extern CtBounds ct_limit_conclude(CtClaim *claim);
 extern void ct_limit_tell_dropped(CtClaim *claim);
-extern void ct_limit_warn_dropped(const CtClaim *claim);
 extern void ct_limit_begin_period(const CtTable *table, Datum account, int64 count);
 
 /* refuse.c */
 
 extern int	ct_errcontacts(const CtTable *table);
+extern void ct_limit_warn_dropped(const CtClaim *claim);
 
 pg_noreturn extern void ct_null_account_error(const CtTable *table);
 pg_noreturn extern void ct_no_access_error(const CtClaim *claim, const CtSubscription *subscription);
@@ -183,12 +183,12 @@ typedef struct CtBrakeLimit
 	char	   *source_type;	/* of these alone; NULL: of all */
 	int64		maximum;
 	int64		counted;
-}			CtBrakeLimit;
+} CtBrakeLimit;
 
 extern void ct_brake_init(void);
 extern bool ct_brake_is_passed(void);
 extern List *ct_brake_read(const CtClaim *claim);
-pg_noreturn extern void ct_brake_error(const CtClaim *claim, const CtBrakeLimit * limit, int64 promoted);
+pg_noreturn extern void ct_brake_error(const CtClaim *claim, const CtBrakeLimit *limit, int64 promoted);
 
 /* tier.c */
 
