@@ -53,6 +53,8 @@ typedef struct Missed
 	Oid			relid;			/* the table */
 	bool		is_index;
 	NameData	name;			/* of the column or index */
+	NameData	missing;		/* column that the table needs and does not
+								 * have; empty for none */
 } Missed;
 
 /* In TopTransactionContext */
@@ -129,6 +131,26 @@ property_of(Oid relid, char *const args[CT_NARGS], int attno)
 }
 
 /*
+ * The name of a column that an attached table needs and does not have, since somebody has renamed
+ * it; NULL if it has all.  Any column may be that one then, until it is renamed back.
+ */
+static const char *
+missing_column(Oid relid, char *const args[CT_NARGS])
+{
+	for (int i = CT_ARG_ACCOUNT; i < CT_COLUMNS_END; i++)
+		if (args[i][0] != '\0' && get_attnum(relid, args[i]) == InvalidAttrNumber)
+			return args[i];
+	return NULL;
+}
+
+/* For an ereport(): why no column can be dropped or altered now. */
+static int
+errdetail_missing(const char *missing)
+{
+	return errdetail("The table needs a column \"%s\", which has been renamed, and this may be the one.", missing);
+}
+
+/*
  * A column was altered.  Triggers write status columns of the types that attach() gives them;
  * the companion tables know accounts by their type, and find them equal by their collation.
  * The old type is what caches still have.  The hook is called before rows are rewritten
@@ -148,6 +170,16 @@ ct_guard_column_altered(Oid relid, int attno)
 		return;
 	property = property_of(relid, args, attno);
 	get_atttypetypmodcoll(relid, attno, &type, &typmod, &collation);
+	/* not one that the same command has dropped: ct_guard_check() tells */
+	if (property == CT_ARG_SCHEMA && new.atttypid != type && slist_is_empty(&missed.notes) &&
+		missing_column(relid, args) != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("cannot alter type of column \"%s\" of attached table \"%s\"",
+						get_attname(relid, attno, false), get_rel_name(relid)),
+				 errdetail_missing(missing_column(relid, args)),
+				 errhint("Rename the column back first."),
+				 ct_errtable(relid)));
 	if (property >= CT_ARG_STATUS && new.atttypid != type &&
 		(ct_is_column_type(property, type) || !ct_is_column_type(property, new.atttypid)))
 		ereport(ERROR,
@@ -185,13 +217,14 @@ index_error(Oid relid, const char *name)
 
 /* Note something that is being dropped. */
 static void
-note_missed(Oid relid, bool is_index, const char *name)
+note_missed(Oid relid, bool is_index, const char *name, const char *missing)
 {
 	Missed	   *note = MemoryContextAllocZero(TopTransactionContext, sizeof(Missed));
 
 	note->relid = relid;
 	note->is_index = is_index;
 	namestrcpy(&note->name, name);
+	namestrcpy(&note->missing, missing == NULL ? "" : missing);
 	ct_xact_note(&missed, &note->note);
 }
 
@@ -203,10 +236,13 @@ static void
 column_dropped(Oid relid, int attno)
 {
 	char	   *args[CT_NARGS];
+	const char *missing;
 
-	if (ct_ddl_is_attached(relid) && ct_ddl_args(relid, args) &&
-		property_of(relid, args, attno) != CT_ARG_SCHEMA && !get_attgenerated(relid, attno))
-		note_missed(relid, false, get_attname(relid, attno, false));
+	if (!ct_ddl_is_attached(relid) || !ct_ddl_args(relid, args) || get_attgenerated(relid, attno))
+		return;
+	missing = missing_column(relid, args);
+	if (missing != NULL || property_of(relid, args, attno) != CT_ARG_SCHEMA)
+		note_missed(relid, false, get_attname(relid, attno, false), missing);
 }
 
 /* An index is about to be dropped.  Errors: 2BP01. */
@@ -221,7 +257,7 @@ index_dropped(Oid index, int dropflags)
 	if (!OidIsValid(relid) || !ct_ddl_is_attached(relid))
 		return;
 	if ((dropflags & PERFORM_DELETION_CONCURRENTLY) == 0)
-		note_missed(relid, true, get_rel_name(index));
+		note_missed(relid, true, get_rel_name(index), NULL);
 	else if (!ct_has_pending_index(relid, index))
 		index_error(relid, get_rel_name(index));
 }
@@ -249,11 +285,15 @@ ct_guard_dropped(Oid class_id, Oid object_id, int sub_id, int dropflags)
 static void
 column_error(const Missed *note)
 {
+	const char *missing = NameStr(note->missing);
+
 	ereport(ERROR,
 			(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
 			 errmsg("cannot drop column \"%s\" of attached table \"%s\"",
 					NameStr(note->name), get_rel_name(note->relid)),
+			 missing[0] != '\0' ? errdetail_missing(missing) :
 			 errdetail("The column has the account or a status property of each contact."),
+			 missing[0] != '\0' ? errhint("Rename the column back first.") :
 			 errhint("%s", detach_hint(note->relid)),
 			 ct_errtable(note->relid)));
 }

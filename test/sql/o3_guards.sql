@@ -39,6 +39,11 @@ DROP EVENT TRIGGER o3_dropped;
 ALTER TABLE contacts DROP COLUMN note, ALTER COLUMN id TYPE bigint, ALTER COLUMN account TYPE varchar(20);
 ALTER TABLE contacts RENAME COLUMN account TO company;
 ALTER TABLE contacts RENAME COLUMN company TO account;
+-- one that was renamed may be any column, until it is renamed back
+ALTER TABLE contacts RENAME COLUMN marketing_contact_status TO former;
+ALTER TABLE contacts DROP COLUMN former;
+ALTER TABLE contacts ALTER COLUMN former TYPE text;
+ALTER TABLE contacts RENAME COLUMN former TO marketing_contact_status;
 -- a column of the wrong type can be given the right one, and a generated one can go
 BEGIN;
 ALTER TABLE contacts RENAME COLUMN marketing_contact_status_source_name TO source_name;
