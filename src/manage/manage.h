@@ -329,6 +329,8 @@ extern void ct_normalise_contacts(const char *name, const CtTable *table);
 /* repair.c */
 
 extern CtManaged *ct_manage_group(List *relids, LOCKMODE lockmode, int *patience);
+extern void ct_manage_end_group(CtManaged *tables, int ntables);
+extern CtManaged *ct_manage_sharing(Oid relid, LOCKMODE lockmode, List **relids);
 
 /* restate.c */
 

@@ -195,22 +195,15 @@ contacts_tier_rename_account(PG_FUNCTION_ARGS)
 	ct_check_owner(PG_GETARG_OID(0));
 	former = ct_account_argument(fcinfo, 1);
 	account = ct_account_argument(fcinfo, 2);
-	relids = ct_attached_tables(ct_companion_schema(PG_GETARG_OID(0)));
-	ct_check_sound(PG_GETARG_OID(0));
-	tables = ct_manage_group(relids, ShareRowExclusiveLock, NULL);
-	if (relids == NIL)
-		ct_no_relation_error(PG_GETARG_OID(0));
+	tables = ct_manage_sharing(PG_GETARG_OID(0), ShareRowExclusiveLock, &relids);
 	renaming.tables = tables;
 	renaming.ntables = list_length(relids);
 	renaming.table = tables[0].table;
 	renaming.account_type = tables[0].account_type;
-	ct_check_companions(renaming.table);
-	ct_frames_check_none(relids);
 	renaming.former = ct_managed_account(&tables[0], former);
 	renaming.account = ct_managed_account(&tables[0], account);
 	if (ct_account_compare(renaming.table, renaming.former, renaming.account) != 0)
 		rename_account(&renaming);
-	for (int i = list_length(relids) - 1; i >= 0; i--)
-		ct_manage_end(&tables[i]);
+	ct_manage_end_group(tables, list_length(relids));
 	PG_RETURN_VOID();
 }

@@ -97,7 +97,7 @@ lock_pending_partitions(Oid relid, LOCKMODE lockmode)
 
 /*
  * Begin to manage attached tables that share companion tables, and lock them and their
- * partitions: to be ended one by one, the last one first.  SHARE ROW EXCLUSIVE keeps writers out, lets readers
+ * partitions: to be ended by ct_manage_end_group().  SHARE ROW EXCLUSIVE keeps writers out, lets readers
  * pass, and conflicts with itself.  "patience" is that of ct_lock_within(), NULL to wait as
  * long as it takes.  Errors: 42501, 55P03 where it must not wait long.
  */
@@ -120,6 +120,38 @@ ct_manage_group(List *relids, LOCKMODE lockmode, int *patience)
 		(void) find_all_inheritors(relid, lockmode, NULL);
 		lock_pending_partitions(relid, lockmode);
 	}
+	return tables;
+}
+
+/*
+ * End what ct_manage_group() has begun, in the reverse order.
+ */
+void
+ct_manage_end_group(CtManaged *tables, int ntables)
+{
+	for (int i = ntables - 1; i >= 0; i--)
+		ct_manage_end(&tables[i]);
+}
+
+/*
+ * Begin to manage an attached table and all others that share its companion tables, whose OIDs
+ * *relids lists then; there is at least one.  The caller owns the table.
+ *
+ * Locks: the tables, in the order of their OIDs, until the transaction ends.  Errors: those of
+ * ct_check_sound(), ct_manage_group(), ct_check_companions() and ct_frames_check_none(), and 42P01.
+ */
+CtManaged *
+ct_manage_sharing(Oid relid, LOCKMODE lockmode, List **relids)
+{
+	CtManaged  *tables;
+
+	*relids = ct_attached_tables(ct_companion_schema(relid));
+	ct_check_sound(relid);
+	tables = ct_manage_group(*relids, lockmode, NULL);
+	if (*relids == NIL)
+		ct_no_relation_error(relid);
+	ct_check_companions(tables[0].table);
+	ct_frames_check_none(*relids);
 	return tables;
 }
 
@@ -170,8 +202,7 @@ repair_group(void *arg)
 	if (report_drift(&tables[0], group) > 0)
 		repair_counters(&tables[0]);
 	ct_drop_former_triggers(group->schema);
-	for (int i = ntables - 1; i >= 0; i--)
-		ct_manage_end(&tables[i]);
+	ct_manage_end_group(tables, ntables);
 }
 
 /* Put the rows into the result, now that the work will not be rolled back. */

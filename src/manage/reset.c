@@ -98,18 +98,11 @@ contacts_tier_reset(PG_FUNCTION_ARGS)
 	PreventCommandIfReadOnly("reset()");
 	PreventCommandIfParallelMode("reset()");
 	ct_check_owner(PG_GETARG_OID(0));
-	relids = ct_attached_tables(ct_companion_schema(PG_GETARG_OID(0)));
-	ct_check_sound(PG_GETARG_OID(0));
-	tables = ct_manage_group(relids, AccessExclusiveLock, NULL);
-	if (relids == NIL)
-		ct_no_relation_error(PG_GETARG_OID(0));
-	ct_check_companions(tables[0].table);
-	ct_frames_check_none(relids);
+	tables = ct_manage_sharing(PG_GETARG_OID(0), AccessExclusiveLock, &relids);
 	truncate_contacts(tables, list_length(relids), PG_GETARG_BOOL(1));
 	empty_companions(tables[0].table);
 	count_written(relids);
 	ct_source_forget();
-	for (int i = list_length(relids) - 1; i >= 0; i--)
-		ct_manage_end(&tables[i]);
+	ct_manage_end_group(tables, list_length(relids));
 	PG_RETURN_VOID();
 }

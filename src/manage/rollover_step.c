@@ -102,8 +102,7 @@ ct_rollover_close_group(const CtTableGroup *group, CtManaged *tables, int ntable
 	/* nor is anything left that a trigger deferred */
 	if (group->run->commits && ntables > 0)
 		ct_executef("SET CONSTRAINTS ALL IMMEDIATE");
-	for (int i = ntables - 1; i >= 0; i--)
-		ct_manage_end(&tables[i]);
+	ct_manage_end_group(tables, ntables);
 	pfree(tables);
 }
 

@@ -66,8 +66,10 @@ begin_tables(Undo *undo, FunctionCallInfo fcinfo)
 	undo->tables[0] = first;
 	undo->ntables = 1;
 	foreach(cell, relids)
+	{
 		if (lfirst_oid(cell) != first.table->relid)
-		ct_manage_begin(&undo->tables[undo->ntables++], lfirst_oid(cell), RowExclusiveLock);
+			ct_manage_begin(&undo->tables[undo->ntables++], lfirst_oid(cell), RowExclusiveLock);
+	}
 	undo->table = first.table;
 }
 
