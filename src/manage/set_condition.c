@@ -199,7 +199,7 @@ check_not_in_use(const CtManaged *managed)
 		Relation	rel = lfirst_oid(cell) == RelationGetRelid(managed->rel) ? managed->rel :
 			table_open(lfirst_oid(cell), NoLock);
 
-		CheckTableNotInUse(rel, "set_condition()");
+		CheckTableNotInUse(rel, "set a condition of");
 		if (rel != managed->rel)
 			table_close(rel, NoLock);
 	}
