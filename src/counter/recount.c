@@ -358,7 +358,7 @@ read_contacts(const CtTable *table, Relation rel, TupleDesc tupdesc, CtCondition
 
 		CHECK_FOR_INTERRUPTS();
 		ct_row_read(table, slot, &row);
-		if (!ct_row_status(table, &row).marketing || row.is_absent ||
+		if (!ct_row_status(table, &row).marketing ||
 			(exists != NULL && !ct_condition_is_true(exists, slot)))
 			continue;
 		for (int i = 0; i < tupdesc->natts; i++)

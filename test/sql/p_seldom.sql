@@ -83,6 +83,7 @@ VALUES (1, 'cap2', NULL, 'marketing'), (2, 'cap2', NULL, 'marketing'), (3, 'cap2
 TABLE state;
 TABLE counts;
 TRUNCATE contacts;
+DROP TRIGGER aaa ON contacts;
 -- a trigger deletes a contact when the extension writes it again
 CREATE FUNCTION withdraw() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -130,6 +131,20 @@ SELECT contacts_tier.set_condition('contacts', 'eligible', NULL);
 INSERT INTO contacts (id, account, opted_out, marketing_contact_status) VALUES (1, 'cap2', true, 'marketing'), (2, 'cap2', false, 'marketing');
 SELECT contacts_tier.set_condition('contacts', 'eligible', 'opted_out IS NOT TRUE');
 UPDATE contacts SET opted_out = true, note = 'seen';
+TABLE state;
+-- also where a trigger of the application decides last, and it is written once
+CREATE FUNCTION opt_out() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.opted_out := true;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER zzz BEFORE UPDATE ON contacts FOR EACH ROW EXECUTE FUNCTION opt_out();
+TRUNCATE writes;
+CREATE TRIGGER zzz_written AFTER UPDATE ON contacts FOR EACH ROW EXECUTE FUNCTION log();
+UPDATE contacts SET note = 'opted out' WHERE id = 1;
+SELECT count(*) FROM writes;
+DROP TRIGGER zzz ON contacts;
+DROP TRIGGER zzz_written ON contacts;
 TABLE state;
 TABLE counts;
 SELECT contacts_tier.set_condition('contacts', 'eligible', NULL);
