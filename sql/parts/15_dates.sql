@@ -107,7 +107,7 @@ CREATE FUNCTION contacts_tier.last_update_date(anchor date, cycle contacts_tier.
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN (SELECT max(d) FROM contacts_tier_internal.update_dates(anchor, cycle, time_zone, before) AS d WHERE d <= before);
 COMMENT ON FUNCTION contacts_tier.last_update_date(date, contacts_tier.billing_cycle, text, timestamptz) IS
-'the last update date up to an instant';
+'the last update date up to an instant, that instant included';
 
 CREATE FUNCTION contacts_tier.next_renewal_date(anchor date, cycle contacts_tier.billing_cycle,
                                                 time_zone text, after timestamptz) RETURNS timestamptz

@@ -97,5 +97,5 @@ CREATE FUNCTION contacts_tier.attached(OUT contacts regclass,
 RETURNS SETOF record
 LANGUAGE c STABLE ROWS 10 AS 'MODULE_PATHNAME', 'contacts_tier_attached';
 COMMENT ON FUNCTION contacts_tier.attached() IS
-'attached tables, the schemas of their companion tables, the names of their columns, and whether their application saves whole rows, as the arguments of their triggers say';
+'attached tables, with the schema of their companion tables, the names of their columns, and whether their application saves whole rows';
 

@@ -192,10 +192,10 @@ BEGIN
         COMMENT ON COLUMN %1$s.contacts_tier_ledger.account IS 'account that the entry is about';
         COMMENT ON COLUMN %1$s.contacts_tier_ledger.entry IS 'key of the entry, in the order of creation';
         COMMENT ON COLUMN %1$s.contacts_tier_ledger.recorded_at IS 'when it happened';
-        COMMENT ON COLUMN %1$s.contacts_tier_ledger.event IS 'kind of event, as listed in the README';
+        COMMENT ON COLUMN %1$s.contacts_tier_ledger.event IS 'kind of event, as listed in docs/reference.md';
         COMMENT ON COLUMN %1$s.contacts_tier_ledger.role IS 'role that caused it';
         COMMENT ON COLUMN %1$s.contacts_tier_ledger.contacts IS 'number of contacts that the event is about';
-        COMMENT ON COLUMN %1$s.contacts_tier_ledger.details IS 'further properties of the event, as listed in the README'
+        COMMENT ON COLUMN %1$s.contacts_tier_ledger.details IS 'further properties of the event, as listed in docs/reference.md'
         $sql$, schema);
 
     -- Whatever ALTER DEFAULT PRIVILEGES says, only the owner has privileges; entries of the
@@ -230,7 +230,7 @@ CREATE FUNCTION contacts_tier.detach(contacts regclass, drop_columns boolean DEF
 RETURNS void
 LANGUAGE c AS 'MODULE_PATHNAME', 'contacts_tier_detach';
 COMMENT ON FUNCTION contacts_tier.detach(regclass, boolean) IS
-'detaches a table: drops the triggers and the index that attach() created, and subtracts its contacts from the counters; the companion tables remain, as history';
+'detaches a table: drops what attach() created on it, and its contacts leave the counters; the companion tables remain, as history';
 
 CREATE FUNCTION contacts_tier.set_condition(contacts regclass, kind text, condition text, on_ineligible text DEFAULT 'keep')
 RETURNS void
@@ -248,4 +248,4 @@ CREATE FUNCTION contacts_tier.ineligible(IN contacts regclass,
 RETURNS SETOF record
 LANGUAGE c STABLE ROWS 100 AS 'MODULE_PATHNAME', 'contacts_tier_ineligible';
 COMMENT ON FUNCTION contacts_tier.ineligible(regclass, text) IS
-'marketing contacts of the account, or of all, that are billed and not eligible, by their primary key';
+'marketing contacts that are billed and not eligible, of an account or of all, by their primary keys';

@@ -14,7 +14,7 @@ CREATE FUNCTION contacts_tier.subscribe(contacts regclass,
 RETURNS void
 LANGUAGE c AS 'MODULE_PATHNAME', 'contacts_tier_subscribe';
 COMMENT ON FUNCTION contacts_tier.subscribe(regclass, text, text, bigint, contacts_tier.billing_cycle, timestamptz, text, contacts_tier.exceed_policy, bigint) IS
-'creates the subscription of an account; if no limit is given, to the smallest tier of the plan that holds its marketing contacts';
+'starts the subscription of an account; without a limit, to the smallest tier of the plan that holds its marketing contacts';
 
 CREATE FUNCTION contacts_tier.change_tier(contacts regclass,
                                           account text,
@@ -23,17 +23,17 @@ CREATE FUNCTION contacts_tier.change_tier(contacts regclass,
 RETURNS void
 LANGUAGE c AS 'MODULE_PATHNAME', 'contacts_tier_change_tier';
 COMMENT ON FUNCTION contacts_tier.change_tier(regclass, text, bigint, boolean) IS
-'moves an account to a larger tier of its plan at once, or requests a tier for the renewal date; the current tier withdraws that request';
+'moves an account to a larger tier at once, or requests a tier for the renewal date; the current tier withdraws the request';
 
 CREATE FUNCTION contacts_tier.approve_upgrade(contacts regclass, account text) RETURNS bigint
 LANGUAGE c AS 'MODULE_PATHNAME', 'contacts_tier_approve_upgrade';
 COMMENT ON FUNCTION contacts_tier.approve_upgrade(regclass, text) IS
-'moves an account to its requested tier, which would have held the contacts that were capped; returns its contact limit';
+'moves an account to its requested tier, which would have held the contacts that were capped; returns its limit';
 
 CREATE FUNCTION contacts_tier.cancel(contacts regclass, account text, withdraw boolean DEFAULT false) RETURNS void
 LANGUAGE c AS 'MODULE_PATHNAME', 'contacts_tier_cancel';
 COMMENT ON FUNCTION contacts_tier.cancel(regclass, text, boolean) IS
-'cancels the subscription of an account with effect from its renewal date, when its contacts become non-marketing, or withdraws the cancellation';
+'ends the subscription of an account at its renewal date, or withdraws the cancellation';
 
 CREATE FUNCTION contacts_tier.set_policy(contacts regclass,
                                          account text,
@@ -57,7 +57,7 @@ COMMENT ON FUNCTION contacts_tier.set_policy(regclass, text, contacts_tier.excee
 CREATE FUNCTION contacts_tier.rename_account(contacts regclass, account text, new_account text) RETURNS void
 LANGUAGE c AS 'MODULE_PATHNAME', 'contacts_tier_rename_account';
 COMMENT ON FUNCTION contacts_tier.rename_account(regclass, text, text) IS
-'gives subscription, counter and ledger of an account another key, before the account column of its contacts changes in the same transaction';
+'gives subscription, counter and ledger of an account another key; call it before its contacts change, in the same transaction';
 
 CREATE FUNCTION contacts_tier.pass_brake() RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'contacts_tier_pass_brake';

@@ -17,11 +17,11 @@ CREATE FUNCTION contacts_tier.usage(INOUT contacts regclass DEFAULT NULL,
 RETURNS SETOF record
 LANGUAGE c STABLE ROWS 100 AS 'MODULE_PATHNAME', 'contacts_tier_usage';
 COMMENT ON FUNCTION contacts_tier.usage(regclass, text) IS
-'marketing contacts and contact tier of each account, read from the counters alone; tables that share their counters make one row';
+'marketing contacts and contact tier of each account, read from the counters alone';
 
 
 -- The banner.  EXECUTE on it is the permission to see it.
 CREATE FUNCTION contacts_tier.banner(contacts regclass, account text) RETURNS text
 LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'contacts_tier_banner';
 COMMENT ON FUNCTION contacts_tier.banner(regclass, text) IS
-'sentence that tells how many contacts of its tier an account uses, from the highest threshold below 100 % on; null below it';
+'sentence that shows how many contacts of its tier an account uses; null unless it is near its limit';

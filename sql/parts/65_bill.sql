@@ -22,7 +22,7 @@ CREATE FUNCTION contacts_tier.tier_changes(INOUT contacts regclass DEFAULT NULL,
 RETURNS SETOF record
 LANGUAGE c STABLE ROWS 100 AS 'MODULE_PATHNAME', 'contacts_tier_tier_changes';
 COMMENT ON FUNCTION contacts_tier.tier_changes(regclass, text, timestamptz, timestamptz) IS
-'changes of the tier of each account: the reason, the number of marketing contacts, and the charge for the rest of the period; newest first, from since on and before until';
+'tier changes of each account, with reason and charge; newest first, from since on and before until';
 
 CREATE FUNCTION contacts_tier.billing_periods(INOUT contacts regclass DEFAULT NULL,
                                               INOUT account text DEFAULT NULL,
@@ -63,7 +63,7 @@ CREATE FUNCTION contacts_tier.notifications(INOUT contacts regclass DEFAULT NULL
 RETURNS SETOF record
 LANGUAGE c STABLE ROWS 100 AS 'MODULE_PATHNAME', 'contacts_tier_notifications';
 COMMENT ON FUNCTION contacts_tier.notifications(regclass, text, timestamptz, timestamptz) IS
-'notifications of each account: thresholds, an exceeded limit, capped contacts, requested tiers, and a smaller tier that did not take effect at renewal; newest first, from since on and before until';
+'notifications of each account: thresholds, capped contacts, requested tiers; newest first, from since on and before until';
 
 CREATE FUNCTION contacts_tier.activity(INOUT contacts regclass DEFAULT NULL,
                                        INOUT account text DEFAULT NULL,
@@ -85,7 +85,7 @@ CREATE FUNCTION contacts_tier.activity(INOUT contacts regclass DEFAULT NULL,
 RETURNS SETOF record
 LANGUAGE c STABLE ROWS 1000 AS 'MODULE_PATHNAME', 'contacts_tier_activity';
 COMMENT ON FUNCTION contacts_tier.activity(regclass, text, timestamptz, timestamptz) IS
-'statements that changed contacts of each account: role, source and numbers of contacts; small statements of one role and source within a minute are one row, from recorded_at to last_recorded_at; accounts without record_activity have none; newest first, from since on and before until';
+'which role and source created, deleted, promoted, flagged how many contacts; newest first, from since on and before until';
 
 CREATE FUNCTION contacts_tier.forecast(INOUT contacts regclass DEFAULT NULL,
                                        INOUT account text DEFAULT NULL,
@@ -105,7 +105,7 @@ CREATE FUNCTION contacts_tier.forecast(INOUT contacts regclass DEFAULT NULL,
 RETURNS SETOF record
 LANGUAGE c STABLE ROWS 100 AS 'MODULE_PATHNAME', 'contacts_tier_forecast';
 COMMENT ON FUNCTION contacts_tier.forecast(regclass, text) IS
-'forecast of each account: its count on the next update date and at renewal, the tiers that would hold it, the price of the next tier, and the largest tier that it moves up to by itself';
+'count of each account on its next update date and at renewal, the tiers that would hold it, and the price of the next tier';
 
 CREATE FUNCTION contacts_tier.preview(contacts regclass,
                                       account text,
@@ -127,4 +127,4 @@ COMMENT ON FUNCTION contacts_tier.preview(regclass, text, bigint) IS
 CREATE FUNCTION contacts_tier.prune_ledger(contacts regclass, before timestamptz, batch_size integer DEFAULT 10000) RETURNS bigint
 LANGUAGE c AS 'MODULE_PATHNAME', 'contacts_tier_prune_ledger';
 COMMENT ON FUNCTION contacts_tier.prune_ledger(regclass, timestamptz, integer) IS
-'deletes activity that was recorded before an instant, at most batch_size entries, and returns how many; bills, tier changes and all else stay; call it again until it returns 0';
+'deletes activity that was recorded before an instant, at most batch_size entries, and returns how many; call it until it returns 0';

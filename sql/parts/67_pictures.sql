@@ -14,7 +14,7 @@ CREATE FUNCTION contacts_tier.usage_history(contacts regclass,
 RETURNS SETOF record
 LANGUAGE c STABLE ROWS 100 AS 'MODULE_PATHNAME', 'contacts_tier_usage_history';
 COMMENT ON FUNCTION contacts_tier.usage_history(regclass, text, timestamptz, interval) IS
-'marketing contacts and contact limit of an account at each step since an instant, and now; without since, from the start of the current billing period and the two before. Computed backwards from the counters and the closed billing periods, so exact where activity is recorded: what the ledger does not have (statements under record_activity => false, partitions and tables that came or left, TRUNCATE) appears at the start of its billing period. pending leaves out flagged contacts that were deleted or moved to another account before their update date';
+'marketing contacts and contact limit of an account at each step since an instant, and now; exact where activity is recorded';
 
 CREATE FUNCTION contacts_tier.sources(contacts regclass,
                                       account text,

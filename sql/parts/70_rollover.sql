@@ -25,7 +25,7 @@ CREATE FUNCTION contacts_tier.rollover_progress(OUT contacts regclass,
 RETURNS SETOF record
 LANGUAGE c STABLE ROWS 100 AS 'MODULE_PATHNAME', 'contacts_tier_rollover_progress';
 COMMENT ON FUNCTION contacts_tier.rollover_progress() IS
-'runs of rollover: accounts and contacts that are done and to do, and what failed or was skipped; the next run continues an interrupted one. A row without a run has what statements applied';
+'runs of rollover(): what is done, what is to do, what failed or was skipped; a row without a run has what statements applied';
 
 CREATE FUNCTION contacts_tier.schedule_rollover(schedule text DEFAULT '*/5 * * * *') RETURNS bigint
 LANGUAGE plpgsql

@@ -38,8 +38,10 @@ ALTER TABLE contacts_tier.tool ENABLE ALWAYS TRIGGER changed, ENABLE ALWAYS TRIG
 
 CREATE FUNCTION contacts_tier.audience(contacts regclass,
                                        account text,
-                                       tool text)
-RETURNS TABLE (reason text, contacts bigint)
+                                       tool text,
+                                       OUT reason text,
+                                       OUT contacts bigint)
+RETURNS SETOF record
 LANGUAGE c STABLE ROWS 3 AS 'MODULE_PATHNAME', 'contacts_tier_audience';
 COMMENT ON FUNCTION contacts_tier.audience(regclass, text, text) IS
 'contacts of an account that the tool can use (OK), and those that it cannot, by reason';
@@ -58,9 +60,9 @@ CREATE FUNCTION contacts_tier.guard(sends regclass,
 RETURNS void
 LANGUAGE c AS 'MODULE_PATHNAME', 'contacts_tier_guard';
 COMMENT ON FUNCTION contacts_tier.guard(regclass, name, name, regclass, text, name) IS
-'guards a table whose rows each name a tool and a contact: rows whose tool cannot use the contact are rejected, skipped or marked';
+'guards a table whose rows each name a tool and a contact: a row whose tool cannot use its contact is rejected, skipped or marked';
 
 CREATE FUNCTION contacts_tier.unguard(sends regclass) RETURNS void
 LANGUAGE c AS 'MODULE_PATHNAME', 'contacts_tier_unguard';
 COMMENT ON FUNCTION contacts_tier.unguard(regclass) IS
-'guards the table no longer';
+'drops the guard of a table';

@@ -6,7 +6,7 @@
 CREATE FUNCTION contacts_tier.merge_contacts(contacts regclass, winner text, loser text) RETURNS void
 LANGUAGE c AS 'MODULE_PATHNAME', 'contacts_tier_merge_contacts';
 COMMENT ON FUNCTION contacts_tier.merge_contacts(regclass, text, text) IS
-'merges two contacts of an account, identified by their primary keys: the winner is a marketing contact if either was one, and the loser is deleted; also in an account that is full';
+'merges two contacts of an account, given by their primary keys: the winner is a marketing contact if either was one, the loser is deleted';
 
 CREATE FUNCTION contacts_tier.merge_contacts(contacts regclass, winner anyelement, loser anyelement) RETURNS void
 LANGUAGE c AS 'MODULE_PATHNAME', 'contacts_tier_merge_contacts';
@@ -25,7 +25,7 @@ CREATE FUNCTION contacts_tier.undo_promotion(contacts regclass,
 RETURNS record
 LANGUAGE c AS 'MODULE_PATHNAME', 'contacts_tier_undo_promotion';
 COMMENT ON FUNCTION contacts_tier.undo_promotion(regclass, text, text, text, timestamptz) IS
-'makes the contacts non-marketing that a source promoted since an instant of the current billing period, and withdraws a tier change that nothing else needed; contacts that others have set since are left alone';
+'takes back what a source promoted since an instant of the current billing period, and a tier change that nothing else needed';
 
 CREATE FUNCTION contacts_tier.explain_change(contacts regclass,
                                              account text,
@@ -44,4 +44,4 @@ CREATE FUNCTION contacts_tier.explain_change(contacts regclass,
 RETURNS SETOF record
 LANGUAGE c STABLE ROWS 10 AS 'MODULE_PATHNAME', 'contacts_tier_explain_change';
 COMMENT ON FUNCTION contacts_tier.explain_change(regclass, text, uuid) IS
-'why an account is in another tier, in sentences: the tier change, the last one by default, its charge, the statement that made it, and what each role and source had promoted by then';
+'why an account is in another tier, in sentences: the change, its charge, its statement, and what each source had promoted by then';

@@ -13,7 +13,7 @@ CREATE FUNCTION contacts_tier.verify(INOUT contacts regclass DEFAULT NULL,
 RETURNS SETOF record
 LANGUAGE c ROWS 100 AS 'MODULE_PATHNAME', 'contacts_tier_verify';
 COMMENT ON FUNCTION contacts_tier.verify(regclass, boolean) IS
-'counters of each account and a count of its contacts, in one snapshot; drift is counted minus actual, and should be 0; with record the ledger records it';
+'counters of each account beside a count of its contacts; drift is counted minus actual, and should be 0; with record the ledger has it, too';
 
 CREATE FUNCTION contacts_tier.repair(INOUT contacts regclass DEFAULT NULL,
                                      OUT account text,

@@ -23,7 +23,7 @@ CREATE FUNCTION contacts_tier.metrics(OUT schema text,
 RETURNS SETOF record
 LANGUAGE c STABLE ROWS 10 AS 'MODULE_PATHNAME', 'contacts_tier_metrics';
 COMMENT ON FUNCTION contacts_tier.metrics() IS
-'metrics of each schema with companion tables, read without looking at contacts; what could not be read is not readable';
+'metrics of each schema with companion tables, for members of pg_monitor; reads no contacts';
 
 CREATE FUNCTION contacts_tier_internal.account_metrics(IN top integer,
                                                        OUT schema text,
@@ -58,4 +58,4 @@ AS $$
     ORDER BY m.ratio DESC, m.schema, m.account LIMIT CASE WHEN account_metrics.top >= 0 THEN account_metrics.top END
 $$;
 COMMENT ON FUNCTION contacts_tier.account_metrics(integer) IS
-'accounts nearest to their limits, nearest first';
+'accounts nearest to their limits, nearest first, for members of pg_monitor';

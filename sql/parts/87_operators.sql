@@ -10,7 +10,7 @@ BEGIN ATOMIC
     SELECT set_config('contacts_tier.source_name', coalesce(source_name, ''), coalesce(is_local, true));
 END;
 COMMENT ON FUNCTION contacts_tier.set_source(text, text, boolean) IS
-'sets the source of what the transaction does, or the session if not is_local: the settings contacts_tier.source_type and contacts_tier.source_name; null clears them';
+'sets the source of what the transaction does, or the session if is_local is false; null clears it';
 
 -- Public functions that are neither for everybody nor for monitors are for owners, and those
 -- that attach(), guard() and uninstall() call.
@@ -46,7 +46,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION contacts_tier.grant_owner(name) IS
-'grants a role what the owner of attached tables needs: EXECUTE on the functions that change something, banner() also for others, and INSERT on plans';
+'grants a role what the owner of attached tables needs: EXECUTE on the functions that change something, and INSERT on plans';
 
 -- Its own grants: EXECUTE on reports is everybody's.
 CREATE FUNCTION contacts_tier.grant_reader(contacts regclass, role name) RETURNS void
@@ -98,7 +98,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION contacts_tier.grant_reader(regclass, name) IS
-'grants a role what usage(), banner() and reports from the ledger need: SELECT on the companion tables, and of the contacts on the account column alone';
+'grants a role what reports and banner() need: SELECT on the companion tables, and on one column of the contacts';
 
 CREATE FUNCTION contacts_tier_internal.release_columns(relation regclass) RETURNS void
 LANGUAGE c AS 'MODULE_PATHNAME', 'contacts_tier_release_columns';
@@ -177,10 +177,10 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION contacts_tier.uninstall(regclass, boolean, boolean) IS
-'detaches a table and converts its status to text, so that the extension can be dropped; the companion tables remain as plain tables unless drop_history is true';
+'detaches a table and converts its status to text, so that the extension can be dropped; companion tables remain unless drop_history is true';
 
 CREATE FUNCTION contacts_tier.reset(contacts regclass, cascade boolean DEFAULT false) RETURNS void
 LANGUAGE c AS 'MODULE_PATHNAME', 'contacts_tier_reset';
 COMMENT ON FUNCTION contacts_tier.reset(regclass, boolean) IS
-'for test suites: empties the attached tables that share companion tables, and these, as their owner; with cascade also tables that reference them';
+'for test suites: empties the attached tables that share companion tables, and these; with cascade also tables that reference them';
 

@@ -86,38 +86,38 @@ void
 ct_settings_init(void)
 {
 	DefineCustomStringVariable("contacts_tier.source_type",
-							   "Source type that is noted with the status of contacts set by this session.",
+							   "Sets the source type of contacts whose status this session changes.",
 							   "Empty means USER.",
 							   &ct_source_type, "",
 							   PGC_USERSET, 0,
 							   check_source, NULL, NULL);
 	DefineCustomStringVariable("contacts_tier.source_name",
-							   "Source name that is noted with the status of contacts set by this session.",
+							   "Sets the source name of contacts whose status this session changes.",
 							   "Empty means the name of the current role.",
 							   &ct_source_name, "",
 							   PGC_USERSET, 0,
 							   check_source, NULL, NULL);
 	DefineCustomStringVariable("contacts_tier.now",
-							   "Fixed clock for tests and demonstrations.",
-							   "Empty means the real one.",
+							   "Sets a fixed clock, for tests and demonstrations.",
+							   "Empty means the real clock.",
 							   &fixed_clock, "",
 							   PGC_SUSET, 0,
 							   check_clock, NULL, NULL);
 	DefineCustomBoolVariable("contacts_tier.clock_warning",
-							 "Warn once in a session that writes or manages by a fixed clock.",
+							 "Warns once in a session that writes or manages by a fixed clock.",
 							 "For tests.",
 							 &clock_warning, true,
 							 PGC_USERSET, GUC_NOT_IN_SAMPLE,
 							 NULL, NULL, NULL);
 	DefineCustomBoolVariable("contacts_tier.direct_access",
-							 "Access counters directly where that is possible.",
-							 "For tests: off means by SQL, as where they are distributed.",
+							 "Reads and writes counters directly, where that is possible.",
+							 "For tests. If off, they are read and written by SQL.",
 							 &ct_direct_access, true,
 							 PGC_SUSET, GUC_NOT_IN_SAMPLE,
 							 NULL, NULL, NULL);
 	DefineCustomBoolVariable("contacts_tier.fast_path",
-							 "Do without row triggers where a statement cannot tell the difference.",
-							 "Off means that every statement goes by the triggers, which takes longer.",
+							 "Skips row triggers where that makes no difference.",
+							 "If off, every statement fires them, which takes longer.",
 							 &ct_fast_path, true,
 							 PGC_SUSET, 0,
 							 NULL, NULL, NULL);

@@ -62,7 +62,7 @@ typedef enum CtTriggerArg
 	CT_ARG_SCHEMA,				/* schema of the companion tables */
 	CT_ARG_ACCOUNT,				/* account column, "" for none */
 	CT_ARG_STATUS,				/* the five status columns, in the order of */
-	CT_ARG_UNTIL,				/* README.md, section "Concepts" */
+	CT_ARG_UNTIL,				/* docs/reference.md, "marketing_status" */
 	CT_ARG_SOURCE_TYPE,
 	CT_ARG_SOURCE_NAME,
 	CT_ARG_UPDATED_AT,

@@ -154,7 +154,7 @@ unknown_tool_error(const char *name, int length)
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("tool \"%s\" does not exist", pnstrdup(name, length)),
-			 errhint("The table contacts_tier.tool has the tools; add yours there.")));
+			 errhint("Table contacts_tier.tool lists the tools; add yours there.")));
 }
 
 /*
