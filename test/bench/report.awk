@@ -136,7 +136,7 @@ FILENAME ~ /aims$/ {
 END {
     extrapolate()
     print "measure,case,size,side,ratio,to_same,cost,growth,value,aim,verdict" >CSV
-    format = "%-16s %-26s %9s  %-16s %8s %8s %7s %7s  %s\n"
+    format = "%-15s %-18s %8s  %-15s %6s %7s %6s %6s  %s\n"
     printf format, "measure", "case", "size", "side", "ratio", "to same", "growth", "value", "aim"
     for (g = 1; g <= groups; g++) {
         n = split(substr(members[order[g]], 2), member, " ")
