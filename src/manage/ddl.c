@@ -219,7 +219,7 @@ check_alter_table(const AlterTableStmt *statement)
 					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 					 errmsg("cannot detach a partition of attached table \"%s\" concurrently",
 							statement->relation->relname),
-					 errdetail("The contacts of the partition would no longer be in the table, but be counted until the command has ended."),
+					 errdetail("Until the command ends, the contacts of the partition would be counted, but no longer be in the table."),
 					 errhint("Use DETACH PARTITION without CONCURRENTLY.")));
 	}
 }

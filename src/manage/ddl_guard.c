@@ -197,7 +197,7 @@ ct_guard_column_altered(Oid relid, int attno)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("cannot alter type of column \"%s\" of attached table \"%s\"",
 						get_attname(relid, attno, false), get_rel_name(relid)),
-				 errdetail("The column identifies the account of a contact, and the companion tables know accounts by this type and collation."),
+				 errdetail("The column identifies the account of a contact, and the companion tables have accounts of this type and collation."),
 				 errhint("Detach the table with contacts_tier.detach(), alter the column and the columns \"account\" of its companion tables, and attach the table again."),
 				 ct_errtable(relid)));
 }

@@ -155,7 +155,7 @@ find_key(const CtTable *contacts, Relation rel, Relation guarded, AttrNumber con
 			 errmsg("column \"%s\" of table \"%s\" does not identify contacts of table \"%s\"",
 					get_attname(RelationGetRelid(guarded), contact, false), RelationGetRelationName(guarded),
 					RelationGetRelationName(rel)),
-			 errhint("The contacts need a primary key of this one column, of a type that can be compared with it, or one other unique index. A key may also have the account, if a column of table \"%s\" is called as that of the contacts.",
+			 errhint("The contacts need a primary key of this one column, of a type that can be compared with it, or one other unique index. A key may also have the account, if table \"%s\" has a column of that name.",
 					 RelationGetRelationName(guarded)),
 			 errtable(guarded)));
 }

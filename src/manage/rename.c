@@ -109,7 +109,9 @@ claim_key(const Renaming *renaming)
 	if (used != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("account \"%s\" has %lld marketing contacts of its own", account, (long long) used),
+				 errmsg_plural("account \"%s\" has %lld marketing contact of its own",
+							   "account \"%s\" has %lld marketing contacts of its own",
+							   used, account, (long long) used),
 				 ct_errtable(renaming->table->relid)));
 	execute(renaming, "DELETE FROM {counter} WHERE account {=} $2");
 }

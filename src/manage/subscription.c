@@ -101,7 +101,7 @@ chosen_tier(const ChosenPlan *plan, const char *account, int64 contact_limit, in
 	if (contact_limit < used)
 		ereport(ERROR,
 				(errcode(ERRCODE_CT_TIER_EXCEEDED),
-				 errmsg("account \"%s\" does not fit into a contact tier of %lld", account, (long long) contact_limit),
+				 errmsg("account \"%s\" does not fit into a contact tier of %lld contacts", account, (long long) contact_limit),
 				 errdetail("The account has %lld marketing contacts.", (long long) used),
 				 errhint("The tiers of plan \"%s\" are: %s.", plan->name, plan->limits),
 				 err_generic_string(PG_DIAG_CONSTRAINT_NAME, "contact_tier"),

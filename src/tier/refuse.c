@@ -74,7 +74,7 @@ errdetail_no_access(Reason reason, const CtClaim *claim, const CtSubscription *s
 			return errdetail("The subscription of the account has ended; the statement would make %lld of its contacts marketing contacts.",
 							 contacts);
 		case NOT_INCLUDED:
-			return errdetail("Plan \"%s\" does not include marketing contacts; the statement would make %lld of its contacts marketing contacts.",
+			return errdetail("Plan \"%s\" does not include marketing contacts; the statement would make %lld of the account's contacts marketing contacts.",
 							 subscription->plan, contacts);
 		case PLAN_MISSING:
 			return errdetail("Plan \"%s\" of the subscription no longer exists; the statement would make %lld of the account's contacts marketing contacts.",
