@@ -1,7 +1,7 @@
 ------------------------------------------------------------------------------
 -- Schemas.  Public functions stand in contacts_tier, which CREATE EXTENSION creates; what
 -- only triggers, column defaults, index predicates and the extension itself call stands in
--- contacts_tier_internal, which fails to be created where somebody else has done so.
+-- contacts_tier_internal, which fails to be created if there is such a schema.
 --
 -- CREATE EXTENSION adopts a schema contacts_tier that is there already.  A restore needs
 -- that: pg_dump creates it first, with the owner that it had.  But nothing that another role

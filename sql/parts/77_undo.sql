@@ -25,7 +25,7 @@ CREATE FUNCTION contacts_tier.undo_promotion(contacts regclass,
 RETURNS record
 LANGUAGE c AS 'MODULE_PATHNAME', 'contacts_tier_undo_promotion';
 COMMENT ON FUNCTION contacts_tier.undo_promotion(regclass, text, text, text, timestamptz) IS
-'takes back what a source promoted since an instant of the current billing period, and a tier change that nothing else needed';
+'undoes what a source promoted since an instant of the current billing period, and a tier change that nothing else needed';
 
 CREATE FUNCTION contacts_tier.explain_change(contacts regclass,
                                              account text,

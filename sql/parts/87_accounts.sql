@@ -34,13 +34,11 @@ BEGIN
                                     || coalesce(' DEFAULT ' || pg_get_function_arg_default(f.oid, n::integer), '')
                           END, ', ' ORDER BY n) FILTER (WHERE f.modes[n] IN ('i', 'b'))
                || coalesce(string_agg(format(', OUT %I %s', f.names[n], format_type(f.types[n], NULL)), '' ORDER BY n)
-                           FILTER (WHERE f.modes[n] IN ('b', 'o', 't')), '')
+                           FILTER (WHERE f.modes[n] IN ('b', 'o')), '')
         INTO args
         FROM generate_subscripts(f.types, 1) AS n;
         EXECUTE format('CREATE %s contacts_tier.%I(%s)%s LANGUAGE c%s%s AS ''MODULE_PATHNAME'', %L',
-                       f.kind, f.proname, args,
-                       -- RETURNS TABLE is SETOF record, too
-                       CASE WHEN f.proretset THEN ' RETURNS SETOF record' ELSE f.returns END,
+                       f.kind, f.proname, args, f.returns,
                        CASE f.provolatile WHEN 's' THEN ' STABLE' ELSE '' END,
                        CASE WHEN f.proretset THEN format(' ROWS %s', f.prorows) ELSE '' END, f.prosrc);
     END LOOP;

@@ -1,5 +1,5 @@
 ------------------------------------------------------------------------------
--- For those who run it: provenance, privileges, uninstalling, test suites
+-- Operating: provenance, privileges, uninstalling, test suites
 ------------------------------------------------------------------------------
 
 CREATE FUNCTION contacts_tier.set_source(source_type text, source_name text DEFAULT NULL, is_local boolean DEFAULT true)
@@ -77,7 +77,7 @@ BEGIN
     END IF;
     EXECUTE format('GRANT SELECT ON %1$I.contacts_tier_account, %1$I.contacts_tier_counter, %1$I.contacts_tier_ledger TO %2$I',
                    schema, role);
-    -- who sees the banner of a table reads a column of it
+    -- a role that sees the banner of a table reads a column of it
     IF NOT has_any_column_privilege(role, contacts, 'SELECT') THEN
         EXECUTE format('GRANT SELECT (%I) ON %s TO %I', readable, contacts, role);
     END IF;
@@ -163,7 +163,7 @@ BEGIN
         RETURN;
     END IF;
     FOREACH companion IN ARRAY '{contacts_tier_account, contacts_tier_counter, contacts_tier_ledger}'::text[] LOOP
-        -- whoever creates a trigger chooses what it says: nobody else's tables are touched
+        -- the creator of a trigger chooses its arguments: tables of other owners are not touched
         IF NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = to_regclass(format('%I.%I', schema, companion))
                           AND c.relkind IN ('r', 'p') AND c.relowner = owner) THEN
             RAISE WARNING USING MESSAGE = format('companion table "%s.%s" of table %s was not found', schema, companion, contacts),

@@ -139,17 +139,17 @@ GRANT EXECUTE ON FUNCTION
 
 GRANT SELECT ON contacts_tier.accounts, contacts_tier.bills, contacts_tier.overdue TO PUBLIC;
 
--- Metrics tell of all schemas.
+-- Metrics are of all schemas, whatever their reader may read.
 GRANT EXECUTE ON FUNCTION
     contacts_tier.metrics(),
     contacts_tier.account_metrics(integer),
     contacts_tier_internal.account_metrics(integer)
     TO pg_monitor;
 
--- Whoever is to pass the brake of accounts is granted it.
+-- EXECUTE is the right to pass the brake of accounts.
 GRANT EXECUTE ON FUNCTION contacts_tier.pass_brake() TO @extowner@ WITH GRANT OPTION;
 
--- Whoever is to see the banner is granted it.
+-- EXECUTE is the right to see the banner.
 GRANT EXECUTE ON FUNCTION contacts_tier.banner(regclass, text) TO @extowner@ WITH GRANT OPTION;
 
 GRANT SELECT ON contacts_tier.plan, contacts_tier.tier, contacts_tier.source_type, contacts_tier.tool TO PUBLIC;
@@ -197,7 +197,7 @@ GRANT EXECUTE ON FUNCTION
     TO @extowner@ WITH GRANT OPTION;
 GRANT EXECUTE ON PROCEDURE contacts_tier.rollover(regclass, text, integer) TO @extowner@ WITH GRANT OPTION;
 
--- Who may call a function with the account as text may give it in its own type, too.
+-- A role that may call a function with the account as text may pass it in its own type, too.
 DO $$
 DECLARE
     g record;
