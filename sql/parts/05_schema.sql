@@ -39,7 +39,10 @@ BEGIN
 END
 $$;
 
+COMMENT ON SCHEMA contacts_tier IS
+'what applications and owners of contacts use of the extension contacts_tier: functions, views, types, plans and tools';
+
 CREATE SCHEMA contacts_tier_internal;
 COMMENT ON SCHEMA contacts_tier_internal IS
-'functions that triggers, column defaults and the extension contacts_tier call; applications call those of schema contacts_tier';
+'internal functions of the extension contacts_tier, which triggers and column defaults call';
 

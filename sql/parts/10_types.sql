@@ -20,5 +20,5 @@ COMMENT ON TYPE contacts_tier.billing_cycle IS
 
 CREATE TYPE contacts_tier.exceed_policy AS ENUM ('upgrade', 'block', 'cap');
 COMMENT ON TYPE contacts_tier.exceed_policy IS
-'what happens when an account exceeds its contact tier: upgrade it to a larger tier, block the statement, or cap it: store the contacts that do not fit as non-marketing contacts';
+'what happens when an account exceeds its contact tier: upgrade to a larger one, block the statement, or cap: store what does not fit as non-marketing';
 

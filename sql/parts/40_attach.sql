@@ -188,7 +188,7 @@ BEGIN
     EXECUTE format('CREATE INDEX IF NOT EXISTS contacts_tier_ledger_rollover_run_idx'
                    ' ON %s.contacts_tier_ledger (entry) WHERE event = ''rollover_run''', schema);
     EXECUTE format($sql$
-        COMMENT ON TABLE %1$s.contacts_tier_ledger IS 'contacts_tier: history of each account; entries are inserted, and those of activity added to for a minute';
+        COMMENT ON TABLE %1$s.contacts_tier_ledger IS 'contacts_tier: history of each account: activity, tier changes, billing periods, notifications';
         COMMENT ON COLUMN %1$s.contacts_tier_ledger.account IS 'account that the entry is about';
         COMMENT ON COLUMN %1$s.contacts_tier_ledger.entry IS 'key of the entry, in the order of creation';
         COMMENT ON COLUMN %1$s.contacts_tier_ledger.recorded_at IS 'when it happened';

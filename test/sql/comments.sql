@@ -22,7 +22,9 @@ SELECT type, identity FROM member
 SELECT attrelid::regclass AS table_name, attname FROM pg_attribute JOIN member ON classid = 'pg_class'::regclass AND objid = attrelid
  WHERE attnum > 0 AND NOT attisdropped AND col_description(attrelid, attnum) IS NULL ORDER BY attrelid::regclass::text COLLATE "C", attnum;
 SELECT extname FROM pg_extension WHERE extname = 'contacts_tier' AND obj_description(oid, 'pg_extension') IS NOT NULL;
--- what users call has a short one, for \df+ and \dd, and names for its arguments
+-- and both schemas, one of which is no member
+SELECT nspname FROM pg_namespace WHERE nspname LIKE 'contacts\_tier%' AND obj_description(oid, 'pg_namespace') IS NULL;
+-- what users call has a short one, for \df+, and names for its arguments
 SELECT objid::regprocedure AS function FROM member JOIN pg_proc p ON classid = 'pg_proc'::regclass AND p.oid = objid
  WHERE identity LIKE 'contacts\_tier.%'
    AND (length(obj_description(objid, 'pg_proc')) > 150 OR pronargs > 0 AND (proargnames IS NULL OR '' = ANY (proargnames)))
