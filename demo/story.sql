@@ -82,7 +82,7 @@ SELECT "Company ID" AS company_id, name AS company, count(*) AS contacts,
 \echo :b'2. 15 April 2026: plans, subscriptions and a meter':n
 \echo
 \echo 'The clock is a setting, so that two months fit into two minutes. Attaching adds'
-\echo 'five columns to the table; from here on PostgreSQL itself keeps them, and counts.'
+\echo 'five columns to the table; from here on PostgreSQL maintains them, and counts.'
 \echo
 \o /dev/null
 \set ECHO queries
@@ -142,7 +142,7 @@ UPDATE crm.contacts
 COMMIT;
 TABLE crm.meter;
 \set ECHO none
-\echo 'Those whom the file has leave at the next update carry the flag, and still count.'
+\echo 'Those that leave at the next update carry the flag, and still count.'
 \o /dev/null
 SELECT demo.expect('marketing contacts of ' || account || ' as in the file', marketing_contacts,
                    count(*) FILTER (WHERE "Marketing contact status" = 'Marketing contact')),
@@ -220,7 +220,7 @@ COMMIT;
 UNLISTEN contacts_tier;
 TABLE crm.meter;
 \set ECHO none
-\echo 'Each threshold is announced once, when a statement crosses it, and kept in the ledger:'
+\echo 'Each threshold is announced once, by the statement that crosses it; the ledger has it:'
 \echo
 \set ECHO queries
 SELECT recorded_at, account, contacts, details->>'threshold' AS "threshold %", details->>'contact_limit' AS "of"
