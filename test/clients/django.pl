@@ -36,7 +36,7 @@ is($status, 0, 'the models are valid') or diag($err);
 $node->safe_psql('postgres', 'ALTER ROLE crm CREATEDB');
 ($status, $out, $err) = django('crm', 'test', 'crm');
 is($status, 0, 'tests of the application') or diag($err);
-like($err, qr/^Ran 5 tests/m, 'all of them');
+like($err, qr/^Ran 6 tests/m, 'all of them');
 
 prepare_day($node);
 run_day($node, 'Django', '/usr/bin/python3', in_clients('django/day.py'));

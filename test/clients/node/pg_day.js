@@ -2,6 +2,7 @@
 // A day with node-postgres
 
 const { Client } = require('pg');
+const { promote } = require('./promote');
 const { same, refused, capped } = require('./tables');
 
 const client = new Client();  // PGHOST and so on
@@ -87,6 +88,14 @@ async function day() {
        SELECT 1, 'd' || n || '@example.com', 'marketing' FROM generate_series(1, 10) AS n`));
     await query('ROLLBACK TO more');
   });
+
+  const ids = (await query(`INSERT INTO contacts (account_id, email)
+                            SELECT 1, 'f' || n || '@example.com' FROM generate_series(1, 10) AS n RETURNING id`)).map(({ id }) => id);
+  same(await promote(client, ids, 'WORKFLOW', 'welcome'), false, 'promote() has no room');
+  same(await promote(client, ids.slice(0, 1), 'WORKFLOW', 'welcome'), true, 'promote() has room');
+  same(await query('SELECT marketing_contact_status_source_name AS name FROM contacts WHERE id = $1', [ids[0]]),
+    [{ name: 'welcome' }], 'promote(): the source');
+  await query('DELETE FROM contacts WHERE id = ANY ($1)', [ids]);
 
   const notices = [];
   client.on('notice', (notice) => notices.push(notice));

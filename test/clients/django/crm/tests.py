@@ -5,6 +5,7 @@ from django.test import TestCase, TransactionTestCase
 
 from .fields import MarketingStatus
 from .models import Account, Contact
+from .promote import promote
 
 
 def query(sql):
@@ -47,6 +48,15 @@ class RolledBack(TestCase):
         self.assertEqual(refused.exception.__cause__.pgcode, 'MC001')
         Contact.objects.bulk_create(contacts(5))
         self.assertEqual(usage(), [(5, 0)])
+
+    def test_promote(self):
+        for contact in contacts(6)[1:]:
+            contact.marketing_contact_status = MarketingStatus.NON_MARKETING
+            contact.save()
+        self.assertFalse(promote(Contact.objects.all(), 'WORKFLOW', 'welcome'))
+        self.assertTrue(promote(Contact.objects.exclude(email='5@example.com'), 'WORKFLOW', 'welcome'))
+        self.assertEqual(usage(), [(5, 0)])
+        self.assertEqual(Contact.objects.get(email='4@example.com').marketing_contact_status_source_name, 'welcome')
 
     def test_untouched(self):
         self.assertEqual(usage(), [(1, 0)])
