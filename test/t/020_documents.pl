@@ -31,10 +31,10 @@ $node->init(allows_streaming => 'logical', extra => [ '--encoding=UTF8', '--loca
 $node->append_conf('postgresql.conf', q{
 	timezone = 'UTC'
 	max_prepared_transactions = 10
-	max_worker_processes = 20
 	shared_preload_libraries = 'pg_cron'
 	cron.database_name = 'crm'
-	cron.use_background_workers = on});
+	cron.use_background_workers = on
+	max_worker_processes = 20});
 $ENV{PGUSER} = 'postgres';
 delete @ENV{qw(PGOPTIONS PAGER PSQL_PAGER PGTZ)};
 $node->start;

@@ -19,9 +19,6 @@ use Encode;
 use File::Basename;
 use PostgreSQL::Test::Utils;
 
-# What a comment in the document says that has a meaning for the next block only
-my $FOR_NEXT = qr/^(in|not run|vary)$/;
-
 sub read
 {
 	my ($class, $path) = @_;
@@ -80,8 +77,9 @@ sub read_comment
 	{
 		push @{ $self->{parts} }, { kind => $1, line => $line, text => $2 // '' };
 	}
-	elsif ($words =~ /^(in|not run|vary),? (.*)$/ && $1 =~ $FOR_NEXT)
+	elsif ($words =~ /^(in|not run|vary),? (.*)$/)
 	{
+		# of the next block only
 		$self->{next}{$1} = $2;
 	}
 	else
