@@ -22,7 +22,9 @@ use Test::More;
 my $root = abs_path("$FindBin::RealBin/../..");
 my @all = map { s,^\Q$root\E/,,r } "$root/README.md", sort glob("$root/docs/*.md");
 my @chosen = $ENV{DOCUMENTS} ? split(' ', $ENV{DOCUMENTS}) : @all;
+# Where psql is called, as if in a clone
 my $scratch = PostgreSQL::Test::Utils::tempdir;
+symlink("$root/examples", "$scratch/examples");
 
 # A server that has what the documents speak of.  The superuser is postgres; app owns the database
 # and is not a superuser.
@@ -105,7 +107,6 @@ sub run_document
 	$node->safe_psql('postgres', 'CREATE DATABASE crm OWNER app');
 	local $ENV{PGHOST} = $node->host;
 	local $ENV{PGPORT} = $node->port;
-	# where "\o" and "\copy" write and read
 	chdir $scratch;
 	my $script = script_of($document);
 	IPC::Run::run([ 'psql', '-X', '-U', 'app', '-d', 'crm' ], '<', \$script, '>&', \$out, IPC::Run::timeout(300));
