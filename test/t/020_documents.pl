@@ -74,14 +74,14 @@ sub script_of
 		}
 		elsif ($kind eq 'sql')
 		{
-			$script .= $text;
+			$script .= $part->{elsewhere} ? elsewhere($number, $role, $text) : $text;
 		}
 		$script .= "\\echo <<<$number end>>>\n";
 	}
 	return $script;
 }
 
-# Statements in a session of another role
+# Statements in a session of their own, which ends with them
 sub elsewhere
 {
 	my ($number, $role, $text) = @_;

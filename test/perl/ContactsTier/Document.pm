@@ -3,7 +3,7 @@
 # A part of a document is a hash with its kind, the line where it begins, and its text:
 #
 #   sql         statements, with "shown" (the output in the document, if it has one), "shown_line"
-#               and "vary" (what differs from run to run)
+#               and "vary" (what differs from run to run); "elsewhere" if in another session
 #   file        code that is in the file "file"
 #   not run     code, and the "reason"
 #   run         statements that the reader does not see, as "role" if they have one
@@ -77,7 +77,7 @@ sub read_comment
 	{
 		push @{ $self->{parts} }, { kind => $1, line => $line, text => $2 // '' };
 	}
-	elsif ($words =~ /^(in|not run|vary),? (.*)$/)
+	elsif ($words =~ /^(in|not run|vary|other session)(?:,? (.*))?$/)
 	{
 		# of the next block only
 		$self->{next}{$1} = $2;
@@ -128,7 +128,8 @@ sub read_block
 	}
 	elsif ($language eq 'sql')
 	{
-		push @{ $self->{parts} }, { kind => 'sql', line => $line, text => $text, vary => $next{vary} };
+		push @{ $self->{parts} },
+		  { kind => 'sql', line => $line, text => $text, vary => $next{vary}, elsewhere => exists $next{'other session'} };
 	}
 	elsif ($language eq '' || $language eq 'text')
 	{
