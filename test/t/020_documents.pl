@@ -105,6 +105,8 @@ sub run_document
 		  unless $node->safe_psql('postgres', "SELECT count(*) FROM pg_roles WHERE rolname = '$role'");
 	}
 	$node->safe_psql('postgres', 'CREATE DATABASE crm OWNER app');
+	# the scheduler of pg_cron has ended with the database of the document before
+	$node->restart if grep { $_->{text} =~ /CREATE EXTENSION pg_cron/ } @{ $document->{parts} };
 	local $ENV{PGHOST} = $node->host;
 	local $ENV{PGPORT} = $node->port;
 	chdir $scratch;

@@ -306,6 +306,7 @@ sub broken_links
 	my @broken;
 
 	$text =~ s/^ *```.*?^ *```$//gms;
+	$text =~ s/`[^`\n]*`//g;
 	while ($text =~ /\]\(([^)\s]+)\)/g)
 	{
 		my ($target, $anchor) = split /#/, $1, 2;
