@@ -96,6 +96,9 @@ count_in_clause(ExprState *state, ExprContext *econtext, bool *isnull)
 	return BoolGetDatum(false);
 }
 
+/* The text of our clause */
+static char no_text[] = "";
+
 /*
  * Give the counting trigger of a relation of a statement that is about to run the
  * clause.  The trigger is one of the private description.  The caller is in the memory of the
@@ -112,8 +115,9 @@ ct_fast_count(ResultRelInfo *relinfo, Trigger *trigger, CtFastPath *fast)
 
 	/*
 	 * says that there is one; TriggerEnabled() does not read the text of a
-	 * clause that is ready to run
+	 * clause that is ready to run; FreeTriggerDesc() is not for the copy of a
+	 * statement
 	 */
-	trigger->tgqual = pstrdup("");
+	trigger->tgqual = no_text;
 	relinfo->ri_TrigWhenExprs[trigger - relinfo->ri_TrigDesc->triggers] = clause;
 }

@@ -27,6 +27,7 @@ static struct
 {
 	bool		valid;
 	uint64		known_at;
+	uint64		table;			/* CtTable.id of whose they were */
 	CtNames		names;
 	Oid			relids[CT_NCOMPANIONS];
 }			companion_oids = {0};
@@ -43,6 +44,18 @@ look_up_companions(const CtTable *table, Oid *relids)
 	}
 }
 
+/* Are the names that were looked up last those of a table?  Mostly it is the very same one. */
+static bool
+are_last_names(const CtTable *table)
+{
+	if (companion_oids.table == table->id)
+		return true;
+	if (!ct_names_equal(&companion_oids.names, &table->names))
+		return false;
+	companion_oids.table = table->id;
+	return true;
+}
+
 /*
  * The OID of a companion table, remembered from the last look-up where nothing can have
  * changed.  Not locked: see ct_open_companion().
@@ -54,11 +67,12 @@ companion_oid(const CtTable *table, CtCompanion which)
 	uint64		now = ct_relation_name_changes();
 
 	if (companion_oids.valid && companion_oids.known_at == now &&
-		ct_names_equal(&companion_oids.names, &table->names))
+		are_last_names(table))
 		return companion_oids.relids[which];
 	look_up_companions(table, relids);
 	/* what has changed meanwhile shows when it is looked at next */
 	companion_oids.known_at = now;
+	companion_oids.table = table->id;
 	companion_oids.names = table->names;
 	memcpy(companion_oids.relids, relids, sizeof(relids));
 	companion_oids.valid = true;

@@ -157,6 +157,8 @@ struct CtTable
 	Oid			relid;
 	Oid			owner;			/* triggers act as this role */
 	CtNames		names;			/* of companion tables and catalogue */
+	uint64		id;				/* of what is known here: as long as this is
+								 * the same, so is all of it */
 	AttrNumber	attno[CT_COLUMNS_END];	/* by CtTriggerArg; of CT_ARG_ACCOUNT,
 										 * invalid if the whole table is one
 										 * account */

@@ -234,8 +234,11 @@ refuses_ineligible(Relation rel)
 static void
 fill_table(CtTable *table, Relation rel, char **args, MemoryContext context)
 {
+	static uint64 last_id = 0;
+
 	table->relid = RelationGetRelid(rel);
 	table->owner = rel->rd_rel->relowner;
+	table->id = ++last_id;
 	ct_names_resolve(&table->names, args[CT_ARG_SCHEMA]);
 	table->attno[CT_ARG_ACCOUNT] = args[CT_ARG_ACCOUNT][0] == '\0' ? InvalidAttrNumber :
 		resolve_column(rel, args[CT_ARG_ACCOUNT], CT_ARG_ACCOUNT);

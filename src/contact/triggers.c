@@ -80,22 +80,14 @@ set_flags(TriggerDesc *triggers, int16 events)
 	};
 #undef FLAG
 
+	int16		present[1 + (TRIGGER_TYPE_BEFORE | TRIGGER_TYPE_ROW)] = {0};	/* events, by kind */
+
+	/* INSTEAD OF triggers are those of views */
+	for (int i = 0; i < triggers->numtriggers; i++)
+		present[triggers->triggers[i].tgtype & (TRIGGER_TYPE_BEFORE | TRIGGER_TYPE_ROW)] |= triggers->triggers[i].tgtype;
 	for (size_t k = 0; k < lengthof(kinds); k++)
-	{
-		bool	   *flag = (bool *) ((char *) triggers + kinds[k].flag);
-
-		if ((kinds[k].event & events) == 0)
-			continue;
-		*flag = false;
-		for (int i = 0; i < triggers->numtriggers; i++)
-		{
-			int16		type = triggers->triggers[i].tgtype;
-
-			if ((type & kinds[k].event) != 0 &&
-				(type & (TRIGGER_TYPE_TIMING_MASK | TRIGGER_TYPE_ROW)) == kinds[k].kind)
-				*flag = true;
-		}
-	}
+		if ((kinds[k].event & events) != 0)
+			*(bool *) ((char *) triggers + kinds[k].flag) = (present[kinds[k].kind] & kinds[k].event) != 0;
 }
 
 /* When triggers of ours fire, as attach() created them, by CtFunction */

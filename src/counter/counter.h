@@ -292,6 +292,7 @@ typedef struct CtSlotLayout
 	bool		has_nulls;
 	bits8	   *nulls;			/* as t_bits */
 	uint16	   *place;			/* of each column, bytes */
+	HeapTupleHeader row;		/* whose these places are; NULL for none */
 } CtSlotLayout;
 
 /* What is known of one counter table */

@@ -45,6 +45,7 @@ ct_slot_layout_begin(CtCounterTable *info, TupleDesc tupdesc, MemoryContext cont
 
 	layout->nfixed = count_fixed(info, tupdesc);
 	layout->natts = 0;
+	layout->row = NULL;
 	layout->nulls = MemoryContextAllocZero(context, BITMAPLEN(tupdesc->natts));
 	layout->place = MemoryContextAllocZero(context, sizeof(uint16) * tupdesc->natts);
 }
@@ -105,6 +106,7 @@ places_of(CtCounterTable *info, TupleDesc tupdesc, HeapTupleHeader row)
 			layout->place[i] = NO_PLACE;
 	}
 	(void) walk(layout, tupdesc, row, nfixed, natts, layout->fixed_end);
+	layout->row = row;
 	return layout->place;
 }
 
@@ -210,14 +212,25 @@ ct_slot_deform(CtCounter *counter, HeapTuple row, Datum account, int32 number, C
 }
 
 /*
- * The row of a slot with new values of some columns, all of type bigint or timestamptz, or text.
- * Mostly these are numbers that take the place of numbers: then they are put into a copy.
+ * The places of the values of a row that ct_slot_deform() has taken apart, and that has stayed
+ * where it was: so if the row taken apart last lay there, it was this one.
+ */
+static const uint16 *
+places_again(CtCounterTable *info, TupleDesc tupdesc, HeapTupleHeader row)
+{
+	return info->layout.row == row ? info->layout.place : places_of(info, tupdesc, row);
+}
+
+/*
+ * The row of a slot, one that ct_slot_deform() has read, with new values of some columns, all of
+ * type bigint or timestamptz, or text.  Mostly these are numbers that take the place of numbers:
+ * then they are put into a copy.
  */
 HeapTuple
 ct_slot_form(CtCounter *counter, HeapTuple row, int ncolumns, const int *attnos, const Datum *values, const bool *nulls)
 {
 	TupleDesc	tupdesc = RelationGetDescr(counter->rel);
-	const uint16 *place = places_of(counter->info, tupdesc, row->t_data);
+	const uint16 *place = places_again(counter->info, tupdesc, row->t_data);
 	HeapTuple	copy = heap_copytuple(row);
 	char	   *data = (char *) copy->t_data + copy->t_data->t_hoff;
 

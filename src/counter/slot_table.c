@@ -17,6 +17,7 @@
 #include "storage/bufmgr.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/rel.h"
 
 #include "counter/counter.h"
 
@@ -108,6 +109,19 @@ find_counter_table(Relation rel, const CtTable *table)
 }
 
 /*
+ * So many blocks a table that is locked has, at least, without asking for its length: it has the
+ * one that was written into last, for whoever cuts the table makes others forget that, as
+ * RelationGetBufferForTuple() relies on.
+ */
+static BlockNumber
+known_blocks(Relation rel)
+{
+	BlockNumber target = RelationGetTargetBlock(rel);
+
+	return target == InvalidBlockNumber ? 0 : target + 1;
+}
+
+/*
  * Open the counter table of an attached table.  False, with nothing open, if it
  * may not be accessed directly.
  *
@@ -129,7 +143,7 @@ ct_slots_open(CtCounter *counter, const CtTable *table)
 	counter->table = table;
 	counter->row = NULL;
 	counter->new_row = NULL;
-	counter->blocks = RelationGetNumberOfBlocks(counter->rel);
+	counter->blocks = known_blocks(counter->rel);
 	counter->finished = NIL;
 	counter->recorded = false;
 	counter->context = CurrentMemoryContext;
