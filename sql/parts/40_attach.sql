@@ -134,7 +134,8 @@ BEGIN
             entry_role        text,
             entry_source_type text,
             entry_source_name text,
-            PRIMARY KEY (account, slot)
+            -- so that the newest of many dead versions comes first in a backward scan
+            PRIMARY KEY (account, slot) WITH (deduplicate_items = off)
         ) WITH (fillfactor = 30, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0.0,
                 autovacuum_vacuum_cost_delay = 0)$sql$, schema, account_type);
     EXECUTE format($sql$

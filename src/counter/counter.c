@@ -153,8 +153,7 @@ ct_counter_look(const CtTable *table, Datum account, CtExact *exact)
 
 	if (!ct_direct_access || !ct_slots_open(&counter, table))
 		return false;
-	ct_slots_recall(&counter, account, &slots);
-	*exact = ct_slots_list(&counter, &slots);
+	*exact = ct_slots_recall_listed(&counter, account, &slots);
 	for (int i = 0; i < slots.count; i++)
 		held |= ct_slot_is_held(&counter, &slots, i, &holder) && !TransactionIdIsCurrentTransactionId(holder);
 	ct_slots_remember(&counter, &slots);

@@ -395,6 +395,7 @@ extern const CtCounterWay ct_sql_way;
 
 extern bool ct_slots_open(CtCounter *counter, const CtTable *table);
 extern void ct_slots_close(CtCounter *counter);
+extern bool ct_counter_has_place(CtCounter *counter, const ItemPointerData *tid);
 extern TupleTableSlot *ct_counter_row(CtCounter *counter);
 extern TupleTableSlot *ct_new_counter_row(CtCounter *counter);
 
@@ -405,10 +406,13 @@ extern bool ct_slot_deform(CtCounter *counter, HeapTuple row, Datum account, int
 extern HeapTuple ct_slot_form(CtCounter *counter, HeapTuple row, int ncolumns,
 							  const int *attnos, const Datum *values, const bool *nulls);
 
-/* slot.c */
+/* slot_list.c */
 
 extern CtExact ct_slots_list(CtCounter *counter, CtSlots *slots);
 extern int64 ct_slots_least(CtCounter *counter, Datum account);
+
+/* slot.c */
+
 extern bool ct_slot_read(CtCounter *counter, CtSlots *slots, int index, CtSlot *slot);
 extern bool ct_slot_is_ours(const CtSlot *slot);
 extern bool ct_slot_is_held(CtCounter *counter, const CtSlots *slots, int index, TransactionId *holder);
@@ -418,6 +422,7 @@ extern bool ct_slot_lock(CtCounter *counter, CtSlots *slots, int index, bool wai
 /* slot_memory.c */
 
 extern void ct_slots_recall(CtCounter *counter, Datum account, CtSlots *slots);
+extern CtExact ct_slots_recall_listed(CtCounter *counter, Datum account, CtSlots *slots);
 extern void ct_slots_remember(CtCounter *counter, const CtSlots *slots);
 extern void ct_counter_remember_room(const CtTable *table, Datum account, int64 room);
 

@@ -22,13 +22,9 @@ copy_slots(CtSlots *to, const CtSlots *from)
 	memcpy(to, from, offsetof(CtSlots, place) + sizeof(CtSlotPlace) * from->count);
 }
 
-/*
- * The slots of an account, as this backend remembers them, or as they are listed now if
- * it does not.  The copy is the caller's: nested statements may change what is
- * remembered.  "account" must live as long as *slots is used.
- */
-void
-ct_slots_recall(CtCounter *counter, Datum account, CtSlots *slots)
+/* The slots of an account, as this backend remembers them; none if it does not. */
+static void
+recall(CtCounter *counter, Datum account, CtSlots *slots)
 {
 	CtRememberedSlots *known = ct_account_find(counter->info->memory, account);
 
@@ -42,8 +38,29 @@ ct_slots_recall(CtCounter *counter, Datum account, CtSlots *slots)
 		slots->count = 0;
 	}
 	slots->account = account;
+}
+
+/*
+ * The slots of an account, as this backend remembers them, or as they are listed now if
+ * it does not.  The copy is the caller's: nested statements may change what is
+ * remembered.  "account" must live as long as *slots is used.
+ */
+void
+ct_slots_recall(CtCounter *counter, Datum account, CtSlots *slots)
+{
+	recall(counter, account, slots);
 	if (slots->count == 0)
 		(void) ct_slots_list(counter, slots);
+}
+
+/*
+ * The same, with the slots as they are listed now in any case; returns what ct_slots_list() does.
+ */
+CtExact
+ct_slots_recall_listed(CtCounter *counter, Datum account, CtSlots *slots)
+{
+	recall(counter, account, slots);
+	return ct_slots_list(counter, slots);
 }
 
 /*

@@ -150,6 +150,18 @@ ct_slots_open(CtCounter *counter, const CtTable *table)
 	return true;
 }
 
+/*
+ * Is there such a place in the counter table, where a slot was seen?  Vacuum may have cut the table.
+ */
+bool
+ct_counter_has_place(CtCounter *counter, const ItemPointerData *tid)
+{
+	if (ItemPointerGetBlockNumber(tid) < counter->blocks)
+		return true;
+	counter->blocks = RelationGetNumberOfBlocks(counter->rel);
+	return ItemPointerGetBlockNumber(tid) < counter->blocks;
+}
+
 /* A tuple slot for rows of the counter table, created when it is needed first */
 static TupleTableSlot *
 needed_slot(CtCounter *counter, TupleTableSlot **slot, const TupleTableSlotOps *ops)

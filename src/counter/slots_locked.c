@@ -302,9 +302,8 @@ ct_slots_withdraw(CtCounters *counters, Datum account, bool close_period, bool c
 	CtLockedSlots *locked = palloc(sizeof(CtLockedSlots));
 	CtCount		count;
 
-	ct_slots_recall(counter, account, slots);
 	/* what is remembered may be rolled back */
-	(void) ct_slots_list(counter, slots);
+	(void) ct_slots_recall_listed(counter, account, slots);
 	if (slots->count == 0)
 	{
 		ct_slots_add_first(counters->table, account);
