@@ -54,6 +54,67 @@ copy_version(CtCounter *counter, const ItemPointerData *tid)
 	return copy;
 }
 
+/* In how many pages versions are followed before the index is asked, which finds the last of many sooner */
+#define PAGES_TO_FOLLOW	16
+
+/* Versions of a slot that are followed, as heap_get_latest_tid() does it */
+typedef struct VersionChain
+{
+	ItemPointerData next;		/* to be looked at */
+	TransactionId writer;		/* who wrote it; invalid if that is not known */
+	ItemPointerData latest;		/* that SnapshotSelf shows; invalid for none */
+} VersionChain;
+
+/* Follow them to the end of a page, which is locked.  True if they go on in another one. */
+static bool
+follow_in_page(CtCounter *counter, Buffer buffer, VersionChain *chain)
+{
+	Page		page = BufferGetPage(buffer);
+
+	while (ItemPointerGetBlockNumber(&chain->next) == BufferGetBlockNumber(buffer))
+	{
+		HeapTupleData version = {.t_self = chain->next,.t_tableOid = RelationGetRelid(counter->rel)};
+		OffsetNumber offset = ItemPointerGetOffsetNumber(&chain->next);
+		ItemId		item = offset > PageGetMaxOffsetNumber(page) ? NULL : PageGetItemId(page, offset);
+		HeapTupleHeader header;
+
+		if (item == NULL || !ItemIdIsNormal(item))
+			return false;
+		version.t_len = ItemIdGetLength(item);
+		version.t_data = header = (HeapTupleHeader) PageGetItem(page, item);
+		if (TransactionIdIsValid(chain->writer) &&
+			!TransactionIdEquals(HeapTupleHeaderGetXmin(header), chain->writer))
+			return false;
+		if (HeapTupleSatisfiesVisibility(&version, SnapshotSelf, buffer))
+			chain->latest = chain->next;
+		if ((header->t_infomask & HEAP_XMAX_INVALID) != 0 || HEAP_XMAX_IS_LOCKED_ONLY(header->t_infomask) ||
+			ItemPointerEquals(&header->t_ctid, &chain->next))
+			return false;
+		chain->writer = HeapTupleHeaderGetUpdateXid(header);
+		chain->next = header->t_ctid;
+	}
+	return true;
+}
+
+/* A copy of the latest version from a place on, as copy_version(); NULL also if it is far. */
+static HeapTuple
+copy_latest_version(CtCounter *counter, const ItemPointerData *tid)
+{
+	VersionChain chain = {.next = *tid,.writer = InvalidTransactionId};
+	bool		goes_on = true;
+
+	ItemPointerSetInvalid(&chain.latest);
+	for (int i = 0; goes_on && i < PAGES_TO_FOLLOW && ct_counter_has_place(counter, &chain.next); i++)
+	{
+		Buffer		buffer = ReadBuffer(counter->rel, ItemPointerGetBlockNumber(&chain.next));
+
+		LockBuffer(buffer, BUFFER_LOCK_SHARE);
+		goes_on = follow_in_page(counter, buffer, &chain);
+		UnlockReleaseBuffer(buffer);
+	}
+	return goes_on || !ItemPointerIsValid(&chain.latest) ? NULL : copy_version(counter, &chain.latest);
+}
+
 /*
  * Read the latest version of a slot.  False if it is not found from where it
  * was seen last: the caller lists the slots afresh.  The tuple is a copy, in the present
@@ -64,7 +125,6 @@ ct_slot_read(CtCounter *counter, CtSlots *slots, int index, CtSlot *slot)
 {
 	ItemPointerData tid = slots->place[index].tid;
 	HeapTuple	row;
-	TableScanDesc scan;
 
 	if (!ct_counter_has_place(counter, &tid))
 		return false;
@@ -72,10 +132,7 @@ ct_slot_read(CtCounter *counter, CtSlots *slots, int index, CtSlot *slot)
 	if (row != NULL)
 		return deform_slot(counter, slots, index, row, slot);
 
-	scan = table_beginscan_tid(counter->rel, SnapshotSelf);
-	table_tuple_get_latest_tid(scan, &tid);
-	table_endscan(scan);
-	row = copy_version(counter, &tid);
+	row = copy_latest_version(counter, &tid);
 	return row != NULL && deform_slot(counter, slots, index, row, slot);
 }
 
