@@ -27,6 +27,8 @@ SELECT c.relname, c.relowner = t.relowner AS same_owner, d.objid IS NOT NULL AS 
   JOIN pg_class t ON t.oid = 'contacts'::regclass
   LEFT JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'
  WHERE c.relnamespace = 'attach'::regnamespace AND c.relname LIKE 'contacts\_tier\_%' AND c.relkind = 'r' ORDER BY c.relname;
+-- entries of a slot are in the order of their places, which a look under an old snapshot relies on
+SELECT reloptions FROM pg_class WHERE oid = 'contacts_tier_counter_pkey'::regclass;
 SELECT * FROM contacts_tier.attached() WHERE contacts = 'contacts'::regclass;
 SELECT contacts_tier.subscribe('contacts', 'a', 'attach');
 INSERT INTO contacts (id, account, marketing_contact_status) VALUES (4, 'a', 'marketing');
