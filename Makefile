@@ -2,34 +2,42 @@
 # install what they need); `make` and `make install` are the usual PGXS ones.
 
 EXTENSION = contacts_tier
-# Where this file is: a build may have a directory of its own (VPATH)
-HERE := $(dir $(firstword $(MAKEFILE_LIST)))
+# Where this file is: a build may have a directory of its own, by "make -f", by a
+# Makefile there that includes this one, or by VPATH
+HERE := $(dir $(lastword $(MAKEFILE_LIST)))
 EXTVERSION = $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" $(HERE)$(EXTENSION).control)
 
 # These goals must work where neither a compiler nor PostgreSQL's build files
 # are installed yet, so they never reach the PGXS part below.
-BOOTSTRAP_GOALS = check clients demo bench torture property fuzz matrix assert
+BOOTSTRAP_GOALS = check clients demo bench torture property fuzz matrix assert dist
 ifneq ($(filter $(BOOTSTRAP_GOALS),$(MAKECMDGOALS)),)
 
 .PHONY: $(BOOTSTRAP_GOALS)
 check:
-	@test/check
+	@$(HERE)test/check
 clients:
-	@test/check $(basename $(notdir $(sort $(wildcard $(HERE)test/clients/*.pl))))
+	@$(HERE)test/check $(basename $(notdir $(sort $(wildcard $(HERE)test/clients/*.pl))))
 demo:
-	@demo/run
+	@$(HERE)demo/run
 bench:
-	@test/bench/run
+	@$(HERE)test/bench/run
 torture:
-	@DURATION=$(DURATION) test/torture/run
+	@DURATION=$(DURATION) $(HERE)test/torture/run
 property:
-	@SEED=$(SEED) SEEDS=$(SEEDS) ACCOUNTS=$(ACCOUNTS) STEPS=$(STEPS) test/property/run
+	@SEED=$(SEED) SEEDS=$(SEEDS) ACCOUNTS=$(ACCOUNTS) STEPS=$(STEPS) $(HERE)test/property/run
 fuzz:
-	@FUZZ_SECONDS=$(SECONDS) FUZZ_SEED=$(SEED) FUZZ='$(FUZZ)' test/fuzz/run
+	@FUZZ_SECONDS=$(SECONDS) FUZZ_SEED=$(SEED) FUZZ='$(FUZZ)' $(HERE)test/fuzz/run
 matrix:
-	@test/matrix
+	@$(HERE)test/matrix
 assert:
-	@test/assert_server
+	@$(HERE)test/assert_server
+
+# The archives of a release are those of its commit, whatever else lies about.
+DIST = $(EXTENSION)-$(EXTVERSION)
+dist:
+	git -C $(HERE) diff --quiet HEAD || { echo "there are changes that no commit has" >&2; exit 1; }
+	git -C $(HERE) archive --prefix=$(DIST)/ --output=$(CURDIR)/$(DIST).zip HEAD
+	git -C $(HERE) archive --prefix=$(DIST)/ --output=$(CURDIR)/$(DIST).tar.gz HEAD
 
 else
 
@@ -42,7 +50,9 @@ PG_CPPFLAGS = -I$(HERE)src -DCONTACTS_TIER_VERSION='"$(EXTVERSION)"'
 SCRIPT = sql/$(EXTENSION)--$(EXTVERSION).sql
 DATA_built = $(SCRIPT)
 DATA = $(filter-out $(SCRIPT),$(patsubst $(HERE)%,%,$(wildcard $(HERE)sql/$(EXTENSION)--*.sql)))
-DOCS = README.md
+# Not as DOCS, which PGXS would install beside the README.md of each other extension
+DOCUMENTS = README.md CHANGELOG.md LICENSE $(patsubst $(HERE)%,%,$(wildcard $(HERE)docs/*.md $(HERE)docs/*.svg \
+	$(HERE)examples/* $(HERE)monitoring/*))
 
 REGRESS = $(patsubst $(HERE)test/sql/%.sql,%,$(sort $(wildcard $(HERE)test/sql/*.sql)))
 REGRESS_OPTS = --inputdir=$(HERE)test --load-extension=$(EXTENSION)
@@ -54,8 +64,12 @@ EXTRA_CLEAN = results regression.diffs regression.out output_iso tmp_check log
 
 PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs)
-ifneq ($(shell test $$($(PG_CONFIG) --version | sed 's/^PostgreSQL \([0-9]*\).*/\1/') -ge 15 && echo yes),yes)
-$(error contacts_tier needs PostgreSQL 15 or later, and $(PG_CONFIG) is of $(shell $(PG_CONFIG) --version))
+SERVER_MAJOR := $(shell $(PG_CONFIG) --version | sed 's/^PostgreSQL \([0-9]*\).*/\1/')
+ifeq ($(PGXS),)
+$(error there is no $(PG_CONFIG); it comes with the development files of the server, and PG_CONFIG=/path/to/pg_config names it)
+endif
+ifneq ($(shell test $(SERVER_MAJOR) -ge 15 && echo yes),yes)
+$(error contacts_tier needs PostgreSQL 15 or later, and $(PG_CONFIG) is of PostgreSQL $(SERVER_MAJOR))
 endif
 include $(PGXS)
 
@@ -64,11 +78,37 @@ all: $(SCRIPT)
 $(SCRIPT): $(sort $(wildcard $(HERE)sql/parts/*.sql))
 	cat $^ > $@
 
-# No target of make, which would find them where the sources are
-$(shell mkdir -p $(sort $(dir $(OBJS) $(SCRIPT))))
-# and what pg_regress looks for where it is called
-$(shell [ -e expected ] || ln -s $(abspath $(HERE)expected) expected)
-$(OBJS): $(wildcard $(HERE)src/*/*.h) $(HERE)$(EXTENSION).control
+# Only sources are looked for where they are: by VPATH, make would also find there what a
+# build in the sources has left, and take that for its own.
+ifneq ($(srcdir),.)
+srcdir := $(srcdir)
+vpath %.c $(srcdir)
+vpath %.control $(srcdir)
+override VPATH :=
+endif
+
+$(OBJS) $(OBJS:.o=.bc): | $(sort $(dir $(OBJS)))
+$(SCRIPT): | sql/
+$(sort $(dir $(OBJS))) sql/:
+	@$(MKDIR_P) $@
+$(OBJS) $(OBJS:.o=.bc): $(wildcard $(HERE)src/*/*.h) $(HERE)$(EXTENSION).control
+
+# pg_regress looks for it where it is called
+installcheck: expected
+expected:
+	ln -s $(abspath $(HERE)expected) $@
+clean: remove_link
+remove_link:
+	[ ! -L expected ] || rm expected
+
+document_dir = $(DESTDIR)$(docdir)/$(EXTENSION)
+install: install_documents
+install_documents:
+	$(MKDIR_P) $(patsubst %,'$(document_dir)/%',$(sort $(dir $(DOCUMENTS))))
+	$(foreach d,$(DOCUMENTS),$(INSTALL_DATA) '$(HERE)$d' '$(document_dir)/$d' &&) :
+uninstall: uninstall_documents
+uninstall_documents:
+	rm -rf '$(document_dir)'
 
 # As user postgres: PostgreSQL's test clusters refuse to run as root.
 PROVE_TESTS = test/t/*.pl test/clients/*.pl
@@ -76,5 +116,5 @@ PG_PROVE_FLAGS += -I test/perl
 prove_installcheck:
 	$(prove_installcheck)
 
-.PHONY: prove_installcheck
+.PHONY: prove_installcheck remove_link install_documents uninstall_documents
 endif
