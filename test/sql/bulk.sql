@@ -6,6 +6,9 @@
 SET TIME ZONE 'UTC';
 SET datestyle = 'ISO, YMD';
 \set SHOW_CONTEXT never
+-- who writes is shown
+CREATE ROLE regress_user SUPERUSER;
+SET SESSION AUTHORIZATION regress_user;
 CREATE SCHEMA bulk;
 SET search_path = bulk;
 \pset null '-'
@@ -326,3 +329,5 @@ SELECT count(*) FROM people WHERE account = 'r' AND marketing_contact_status = '
 SELECT account, counted, actual FROM contacts_tier.verify('people');
 SET client_min_messages = warning;
 DROP SCHEMA bulk CASCADE;
+RESET SESSION AUTHORIZATION;
+DROP ROLE regress_user;

@@ -4,6 +4,9 @@
 \getenv srcdir PG_ABS_SRCDIR
 \set settings :srcdir '/include/settings.sql'
 \i :settings
+-- who writes is shown
+CREATE ROLE regress_user SUPERUSER;
+SET SESSION AUTHORIZATION regress_user;
 CREATE SCHEMA explain_change;
 SET search_path = explain_change;
 SET contacts_tier.now = '2026-01-01 00:00+00';
@@ -85,3 +88,5 @@ RESET ROLE;
 DROP SCHEMA explain_change CASCADE;
 DROP ROLE regress_explain_change;
 DELETE FROM contacts_tier.plan WHERE name = 'explain_change';
+RESET SESSION AUTHORIZATION;
+DROP ROLE regress_user;

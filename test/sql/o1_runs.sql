@@ -4,6 +4,9 @@
 \getenv srcdir PG_ABS_SRCDIR
 \set settings :srcdir '/include/settings.sql'
 \i :settings
+-- who writes is shown
+CREATE ROLE regress_user SUPERUSER;
+SET SESSION AUTHORIZATION regress_user;
 
 CREATE ROLE regress_o1_owner;
 CREATE ROLE regress_o1_other;
@@ -132,3 +135,5 @@ DROP SCHEMA o1 CASCADE;
 DROP OWNED BY regress_o1_owner, regress_o1_other;
 DROP ROLE regress_o1_owner, regress_o1_other;
 DELETE FROM contacts_tier.plan WHERE name = 'o1';
+RESET SESSION AUTHORIZATION;
+DROP ROLE regress_user;

@@ -4,6 +4,9 @@
 \getenv srcdir PG_ABS_SRCDIR
 \set settings :srcdir '/include/settings.sql'
 \i :settings
+-- who writes is shown
+CREATE ROLE regress_user SUPERUSER;
+SET SESSION AUTHORIZATION regress_user;
 CREATE SCHEMA p3;
 SET search_path = p3, public;
 SELECT contacts_tier.create_plan('p3', '{100}');
@@ -129,3 +132,5 @@ TABLE counts;
 RESET search_path;
 DROP SCHEMA p3 CASCADE;
 DELETE FROM contacts_tier.plan WHERE name = 'p3';
+RESET SESSION AUTHORIZATION;
+DROP ROLE regress_user;

@@ -4,6 +4,9 @@
 \getenv srcdir PG_ABS_SRCDIR
 \set settings :srcdir '/include/settings.sql'
 \i :settings
+-- who writes is shown
+CREATE ROLE regress_user SUPERUSER;
+SET SESSION AUTHORIZATION regress_user;
 CREATE SCHEMA p4_undo;
 SET search_path = p4_undo;
 SET contacts_tier.now = '2026-01-01 00:00+00';
@@ -168,3 +171,5 @@ DROP SCHEMA p4_undo CASCADE;
 DROP OWNED BY regress_p4_undo;
 DROP ROLE regress_p4_undo;
 DELETE FROM contacts_tier.plan WHERE name = 'p4_undo';
+RESET SESSION AUTHORIZATION;
+DROP ROLE regress_user;

@@ -4,6 +4,9 @@
 \getenv srcdir PG_ABS_SRCDIR
 \set settings :srcdir '/include/settings.sql'
 \i :settings
+-- who writes is shown
+CREATE ROLE regress_user SUPERUSER;
+SET SESSION AUTHORIZATION regress_user;
 CREATE SCHEMA p5_merge;
 SET search_path = p5_merge;
 SELECT contacts_tier.create_plan('p5_merge', '{3, 6}', '{10, 20}', 'EUR');
@@ -185,3 +188,5 @@ DROP SCHEMA p5_merge CASCADE;
 DROP SCHEMA "p5 Merge" CASCADE;
 DROP ROLE regress_p5_merge;
 DELETE FROM contacts_tier.plan WHERE name = 'p5_merge';
+RESET SESSION AUTHORIZATION;
+DROP ROLE regress_user;

@@ -5,6 +5,9 @@
 \getenv srcdir PG_ABS_SRCDIR
 \set settings :srcdir '/include/settings.sql'
 \i :settings
+-- who writes is shown
+CREATE ROLE regress_user SUPERUSER;
+SET SESSION AUTHORIZATION regress_user;
 \set VERBOSITY terse
 
 CREATE SCHEMA r1;
@@ -339,3 +342,5 @@ SET client_min_messages = error;
 DROP SCHEMA r1, r1_other CASCADE;
 DROP ROLE regress_r1_writer, regress_r1_other;
 DELETE FROM contacts_tier.plan WHERE name LIKE 'r1%';
+RESET SESSION AUTHORIZATION;
+DROP ROLE regress_user;

@@ -5,6 +5,9 @@
 \getenv srcdir PG_ABS_SRCDIR
 \set settings :srcdir '/include/settings.sql'
 \i :settings
+-- who writes is shown
+CREATE ROLE regress_user SUPERUSER;
+SET SESSION AUTHORIZATION regress_user;
 \set VERBOSITY terse
 
 CREATE SCHEMA s4;
@@ -175,3 +178,5 @@ SELECT account, drift FROM contacts_tier.verify() WHERE drift <> 0 OR pending_co
 SET client_min_messages = error;
 DROP SCHEMA s4 CASCADE;
 DELETE FROM contacts_tier.plan WHERE name LIKE 's4%';
+RESET SESSION AUTHORIZATION;
+DROP ROLE regress_user;

@@ -6,6 +6,9 @@
 \getenv srcdir PG_ABS_SRCDIR
 \set settings :srcdir '/include/settings.sql'
 \i :settings
+-- who writes is shown
+CREATE ROLE regress_user SUPERUSER;
+SET SESSION AUTHORIZATION regress_user;
 \set VERBOSITY terse
 
 CREATE ROLE regress_s5_writer;
@@ -182,3 +185,5 @@ DROP SCHEMA s5 CASCADE;
 DROP OWNED BY regress_s5_writer;
 DROP ROLE regress_s5_writer;
 DELETE FROM contacts_tier.plan WHERE name LIKE 's5%';
+RESET SESSION AUTHORIZATION;
+DROP ROLE regress_user;
