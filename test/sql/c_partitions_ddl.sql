@@ -30,7 +30,7 @@ CREATE VIEW counted AS
     SELECT tgrelid::regclass::text AS relation, count(*) FROM pg_trigger
      WHERE tgfoid IN ('contacts_tier_internal.apply_counts'::regproc, 'contacts_tier_internal.count_truncate'::regproc)
        AND tgrelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'c_ddl'::regnamespace)
-     GROUP BY 1 ORDER BY 1;
+     GROUP BY tgrelid ORDER BY tgrelid::regclass::text COLLATE "C";
 -- contacts of all kinds, also of such as the rules do not allow
 CREATE PROCEDURE fill(relation regclass, first integer, which_region text) LANGUAGE plpgsql AS $$
 BEGIN
