@@ -51,7 +51,7 @@ SCRIPT = sql/$(EXTENSION)--$(EXTVERSION).sql
 DATA_built = $(SCRIPT)
 DATA = $(filter-out $(SCRIPT),$(patsubst $(HERE)%,%,$(wildcard $(HERE)sql/$(EXTENSION)--*.sql)))
 # Not as DOCS, which PGXS would install beside the README.md of each other extension
-DOCUMENTS = README.md CHANGELOG.md LICENSE $(patsubst $(HERE)%,%,$(wildcard $(HERE)docs/*.md $(HERE)docs/*.svg \
+DOCUMENTS = README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md LICENSE $(patsubst $(HERE)%,%,$(wildcard $(HERE)docs/*.md $(HERE)docs/*.svg \
 	$(HERE)examples/* $(HERE)monitoring/*))
 
 REGRESS = $(patsubst $(HERE)test/sql/%.sql,%,$(sort $(wildcard $(HERE)test/sql/*.sql)))
