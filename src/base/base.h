@@ -55,6 +55,7 @@ typedef struct CtCache CtCache;
 extern void ct_cache_init(void);
 extern uint64 ct_name_changes(void);
 extern uint64 ct_relation_name_changes(void);
+extern uint64 ct_transaction_number(void);
 extern CtCache *ct_cache_create(const char *name, Size size, int limit);
 extern void *ct_cache_find(CtCache *cache, Oid relid);
 extern void *ct_cache_begin(CtCache *cache, Oid relid, MemoryContext *context);

@@ -64,7 +64,7 @@ static slist_head caches = SLIST_STATIC_INIT(caches);
 /* Entries that are in no cache any more, but may be in use until the transaction ends */
 static slist_head replaced = SLIST_STATIC_INIT(replaced);
 
-/* Counted up by each transaction, and by each invalidation message that is processed */
+/* Counted up by each transaction, from 1, and by each invalidation message that is processed */
 static uint64 transactions = 1;
 static uint64 relation_changes = 0;
 static uint64 name_changes = 0;
@@ -88,6 +88,15 @@ uint64
 ct_relation_name_changes(void)
 {
 	return relation_changes + name_changes;
+}
+
+/*
+ * The number of the transaction at work, among those of this backend.
+ */
+uint64
+ct_transaction_number(void)
+{
+	return transactions;
 }
 
 /* A message without a relation stands for all: the queue has overflowed. */

@@ -26,6 +26,8 @@ typedef struct CtDecision
 	bool		by_default;		/* its status was left to a default */
 	bool		dropped;		/* it would be a marketing contact, if there
 								 * were room */
+	bool		is_absent;		/* what conditions say of a new row, see CtRow */
+	bool		is_ineligible;
 } CtDecision;
 
 /* When is a proposed row counted, if it is surely written as it is? */
@@ -395,7 +397,12 @@ typedef struct CtFastPath
 {
 	const CtTable *table;
 	bool		has_followers;	/* see CtTriggers */
+	bool		is_batched;		/* are rows completed before the first of them
+								 * is written? */
+	ResultRelInfo *alone;		/* the relation, if nothing but our clause
+								 * looks at rows after they are written */
 	CmdType		projected;		/* by what the projection made the row;
+								 * CMD_NOTHING: its contact stays as it is;
 								 * CMD_UNKNOWN: there is none */
 	CtRow		row;			/* the new row that was completed last */
 	CtRow		before;			/* of an UPDATE: the old row, as it was read

@@ -99,6 +99,7 @@ create_target(Copying *copying, ResultRelInfo *relinfo)
 		(table = ct_table_of_relation(relinfo->ri_RelationDesc)) != NULL)
 	{
 		target->fast = ct_create_fast_path(table, CurrentMemoryContext);
+		target->fast->is_batched = true;
 		target->fast->has_followers = triggers.has_followers;
 		ct_fast_count(relinfo, triggers.count, target->fast);
 		ct_remove_triggers(relinfo, CT_REMOVE_STATUS, TRIGGER_TYPE_INSERT);

@@ -46,6 +46,12 @@ new_row(CtFastPath *fast, TupleTableSlot *slot, CmdType event)
 {
 	if (fast->projected == event)
 		fast->row.tid = slot->tts_tid;
+	else if (fast->is_batched)
+	{
+		ct_row_read_columns(fast->table, slot, &fast->row);
+		fast->row.is_absent = ct_statement()->decision.is_absent;
+		fast->row.is_ineligible = ct_statement()->decision.is_ineligible;
+	}
 	else
 	{
 		ct_row_read(fast->table, slot, &fast->row);
@@ -68,6 +74,16 @@ old_row(CtFastPath *fast, TupleTableSlot *slot, CtRow *read)
 	return read;
 }
 
+/* Has the projection seen that the contact stays as it is?  Then there is nothing to count. */
+static bool
+is_left(CtFastPath *fast, TupleTableSlot *old)
+{
+	if (fast->projected != CMD_NOTHING)
+		return false;
+	fast->projected = CMD_UNKNOWN;
+	return old != NULL && ItemPointerEquals(&fast->before.tid, &old->tts_tid);
+}
+
 /*
  * The clause, as the executor calls it: the old row is the inner tuple and the
  * new one the outer.  Errors: MC002 as ct_count_row().
@@ -80,6 +96,9 @@ count_in_clause(ExprState *state, ExprContext *econtext, bool *isnull)
 	CtRow		old;
 	CtRowChange change = {.relid = fast->table->relid};
 
+	*isnull = false;
+	if (is_left(fast, econtext->ecxt_innertuple))
+		return BoolGetDatum(false);
 	if (econtext->ecxt_innertuple != NULL)
 		change.old = old_row(fast, econtext->ecxt_innertuple, &old);
 	if (econtext->ecxt_outertuple != NULL)
@@ -92,7 +111,6 @@ count_in_clause(ExprState *state, ExprContext *econtext, bool *isnull)
 	change.dropped = decision->dropped;
 	ct_note_row(fast->table, &change);
 	decision->dropped = false;
-	*isnull = false;
 	return BoolGetDatum(false);
 }
 

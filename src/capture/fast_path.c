@@ -43,7 +43,6 @@
  */
 #include "postgres.h"
 
-#include "access/sysattr.h"
 #include "catalog/pg_trigger.h"
 #include "executor/executor.h"
 
@@ -61,11 +60,7 @@ static ExecutorStart_hook_type previous_start = NULL;
 static bool
 sets_any_column(const CtTable *table, const Bitmapset *sets)
 {
-	for (int i = CT_ARG_ACCOUNT; i < CT_COLUMNS_END; i++)
-		if (AttributeNumberIsValid(table->attno[i]) &&
-			bms_is_member(table->attno[i] - FirstLowInvalidHeapAttributeNumber, sets))
-			return true;
-	return ct_conditions_read(table, sets);
+	return ct_row_is_set(table, sets) || ct_condition_reads(table->exists, sets) || ct_condition_reads(table->eligible, sets);
 }
 
 /* A relation of a statement, while it is judged */
@@ -218,7 +213,11 @@ project_and_count(QueryDesc *query, Candidate *candidate)
 		fast = ct_create_fast_path(candidate->table, CurrentMemoryContext);
 		fast->has_followers = candidate->triggers.has_followers;
 		if ((ways & FAST_COUNT) != 0)
+		{
 			ct_fast_count(relinfo, candidate->triggers.count, fast);
+			if (candidate->triggers.is_alone)
+				fast->alone = relinfo;
+		}
 		if ((ways & FAST_PROJECT) != 0 &&
 			ct_fast_project(state, i, fast, (ways & FAST_COUNT) != 0 ? CT_COUNTED_AT_ONCE : CT_COUNTED_MAYBE))
 			removed |= CT_REMOVE_STATUS;

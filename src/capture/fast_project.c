@@ -62,7 +62,10 @@ typedef struct Projecting
 	CtFastPath *fast;
 	CtCounting	counting;		/* of its rows, if triggers leave it at that */
 	bool		is_insert;
-	Bitmapset  *sets;			/* columns that an UPDATE names, as bits */
+	Bitmapset  *sets;			/* columns that an UPDATE names, as bits: */
+	bool		sets_contact;	/* is one of them ours? */
+	bool		may_delete;		/* do contacts exist by one of them? */
+	bool		may_exclude;	/* are they eligible by one of them? */
 	AttrNumber *set;			/* columns that the plan's output is to set */
 	int			nsets;			/* none for an INSERT: its output is whole */
 	AttrNumber *dropped;		/* columns that were, which are to be null */
@@ -150,19 +153,80 @@ ct_fast_complete(CtFastPath *fast, TupleTableSlot *row, CtCounting counting)
 	ct_use_session_source(&fast->source);
 	differs = ct_row_insert(fast->table, &fast->row, if_sure(fast, counting));
 	ct_use_session_source(NULL);
+	ct_statement()->decision.is_absent = fast->row.is_absent;
+	ct_statement()->decision.is_ineligible = fast->row.is_ineligible;
 	if (differs)
 		put_properties(fast->table, row, &fast->row);
 }
 
-/* The same for a row that is updated. */
+/*
+ * Note of a row that is updated, and of what it is to be, whether they count as deleted.  They
+ * do alike if the UPDATE names no column of the condition.
+ */
 static void
+note_existence(const Projecting *projecting, TupleTableSlot *old, TupleTableSlot *row)
+{
+	CtFastPath *fast = projecting->fast;
+	const CtCondition *exists = fast->table->exists;
+
+	fast->row.is_absent = exists != NULL && !ct_condition_is_true(exists, row);
+	fast->before.is_absent = projecting->may_delete ? !ct_condition_is_true(exists, old) : fast->row.is_absent;
+}
+
+/* Is a column null in a virtual tuple slot? */
+static inline bool
+lacks(const CtTable *table, const TupleTableSlot *row, CtTriggerArg which)
+{
+	return row->tts_isnull[table->attno[which] - 1];
+}
+
+/* The value of one that is not */
+static inline Datum
+column(const CtTable *table, const TupleTableSlot *row, CtTriggerArg which)
+{
+	return row->tts_values[table->attno[which] - 1];
+}
+
+/*
+ * Does an UPDATE leave a contact as it is?  So does one that sets no column of ours, but one that
+ * a condition reads, unless it changes what that says, or the row is one that must be mended or
+ * refused.
+ */
+static bool
+leaves_contact(const Projecting *projecting, TupleTableSlot *row)
+{
+	const CtTable *table = projecting->fast->table;
+	bool		marketing;
+
+	if (projecting->sets_contact || projecting->fast->row.is_absent != projecting->fast->before.is_absent ||
+		ct_second_writes_wait() || ct_is_truncating() || lacks(table, row, CT_ARG_STATUS) ||
+		(AttributeNumberIsValid(table->attno[CT_ARG_ACCOUNT]) && lacks(table, row, CT_ARG_ACCOUNT)))
+		return false;
+	marketing = ct_status_is_marketing(&table->status, column(table, row, CT_ARG_STATUS));
+	if (!lacks(table, row, CT_ARG_UNTIL))
+		return marketing && DatumGetBool(column(table, row, CT_ARG_UNTIL));
+	return !marketing || !projecting->may_exclude || ct_condition_is_true(table->eligible, row);
+}
+
+/*
+ * The same for a row that is updated; false if its contact stays as it is, which is neither read
+ * nor counted then.
+ */
+static bool
 change_properties(const Projecting *projecting, TupleTableSlot *old, TupleTableSlot *row)
 {
 	CtFastPath *fast = projecting->fast;
 	bool		differs;
 
-	ct_row_read(fast->table, row, &fast->row);
-	ct_row_read(fast->table, old, &fast->before);
+	note_existence(projecting, old, row);
+	if (leaves_contact(projecting, row))
+	{
+		fast->before.tid = old->tts_tid;
+		ct_statement()->decision.dropped = false;
+		return false;
+	}
+	ct_row_read_columns(fast->table, row, &fast->row);
+	ct_row_read_columns(fast->table, old, &fast->before);
 	ct_row_judge_change(fast->table, old, &fast->before, row, &fast->row);
 	ct_use_session_source(&fast->source);
 	differs = ct_row_change(fast->table, &fast->before, &fast->row, projecting->sets,
@@ -170,6 +234,24 @@ change_properties(const Projecting *projecting, TupleTableSlot *old, TupleTableS
 	ct_use_session_source(NULL);
 	if (differs)
 		put_properties(fast->table, row, &fast->row);
+	return true;
+}
+
+/* Project a row, and say in *fast by what. */
+static void
+project(const Projecting *projecting, TupleTableSlot *old, TupleTableSlot *row)
+{
+	CtFastPath *fast = projecting->fast;
+
+	if (old == NULL)
+	{
+		ct_fast_complete(fast, row, projecting->counting);
+		fast->projected = CMD_INSERT;
+		return;
+	}
+	fast->projected = change_properties(projecting, old, row) ? CMD_UPDATE : CMD_NOTHING;
+	if (fast->alone != NULL)
+		ct_fire_after_update(fast->alone, fast->projected == CMD_UPDATE);
 }
 
 /*
@@ -190,11 +272,7 @@ project_row(ExprState *state, ExprContext *econtext, bool *isnull)
 		slot_getallattrs(old);
 	assemble_row(projecting, planned, old, row);
 	ExecStoreVirtualTuple(row);
-	if (old == NULL)
-		ct_fast_complete(projecting->fast, row, projecting->counting);
-	else
-		change_properties(projecting, old, row);
-	projecting->fast->projected = old == NULL ? CMD_INSERT : CMD_UPDATE;
+	project(projecting, old, row);
 	return (Datum) 0;
 }
 
@@ -296,6 +374,9 @@ ct_fast_project(ModifyTableState *state, int index, CtFastPath *fast, CtCounting
 	projecting->counting = counting;
 	projecting->is_insert = is_insert;
 	projecting->sets = is_insert ? NULL : ExecGetUpdatedCols(relinfo, state->ps.state);
+	projecting->sets_contact = ct_row_is_set(fast->table, projecting->sets);
+	projecting->may_delete = ct_condition_reads(fast->table->exists, projecting->sets);
+	projecting->may_exclude = ct_condition_reads(fast->table->eligible, projecting->sets);
 	if (may_go_elsewhere(relinfo->ri_RelationDesc, projecting) ||
 		!has_width(state, relinfo->ri_RelationDesc, colnos))
 		return false;

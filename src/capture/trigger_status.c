@@ -338,7 +338,7 @@ ct_row_change(const CtTable *table, const CtRow *old, CtRow *row, const Bitmapse
 		return false;
 	change_row(table, old, row, sets);
 	if (!ct_row_status(table, old).marketing && ct_row_status(table, row).marketing &&
-		!names_account(table, sets) && !ct_may_change_existence(table, sets) && ct_row_same_account(table, old, row) &&
+		!names_account(table, sets) && !ct_condition_reads(table->exists, sets) && ct_row_same_account(table, old, row) &&
 		is_dropped(table, row, false, counting))
 	{
 		/* it stays what it is (S5), corrected if S3 does not allow it */

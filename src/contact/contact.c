@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/sysattr.h"
 #include "common/hashfn.h"
 #include "executor/tuptable.h"
 #include "utils/builtins.h"
@@ -19,10 +20,10 @@
 /*
  * The columns of a row that concern us.  Values are those of the slot, and hold as long
  * as it does.  The account is the one that the row belongs to, under the key that it has now
- * (renamed.c).
+ * (renamed.c).  What conditions say of the row stays as it is in *row.
  */
 void
-ct_row_read(const CtTable *table, TupleTableSlot *slot, CtRow *row)
+ct_row_read_columns(const CtTable *table, TupleTableSlot *slot, CtRow *row)
 {
 	row->value[CT_ARG_ACCOUNT] = ct_table_account(table, slot, &row->isnull[CT_ARG_ACCOUNT]);
 	if (unlikely(ct_has_renamed()) && !row->isnull[CT_ARG_ACCOUNT])
@@ -30,8 +31,30 @@ ct_row_read(const CtTable *table, TupleTableSlot *slot, CtRow *row)
 	for (int i = CT_ARG_STATUS; i < CT_COLUMNS_END; i++)
 		row->value[i] = slot_getattr(slot, table->attno[i], &row->isnull[i]);
 	row->tid = slot->tts_tid;
+}
+
+/*
+ * The same, and whether the row counts as deleted.
+ */
+void
+ct_row_read(const CtTable *table, TupleTableSlot *slot, CtRow *row)
+{
+	ct_row_read_columns(table, slot, row);
 	row->is_absent = table->exists != NULL && !ct_condition_is_true(table->exists, slot);
 	row->is_ineligible = false;
+}
+
+/*
+ * Does an UPDATE that names these columns set one that concerns us?
+ */
+bool
+ct_row_is_set(const CtTable *table, const Bitmapset *sets)
+{
+	for (int i = CT_ARG_ACCOUNT; i < CT_COLUMNS_END; i++)
+		if (AttributeNumberIsValid(table->attno[i]) &&
+			bms_is_member(table->attno[i] - FirstLowInvalidHeapAttributeNumber, sets))
+			return true;
+	return false;
 }
 
 /*

@@ -121,6 +121,14 @@ extern char *ct_options(bool whole_row_saves, const bool had[CT_NCOLUMNS]);
 
 extern char *ct_retype_statement(const char *table, Oid relid, const char *name, Oid type, Oid collation);
 
+/* expression.c */
+
+/* An expression over a row, ready to be evaluated */
+typedef struct CtExpression CtExpression;
+
+extern CtExpression *ct_expression_prepare(Oid owner, Node *expression);
+extern Datum ct_expression_evaluate(CtExpression *expression, TupleTableSlot *slot, bool *isnull);
+
 /* condition.c */
 
 /* A condition on contacts, ready to be evaluated */
@@ -131,10 +139,9 @@ extern Node *ct_condition_of_relation(Relation rel, CtFunction kind);
 extern char *ct_condition_text(Oid relid, Node *condition, const char *prefix);
 extern CtCondition *ct_condition_prepare(Relation rel, Node *condition, MemoryContext context);
 extern CtCondition *ct_condition_resolve(Relation rel, CtFunction kind, MemoryContext context);
-extern bool ct_condition_is_true(CtCondition *condition, TupleTableSlot *slot);
+extern bool ct_condition_is_true(const CtCondition *condition, TupleTableSlot *slot);
 extern char *ct_and_condition(const CtCondition *condition, bool is_true);
-extern bool ct_conditions_read(const CtTable *table, const Bitmapset *sets);
-extern bool ct_may_change_existence(const CtTable *table, const Bitmapset *sets);
+extern bool ct_condition_reads(const CtCondition *condition, const Bitmapset *sets);
 
 /* table.c */
 
@@ -298,6 +305,8 @@ typedef struct CtRow
 								 * ct_row_judge() has seen */
 } CtRow;
 
+extern void ct_row_read_columns(const CtTable *table, TupleTableSlot *slot, CtRow *row);
+extern bool ct_row_is_set(const CtTable *table, const Bitmapset *sets);
 extern void ct_row_read(const CtTable *table, TupleTableSlot *slot, CtRow *row);
 
 /*
@@ -392,6 +401,7 @@ typedef struct CtTriggers
 	bool		has_followers;	/* has the application AFTER triggers?  What
 								 * they do may make room for contacts of the
 								 * statement */
+	bool		is_alone;		/* does nothing fire after rows but "count"? */
 } CtTriggers;
 
 extern CtTriggers ct_judge_triggers(TriggerDesc *triggers, int16 event);
@@ -402,6 +412,7 @@ extern CtTriggers ct_judge_triggers(TriggerDesc *triggers, int16 event);
 #define CT_REMOVE_APPLY		(1 << CT_TRIGGER_APPLY)
 
 extern void ct_remove_triggers(ResultRelInfo *relinfo, int kinds, int16 events);
+extern void ct_fire_after_update(ResultRelInfo *relinfo, bool fires);
 extern void ct_triggers_for_second_write(ResultRelInfo *relinfo);
 extern void ct_fire_at_once(EState *estate);
 

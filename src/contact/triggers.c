@@ -123,6 +123,16 @@ ct_remove_triggers(ResultRelInfo *relinfo, int kinds, int16 events)
 	set_flags(triggers, events);
 }
 
+/*
+ * Does the row that is about to be updated fire what fires after rows?  The description must be
+ * private.  ExecARUpdateTriggers() asks for each row.
+ */
+void
+ct_fire_after_update(ResultRelInfo *relinfo, bool fires)
+{
+	relinfo->ri_TrigDesc->trig_update_after_row = fires;
+}
+
 /* Does a trigger fire, without a condition that somebody has given it? */
 static bool
 is_plain(const Trigger *trigger)
@@ -138,7 +148,7 @@ is_plain(const Trigger *trigger)
 CtTriggers
 ct_judge_triggers(TriggerDesc *triggers, int16 event)
 {
-	CtTriggers	result = {.is_sole = true};
+	CtTriggers	result = {.is_sole = true,.is_alone = true};
 	int			nstatus = 0;
 	int			ncount = 0;
 
@@ -166,8 +176,11 @@ ct_judge_triggers(TriggerDesc *triggers, int16 event)
 			continue;			/* those never fire */
 		else if ((kind & TRIGGER_TYPE_BEFORE) != 0)
 			result.is_sole = false;
-		else if (kind == (TRIGGER_TYPE_AFTER | TRIGGER_TYPE_ROW) && !trigger->tgisinternal)
-			result.has_followers = true;
+		else if (kind == (TRIGGER_TYPE_AFTER | TRIGGER_TYPE_ROW))
+		{
+			result.is_alone = false;
+			result.has_followers |= !trigger->tgisinternal;
+		}
 	}
 	/* a second one is somebody's forgery: row by row each is told what it is */
 	if (result.status == NULL || nstatus > 1 || ncount > 1)

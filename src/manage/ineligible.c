@@ -74,31 +74,63 @@ contacts_tier_ineligible(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
+/* The contacts of an account, $1, that the rollover flags: what stands behind WHERE */
+static char *
+are_to_be_flagged(const CtTable *table)
+{
+	return psprintf("%s IS NULL AND %s%s", ct_table_column(table, CT_ARG_UNTIL), are_ineligible(table),
+					!AttributeNumberIsValid(table->attno[CT_ARG_ACCOUNT]) ? "" :
+					ct_sqlf(table, " AND %s {=} $1", ct_table_column(table, CT_ARG_ACCOUNT)));
+}
+
+/*
+ * Where full batches of the contacts end that ct_flag_ineligible() would flag: the keys of the
+ * last ones, as lists of literals, in order.  "columns" are those of a key, "literals" formats
+ * them.  The result is in "context".  Locks: none of rows.  Errors: those of the condition.
+ */
+List *
+ct_ineligible_batches(const CtManaged *managed, Datum account, int size, const char *columns,
+					  const char *literals, MemoryContext context)
+{
+	Oid			types[] = {managed->table->account_type, INT8OID};
+	Datum		values[] = {account, Int64GetDatum(size)};
+	uint64		count = ct_execute_now(psprintf("SELECT concat_ws(', ', %s) FROM (SELECT %s, row_number() OVER (ORDER BY %s)"
+												"  AS contacts_tier_number FROM %s WHERE %s) c"
+												" WHERE contacts_tier_number %% $2 = 0 ORDER BY contacts_tier_number",
+												literals, columns, columns, ct_qualified_name(managed->rel),
+												are_to_be_flagged(managed->table)),
+									   lengthof(types), types, values);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	List	   *ends = NIL;
+
+	for (uint64 i = 0; i < count; i++)
+		ends = lappend(ends, SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1));
+	MemoryContextSwitchTo(old);
+	return ends;
+}
+
 /*
  * Flag the contacts of an account that have ceased to be eligible without being written, as by a
- * condition on time.  They become non-marketing on the next update date after "now".  Our
- * triggers trust the statement.
+ * condition on time, in a range of keys, a condition to be put behind the others.  They become
+ * non-marketing on the next update date after "now".  Our triggers trust the statement.
  *
  * Locks: the contacts, and a slot of the account; it must not hold others.  Errors: those of the
- * application's triggers.
+ * application's triggers, and of the condition.
  */
 void
-ct_flag_ineligible(const CtManaged *managed, Datum account, TimestampTz now)
+ct_flag_ineligible(const CtManaged *managed, Datum account, TimestampTz now, const char *range)
 {
 	const CtTable *table = managed->table;
-	Oid			types[] = {TIMESTAMPTZOID, table->account_type};
-	Datum		values[] = {TimestampTzGetDatum(now), account};
-	bool		has_account = AttributeNumberIsValid(table->attno[CT_ARG_ACCOUNT]);
-	const char *of_account = !has_account ? "" :
-		ct_sqlf(table, " AND %s {=} $2", ct_table_column(table, CT_ARG_ACCOUNT));
+	Oid			types[] = {table->account_type, TIMESTAMPTZOID};
+	Datum		values[] = {account, TimestampTzGetDatum(now)};
 
 	if (table->eligible == NULL)
 		return;
 	ct_execute_as_application(table->owner, table->relid,
-							  psprintf("UPDATE %s SET %s = true, %s = 'ROLLOVER', %s = 'not eligible', %s = $1"
-									   " WHERE %s IS NULL AND %s%s", ct_qualified_name(managed->rel),
+							  psprintf("UPDATE %s SET %s = true, %s = 'ROLLOVER', %s = 'not eligible', %s = $2 WHERE %s%s",
+									   ct_qualified_name(managed->rel),
 									   ct_table_column(table, CT_ARG_UNTIL), ct_table_column(table, CT_ARG_SOURCE_TYPE),
 									   ct_table_column(table, CT_ARG_SOURCE_NAME), ct_table_column(table, CT_ARG_UPDATED_AT),
-									   ct_table_column(table, CT_ARG_UNTIL), are_ineligible(table), of_account),
-							  has_account ? 2 : 1, types, values);
+									   are_to_be_flagged(table), range),
+							  lengthof(types), types, values);
 }

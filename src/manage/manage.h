@@ -280,6 +280,12 @@ typedef struct CtWork
 	int			table;			/* index of the table whose batches are done */
 	char	   *position;		/* key of the last contact done in it, as a
 								 * list of literals, NULL at its start */
+	/* the same for contacts that are flagged since they are not eligible: */
+	int			flag_table;
+	List	   *flag_ends;		/* the last key of each of its full batches, as
+								 * such lists; NIL: not looked for yet, or
+								 * none */
+	int			flag_batch;		/* index of the batch that comes next */
 } CtWork;
 
 /* How a step ended; what was not done is undone */
@@ -315,7 +321,9 @@ extern void ct_rollover_account(CtWork *work);
 
 /* ineligible.c */
 
-extern void ct_flag_ineligible(const CtManaged *managed, Datum account, TimestampTz now);
+extern List *ct_ineligible_batches(const CtManaged *managed, Datum account, int size, const char *columns,
+								   const char *literals, MemoryContext context);
+extern void ct_flag_ineligible(const CtManaged *managed, Datum account, TimestampTz now, const char *range);
 
 /* trigger_ddl.c */
 

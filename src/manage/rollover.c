@@ -3,8 +3,9 @@
  * rollover.c
  *	  Applying the update dates that have come due (rule D2).
  *
- * An account is rolled over in steps: batches of its flagged contacts, then the
- * advance to its next update date, together with the last batch.  A full batch is
+ * An account is rolled over in steps: batches of its flagged contacts, batches of
+ * those that are flagged since they are not eligible any more, then the
+ * advance to its next update date, together with the last batch of each.  A full batch is
  * a transaction of its own, steps of small accounts share one, unless the caller has
  * a transaction block open.
  * Where a run is interrupted, the date is still due, and the next run goes on

@@ -245,6 +245,65 @@ demote_batch(Step *step)
 	return false;
 }
 
+/* The contacts of a batch that is flagged next, as a condition on their keys */
+static char *
+range_of_batch(const CtWork *work, const char *columns)
+{
+	const char *end = list_nth(work->flag_ends, work->flag_batch);
+	const char *behind = work->flag_batch == 0 ? "" :
+		psprintf(" AND ROW(%s) OPERATOR(pg_catalog.>) ROW(%s)", columns,
+				 (char *) list_nth(work->flag_ends, work->flag_batch - 1));
+
+	return psprintf("%s AND ROW(%s) OPERATOR(pg_catalog.<=) ROW(%s)", behind, columns, end);
+}
+
+/*
+ * Flag one full batch of the contacts that are not eligible any more (P3), if some table still
+ * has one; once a run, whatever dates are applied, since all of them go on the next date after
+ * that.  Where a run is interrupted, the next one finds those that have no flag.  What is less than a
+ * full batch is left for the last step.
+ */
+static bool
+flag_batch(Step *step)
+{
+	CtWork	   *work = step->work;
+	CtRun	   *run = work->run;
+
+	if (step->due.ends || step->due.marketing < run->batch_size)
+		return false;
+	for (; work->flag_table < step->due.ntables; work->flag_table++, work->flag_ends = NIL, work->flag_batch = 0)
+	{
+		CtManaged  *managed = &step->due.tables[work->flag_table];
+		char	   *literals;
+		char	   *columns = managed->table->eligible == NULL ? NULL : key_columns(managed, &literals);
+
+		if (columns == NULL)
+			continue;
+		if (work->flag_ends == NIL)
+			work->flag_ends = ct_ineligible_batches(managed, step->due.account, run->batch_size, columns, literals,
+													run->context);
+		if (work->flag_batch >= list_length(work->flag_ends))
+			continue;
+		ct_flag_ineligible(managed, step->due.account, step->due.now, range_of_batch(work, columns));
+		work->flag_batch++;
+		/* the counter has them now, but they do not go on this date */
+		work->table = step->due.ntables;
+		run->may_be_lost = true;
+		return true;
+	}
+	return false;
+}
+
+/* Flag what is left of them, together with the date. */
+static void
+flag_rest(Step *step)
+{
+	if (step->due.ends || step->work->ndates > 0)
+		return;
+	for (int i = 0; i < step->due.ntables; i++)
+		ct_flag_ineligible(&step->due.tables[i], step->due.account, step->due.now, "");
+}
+
 /*
  * Find the update date to be applied, and go on with its batches where the last
  * step of this run left off.
@@ -281,8 +340,7 @@ apply(Step *step)
 	 */
 	PushActiveSnapshot(GetTransactionSnapshot());
 	/* contacts before slots; what is flagged now does not go on this date */
-	for (int i = 0; i < step->due.ntables; i++)
-		ct_flag_ineligible(&step->due.tables[i], step->due.account, step->due.now);
+	flag_rest(step);
 	applied = ct_apply_update_date(&step->due);
 	PopActiveSnapshot();
 	if (applied)
@@ -313,7 +371,7 @@ ct_rollover_account(CtWork *work)
 		step.due.account = ct_managed_account(&step.due.tables[0], work->account);
 	if (step.due.ntables == 0 || !lock_account(step.due.tables[0].table, work->account) || !find_due_date(&step))
 		work->finished = true;
-	else if (!demote_batch(&step))
+	else if (!demote_batch(&step) && !flag_batch(&step))
 		apply(&step);
 	ct_rollover_close_group(work->group, step.due.tables, step.due.ntables);
 }

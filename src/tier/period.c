@@ -38,15 +38,16 @@ typedef struct Account
 /* $2: now */
 static const CtQuery find_update_date_query = {
 	"SELECT a.next_update_at, a.cancelled AND a.renews_at" CT_LE "a.next_update_at,"
-	"  coalesce((SELECT pg_catalog.sum(c.pending) FROM {counter} c WHERE c.account {=} $1), 0)::pg_catalog.int8"
-	" FROM {account} a"
+	"  coalesce(c.pending, 0)::pg_catalog.int8, coalesce(c.used, 0)::pg_catalog.int8"
+	" FROM {account} a,"
+	"  (SELECT pg_catalog.sum(c.pending), pg_catalog.sum(c.used) FROM {counter} c WHERE c.account {=} $1) c (pending, used)"
 	" WHERE a.account {=} $1 AND a.next_update_at" CT_LE "$2",
 	2, {CT_ACCOUNT_TYPE, TIMESTAMPTZOID}
 };
 
 /*
  * Find the update date of the account that is to be applied, the earliest up to "now";
- * false if there is none.  Fills in "date", "ends" and "flagged", and locks nothing: the
+ * false if there is none.  Fills in "date", "ends", "flagged" and "marketing", and locks nothing: the
  * date may be gone when ct_apply_update_date() looks.  The caller is the owner of the tables.
  */
 bool
@@ -60,6 +61,7 @@ ct_find_update_date(CtUpdateDate *due)
 	due->date = DatumGetTimestampTz(ct_result(1, TIMESTAMPTZOID, &isnull));
 	due->ends = ct_result_bool(2);
 	due->flagged = ct_result_int64(3);
+	due->marketing = ct_result_int64(4);
 	return true;
 }
 

@@ -212,6 +212,7 @@ typedef struct CtUpdateDate
 	TimestampTz date;
 	bool		ends;			/* does a cancelled subscription end then? */
 	int64		flagged;		/* contacts until next update, by the counter */
+	int64		marketing;		/* marketing contacts, by the counter */
 	TimestampTz now;			/* at most dates up to here are applied */
 	TimestampTz started_at;		/* when the run, or the statement, really
 								 * began */
