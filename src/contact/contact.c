@@ -145,11 +145,13 @@ ct_row_same_column(const CtRow *a, const CtRow *b, CtTriggerArg which)
 
 	if (a->isnull[which] || b->isnull[which])
 		return a->isnull[which] && b->isnull[which];
+	/* the common case; a text has not moved then */
+	if (a->value[which] == b->value[which])
+		return true;
 	/* an enum, as a column gives it, has the sign extended (fetch_att()) */
 	if (which == CT_ARG_STATUS)
 		return DatumGetObjectId(a->value[which]) == DatumGetObjectId(b->value[which]);
-	return is_text ? datum_image_eq(a->value[which], b->value[which], false, -1) :
-		a->value[which] == b->value[which];
+	return is_text && datum_image_eq(a->value[which], b->value[which], false, -1);
 }
 
 /*
