@@ -40,6 +40,7 @@ extern bool ct_fast_path;		/* contacts_tier.fast_path */
 extern void ct_settings_init(void);
 extern const char *ct_valid_setting(const char *value);
 extern TimestampTz ct_now(void);
+extern PGDLLEXPORT Datum contacts_tier_clock(PG_FUNCTION_ARGS);
 extern bool ct_clock_is_fixed(void);
 extern void ct_warn_of_clock(void);
 

@@ -34,6 +34,10 @@
  *	 What was decided the first time is overwritten then; only the clause counts, when
  *	 the row has been written.
  *
+ *	 ExecUpdatePrologue() and ExecUpdateEpilogue() of a row come before and after its projection,
+ *	 which is the last one if there are several, so whether its AFTER triggers fire can be
+ *	 decided there (ct_fire_after_update()).  Transition tables are filled all the same.
+ *
  *	 ExecInsert() computes generated columns and checks constraints after the projection,
  *	 as after BEFORE triggers.
  *

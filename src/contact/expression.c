@@ -61,11 +61,16 @@ typedef struct Part
 	bool		isnull;
 } Part;
 
-/* Is it a function that somebody has created? */
+/* Is it a function that somebody has created?  Our clock is none, whatever it is called. */
 static bool
 is_foreign_function(Oid function, void *context)
 {
-	return function >= FirstNormalObjectId;
+	FmgrInfo	info;
+
+	if (function < FirstNormalObjectId)
+		return false;
+	fmgr_info(function, &info);
+	return info.fn_addr != contacts_tier_clock;
 }
 
 /* Does an expression run what is not PostgreSQL's own, as the constraints of a domain? */
@@ -178,9 +183,12 @@ compile_part(ParamListInfo params, Param *param, ExprState *state, Datum *resv, 
 	ExprEvalPushStep(state, &step);
 }
 
-/* Make a planned expression with such parameters ready. */
+/*
+ * Make a planned expression with such parameters ready.  What was inlined can still look up names, as
+ * to_regclass() does, unless it is immutable.
+ */
 static CtExpression *
-create_expression(Oid owner, Expr *planned, List *parts)
+create_expression(Oid owner, Expr *planned, List *parts, bool is_inlined)
 {
 	CtExpression *result = palloc0(sizeof(CtExpression));
 	ParamListInfo params = makeParamList(list_length(parts));
@@ -190,6 +198,7 @@ create_expression(Oid owner, Expr *planned, List *parts)
 	result->owner = owner;
 	result->is_builtin = !calls_foreign((Node *) planned, NULL);
 	result->is_pure = result->is_builtin && !contain_mutable_functions((Node *) planned);
+	result->is_builtin &= result->is_pure || !is_inlined;
 	result->state = ExecInitExprWithParams(planned, params);
 	result->context = CreateStandaloneExprContext();
 	return result;
@@ -207,20 +216,22 @@ ct_expression_prepare(Oid owner, Node *expression)
 	CtExpression *result;
 	CtIdentity	identity;
 	Node	   *planned;
+	bool		is_inlined;
 	ListCell   *cell;
 
 	ct_act_as_owner(owner, &identity);
 	identity.guc_level = NewGUCNestLevel();
 	ct_set_safe_search_path();
+	is_inlined = calls_foreign(expression, NULL);
 	planned = replace_parts((Node *) expression_planner(copyObject((Expr *) expression)), &parts);
 	foreach(cell, parts)
 	{
 		Part	   *part = lfirst(cell);
 
-		part->expression = create_expression(owner, part->expr, NIL);
+		part->expression = create_expression(owner, part->expr, NIL, is_inlined);
 		part->typlen = get_typlen(exprType((Node *) part->expr));
 	}
-	result = create_expression(owner, (Expr *) planned, parts);
+	result = create_expression(owner, (Expr *) planned, parts, is_inlined);
 	ct_restore_identity(&identity);
 	return result;
 }

@@ -282,8 +282,8 @@ typedef struct CtWork
 								 * list of literals, NULL at its start */
 	/* the same for contacts that are flagged since they are not eligible: */
 	int			flag_table;
-	List	   *flag_ends;		/* the last key of each of its full batches, as
-								 * such lists; NIL: not looked for yet, or
+	List	   *flag_ends;		/* the last key of each of its full batches,
+								 * as such lists; NIL: not looked for yet, or
 								 * none */
 	int			flag_batch;		/* index of the batch that comes next */
 } CtWork;
