@@ -357,7 +357,7 @@ read_contacts(const CtTable *table, Relation rel, TupleDesc tupdesc, CtCondition
 		bool		nulls[lengthof(counted)];
 
 		CHECK_FOR_INTERRUPTS();
-		ct_row_read(table, slot, &row);
+		ct_row_read_columns(table, slot, &row);
 		if (!ct_row_status(table, &row).marketing ||
 			(exists != NULL && !ct_condition_is_true(exists, slot)))
 			continue;
