@@ -30,15 +30,21 @@ struct CtCondition
 };
 
 /*
- * The condition in the WHEN clause of its trigger, which is "false AND condition"; NULL if
- * there is none, and the clause is "false".  The result is palloc'd.
+ * The condition in the WHEN clause of its trigger, which is "(false AND condition) IS TRUE"; NULL
+ * if there is none, and the clause is "false".  TriggerEnabled() plans the clauses of an AND one by
+ * one, and who deletes contacts need not be allowed to call the functions of a condition: so it is
+ * no AND.  The result is palloc'd.
  */
 Node *
 ct_condition_of_clause(const char *clause)
 {
-	BoolExpr   *both = stringToNode(clause);
+	BooleanTest *test = stringToNode(clause);
+	BoolExpr   *both;
 
-	if (!IsA(both, BoolExpr) || both->boolop != AND_EXPR || list_length(both->args) < 2)
+	if (!IsA(test, BooleanTest) || !IsA(test->arg, BoolExpr))
+		return NULL;
+	both = (BoolExpr *) test->arg;
+	if (both->boolop != AND_EXPR || list_length(both->args) < 2)
 		return NULL;
 	return (Node *) make_ands_explicit(list_delete_first(both->args));
 }

@@ -20,6 +20,7 @@
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/typcache.h"
 
@@ -43,7 +44,7 @@ typedef struct Merge
 	Oid			key_types[NSIDES];
 	Datum		keys[NSIDES];
 	char	   *names[NSIDES];	/* the keys as text */
-	CtRow		rows[NSIDES];	/* account, status and flag */
+	CtRow		rows[NSIDES];	/* account, status, flag, and whether it is absent */
 } Merge;
 
 /* How much of a marketing contact is it?  The flag takes it away, but not yet. */
@@ -165,6 +166,30 @@ check_found(const Merge *merge, Side side, bool found)
 }
 
 /*
+ * Note which of the contacts count as deleted (P2).  The condition is evaluated as the owner, whose
+ * functions it may call.
+ */
+static void
+note_absent(Merge *merge)
+{
+	const CtTable *table = merge->contacts.table;
+	CtIdentity	identity;
+	char	   *command;
+
+	if (table->exists == NULL)
+		return;
+	ct_act_as_owner(table->owner, &identity);
+	identity.guc_level = NewGUCNestLevel();
+	ct_set_safe_search_path();
+	command = psprintf("SELECT FROM %s AS t WHERE t.%s %s $1%s", merge->table, merge->key, merge->equals,
+					   ct_and_condition(table->exists, true));
+	for (Side side = WINNER; side < NSIDES; side++)
+		merge->rows[side].is_absent =
+			ct_execute(command, 1, &merge->key_types[side], &merge->keys[side], NULL) == 0;
+	ct_restore_identity(&identity);
+}
+
+/*
  * Read the contacts, and lock them, if "locking" says so, in the order of their keys: two
  * merges of the same contacts do not deadlock.
  */
@@ -190,6 +215,7 @@ read_rows(Merge *merge, const char *locking)
 	}
 	check_found(merge, WINNER, found[WINNER]);
 	check_found(merge, LOSER, found[LOSER]);
+	note_absent(merge);
 }
 
 /* Which contacts count as deleted (P2)?  The condition is the owner's, so he reads it. */

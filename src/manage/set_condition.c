@@ -212,12 +212,12 @@ store_condition(const CtManaged *managed, const Kind *kind, Node *condition, con
 {
 	Trigger    *existing = ct_find_trigger(managed->rel, kind->function);
 	char	   *name = pstrdup(quote_identifier(existing != NULL ? existing->tgname : kind->trigger));
-	const char *clause = condition == NULL ? "" :
-		psprintf(" AND (%s)", ct_condition_text(RelationGetRelid(managed->rel), condition, "old"));
+	const char *clause = condition == NULL ? "false" :
+		psprintf("(false AND (%s)) IS TRUE", ct_condition_text(RelationGetRelid(managed->rel), condition, "old"));
 
 	if (existing == NULL && condition == NULL)
 		return;
-	ct_executef("CREATE%s TRIGGER %s AFTER DELETE ON %s FOR EACH ROW WHEN (false%s)"
+	ct_executef("CREATE%s TRIGGER %s AFTER DELETE ON %s FOR EACH ROW WHEN (%s)"
 				" EXECUTE FUNCTION contacts_tier_internal.%s_condition(%s)",
 				existing != NULL ? " OR REPLACE" : "", name, ct_qualified_name(managed->rel), clause, kind->name,
 				kind->function == CT_TRIGGER_ELIGIBLE ? quote_literal_cstr(mode) : "");

@@ -9,8 +9,8 @@
 --
 CREATE SCHEMA property;
 
-CREATE TABLE contacts (id integer PRIMARY KEY, account text NOT NULL, email text);
-CREATE TABLE leads (account text NOT NULL, email text, id integer PRIMARY KEY);
+CREATE TABLE contacts (id integer PRIMARY KEY, account text NOT NULL, email text, gone boolean, opted_out boolean, engaged_at timestamptz);
+CREATE TABLE leads (engaged_at timestamptz, gone boolean, account text NOT NULL, email text, opted_out boolean, id integer PRIMARY KEY);
 CREATE INDEX ON contacts (account);
 CREATE INDEX ON leads (account);
 SELECT contacts_tier.attach('contacts', 'account');
@@ -18,6 +18,16 @@ SELECT contacts_tier.attach('leads', 'account');
 
 -- Leads have ids above this one.
 CREATE FUNCTION property.first_lead() RETURNS integer LANGUAGE sql IMMUTABLE AS 'SELECT 1000000';
+
+-- The conditions that a table can have, as the model calls them
+CREATE TABLE property.condition (kind text, name text, condition text NOT NULL, PRIMARY KEY (kind, name));
+INSERT INTO property.condition VALUES
+    ('exists', 'certainly not gone', 'NOT gone'),
+    ('exists', 'not gone', 'gone IS NOT TRUE'),
+    ('exists', 'neither gone nor opted out', 'NOT coalesce(gone, false) AND opted_out IS NOT TRUE'),
+    ('eligible', 'not opted out', 'opted_out IS NOT TRUE'),
+    ('eligible', 'engaged', 'engaged_at > contacts_tier.clock() - interval ''40 days'''),
+    ('eligible', 'both', 'opted_out IS NOT TRUE AND coalesce(engaged_at, ''infinity'') > contacts_tier.clock() - interval ''90 days''');
 
 CREATE FUNCTION property.make_plan(name text, limits bigint[], prices numeric[], has_access boolean DEFAULT true)
 RETURNS void LANGUAGE plpgsql AS $$
@@ -48,6 +58,10 @@ CREATE TABLE property.step (
     command text NOT NULL,
     outcome text NOT NULL
 );
+
+-- What undo_promotion() and the model said
+CREATE TABLE property.undone (step integer, taken_back bigint, left_alone bigint, from_limit bigint, to_limit bigint);
+CREATE TABLE property.undone_by_model (LIKE property.undone);
 
 CREATE TABLE property.mismatch (step integer NOT NULL, account text, difference text NOT NULL);
 
@@ -92,19 +106,17 @@ BEGIN
     RETURN chosen;
 END $$;
 
-CREATE FUNCTION property.table_of(id integer) RETURNS text LANGUAGE sql IMMUTABLE AS
-$$ SELECT CASE WHEN id > property.first_lead() THEN 'leads' ELSE 'contacts' END $$;
-
 ------------------------------------------------------------------------------
 -- Comparing
 ------------------------------------------------------------------------------
 
 CREATE VIEW property.contact AS
     SELECT id, account, marketing_contact_status::text AS status, marketing_contact_until_next_update AS flag,
-           marketing_contact_status_source_type AS source_type, marketing_contact_status_updated_at AS updated_at FROM contacts
+           marketing_contact_status_source_type AS source_type, marketing_contact_status_updated_at AS updated_at,
+           gone, opted_out, engaged_at FROM contacts
     UNION ALL
     SELECT id, account, marketing_contact_status::text, marketing_contact_until_next_update,
-           marketing_contact_status_source_type, marketing_contact_status_updated_at FROM leads;
+           marketing_contact_status_source_type, marketing_contact_status_updated_at, gone, opted_out, engaged_at FROM leads;
 
 -- What of an account is not as the model has it
 CREATE FUNCTION property.differences(which_account text) RETURNS SETOF text LANGUAGE plpgsql AS $$
@@ -116,10 +128,11 @@ BEGIN
         SELECT format('contact %s: expected %s, got %s', coalesce(m.id, c.id), to_jsonb(m), to_jsonb(c))
         FROM (SELECT * FROM model.contact WHERE account = which_account) AS m
         FULL JOIN (SELECT * FROM property.contact WHERE account = which_account) AS c USING (id)
-        WHERE (m.status, m.flag, m.source_type, m.updated_at) IS DISTINCT FROM (c.status, c.flag, c.source_type, c.updated_at)
+        WHERE (m.status, m.flag, m.source_type, m.updated_at, m.gone, m.opted_out, m.engaged_at)
+              IS DISTINCT FROM (c.status, c.flag, c.source_type, c.updated_at, c.gone, c.opted_out, c.engaged_at)
         ORDER BY coalesce(m.id, c.id);
     SELECT a.plan, a.contact_limit, a.marketing,
-           (SELECT count(flag) FROM model.contact WHERE account = which_account) AS pending,
+           (SELECT count(flag) FROM model.contact c WHERE account = which_account AND model.counts(c)) AS pending,
            a.next_update_at, a.renews_at
     INTO expected FROM model.account a WHERE account = which_account AND ended_at IS NULL;
     SELECT plan, contact_limit, marketing_contacts AS marketing, pending_non_marketing AS pending, next_update_at, renews_at
@@ -133,7 +146,7 @@ BEGIN
     END IF;
     -- and the model with itself
     IF (SELECT marketing FROM model.account WHERE account = which_account)
-       <> (SELECT count(*) FROM model.contact WHERE account = which_account AND status = 'marketing') THEN
+       <> (SELECT count(*) FROM model.contact c WHERE account = which_account AND model.counts(c)) THEN
         RETURN NEXT 'the model has counted wrong';
     END IF;
 END $$;
@@ -166,6 +179,10 @@ BEGIN
     INSERT INTO property.mismatch
     SELECT which_step, account, 'verify(): ' || to_jsonb(v)::text FROM contacts_tier.verify() v
     WHERE drift <> 0 OR pending_counted <> pending_actual;
+    PERFORM property.compare_reports(which_step, 'ineligible()', $sql$
+        SELECT account, updated_at AS at, id::text AS contact, flag FROM model.contact c WHERE model.counts(c) AND NOT model.is_eligible(c)$sql$, $sql$
+        SELECT account, updated_at AS at, contact, until_next_update AS flag
+        FROM (SELECT * FROM contacts_tier.ineligible('contacts') UNION ALL SELECT * FROM contacts_tier.ineligible('leads')) i$sql$);
     PERFORM property.compare_reports(which_step, 'tier_changes()', $sql$
         SELECT account, changed_at AS at, plan, from_limit, to_limit, reason, contacts, period_fraction, charge
         FROM model.tier_change$sql$, $sql$
@@ -173,23 +190,28 @@ BEGIN
         FROM contacts_tier.tier_changes('contacts')$sql$);
     PERFORM property.compare_reports(which_step, 'billing_periods()', $sql$
         SELECT account, period_start AS at, period_end, true AS closed, plan, contact_limit, opening, peak, closing,
-               promoted, demoted, 0 AS corrected, upgrades, model.price(plan, contact_limit) AS monthly_price, month_share, tier_charges,
+               promoted, demoted, corrected, upgrades, model.price(plan, contact_limit) AS monthly_price, month_share, tier_charges,
                round(model.price(plan, contact_limit) * month_share, 2) + tier_charges AS total
         FROM model.period
         UNION ALL
         SELECT account, period_started_at, next_update_at, false, plan, period_limit, opening, peak, marketing,
-               promoted, demoted, 0, upgrades, model.price(plan, period_limit), model.month_share(a), charges,
+               promoted, demoted, corrected, upgrades, model.price(plan, period_limit), model.month_share(a), charges,
                round(model.price(plan, period_limit) * model.month_share(a), 2) + charges
         FROM model.account a WHERE ended_at IS NULL$sql$, $sql$
         SELECT account, period_start AS at, period_end, closed, plan, contact_limit, opening, peak, closing,
                promoted, demoted, corrected, upgrades, monthly_price, month_share, tier_charges, total
         FROM contacts_tier.billing_periods('contacts')$sql$);
     -- who did it tells of all that was counted
+    INSERT INTO property.mismatch
+    SELECT which_step, account, 'the log of the model differs from its periods'
+    FROM (SELECT account, sum(promoted) AS promoted, sum(demoted) AS demoted
+          FROM (SELECT account, promoted, demoted FROM model.period
+                UNION ALL SELECT account, promoted, demoted FROM model.account WHERE ended_at IS NULL) AS p GROUP BY account) AS p
+    JOIN (SELECT account, sum(promoted) AS promoted, sum(demoted + taken_back) AS demoted FROM model.log GROUP BY account) AS l
+    USING (account) WHERE p.promoted > l.promoted OR p.demoted > l.demoted;
     PERFORM property.compare_reports(which_step, 'activity()', $sql$
         SELECT account, now() AS at, promoted, demoted
-        FROM (SELECT account, sum(promoted) AS promoted, sum(demoted) AS demoted
-              FROM (SELECT account, promoted, demoted FROM model.period
-                    UNION ALL SELECT account, promoted, demoted FROM model.account) AS p GROUP BY account) AS s
+        FROM (SELECT account, sum(promoted) AS promoted, sum(demoted + taken_back) AS demoted FROM model.log GROUP BY account) AS s
         WHERE promoted + demoted > 0$sql$, $sql$
         SELECT account, now() AS at, promoted, demoted
         FROM (SELECT account, sum(promoted) AS promoted, sum(demoted) AS demoted
@@ -244,7 +266,7 @@ BEGIN
     -- Of several reasons to refuse an order, any will do; so does any account
     -- of several that a statement is refused for.
     IF (got = '00000') <> (expected = '00000') OR length(got) > 5
-       OR got <> expected AND model_command LIKE 'SELECT model.statement(%'
+       OR got <> expected AND model_command ~ '^SELECT model\.(statement|merge)\('
           AND NOT (cardinality(accounts) > 1 AND got LIKE 'MC%' AND expected LIKE 'MC%') THEN
         INSERT INTO property.mismatch
         VALUES (which_step, accounts[1], format('outcome: expected %s, got %s', expected, got));
@@ -254,12 +276,17 @@ END $$;
 
 CREATE FUNCTION property.do_statement(which_step integer, statement text, writes model.write[]) RETURNS void
 LANGUAGE plpgsql AS $$
+DECLARE
+    passes boolean := property.chance(0.02);
 BEGIN
+    IF passes THEN
+        statement := format('DO %L', 'BEGIN PERFORM contacts_tier.pass_brake(); ' || statement || '; END');
+    END IF;
     PERFORM property.do(which_step,
                         ARRAY(SELECT DISTINCT a FROM unnest(writes) w,
                               LATERAL (SELECT w.account UNION SELECT account FROM model.contact c WHERE c.id = w.id) AS x (a)
                               WHERE a IS NOT NULL ORDER BY a),
-                        statement, format('SELECT model.statement(%L, %%s)', writes));
+                        statement, format('SELECT model.statement(%L, %%s, %L)', writes, passes));
 END $$;
 
 ------------------------------------------------------------------------------
@@ -268,13 +295,15 @@ END $$;
 
 CREATE FUNCTION property.value(w model.write, which text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
     SELECT CASE which WHEN 'id' THEN w.id::text WHEN 'account' THEN w.account WHEN 'marketing_contact_status' THEN w.status
-                      WHEN 'marketing_contact_until_next_update' THEN nullif(w.flag, 'null') ELSE w.source_type END
+                      WHEN 'marketing_contact_until_next_update' THEN nullif(w.flag, 'null')
+                      WHEN 'gone' THEN nullif(w.gone, 'null') WHEN 'opted_out' THEN nullif(w.opted_out, 'null')
+                      WHEN 'engaged_at' THEN nullif(w.engaged_at, 'null') ELSE w.source_type END
 $$;
 
 -- INSERT with VALUES or SELECT, or COPY
 CREATE FUNCTION property.insert_command(columns text[], writes model.write[]) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
-    target text := property.table_of(writes[1].id);
+    target text := model.table_of(writes[1].id);
     list text := array_to_string(columns, ', ');
     way text := property.pick('values', 'values', 'select', 'copy');
     rows text;
@@ -282,20 +311,32 @@ BEGIN
     IF way = 'copy' THEN
         SELECT string_agg((SELECT string_agg(coalesce(property.value(w, c), 'null'), '\t' ORDER BY n)
                            FROM unnest(columns) WITH ORDINALITY AS u (c, n)) || '\n', '' ORDER BY m)
-        INTO rows FROM unnest(writes) WITH ORDINALITY AS w (action, id, account, status, flag, source_type, m),
-            LATERAL (SELECT ROW(w.action, w.id, w.account, w.status, w.flag, w.source_type)::model.write) AS r (w);
+        INTO rows FROM generate_subscripts(writes, 1) AS m, LATERAL (SELECT writes[m] AS w) AS r;
         RETURN format('COPY %s (%s) FROM PROGRAM %L WITH (NULL ''null'')', target, list, format('printf "%s"', rows));
     END IF;
     FOR i IN 1 .. cardinality(writes) LOOP
         rows := concat_ws(', ', rows, '(' || (SELECT string_agg(quote_nullable(property.value(writes[i], c))
                                                                 || CASE c WHEN 'id' THEN '::integer'
                                                                           WHEN 'marketing_contact_status' THEN '::contacts_tier.marketing_status'
-                                                                          WHEN 'marketing_contact_until_next_update' THEN '::boolean' ELSE '' END,
+                                                                          WHEN 'marketing_contact_until_next_update' THEN '::boolean'
+                                                                          WHEN 'gone' THEN '::boolean' WHEN 'opted_out' THEN '::boolean'
+                                                                          WHEN 'engaged_at' THEN '::timestamptz' ELSE '' END,
                                                                 ', ' ORDER BY n)
                                               FROM unnest(columns) WITH ORDINALITY AS u (c, n)) || ')');
     END LOOP;
     RETURN format(CASE way WHEN 'values' THEN 'INSERT INTO %s (%s) VALUES %s' ELSE 'INSERT INTO %s (%s) SELECT * FROM (VALUES %s) v' END,
                   target, list, rows);
+END $$;
+
+-- Of the columns that conditions read: any value of a boolean, mostly the one that lets a contact be
+CREATE FUNCTION property.any_boolean() RETURNS text LANGUAGE plpgsql AS
+$$ BEGIN RETURN property.pick('false', 'false', 'false', 'null', 'true'); END $$;
+
+CREATE FUNCTION property.any_engagement() RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    days integer := property.random(60);
+BEGIN
+    RETURN CASE WHEN property.chance(0.1) THEN 'null' ELSE (model.now() - make_interval(days => days))::text END;
 END $$;
 
 CREATE FUNCTION property.insert_some(which_step integer, which_account text) RETURNS void LANGUAGE plpgsql AS $$
@@ -312,9 +353,12 @@ DECLARE
 BEGIN
     columns := columns || CASE WHEN property.chance(0.7) THEN '{marketing_contact_status}'::text[] END
                        || CASE WHEN property.chance(0.1) THEN '{marketing_contact_until_next_update}'::text[] END
-                       || CASE WHEN property.chance(0.6) THEN '{marketing_contact_status_source_type}'::text[] END;
+                       || CASE WHEN property.chance(0.6) THEN '{marketing_contact_status_source_type}'::text[] END
+                       || CASE WHEN property.chance(0.5) THEN '{gone}'::text[] END
+                       || CASE WHEN property.chance(0.3) THEN '{opted_out}'::text[] END
+                       || CASE WHEN property.chance(0.7) THEN '{engaged_at}'::text[] END;
     FOR i IN 1 .. n LOOP
-        w := ROW('insert', last + i, which_account, NULL, NULL, NULL);
+        w := ROW('insert', last + i, which_account, NULL, NULL, NULL, NULL, NULL, NULL);
         IF several AND property.chance(0.5) THEN
             w.account := property.any_account();
         END IF;
@@ -326,6 +370,15 @@ BEGIN
         END IF;
         IF 'marketing_contact_status_source_type' = ANY (columns) THEN
             w.source_type := property.pick('FORM', 'FORM', 'EXTERNAL_FORM', 'IMPORT', 'API', 'MEETING', 'ROBOT', NULL);
+        END IF;
+        IF 'gone' = ANY (columns) THEN
+            w.gone := property.any_boolean();
+        END IF;
+        IF 'opted_out' = ANY (columns) THEN
+            w.opted_out := property.any_boolean();
+        END IF;
+        IF 'engaged_at' = ANY (columns) THEN
+            w.engaged_at := property.any_engagement();
         END IF;
         writes := writes || w;
     END LOOP;
@@ -352,7 +405,9 @@ DECLARE
         'marketing_contact_status = ' || quote_literal(w.status),
         'marketing_contact_until_next_update = ' || w.flag,
         'account = ' || quote_literal(w.account),
-        'marketing_contact_status_source_type = ' || quote_literal(w.source_type));
+        'marketing_contact_status_source_type = ' || quote_literal(w.source_type),
+        'gone = ' || w.gone, 'opted_out = ' || w.opted_out,
+        'engaged_at = ' || CASE w.engaged_at WHEN 'null' THEN 'NULL' ELSE quote_literal(w.engaged_at) END);
 BEGIN
     IF sets = '' THEN
         sets := 'email = ''x''';
@@ -364,7 +419,7 @@ BEGIN
         w.id := ids[i];
         writes := writes || w;
     END LOOP;
-    PERFORM property.do_statement(which_step, format('UPDATE %s SET %s WHERE id = ANY (%L)', property.table_of(ids[1]), sets, ids),
+    PERFORM property.do_statement(which_step, format('UPDATE %s SET %s WHERE id = ANY (%L)', model.table_of(ids[1]), sets, ids),
                                   writes);
 END $$;
 
@@ -373,10 +428,47 @@ DECLARE
     ids integer[] := property.some_contacts(which_account, CASE WHEN property.chance(0.5) THEN 1 ELSE 6 END);
 BEGIN
     IF cardinality(ids) > 0 THEN
-        PERFORM property.do_statement(which_step, format('DELETE FROM %s WHERE id = ANY (%L)', property.table_of(ids[1]), ids),
-                                      ARRAY(SELECT ROW('delete', id, NULL, NULL, NULL, NULL)::model.write
+        PERFORM property.do_statement(which_step, format('DELETE FROM %s WHERE id = ANY (%L)', model.table_of(ids[1]), ids),
+                                      ARRAY(SELECT ROW('delete', id, NULL, NULL, NULL, NULL, NULL, NULL, NULL)::model.write
                                             FROM unnest(ids) id ORDER BY id));
     END IF;
+END $$;
+
+-- Two contacts of one table, mostly of one account
+CREATE FUNCTION property.merge_some(which_step integer, which_account text) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    ids integer[] := property.some_contacts(which_account, 12);
+    n integer := cardinality(ids);
+    winner integer;
+    loser integer;
+BEGIN
+    IF n < 2 THEN
+        RETURN;
+    END IF;
+    winner := ids[1 + property.random(n)];
+    loser := ids[1 + property.random(n)];
+    IF property.chance(0.03) THEN
+        loser := coalesce((SELECT max(id) FROM model.contact WHERE model.table_of(id) = model.table_of(winner)), loser);
+    END IF;
+    PERFORM property.do(which_step, ARRAY(SELECT DISTINCT account FROM model.contact WHERE id IN (winner, loser) ORDER BY 1),
+                        format('SELECT contacts_tier.merge_contacts(%L, %s, %s)', model.table_of(winner), winner, loser),
+                        format('SELECT model.merge(%s, %s, %%s)', winner, loser));
+END $$;
+
+-- Another condition, or none
+CREATE FUNCTION property.set_condition(which_step integer) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    which_table text := property.pick('contacts', 'leads');
+    which_kind text := property.pick('exists', 'eligible');
+    mode text := property.pick('keep', 'keep', 'refuse');
+    choices text[] := ARRAY(SELECT name FROM property.condition WHERE kind = which_kind ORDER BY name);
+    chosen text := property.pick(VARIADIC choices || '{none}'::text[]);
+BEGIN
+    chosen := nullif(chosen, 'none');
+    PERFORM property.do(which_step, ARRAY(SELECT account FROM property.life ORDER BY account),
+                        format('SELECT contacts_tier.set_condition(%L, %L, %L, %L)', which_table, which_kind,
+                               (SELECT condition FROM property.condition WHERE kind = which_kind AND name = chosen), mode),
+                        format('SELECT model.set_condition(%L, %L, %L, %L)', which_table, which_kind, chosen, mode));
 END $$;
 
 ------------------------------------------------------------------------------
@@ -459,13 +551,56 @@ DECLARE
     policies text := CASE WHEN property.chance(0.3) THEN
         property.pick('{}', '{"IMPORT": "block", "API": "cap"}', '{"FORM": "cap", "USER": "upgrade"}', '{"USER": "block", "FORM": "upgrade"}') END;
     proration text := CASE WHEN property.chance(0.3) THEN property.pick('prorated', 'full', 'none') END;
+    brake text := CASE WHEN property.chance(0.3) THEN property.pick('{}', '{}', '{"window": "1 hour", "limit": 2}',
+        '{"window": "20 days", "limit": 9, "sources": {"FORM": 2, "USER": 6}}', '{"window": "1 mon", "sources": {"IMPORT": 1, "USER": 5}}') END;
 BEGIN
     PERFORM property.do(which_step, ARRAY[which_account],
                         format('SELECT contacts_tier.set_policy(''contacts'', %L, %L, %L, source_defaults => %L, time_zone => %L,'
-                               ' auto_downgrade => %L, billing_cycle => %L, max_limit => %L, source_policies => %L, proration => %L)',
-                               which_account, policy, grace, defaults, zone, downgrade, cycle, most, policies, proration),
-                        format('SELECT model.set_policy(%L, %L, %L, %L, %L, %L, %L, %L, %L, %L, %L = ANY (%%s::text[]))',
-                               which_account, policy, grace, defaults, zone, downgrade, cycle, most, policies, proration, which_account));
+                               ' auto_downgrade => %L, billing_cycle => %L, max_limit => %L, source_policies => %L, proration => %L, brake => %L)',
+                               which_account, policy, grace, defaults, zone, downgrade, cycle, most, policies, proration, brake),
+                        format('SELECT model.set_policy(%L, %L, %L, %L, %L, %L, %L, %L, %L, %L, %L, %L = ANY (%%s::text[]))',
+                               which_account, policy, grace, defaults, zone, downgrade, cycle, most, policies, proration, brake,
+                               which_account));
+END $$;
+
+-- What a source promoted, since some instant; mostly one of the running period, and one that
+-- promoted something.  What is less than a minute apart may be one entry of the ledger, which is undone
+-- as a whole: not here
+CREATE FUNCTION property.undo(which_step integer, which_account text) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    a model.account;
+    source text := property.pick('USER', 'USER', 'FORM', 'IMPORT', 'API', 'WORKFLOW', 'CRM_SYNC');
+    since timestamptz;
+    days integer := property.random(12);
+    result text;
+    got text;
+BEGIN
+    SELECT * INTO a FROM model.account WHERE account = which_account;
+    IF a.ended_at IS NULL AND property.chance(0.8) THEN
+        SELECT l.source_type INTO source FROM model.log l
+        WHERE account = which_account AND l.source_type IS NOT NULL AND promoted > 0 AND at >= a.period_started_at
+        ORDER BY number DESC OFFSET property.random(3) LIMIT 1;
+        source := coalesce(source, 'USER');
+    END IF;
+    since := CASE property.random(4) WHEN 0 THEN model.now() - make_interval(days => days)
+                                     WHEN 1 THEN coalesce((SELECT max(at) FROM model.log WHERE account = which_account
+                                                           AND source_type = source AND promoted > 0), model.now())
+                                     ELSE a.period_started_at END;
+    IF since IS NULL OR EXISTS (SELECT FROM (SELECT at - lag(at) OVER (ORDER BY number) AS distance FROM model.log
+                                             WHERE account = which_account AND at > since - interval '2 minutes') AS l
+                                WHERE distance < '2 minutes') THEN
+        RETURN;
+    END IF;
+    PERFORM property.do(which_step, ARRAY[which_account],
+                        format('INSERT INTO property.undone SELECT %s, u.* FROM contacts_tier.undo_promotion(''contacts'', %L, %L, current_user, %L) u',
+                               which_step, which_account, source, since),
+                        format('INSERT INTO property.undone_by_model SELECT %s, u.* FROM model.undo(%L, %L, %L) u',
+                               which_step, which_account, source, since));
+    SELECT to_jsonb(u)::text INTO result FROM property.undone_by_model u WHERE step = which_step;
+    SELECT to_jsonb(u)::text INTO got FROM property.undone u WHERE step = which_step;
+    IF result IS DISTINCT FROM got THEN
+        INSERT INTO property.mismatch VALUES (which_step, which_account, format('undone: expected %s, got %s', result, got));
+    END IF;
 END $$;
 
 ------------------------------------------------------------------------------
@@ -492,6 +627,13 @@ BEGIN
     RETURN CASE WHEN near AND due IS NOT NULL THEN due + distance * interval '1 microsecond' ELSE t END;
 END $$;
 
+-- What a transaction may ends with it (P1).
+CREATE PROCEDURE property.commit() LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE model.clock SET passes = false;
+    COMMIT;
+END $$;
+
 -- Accounts whose rollover is not put off any longer, and all of them now and
 -- then: in a transaction block, and with commits
 CREATE PROCEDURE property.roll_over(which_step integer) LANGUAGE plpgsql AS $$
@@ -503,6 +645,7 @@ BEGIN
         accounts := ARRAY(SELECT account FROM model.account WHERE next_update_at <= model.now() AND ended_at IS NULL ORDER BY account);
         CALL contacts_tier.rollover(batch_size => 4);
         PERFORM model.rollover();
+        CALL property.commit();
         PERFORM property.compare(which_step, accounts);
         RETURN;
     END IF;
@@ -512,6 +655,7 @@ BEGIN
     FOREACH which IN ARRAY accounts LOOP
         IF property.chance(0.5) THEN
             CALL contacts_tier.rollover('contacts', which, 1 + property.random(4));
+            CALL property.commit();
         ELSE
             PERFORM property.try(format('CALL contacts_tier.rollover(''leads'', %L)', which));
         END IF;
@@ -536,6 +680,14 @@ BEGIN
                      HAVING property.chance(0.7)), which);
 END $$;
 
+-- A write that tells of an UPDATE; "p": how probably it sets each of the columns that conditions read
+CREATE FUNCTION property.change(status text, flag text, source text, account text DEFAULT NULL, p float8 DEFAULT 0.05) RETURNS model.write
+LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN ROW('update'::text, NULL::integer, account, status, flag, source, CASE WHEN property.chance(p) THEN property.any_boolean() END,
+               CASE WHEN property.chance(p) THEN property.any_boolean() END, CASE WHEN property.chance(p) THEN property.any_engagement() END);
+END $$;
+
 CREATE FUNCTION property.act(which_step integer) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     which text := property.concerned_account();
@@ -548,22 +700,27 @@ BEGIN
         RETURN;
     END IF;
     CASE
-        WHEN dice < 24 THEN PERFORM property.insert_some(which_step, which);
-        WHEN dice < 44 THEN PERFORM property.update_some(which_step, which, ROW('update', NULL, NULL, 'marketing', NULL, source));
-        WHEN dice < 58 THEN PERFORM property.update_some(which_step, which, ROW('update', NULL, NULL, 'non_marketing', NULL, source));
-        WHEN dice < 62 THEN PERFORM property.update_some(which_step, which, ROW('update', NULL, NULL, NULL, 'true', source));
-        WHEN dice < 65 THEN PERFORM property.update_some(which_step, which, ROW('update', NULL, NULL, NULL, 'null', source));
-        WHEN dice < 66 THEN PERFORM property.update_some(which_step, which, ROW('update', NULL, NULL, NULL, NULL, source));
-        WHEN dice < 68 THEN PERFORM property.update_some(which_step, which,
-                                ROW('update', NULL, NULL, property.pick('marketing', 'non_marketing'), property.pick('true', 'null'), source));
-        WHEN dice < 74 THEN PERFORM property.update_some(which_step, which,
-                                ROW('update', NULL, property.any_account(), property.pick('marketing', NULL, NULL), NULL, source));
-        WHEN dice < 82 THEN PERFORM property.delete_some(which_step, which);
-        WHEN dice < 88 THEN PERFORM property.set_policy(which_step, which);
-        WHEN dice < 92 THEN PERFORM property.change_tier(which_step, which);
-        WHEN dice < 94 THEN PERFORM property.approve(which_step, which);
-        WHEN dice < 98 THEN PERFORM property.cancel(which_step, which);
-        ELSE PERFORM property.subscribe(which_step, which);
+        WHEN dice < 22 THEN PERFORM property.insert_some(which_step, which);
+        WHEN dice < 39 THEN PERFORM property.update_some(which_step, which, property.change('marketing', NULL, source));
+        WHEN dice < 50 THEN PERFORM property.update_some(which_step, which, property.change('non_marketing', NULL, source));
+        WHEN dice < 53 THEN PERFORM property.update_some(which_step, which, property.change(NULL, 'true', source));
+        WHEN dice < 55 THEN PERFORM property.update_some(which_step, which, property.change(NULL, 'null', source));
+        WHEN dice < 56 THEN PERFORM property.update_some(which_step, which, property.change(NULL, NULL, source));
+        WHEN dice < 58 THEN PERFORM property.update_some(which_step, which,
+                                property.change(property.pick('marketing', 'non_marketing'), property.pick('true', 'null'), source));
+        WHEN dice < 62 THEN PERFORM property.update_some(which_step, which,
+                                property.change(property.pick('marketing', NULL, NULL), NULL, source, property.any_account()));
+        WHEN dice < 70 THEN PERFORM property.update_some(which_step, which,
+                                property.change(property.pick('marketing', NULL, NULL, NULL), NULL, source, NULL, 0.5));
+        WHEN dice < 76 THEN PERFORM property.delete_some(which_step, which);
+        WHEN dice < 81 THEN PERFORM property.merge_some(which_step, which);
+        WHEN dice < 87 THEN PERFORM property.set_policy(which_step, which);
+        WHEN dice < 91 THEN PERFORM property.change_tier(which_step, which);
+        WHEN dice < 93 THEN PERFORM property.approve(which_step, which);
+        WHEN dice < 96 THEN PERFORM property.cancel(which_step, which);
+        WHEN dice < 97 THEN PERFORM property.subscribe(which_step, which);
+        WHEN dice < 98 AND property.chance(0.6) THEN PERFORM property.set_condition(which_step);
+        ELSE PERFORM property.undo(which_step, which);
     END CASE;
 END $$;
 
@@ -627,7 +784,7 @@ BEGIN
                            CASE WHEN property.chance(0.15) THEN property.pick('repeatable read', 'serializable')
                                 ELSE 'read committed' END, false);
         IF property.chance(0.6) THEN
-            COMMIT;
+            CALL property.commit();
         END IF;
         EXIT WHEN differs;
     END LOOP;

@@ -1,5 +1,5 @@
 --
--- What contacts_tier promises (its rules S, T and D), once more, as plainly as
+-- What contacts_tier promises (its rules S, T, P and D), once more, as plainly as
 -- possible: rows and loops, and PostgreSQL's own date functions.  Nothing here
 -- knows of the extension, its functions or its tables; the property test lives
 -- the same lives here and there, and compares.
@@ -11,7 +11,8 @@ CREATE SCHEMA model;
 SET search_path = model, pg_catalog;
 SET check_function_bodies = off;
 
-CREATE TABLE clock (now timestamptz NOT NULL);
+-- "passes": does the running transaction pass the brake?
+CREATE TABLE clock (now timestamptz NOT NULL, passes boolean NOT NULL DEFAULT false);
 
 CREATE TABLE plan (
     plan       text PRIMARY KEY,
@@ -40,9 +41,24 @@ CREATE TABLE contact (
     status      text NOT NULL CHECK (status IN ('marketing', 'non_marketing')),
     flag        boolean CHECK (flag IS NULL OR flag AND status = 'marketing'),
     source_type text NOT NULL,
-    updated_at  timestamptz NOT NULL
+    updated_at  timestamptz NOT NULL,
+    -- of the application
+    of_table    text NOT NULL,
+    gone        boolean,
+    opted_out   boolean,
+    engaged_at  timestamptz
 );
 CREATE INDEX ON contact (account);
+
+-- The conditions of a table: "exists" and "eligible", by the names that is_there() and
+-- is_eligible() know
+CREATE TABLE condition (
+    of_table text,
+    kind     text,
+    name     text NOT NULL,
+    refuses  boolean NOT NULL,
+    PRIMARY KEY (of_table, kind)
+);
 
 CREATE TABLE account (
     account           text PRIMARY KEY,
@@ -55,6 +71,7 @@ CREATE TABLE account (
     max_limit         bigint,
     source_policies   jsonb NOT NULL DEFAULT '{}',
     proration         text NOT NULL DEFAULT 'prorated',
+    brake             jsonb,
     auto_downgrade    boolean NOT NULL DEFAULT false,
     time_zone         text NOT NULL,
     -- dates are days of the account's own calendar; the renewal date is so many
@@ -79,6 +96,7 @@ CREATE TABLE account (
     peak              bigint NOT NULL DEFAULT 0,
     promoted          bigint NOT NULL DEFAULT 0,
     demoted           bigint NOT NULL DEFAULT 0,
+    corrected         bigint NOT NULL DEFAULT 0,
     upgrades          integer NOT NULL DEFAULT 0,
     charges           numeric DEFAULT 0
 );
@@ -95,12 +113,14 @@ CREATE TABLE period (
     closing       bigint NOT NULL,
     promoted      bigint NOT NULL,
     demoted       bigint NOT NULL,
+    corrected     bigint NOT NULL,
     upgrades      integer NOT NULL,
     tier_charges  numeric,
     month_share   numeric NOT NULL
 );
 
 CREATE TABLE tier_change (
+    number          integer GENERATED ALWAYS AS IDENTITY,
     account         text NOT NULL,
     changed_at      timestamptz NOT NULL,
     plan            text NOT NULL,
@@ -109,8 +129,36 @@ CREATE TABLE tier_change (
     reason          text NOT NULL,
     contacts        bigint NOT NULL,
     period_fraction numeric NOT NULL,
-    charge          numeric
+    charge          numeric,
+    withdrawn       boolean NOT NULL DEFAULT false
 );
+
+-- Who did it: what each statement meant for the count of each account.  A statement that
+-- changes contacts with several sources has none.  "undone": so many of the promotions
+-- were taken back.  "corrected" is by a condition that
+-- was set.
+CREATE TABLE log (
+    number      integer GENERATED ALWAYS AS IDENTITY,
+    account     text NOT NULL,
+    at          timestamptz NOT NULL,
+    source_type text,
+    promoted    bigint NOT NULL,
+    demoted     bigint NOT NULL,
+    corrected   bigint NOT NULL DEFAULT 0,
+    undone      bigint NOT NULL DEFAULT 0,
+    taken_back  bigint NOT NULL DEFAULT 0   -- by this, which is undone by itself
+);
+CREATE INDEX ON log (account, at);
+
+-- What the brake counts; of what was promoted before there was one, the source type is known if
+-- the statement had only one
+CREATE TABLE promotion (
+    account     text NOT NULL,
+    at          timestamptz NOT NULL,
+    source_type text,
+    contacts    bigint NOT NULL
+);
+CREATE INDEX ON promotion (account, at);
 
 -- One row of a statement.  NULL means that the statement does not say.
 CREATE TYPE write AS (
@@ -119,18 +167,52 @@ CREATE TYPE write AS (
     account     text,
     status      text,
     flag        text,     -- 'true' or 'null'
-    source_type text
+    source_type text,
+    gone        text,     -- 'true', 'false' or 'null'
+    opted_out   text,     -- likewise
+    engaged_at  text      -- an instant, or 'null'
 );
--- What it meant for the count of an account
+-- What it meant for an account
 CREATE TYPE effect AS (
-    account    text,
-    id         integer,
-    change     integer,   -- 1: became a marketing contact of it, -1: ceased to be
-    by_default boolean,   -- became one although nobody asked for it
-    before     contact    -- as it was, if it was there
+    account     text,
+    id          integer,
+    change      integer,  -- 1: became a marketing contact of it, -1: ceased to be, 0: neither
+    by_default  boolean,  -- became one although nobody asked for it
+    before      contact,  -- as it was, if it was there
+    source_type text      -- who did it
 );
 
 CREATE FUNCTION now() RETURNS timestamptz LANGUAGE sql STABLE AS 'SELECT now FROM model.clock';
+
+-- Leads have ids above a million.
+CREATE FUNCTION table_of(id integer) RETURNS text LANGUAGE sql IMMUTABLE AS
+$$ SELECT CASE WHEN id > 1000000 THEN 'leads' ELSE 'contacts' END $$;
+
+------------------------------------------------------------------------------
+-- P2, P3: which contacts exist, and which may be promoted
+------------------------------------------------------------------------------
+
+CREATE FUNCTION is_there(c contact) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN CASE (SELECT name FROM model.condition WHERE of_table = c.of_table AND kind = 'exists')
+               WHEN 'certainly not gone' THEN c.gone IS NOT NULL AND NOT c.gone
+               WHEN 'not gone' THEN c.gone IS NULL OR NOT c.gone
+               WHEN 'neither gone nor opted out' THEN coalesce(c.gone, false) = false AND coalesce(c.opted_out, false) = false
+               ELSE true END;
+END $$;
+
+CREATE FUNCTION is_eligible(c contact) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN CASE (SELECT name FROM model.condition WHERE of_table = c.of_table AND kind = 'eligible')
+               WHEN 'not opted out' THEN coalesce(c.opted_out, false) = false
+               WHEN 'engaged' THEN coalesce(c.engaged_at + interval '40 days' > model.now(), false)
+               WHEN 'both' THEN coalesce(c.opted_out, false) = false AND coalesce(c.engaged_at + interval '90 days' > model.now(), true)
+               ELSE true END;
+END $$;
+
+-- Is it one that the account pays for?
+CREATE FUNCTION counts(c contact) RETURNS boolean LANGUAGE plpgsql STABLE AS
+$$ BEGIN RETURN c.status = 'marketing' AND model.is_there(c); END $$;
 
 ------------------------------------------------------------------------------
 -- D1: dates
@@ -194,7 +276,7 @@ LANGUAGE plpgsql AS $$
 DECLARE
     charge numeric := round(fraction * model.month_share(a) * (model.price(a.plan, to_limit) - model.price(a.plan, a.contact_limit)), 2);
 BEGIN
-    INSERT INTO model.tier_change
+    INSERT INTO model.tier_change (account, changed_at, plan, from_limit, to_limit, reason, contacts, period_fraction, charge)
     VALUES (a.account, at, a.plan, a.contact_limit, to_limit, reason, contacts, fraction, charge);
     IF to_limit > a.contact_limit THEN
         a.upgrades := a.upgrades + 1;
@@ -236,15 +318,25 @@ DECLARE
     c record;
     n bigint := 0;
 BEGIN
-    FOR c IN SELECT * FROM model.contact
+    FOR c IN SELECT m.*, model.counts(m) AS counted FROM model.contact m
              WHERE account = which_account AND status = 'marketing' AND id <> ALL (spared) LOOP
         IF flagged_before IS NULL OR c.flag AND c.updated_at < flagged_before THEN
             UPDATE model.contact SET status = 'non_marketing', flag = NULL, source_type = 'ROLLOVER', updated_at = model.now()
             WHERE id = c.id;
-            n := n + 1;
+            n := n + c.counted::integer;
         END IF;
     END LOOP;
+    IF n > 0 THEN
+        INSERT INTO model.log (account, at, source_type, promoted, demoted) VALUES (which_account, model.now(), 'ROLLOVER', 0, n);
+    END IF;
     RETURN n;
+END $$;
+
+-- P3: who has ceased to be eligible without being written is flagged
+CREATE FUNCTION flag_ineligible(which_account text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE model.contact c SET flag = true, source_type = 'ROLLOVER', updated_at = model.now()
+    WHERE account = which_account AND flag IS NULL AND model.counts(c) AND NOT model.is_eligible(c);
 END $$;
 
 CREATE FUNCTION count_change(a account, more bigint, less bigint) RETURNS account LANGUAGE plpgsql AS $$
@@ -262,6 +354,7 @@ BEGIN
     a.peak := a.marketing;
     a.promoted := 0;
     a.demoted := 0;
+    a.corrected := 0;
     a.upgrades := 0;
     a.charges := 0;
     a.period_limit := a.contact_limit;
@@ -271,7 +364,7 @@ END $$;
 CREATE FUNCTION close_period(a account) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO model.period VALUES (a.account, a.period_started_at, a.next_update_at, a.plan, a.period_limit, a.opening,
-                                     a.peak, a.marketing, a.promoted, a.demoted, a.upgrades, a.charges,
+                                     a.peak, a.marketing, a.promoted, a.demoted, a.corrected, a.upgrades, a.charges,
                                      model.month_share(a));
 END $$;
 
@@ -286,7 +379,7 @@ BEGIN
         wanted := smallest;
     END IF;
     IF wanted IS NOT NULL AND a.marketing <= wanted AND wanted <> a.contact_limit THEN
-        INSERT INTO model.tier_change
+        INSERT INTO model.tier_change (account, changed_at, plan, from_limit, to_limit, reason, contacts, period_fraction, charge)
         VALUES (a.account, a.period_started_at, a.plan, a.contact_limit, wanted, 'renewal', a.marketing, 0,
                 0 * model.price(a.plan, wanted));
         a.charges := a.charges + 0 * model.price(a.plan, wanted);
@@ -355,6 +448,7 @@ DECLARE
 BEGIN
     FOR a IN SELECT * FROM model.account
              WHERE next_update_at <= model.now() AND ended_at IS NULL AND account = coalesce(which_account, account) LOOP
+        PERFORM model.flag_ineligible(a.account);
         PERFORM model.save(model.catch_up(a));
     END LOOP;
 END $$;
@@ -379,20 +473,88 @@ BEGIN
     RETURN coalesce(s.marketing, false);
 END $$;
 
+-- P3: a promotion of a contact that is not eligible.  Refused, if that was chosen, and somebody
+-- asked for it.
+CREATE FUNCTION refuse_promotion(c contact, by_default boolean) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT by_default AND (SELECT refuses FROM model.condition WHERE of_table = c.of_table AND kind = 'eligible') THEN
+        RAISE EXCEPTION 'contact % is not eligible', c.id USING ERRCODE = '23514';
+    END IF;
+END $$;
+
 CREATE FUNCTION write_new(w write) RETURNS SETOF effect LANGUAGE plpgsql AS $$
 DECLARE
-    new_source text := coalesce(w.source_type, 'USER');
-    new_status text := w.status;
+    new model.contact;
     by_default boolean := w.status IS NULL;
 BEGIN
-    IF new_status IS NULL THEN
-        new_status := CASE WHEN model.default_is_marketing(w.account, new_source) THEN 'marketing' ELSE 'non_marketing' END;
+    new := ROW(w.id, w.account, w.status, NULL, coalesce(w.source_type, 'USER'), model.now(), model.table_of(w.id),
+               nullif(w.gone, 'null'), nullif(w.opted_out, 'null'), nullif(w.engaged_at, 'null'));
+    IF by_default THEN
+        new.status := CASE WHEN model.default_is_marketing(w.account, new.source_type) THEN 'marketing' ELSE 'non_marketing' END;
     END IF;
-    INSERT INTO model.contact
-    VALUES (w.id, w.account, new_status, CASE WHEN new_status = 'marketing' AND w.flag = 'true' THEN true END,
-            new_source, model.now());
-    IF new_status = 'marketing' THEN
-        RETURN NEXT ROW(w.account, w.id, 1, by_default, NULL)::model.effect;
+    IF new.status = 'marketing' AND NOT model.is_eligible(new) THEN
+        PERFORM model.refuse_promotion(new, by_default);
+        new.status := 'non_marketing';
+    END IF;
+    IF new.status = 'marketing' AND w.flag = 'true' THEN
+        new.flag := true;
+    END IF;
+    INSERT INTO model.contact SELECT new.*;
+    IF model.is_there(new) THEN
+        RETURN NEXT ROW(w.account, w.id, model.counts(new)::integer, by_default, NULL, new.source_type)::model.effect;
+    END IF;
+END $$;
+
+-- S1 to S3, P3: status and flag that a changed contact gets; what else is changed has been
+CREATE FUNCTION change_status(w write, old contact, new contact) RETURNS contact LANGUAGE plpgsql AS $$
+BEGIN
+    IF w.status = 'marketing' THEN
+        new.status := 'marketing';
+        new.flag := NULL;
+    END IF;
+    IF w.flag IS NOT NULL AND new.status = 'marketing' THEN
+        new.flag := CASE w.flag WHEN 'true' THEN true END;
+    END IF;
+    IF w.status = 'non_marketing' AND old.status = 'marketing' THEN
+        new.flag := true;
+    END IF;
+    IF new.status = 'marketing' AND NOT model.is_eligible(new) THEN
+        IF old.status = 'non_marketing' OR NOT model.is_there(old) AND model.is_there(new) THEN
+            PERFORM model.refuse_promotion(new, false);
+            new.status := 'non_marketing';
+            new.flag := NULL;
+        ELSIF old.flag OR model.is_eligible(old) THEN
+            new.flag := true;
+        END IF;
+    END IF;
+    RETURN new;
+END $$;
+
+-- What the change of a contact meant for the accounts that had it and have it
+CREATE FUNCTION change_effects(old contact, new contact) RETURNS SETOF effect LANGUAGE plpgsql AS $$
+DECLARE
+    was_there boolean := model.is_there(old);
+    is_there boolean := model.is_there(new);
+    was integer := model.counts(old)::integer;
+    now integer := model.counts(new)::integer;
+    -- who brings a contact back, or takes it away, is not who has set its status
+    source text := CASE WHEN is_there AND (was_there OR (old.status, old.flag, old.source_type, old.updated_at)
+                                           IS DISTINCT FROM (new.status, new.flag, new.source_type, new.updated_at))
+                        THEN new.source_type ELSE 'USER' END;
+    before model.contact;
+BEGIN
+    IF was <> now OR was_there <> is_there OR old.account <> new.account OR new.flag IS DISTINCT FROM old.flag AND now = 1 THEN
+        before := old;
+        IF old.account = new.account THEN
+            RETURN NEXT ROW(new.account, new.id, now - was, false, before, source)::model.effect;
+            RETURN;
+        END IF;
+        IF was = 1 OR was_there AND NOT is_there THEN
+            RETURN NEXT ROW(old.account, new.id, - was, false, before, source)::model.effect;
+        END IF;
+        IF now = 1 OR is_there AND NOT was_there THEN
+            RETURN NEXT ROW(new.account, new.id, now, false, before, source)::model.effect;
+        END IF;
     END IF;
 END $$;
 
@@ -407,35 +569,17 @@ BEGIN
     END IF;
     new := old;
     new.account := coalesce(w.account, old.account);
-    IF w.status = 'marketing' THEN
-        new.status := 'marketing';
-        new.flag := NULL;
-    ELSIF w.status = 'non_marketing' AND old.status = 'marketing' THEN
-        new.flag := true;
-    END IF;
-    IF w.flag IS NOT NULL AND new.status = 'marketing' THEN
-        new.flag := CASE w.flag WHEN 'true' THEN true END;
-    END IF;
-    IF w.status = 'non_marketing' AND old.status = 'marketing' THEN
-        new.flag := true;
-    END IF;
+    new.gone := CASE WHEN w.gone IS NULL THEN old.gone ELSE nullif(w.gone, 'null')::boolean END;
+    new.opted_out := CASE WHEN w.opted_out IS NULL THEN old.opted_out ELSE nullif(w.opted_out, 'null')::boolean END;
+    new.engaged_at := CASE WHEN w.engaged_at IS NULL THEN old.engaged_at ELSE nullif(w.engaged_at, 'null')::timestamptz END;
+    new := model.change_status(w, old, new);
     IF new.status <> old.status OR new.flag IS DISTINCT FROM old.flag THEN
         new.source_type := coalesce(w.source_type, 'USER');
         new.updated_at := model.now();
     END IF;
-    UPDATE model.contact
-    SET account = new.account, status = new.status, flag = new.flag, source_type = new.source_type, updated_at = new.updated_at
-    WHERE id = w.id;
-
-    IF old.account = new.account AND old.status = new.status THEN
-        RETURN;
-    END IF;
-    IF old.status = 'marketing' THEN
-        RETURN NEXT ROW(old.account, w.id, -1, false, NULL)::model.effect;
-    END IF;
-    IF new.status = 'marketing' THEN
-        RETURN NEXT ROW(new.account, w.id, 1, false, old)::model.effect;
-    END IF;
+    DELETE FROM model.contact WHERE id = w.id;
+    INSERT INTO model.contact SELECT new.*;
+    RETURN QUERY SELECT * FROM model.change_effects(old, new);
 END $$;
 
 CREATE FUNCTION write_away(w write) RETURNS SETOF effect LANGUAGE plpgsql AS $$
@@ -443,8 +587,8 @@ DECLARE
     old model.contact;
 BEGIN
     DELETE FROM model.contact WHERE id = w.id RETURNING * INTO old;
-    IF old.status = 'marketing' THEN
-        RETURN NEXT ROW(old.account, w.id, -1, false, NULL)::model.effect;
+    IF FOUND AND model.is_there(old) THEN
+        RETURN NEXT ROW(old.account, w.id, - model.counts(old)::integer, false, NULL, 'USER')::model.effect;
     END IF;
 END $$;
 
@@ -458,12 +602,12 @@ BEGIN
 END $$;
 
 ------------------------------------------------------------------------------
--- T1 to T4, T6 to T8, and the last part of S4: may so many become marketing contacts?
+-- T1 to T4, T6 to T8, P1, and the last part of S4: may so many become marketing contacts?
 ------------------------------------------------------------------------------
 
 -- T8: what happens to a contact that became a marketing contact, if it does not fit
 CREATE FUNCTION policy(a account, e effect) RETURNS text LANGUAGE sql STABLE AS
-$$ SELECT coalesce(a.source_policies->>(SELECT c.source_type FROM model.contact c WHERE c.id = e.id), a.on_exceed) $$;
+$$ SELECT coalesce(a.source_policies->>e.source_type, a.on_exceed) $$;
 
 -- The last so many of the contacts that became marketing contacts and may be chosen do not
 -- after all: those that only a default asked for; with "first", those of which the
@@ -543,6 +687,60 @@ BEGIN
     END IF;
 END $$;
 
+-- P1: what a window of the brake has of an account, of one source type or of all
+CREATE FUNCTION in_window(a account, which_source text) RETURNS bigint LANGUAGE sql STABLE AS $$
+    SELECT coalesce(sum(contacts), 0)::bigint FROM model.promotion
+    WHERE account = a.account AND at > model.now() - (a.brake->>'window')::interval
+      AND (which_source IS NULL OR source_type = which_source)
+$$;
+
+CREATE FUNCTION number_of(effects effect[], which_source text) RETURNS bigint LANGUAGE sql STABLE AS
+$$ SELECT count(*) FROM unnest(effects) WHERE change = 1 AND (which_source IS NULL OR source_type = which_source) $$;
+
+-- The last contacts that only a default made marketing contacts do not become so, until one limit of
+-- the brake lets the others pass.
+CREATE FUNCTION brake_one(a account, INOUT effects effect[], which_source text, most bigint) LANGUAGE plpgsql AS $$
+DECLARE
+    room bigint := greatest(most - model.in_window(a, which_source), 0);
+    fewer model.effect[];
+BEGIN
+    WHILE model.number_of(effects, which_source) > room LOOP
+        fewer := model.store_non_marketing(effects, 1, false, a);
+        IF cardinality(fewer) = cardinality(effects) THEN
+            RAISE EXCEPTION 'brake of %', a.account USING ERRCODE = 'MC004';
+        END IF;
+        effects := fewer;
+    END LOOP;
+END $$;
+
+CREATE FUNCTION brake(a account, INOUT effects effect[]) LANGUAGE plpgsql AS $$
+DECLARE
+    rule record;
+BEGIN
+    IF a.brake IS NULL OR (SELECT passes FROM model.clock) THEN
+        RETURN;
+    END IF;
+    IF a.brake ? 'limit' THEN
+        effects := model.brake_one(a, effects, NULL, (a.brake->>'limit')::bigint);
+    END IF;
+    FOR rule IN SELECT key, value::bigint FROM jsonb_each_text(a.brake->'sources') LOOP
+        effects := model.brake_one(a, effects, rule.key, rule.value);
+    END LOOP;
+END $$;
+
+-- Who did it, and what the brake counts
+CREATE FUNCTION record(which_account text, effects effect[], of_one_source boolean, has_brake boolean) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    more bigint;
+BEGIN
+    SELECT count(*) FILTER (WHERE change = 1) INTO more FROM unnest(effects);
+    INSERT INTO model.log (account, at, source_type, promoted, demoted)
+    VALUES (which_account, model.now(), CASE WHEN of_one_source THEN effects[1].source_type END, more, more - model.net(effects));
+    INSERT INTO model.promotion
+    SELECT which_account, model.now(), CASE WHEN of_one_source OR has_brake THEN source_type END, count(*)
+    FROM unnest(effects) WHERE change = 1 GROUP BY source_type;
+END $$;
+
 -- What a statement did to one account.  "applied": the account's overdue dates
 -- were applied; they may be before any promotion, and must be before it is
 -- refused, capped or answered by a larger tier.
@@ -551,6 +749,7 @@ DECLARE
     a model.account;
     fitted record;
     more bigint;
+    of_one_source boolean := (SELECT count(DISTINCT source_type) = 1 FROM unnest(effects));
 BEGIN
     SELECT * INTO a FROM model.account WHERE account = which_account;
     IF model.net(effects) > 0 THEN
@@ -568,13 +767,18 @@ BEGIN
             effects := fitted.effects;
         END IF;
     END IF;
+    IF a.account IS NOT NULL AND model.has_access(a) THEN
+        effects := model.brake(a, effects);
+    END IF;
+    PERFORM model.record(which_account, effects, of_one_source, a.brake IS NOT NULL);
     IF a.account IS NOT NULL THEN
         SELECT count(*) FILTER (WHERE change = 1) INTO more FROM unnest(effects);
         PERFORM model.save(model.count_change(a, more, more - model.net(effects)));
     END IF;
 END $$;
 
-CREATE FUNCTION statement(writes write[], applied text[]) RETURNS void LANGUAGE plpgsql AS $$
+-- "pass": from here on the transaction passes the brake.
+CREATE FUNCTION statement(writes write[], applied text[], pass boolean DEFAULT false) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     w model.write;
     e model.effect;
@@ -582,6 +786,7 @@ DECLARE
     own model.effect[];
     which text;
 BEGIN
+    UPDATE model.clock SET passes = passes OR pass;
     FOREACH w IN ARRAY writes LOOP
         FOR e IN SELECT * FROM model.write_row(w) LOOP
             effects := effects || e;
@@ -596,6 +801,57 @@ BEGIN
         END LOOP;
         PERFORM model.judge(which, own, which = ANY (applied));
     END LOOP;
+END $$;
+
+-- P5: how much of a marketing contact is it?
+CREATE FUNCTION rank(c contact) RETURNS integer LANGUAGE sql STABLE AS
+$$ SELECT CASE WHEN NOT model.counts(c) THEN 0 WHEN c.flag THEN 1 ELSE 2 END $$;
+
+CREATE FUNCTION merge(winner integer, loser integer, applied text[]) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    w model.contact;
+    l model.contact;
+    writes model.write[] := ARRAY[ROW('delete', loser, NULL, NULL, NULL, NULL, NULL, NULL, NULL)::model.write];
+BEGIN
+    SELECT * INTO w FROM model.contact WHERE id = winner;
+    SELECT * INTO l FROM model.contact WHERE id = loser;
+    IF w.id IS NULL OR l.id IS NULL OR w.id = l.id OR w.account <> l.account THEN
+        PERFORM model.refuse('cannot be merged');
+    END IF;
+    IF model.rank(w) = 1 OR model.rank(l) = 1 THEN       -- a flag is not carried over its date
+        PERFORM model.save(model.catch_up(a)) FROM model.account a WHERE a.account = w.account;
+        SELECT * INTO w FROM model.contact WHERE id = winner;
+        SELECT * INTO l FROM model.contact WHERE id = loser;
+    END IF;
+    IF model.rank(l) > model.rank(w) THEN
+        writes := writes || ROW('update', winner, NULL, 'marketing', coalesce(l.flag::text, 'null'), NULL, NULL, NULL, NULL)::model.write;
+    END IF;
+    PERFORM model.statement(writes, applied);
+END $$;
+
+------------------------------------------------------------------------------
+-- P2, P3: conditions that are set, changed and dropped
+------------------------------------------------------------------------------
+
+CREATE FUNCTION set_condition(which_table text, which_kind text, which_name text, on_ineligible text) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    c record;
+BEGIN
+    CREATE TEMPORARY TABLE counted AS
+        SELECT account, count(*) FILTER (WHERE model.counts(m)) AS n FROM model.contact m GROUP BY account;
+    DELETE FROM model.condition WHERE of_table = which_table AND kind = which_kind;
+    IF which_name IS NOT NULL THEN
+        INSERT INTO model.condition VALUES (which_table, which_kind, which_name, on_ineligible = 'refuse');
+    END IF;
+    -- whatever the tiers; nobody was promoted or demoted
+    FOR c IN SELECT account, count(*) FILTER (WHERE model.counts(m)) - n AS change
+             FROM model.contact m JOIN counted USING (account) GROUP BY account, n LOOP
+        CONTINUE WHEN c.change = 0;
+        UPDATE model.account SET marketing = marketing + c.change, corrected = corrected + c.change,
+                                 peak = greatest(peak, marketing + c.change) WHERE account = c.account;
+        INSERT INTO model.log (account, at, promoted, demoted, corrected) VALUES (c.account, model.now(), 0, 0, c.change);
+    END LOOP;
+    DROP TABLE counted;
 END $$;
 
 ------------------------------------------------------------------------------
@@ -621,7 +877,8 @@ BEGIN
         END IF;
     END IF;
     a.account := which_account;
-    a.marketing := coalesce(a.marketing, 0);
+    -- of an account without a subscription, a condition can say that it has contacts (P2)
+    a.marketing := (SELECT count(*) FROM model.contact c WHERE c.account = which_account AND model.counts(c));
     a.plan := which_plan;
     a.contact_limit := which_limit;
     IF which_limit IS NULL THEN
@@ -725,7 +982,8 @@ BEGIN
 END $$;
 
 CREATE FUNCTION set_policy(which_account text, policy text, which_grace bigint, defaults jsonb, zone text,
-                           downgrade boolean, cycle text, most bigint, policies jsonb, which_proration text, applied boolean) RETURNS void LANGUAGE plpgsql AS $$
+                           downgrade boolean, cycle text, most bigint, policies jsonb, which_proration text, which_brake jsonb,
+                           applied boolean) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     a model.account := model.running(which_account, applied);
 BEGIN
@@ -739,6 +997,7 @@ BEGIN
     END IF;
     a.source_policies := coalesce(policies, a.source_policies);
     a.proration := coalesce(which_proration, a.proration);
+    a.brake := CASE WHEN which_brake IS NULL THEN a.brake ELSE nullif(which_brake, '{}') END;
     IF cycle IS NOT NULL THEN
         a.renewal_cycle := nullif(cycle, a.billing_cycle);
     END IF;
@@ -755,6 +1014,88 @@ BEGIN
         a.next_update_at := model.midnight(a.update_day, zone);
         a.renews_at := model.midnight(model.day_after_months(a.anchor, a.renewal_months), zone);
     END IF;
+    PERFORM model.save(a);
+END $$;
+
+------------------------------------------------------------------------------
+-- P4: undoing promotions
+------------------------------------------------------------------------------
+
+-- So many of the promotions by a source are taken back: those that it promoted first, as far as anybody
+-- can tell from counts.  Returns how many of them are left.
+CREATE FUNCTION strike(which_account text, which_source text, since timestamptz, how_many bigint) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    l model.log;
+    n bigint;
+    remaining bigint := 0;
+BEGIN
+    FOR l IN SELECT * FROM model.log WHERE account = which_account AND source_type = which_source AND at >= since
+             ORDER BY number LOOP
+        n := least(how_many, l.promoted - l.undone);
+        UPDATE model.log SET undone = undone + n WHERE model.log.number = l.number;
+        how_many := how_many - n;
+        remaining := remaining + l.promoted - l.undone - n;
+    END LOOP;
+    RETURN remaining;
+END $$;
+
+-- The highest count since the instant, as it would have been without what was struck
+CREATE FUNCTION highest_without(a account, since timestamptz) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    l model.log;
+    n bigint := a.marketing;
+    highest bigint;
+BEGIN
+    highest := n;
+    FOR l IN SELECT * FROM model.log WHERE account = a.account AND at >= since ORDER BY number DESC LOOP
+        n := n - (l.promoted - l.undone) + l.demoted - l.corrected;
+        highest := greatest(highest, n);
+    END LOOP;
+    RETURN highest;
+END $$;
+
+-- The account goes back, as long as it fits, would have fitted all the time, and nobody asked for its tier
+CREATE FUNCTION move_back(a account, since timestamptz) RETURNS account LANGUAGE plpgsql AS $$
+DECLARE
+    highest bigint := model.highest_without(a, since);
+    t model.tier_change;
+BEGIN
+    LOOP
+        SELECT * INTO t FROM model.tier_change
+        WHERE account = a.account AND changed_at >= since AND NOT withdrawn AND reason <> 'undo' ORDER BY number DESC LIMIT 1;
+        EXIT WHEN t.account IS NULL OR t.reason <> 'exceeded' OR t.to_limit <> a.contact_limit
+               OR a.marketing > t.from_limit OR highest > t.from_limit + a.grace;
+        UPDATE model.tier_change SET withdrawn = true WHERE number = t.number;
+        INSERT INTO model.tier_change (account, changed_at, plan, from_limit, to_limit, reason, contacts, period_fraction, charge)
+        VALUES (a.account, model.now(), t.plan, t.to_limit, t.from_limit, 'undo', a.marketing, t.period_fraction, - t.charge);
+        a.contact_limit := t.from_limit;
+        a.upgrades := a.upgrades - 1;
+        a.charges := a.charges - t.charge;
+    END LOOP;
+    RETURN a;
+END $$;
+
+-- How many were taken back and left alone
+CREATE FUNCTION undo(which_account text, which_source text, since timestamptz, OUT taken_back bigint, OUT left_alone bigint,
+                     OUT from_limit bigint, OUT to_limit bigint)
+LANGUAGE plpgsql AS $$
+DECLARE
+    a model.account := model.running(which_account);
+BEGIN
+    IF since < a.period_started_at THEN
+        PERFORM model.refuse('of a closed period');
+    END IF;
+    from_limit := a.contact_limit;
+    UPDATE model.contact c SET status = 'non_marketing', flag = NULL, source_type = 'USER', updated_at = model.now()
+    WHERE account = which_account AND model.counts(c) AND flag IS NULL AND source_type = which_source AND updated_at >= since;
+    GET DIAGNOSTICS taken_back = ROW_COUNT;
+    a := model.count_change(a, 0, taken_back);
+    left_alone := model.strike(which_account, which_source, since, taken_back);
+    IF taken_back > 0 THEN
+        a := model.move_back(a, since);
+    END IF;
+    to_limit := a.contact_limit;
+    INSERT INTO model.log (account, at, promoted, demoted, taken_back) VALUES (which_account, model.now(), 0, 0, taken_back);
     PERFORM model.save(a);
 END $$;
 

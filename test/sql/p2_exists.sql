@@ -194,6 +194,7 @@ SET ROLE regress_p2_writer;
 SELECT contacts_tier.set_condition('p2_own.contacts', 'exists', NULL);
 INSERT INTO p2_own.contacts VALUES (1, true, 'marketing'), (2, false, 'marketing'), (3, NULL, 'marketing');
 UPDATE p2_own.contacts SET gone = true WHERE id = 3;
+DELETE FROM p2_own.contacts WHERE id = 1;
 RESET ROLE;
 SELECT counted, actual, drift FROM contacts_tier.verify('p2_own.contacts');
 -- a function in a condition is depended on, and can be replaced

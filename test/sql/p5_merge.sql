@@ -166,6 +166,24 @@ SELECT contacts_tier.merge_contacts('contacts', 9, 7);
 DROP TRIGGER who ON contacts;
 TABLE drift;
 
+-- A contact that counts as deleted has no place to give, nor a status (P2); a winner that does gets one
+ALTER TABLE contacts ADD gone boolean;
+CREATE FUNCTION p5_merge.lives(boolean) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT $1 IS NOT TRUE';
+REVOKE EXECUTE ON FUNCTION p5_merge.lives(boolean) FROM PUBLIC;
+SELECT contacts_tier.set_condition('contacts', 'exists', 'lives(gone)');
+DELETE FROM contacts;
+INSERT INTO contacts (id, account, marketing_contact_status, gone) VALUES (1, 'a', NULL, false), (2, 'a', 'marketing', true), (3, 'a', 'marketing', false);
+SET ROLE regress_p5_merge;
+SELECT contacts_tier.merge_contacts('contacts', 1, 2);
+RESET ROLE;
+TABLE contact;
+INSERT INTO contacts (id, account, gone) VALUES (4, 'a', true);
+SELECT contacts_tier.merge_contacts('contacts', 4, 3);
+TABLE contact;
+TABLE drift;
+SELECT contacts_tier.set_condition('contacts', 'exists', NULL);
+TABLE drift;
+
 -- Keys of other types, partitions, quoted names, and a caller's path that has operators of
 -- the same names
 CREATE SCHEMA "p5 Merge";
