@@ -80,6 +80,11 @@ LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'contacts_t
 COMMENT ON FUNCTION contacts_tier_internal.given_flag() IS
 'the flag that INSERT ... ON CONFLICT gave the proposed row, before the rules for new contacts';
 
+CREATE FUNCTION contacts_tier_internal.given_marketing() RETURNS boolean
+LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'contacts_tier_given_marketing';
+COMMENT ON FUNCTION contacts_tier_internal.given_marketing() IS
+'true if INSERT ... ON CONFLICT gave the proposed row the status marketing, whether or not it is eligible';
+
 CREATE FUNCTION contacts_tier_internal.library_loaded() RETURNS boolean
 LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'contacts_tier_library_loaded';
 COMMENT ON FUNCTION contacts_tier_internal.library_loaded() IS

@@ -58,6 +58,7 @@ GRANT EXECUTE ON FUNCTION
     contacts_tier_internal.default_updated_at(),
     contacts_tier_internal.is_given(integer, boolean),
     contacts_tier_internal.given_flag(),
+    contacts_tier_internal.given_marketing(),
     contacts_tier_internal.library_loaded(),
     contacts_tier.can_use(text, contacts_tier.marketing_status),
     contacts_tier.can_use(text, boolean),

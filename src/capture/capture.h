@@ -60,6 +60,7 @@ typedef struct CtStatement
 	unsigned int given;			/* which properties it was given, a bit for
 								 * each CtTriggerArg */
 	bool		given_flag;		/* the flag that it was given */
+	bool		given_marketing;	/* was it given the status "marketing"? */
 	bool		is_marketing;	/* as it would be stored */
 	Oid			proposed_relid; /* where, and by which command */
 	CommandId	proposed_command;

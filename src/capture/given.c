@@ -16,6 +16,7 @@
 
 PG_FUNCTION_INFO_V1(contacts_tier_is_given);
 PG_FUNCTION_INFO_V1(contacts_tier_given_flag);
+PG_FUNCTION_INFO_V1(contacts_tier_given_marketing);
 
 /*
  * is_given(property integer, is_set boolean) boolean: was the row that an INSERT has
@@ -42,4 +43,14 @@ Datum
 contacts_tier_given_flag(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_BOOL(ct_statement()->given_flag);
+}
+
+/*
+ * given_marketing() boolean: was it given the status "marketing", which one that is not eligible
+ * has lost (P3)?
+ */
+Datum
+contacts_tier_given_marketing(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(ct_statement()->given_marketing);
 }

@@ -184,7 +184,9 @@ judge_brake(CtClaim *claim, CtDelta *delta, int64 *brake)
 }
 
 /*
- * The counter is locked and has no room: let the tier decide, and drop what does not fit.
+ * The counter is locked and has no room: let the tier decide, and drop what does not fit.  A change
+ * that adds no contact may be here for the brake alone; the tier has nothing to say to it, also if
+ * the account is above its limit.
  * Returns the bounds within which nobody needs to ask.
  *
  * Locks: as ct_limit_begin().  Errors: MC001, MC002, MC004.
@@ -198,7 +200,7 @@ ct_judge(CtClaim *claim, CtDelta *delta)
 
 	if (!ct_limit_begin(claim))
 		drop(claim, delta, CT_DROP_DEFAULTS);
-	else if (ct_limit_excess(claim) > 0)
+	else if (claim->marketing > 0 && ct_limit_excess(claim) > 0)
 	{
 		note_policies(claim->subscription, delta);
 		drop(claim, delta, CT_DROP_FIRST);

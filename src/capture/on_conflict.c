@@ -44,6 +44,7 @@
 #include "nodes/nodeFuncs.h"
 #include "nodes/plannodes.h"
 #include "parser/parsetree.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
 #include "capture/capture.h"
@@ -61,29 +62,60 @@ property_of(const Var *var, const CtTable *table)
 	return 0;
 }
 
-/* CASE WHEN is_given(property, is_set) THEN var ELSE otherwise END */
-static Node *
-if_given(Var *var, int property, bool is_set, Expr *otherwise)
+/* CASE WHEN condition THEN result ELSE otherwise END, of the type of a Var */
+static Expr *
+make_choice(const Var *var, Expr *condition, Expr *result, Expr *otherwise)
 {
 	CaseExpr   *choice = makeNode(CaseExpr);
 	CaseWhen   *when = makeNode(CaseWhen);
 
-	when->expr = (Expr *) makeFuncExpr(ct_function_oid(CT_IS_GIVEN), BOOLOID,
-									   list_make2(makeConst(INT4OID, -1, InvalidOid, sizeof(int32),
-															Int32GetDatum(property), false, true),
-												  makeBoolConst(is_set, false)),
-									   InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
-	/* the row has the flag only if it is a marketing contact */
-	when->result = property != CT_ARG_UNTIL ? (Expr *) copyObject(var) :
-		(Expr *) makeFuncExpr(ct_function_oid(CT_GIVEN_FLAG), BOOLOID, NIL, InvalidOid, InvalidOid,
-							  COERCE_EXPLICIT_CALL);
+	when->expr = condition;
+	when->result = result;
 	when->location = -1;
 	choice->casetype = var->vartype;
 	choice->casecollid = var->varcollid;
 	choice->args = list_make1(when);
 	choice->defresult = otherwise;
 	choice->location = -1;
-	return (Node *) choice;
+	return (Expr *) choice;
+}
+
+/* A call of one of our functions without arguments that returns boolean */
+static Expr *
+make_call(CtFunction function)
+{
+	return (Expr *) makeFuncExpr(ct_function_oid(function), BOOLOID, NIL, InvalidOid, InvalidOid,
+								 COERCE_EXPLICIT_CALL);
+}
+
+/*
+ * A property as it was given: the row has the flag only if it is a marketing contact, and that
+ * only if it is eligible.
+ */
+static Expr *
+as_given(Var *var, int property, const CtTable *table)
+{
+	if (property == CT_ARG_UNTIL)
+		return make_call(CT_GIVEN_FLAG);
+	if (property == CT_ARG_STATUS && table->eligible != NULL)
+		return make_choice(var, make_call(CT_GIVEN_MARKETING),
+						   (Expr *) makeConst(var->vartype, var->vartypmod, var->varcollid, get_typlen(var->vartype),
+											  ct_status_datum(&table->status, true), false, true),
+						   (Expr *) copyObject(var));
+	return (Expr *) copyObject(var);
+}
+
+/* CASE WHEN is_given(property, is_set) THEN var ELSE otherwise END */
+static Node *
+if_given(Var *var, int property, const CtTable *table, bool is_set, Expr *otherwise)
+{
+	Expr	   *is_given = (Expr *) makeFuncExpr(ct_function_oid(CT_IS_GIVEN), BOOLOID,
+									   list_make2(makeConst(INT4OID, -1, InvalidOid, sizeof(int32),
+															Int32GetDatum(property), false, true),
+												  makeBoolConst(is_set, false)),
+									   InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
+
+	return (Node *) make_choice(var, is_given, as_given(var, property, table), otherwise);
 }
 
 /* The table that a plan inserts into */
@@ -100,7 +132,7 @@ replace_column(Var *var, const CtTable *table)
 	int			property = property_of(var, table);
 
 	return property == 0 ? (Node *) copyObject(var) :
-		if_given(var, property, false, (Expr *) makeNullConst(var->vartype, var->vartypmod, var->varcollid));
+		if_given(var, property, table, false, (Expr *) makeNullConst(var->vartype, var->vartypmod, var->varcollid));
 }
 
 /* EXCLUDED as a whole, put together from its columns */
@@ -158,7 +190,7 @@ replace_in_set(const ModifyTable *plan, const Target *target)
 		Var		   *var = IsA(entry->expr, Var) ? (Var *) entry->expr : NULL;
 
 		if (var != NULL && property_of(var, target->table) == CT_ARG_UNTIL)
-			entry->expr = (Expr *) if_given(var, CT_ARG_UNTIL, true,
+			entry->expr = (Expr *) if_given(var, CT_ARG_UNTIL, target->table, true,
 											(Expr *) makeVar(rti, var->varattno, var->vartype, var->vartypmod,
 															 var->varcollid, 0));
 		else

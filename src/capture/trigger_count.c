@@ -265,6 +265,8 @@ note_event(const CtTable *table, TriggerData *trigdata, CtRowChange *change, CtR
 	{
 		CtRow		decided;
 
+		/* for the new row: was it eligible before? */
+		ct_row_judge(table, trigdata->tg_trigslot, old);
 		ct_moving_out(table, ct_second_writes_wait() ? as_decided(change, &decided) : change->old);
 		return;
 	}

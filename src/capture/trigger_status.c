@@ -93,6 +93,7 @@ ct_row_insert(const CtTable *table, CtRow *row, CtCounting counting)
 	CtDecision *decision = &statement->decision;
 
 	statement->given = given_properties(row);
+	statement->given_marketing = ct_row_status(table, row).given && ct_row_status(table, row).marketing;
 	statement->given_flag = !row->isnull[CT_ARG_UNTIL] && DatumGetBool(row->value[CT_ARG_UNTIL]);
 	statement->leaves_flag = false;
 	decision->by_default = false;
@@ -407,6 +408,8 @@ guess_excluded(const CtTable *table, const CtStatement *statement, CtRow *row, c
 	if ((statement->given & (1 << CT_ARG_STATUS)) == 0 && is_set(table, CT_ARG_STATUS, sets) &&
 		ct_row_status(table, row).marketing == statement->is_marketing)
 		row->isnull[CT_ARG_STATUS] = true;
+	if (statement->given_marketing && !statement->is_marketing && is_set(table, CT_ARG_STATUS, sets))
+		ct_row_set_status(table, row, ct_status_on_insert(ct_row_status(table, row), true));
 	if ((statement->given & (1 << CT_ARG_UNTIL)) == 0 && row->isnull[CT_ARG_UNTIL])
 		return bms_del_member(bms_copy(sets), table->attno[CT_ARG_UNTIL] - FirstLowInvalidHeapAttributeNumber);
 	return sets;

@@ -40,6 +40,7 @@ static const char *const functions[] = {
 	[CT_TRIGGER_ELIGIBLE] = "eligible_condition",
 	[CT_IS_GIVEN] = "is_given",
 	[CT_GIVEN_FLAG] = "given_flag",
+	[CT_GIVEN_MARKETING] = "given_marketing",
 	[CT_LIBRARY_LOADED] = "library_loaded",
 	[CT_DEFAULT_STATUS] = "default_status",
 	[CT_DEFAULT_UNTIL] = "default_until_next_update",

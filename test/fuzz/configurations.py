@@ -14,7 +14,7 @@ from datetime import datetime
 import psycopg2
 import psycopg2.extensions
 
-from model import ACCOUNTS, START, timestamp_text
+from model import ACCOUNTS, START, first_day, timestamp_text
 from statements import Control
 
 ADMIN = 'fuzz_admin'        # roles that sessions run as
@@ -26,20 +26,20 @@ PLANNER = ('enable_hashjoin', 'enable_mergejoin', 'enable_seqscan', 'enable_bitm
 COLUMNS = '{"status": "status", "until_next_update": "flag", "source_type": "source_type",' \
     ' "source_name": "source_name", "updated_at": "changed_at"}'
 
-PLAIN = "CREATE TABLE app.contacts (id integer PRIMARY KEY, account text, note text CONSTRAINT good CHECK (note <> 'bad'));"
+PLAIN = "CREATE TABLE app.contacts (id integer PRIMARY KEY, account text, note text CONSTRAINT good CHECK (note <> 'bad'), gone boolean, opted_out boolean, engaged_at timestamptz);"
 ATTACH = "SELECT contacts_tier.attach('app.contacts', 'account', '%s', whole_row_saves => %%s);" % COLUMNS
 PROPERTIES = """status contacts_tier.marketing_status, flag boolean, source_type text, source_name text,
     changed_at timestamptz"""
 PARTITIONED = """
-CREATE TABLE app.contacts (id integer PRIMARY KEY, account text, note text CONSTRAINT good CHECK (note <> 'bad'), %s) PARTITION BY RANGE (id);
+CREATE TABLE app.contacts (id integer PRIMARY KEY, account text, note text CONSTRAINT good CHECK (note <> 'bad'), gone boolean, opted_out boolean, engaged_at timestamptz, %s) PARTITION BY RANGE (id);
 CREATE TABLE app.contacts_0 PARTITION OF app.contacts FOR VALUES FROM (MINVALUE) TO (20);
-CREATE TABLE app.contacts_1 (junk integer, changed_at timestamptz, note text CONSTRAINT good CHECK (note <> 'bad'), source_name text, more text,
-    status contacts_tier.marketing_status, id integer NOT NULL, flag boolean, account text, source_type text);
+CREATE TABLE app.contacts_1 (junk integer, changed_at timestamptz, opted_out boolean, engaged_at timestamptz, note text CONSTRAINT good CHECK (note <> 'bad'), source_name text, more text,
+    status contacts_tier.marketing_status, id integer NOT NULL, flag boolean, account text, gone boolean, source_type text);
 ALTER TABLE app.contacts_1 DROP junk, DROP more;
 ALTER TABLE app.contacts ATTACH PARTITION app.contacts_1 FOR VALUES FROM (20) TO (40);
 CREATE TABLE app.contacts_2 PARTITION OF app.contacts FOR VALUES FROM (40) TO (70) PARTITION BY RANGE (id);
 CREATE TABLE app.contacts_2a PARTITION OF app.contacts_2 FOR VALUES FROM (40) TO (55);
-CREATE TABLE app.contacts_2b (id integer NOT NULL, junk integer, account text, note text CONSTRAINT good CHECK (note <> 'bad'), %s);
+CREATE TABLE app.contacts_2b (id integer NOT NULL, junk integer, account text, note text CONSTRAINT good CHECK (note <> 'bad'), gone boolean, opted_out boolean, engaged_at timestamptz, %s);
 ALTER TABLE app.contacts_2b DROP junk;
 ALTER TABLE app.contacts_2 ATTACH PARTITION app.contacts_2b FOR VALUES FROM (55) TO (70);
 CREATE TABLE app.contacts_3 PARTITION OF app.contacts DEFAULT;
@@ -62,7 +62,8 @@ CONFIGURATIONS = [
     Configuration('later', 'one that fires after the status trigger', after=PASS % 'zzzz_pass'),
     Configuration('parts', 'partitions, some with other column orders', table=PARTITIONED),
     Configuration('writer', 'a role that may only write contacts', role=WRITER,
-                  after='GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON app.contacts TO %s;' % WRITER),
+                  after="GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON app.contacts TO %s;"
+                        " CREATE OR REPLACE FUNCTION fuzz.writer() RETURNS name LANGUAGE sql AS 'SELECT ''%s''::name';" % (WRITER, WRITER)),
     Configuration('fresh', 'new sessions, whose first statement loads the library', fresh=True),
     Configuration('sql', 'direct_access = off', settings={'contacts_tier.direct_access': 'off'},
                   needs='contacts_tier.direct_access'),
@@ -165,11 +166,6 @@ def check_plans(connection):
             raise SystemExit('the order of rows is not known in\n%s\n%s' % (sql, plan))
 
 
-def first_day(day):
-    """An instant up to now at which a subscription begins that has this update date."""
-    return timestamp_text(START) if day == 10 else '%s-%02d 00:00+00' % ('2026-01' if day < 10 else '2025-12', day)
-
-
 class Worker(threading.Thread):
     """Runs units in one configuration."""
 
@@ -211,7 +207,7 @@ class Worker(threading.Thread):
         self.told = None
         self.observer = connect(self.database, ADMIN)
         execute(self.observer, "SET contacts_tier.now = '%s'" % timestamp_text(START))
-        accounts = json.dumps([[name, *rest[:5], first_day(rest[5])] for name, rest in ACCOUNTS.items()])
+        accounts = json.dumps([[name, *rest[:5], timestamp_text(first_day(rest[5])), rest[6]] for name, rest in ACCOUNTS.items()])
         execute(self.observer, "SELECT fuzz.reset('%s')" % accounts)
 
     def prune(self, _):

@@ -11,6 +11,9 @@ GRANT USAGE ON SCHEMA fuzz TO PUBLIC;
 CREATE TABLE fuzz.audit (n bigint GENERATED ALWAYS AS IDENTITY, trigger text, id integer, seen text);
 CREATE INDEX ON fuzz.audit (id, trigger, n DESC);
 
+-- Who writes contacts
+CREATE FUNCTION fuzz.writer() RETURNS name LANGUAGE sql AS 'SELECT current_user';
+
 -- Does nothing
 CREATE FUNCTION fuzz.pass() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
 
@@ -37,7 +40,8 @@ BEGIN
                                          coalesce(c.flag::text, '~'), coalesce(c.source_type, '~'),
                                          coalesce(c.source_name, '~'),
                                          coalesce(extract(epoch FROM c.changed_at)::bigint::text, '~'),
-                                         coalesce(c.note, '~')), E'\n' ORDER BY c.id), '')
+                                         coalesce(c.note, '~'), coalesce(c.gone::text, '~'), coalesce(c.opted_out::text, '~'),
+                                         coalesce(extract(epoch FROM c.engaged_at)::bigint::text, '~')), E'\n' ORDER BY c.id), '')
     INTO contacts
     FROM app.contacts c;
 
@@ -77,10 +81,12 @@ BEGIN
     SET LOCAL session_replication_role = replica;
     TRUNCATE app.contacts, app.contacts_tier_account, app.contacts_tier_counter, app.contacts_tier_ledger, fuzz.audit;
     SET LOCAL session_replication_role = origin;
+    PERFORM contacts_tier.set_condition('app.contacts', kind, NULL) FROM unnest('{exists,eligible}'::text[]) kind;
     PERFORM contacts_tier.subscribe('app.contacts', a->>0, a->>1, nullif((a->>2)::bigint, 0), on_exceed => (a->>3)::contacts_tier.exceed_policy,
                                     grace => (a->>4)::bigint,
                                     started_at => (a->>6)::timestamptz),
-            CASE WHEN a->5 <> '{}' THEN contacts_tier.set_policy('app.contacts', a->>0, source_defaults => a->5) END
+            contacts_tier.set_policy('app.contacts', a->>0, source_defaults => a->5, max_limit => (a->7->>'max_limit')::bigint,
+                                     source_policies => a->7->'source_policies', proration => a->7->>'proration', brake => a->7->'brake')
     FROM jsonb_array_elements(accounts) a;
     PERFORM fuzz.prune();
 END $$;

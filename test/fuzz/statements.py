@@ -9,12 +9,15 @@ import copy
 import json
 from itertools import combinations
 
-from model import ACCOUNTS, NOBODY, PLANS, PROPERTIES, ROLE, Refused, Work, WrongGuess, timestamp_text
+from model import ACCOUNTS, CONDITIONS, DAY, NOBODY, PLANS, PROPERTIES, ROLE, Refused, Work, WrongGuess, timestamp_text
 
 DEFAULT = object()
 TYPES = {'id': 'int', 'account': 'text', 'note': 'text', 'status': 'contacts_tier.marketing_status', 'flag': 'boolean',
-         'source_type': 'text', 'source_name': 'text', 'changed_at': 'timestamptz'}
-ALL = ('id', 'account', 'note') + PROPERTIES
+         'source_type': 'text', 'source_name': 'text', 'changed_at': 'timestamptz', 'gone': 'boolean', 'opted_out': 'boolean',
+         'engaged_at': 'timestamptz'}
+READ = ('gone', 'opted_out', 'engaged_at')      # columns that conditions read
+ALL = ('id', 'account', 'note') + READ + PROPERTIES
+TIMES = ('changed_at', 'engaged_at')
 RETURNING = ' RETURNING contacts.*'
 
 
@@ -25,7 +28,7 @@ def literal(column, value):
         return 'NULL'
     if value == ROLE:
         return 'current_user'
-    if column == 'changed_at':
+    if column in TIMES:
         return "'%s'" % timestamp_text(value)
     if isinstance(value, bool):
         return 'true' if value else 'false'
@@ -158,7 +161,7 @@ class Insert(Statement):
         written = set()
         for row in self.rows:
             row = given(row)
-            if row.get('note') == 'bad':
+            if row.get('note') == 'bad' or self.conflict and work.would_refuse(row):
                 # constraints are checked before conflicts
                 work.errors.add('23514')
                 continue
@@ -214,7 +217,7 @@ class Copy(Statement):
     def field(column, value):
         if value is DEFAULT or value is None:
             return '\\N'
-        if column == 'changed_at':
+        if column in TIMES:
             return timestamp_text(value)
         if isinstance(value, bool):
             return 't' if value else 'f'
@@ -459,7 +462,55 @@ class Block(Statement):
         whole.returned = None
 
 
-STATE_SLOTS = ('contacts', 'accounts', 'activity', 'clock', 'source_type', 'source_name')
+STATE_SLOTS = ('contacts', 'accounts', 'activity', 'clock', 'source_type', 'source_name', 'conditions', 'refuses', 'passes')
+
+
+class Join(Statement):
+    """merge_contacts() (P5)"""
+    kind = 'join'
+    counts = False
+
+    def __init__(self, winner, loser):
+        self.winner, self.loser = winner, loser
+
+    def sql(self):
+        return "SELECT contacts_tier.merge_contacts('app.contacts', %d, %d)" % (self.winner, self.loser)
+
+    def apply(self, work):
+        work.merge(self.winner, self.loser)
+
+
+class PassBrake(Step):
+    kind = 'pass'
+    manages = True
+    counts = False
+    returning = False
+
+    def sql(self):
+        return 'SELECT contacts_tier.pass_brake()'
+
+    def run(self, state, eager, wrong):
+        state.passes = True
+        return Work(state, eager, wrong)
+
+
+class SetCondition(Step):
+    kind = 'condition'
+    manages = True
+    counts = False
+    returning = False
+
+    def __init__(self, which, text, refuses):
+        self.which, self.text, self.refuses = which, text, refuses
+
+    def sql(self):
+        return "SELECT contacts_tier.set_condition('app.contacts', '%s', %s, '%s')" % (
+            self.which, literal('text', self.text), 'refuse' if self.refuses else 'keep')
+
+    def run(self, state, eager, wrong):
+        work = Work(state, eager, wrong)
+        work.set_condition(self.which, self.text, self.refuses)
+        return work
 
 
 class Manage(Step):
@@ -474,7 +525,7 @@ class Manage(Step):
 
     def sql(self):
         return "SELECT contacts_tier.%s('app.contacts', '%s'%s)" % (self.function, self.account, ''.join(
-            ', %s => %s' % (name, "'%s'" % value if isinstance(value, str) else value)
+            ', %s => %s' % (name, 'fuzz.writer()' if value == ROLE else literal('changed_at' if name == 'since' else name, value))
             for name, value in self.arguments.items()))
 
     def run(self, state, eager, wrong):
@@ -485,13 +536,24 @@ class Manage(Step):
         return work
 
     @staticmethod
-    def set_policy(work, account, on_exceed=None, grace=None, source_defaults=None):
+    def set_policy(work, account, on_exceed=None, grace=None, source_defaults=None, max_limit=None, source_policies=None,
+                   proration=None, brake=None):
         if on_exceed is not None:
             account.policy = on_exceed
         if grace is not None:
             account.grace = grace
         if source_defaults is not None:
             account.defaults = json.loads(source_defaults)
+        if max_limit is not None:
+            account.max_limit = max_limit or None
+            if max_limit and (account.requested or 0) > max_limit:
+                account.requested = None
+        if source_policies is not None:
+            account.source_policies = json.loads(source_policies)
+        if proration is not None:
+            account.proration = proration
+        if brake is not None:
+            account.brake = json.loads(brake) or None
         work.events.append((account.name, 'policy', 0, {}))
 
     @staticmethod
@@ -502,6 +564,10 @@ class Manage(Step):
         else:
             work.events.append((account.name, 'tier_asked', account.marketing, {'contact_limit': contact_limit}))
             account.renewal_limit = contact_limit if contact_limit < account.limit else None
+
+    @staticmethod
+    def undo_promotion(work, account, **arguments):
+        work.undo_promotion(account, **arguments)
 
     @staticmethod
     def approve_upgrade(work, account):
@@ -523,6 +589,8 @@ class Rollover(Step):
     def run(self, state, eager, wrong):
         work = Work(state, eager, wrong)
         for account in state.accounts.values():
+            if account.next_update <= state.clock:
+                work.flag_ineligible(account)
             work.catch_up(account)
         return work
 
@@ -590,7 +658,8 @@ class Unit:
 
 class Generator:
     FEATURES = ('insert', 'copy', 'upsert', 'unstated', 'update', 'merge', 'with', 'delete', 'truncate', 'do', 'savepoint', 'source',
-                'blank', 'key', 'account', 'time', 'manage', 'late', 'rollover', 'repair', 'returning')
+                'blank', 'key', 'account', 'time', 'manage', 'late', 'rollover', 'repair', 'returning', 'policies', 'brake', 'condition',
+                'undo', 'join')
 
     def __init__(self, random, without=()):
         self.random, self.without = random, set(without)
@@ -623,6 +692,12 @@ class Generator:
     def some_source(self, column):
         known = ['FORM', 'IMPORT', 'API', 'USER', 'EXTERNAL_FORM', 'OTHER'] if column == 'source_type' else ['jane', 'file 1']
         return self.random.choice(known + [None, DEFAULT] + ([''] if self.has('blank') else []))
+
+    def some_read(self, column):
+        """Of a column that conditions read, mostly what lets a contact be"""
+        if column == 'engaged_at':
+            return self.random.choice([None] + [self.clock - DAY * days for days in (0, 1, 2, 5, 9, 10, 11, 40)])
+        return self.random.choices([False, None, True], [5, 2, 3])[0]
 
     def some_property(self, column, updates=False):
         if column == 'status':
@@ -668,6 +743,8 @@ class Generator:
                 continue
             if self.chance(probability):
                 columns.append(column)
+        if self.has('condition'):
+            columns += [column for column in READ if self.chance(0.25)]
         if self.chance(0.3):
             self.random.shuffle(columns)
         return columns
@@ -681,6 +758,8 @@ class Generator:
             for column in columns:
                 if column == 'note':
                     row[column] = 'bad' if self.chance(0.01) else self.random.choice(['n1', 'n2', None])
+                elif column in READ:
+                    row[column] = self.some_read(column)
                 elif column in PROPERTIES:
                     row[column] = same[column] if column in same else self.some_property(column)
             rows.append(row)
@@ -724,6 +803,8 @@ class Generator:
                              self.some_property(column, True)))
         if self.has('account') and self.chance(0.1):
             sets.append(('account', ('excluded',)))
+        if self.has('condition'):
+            sets += [(c, ('excluded',) if self.chance(0.5) else self.some_read(c)) for c in READ if self.chance(0.12)]
         if not sets:
             sets.append(('note', 'n3'))
         return Insert(columns, rows, form, 'update', sets, where, self.may_return())
@@ -737,6 +818,8 @@ class Generator:
                 continue
             if self.chance(probability):
                 columns.append(column)
+        if self.has('condition'):
+            columns += [column for column in READ if self.chance(0.12)]
         self.random.shuffle(columns)
         return columns or ['status']
 
@@ -745,11 +828,16 @@ class Generator:
             return self.some_account()
         if column == 'note':
             return 'bad' if self.chance(0.02) else self.random.choice(['n1', 'n2', None])
+        if column in READ:
+            return self.some_read(column)
         return self.some_property(column, True)
 
     def update(self):
         if self.chance(0.15):
             return self.save()
+        if self.has('condition') and self.chance(0.12):
+            column = self.random.choice(READ)
+            return Update(self.known_ids(self.number()), {column: self.some_read(column)}, returning=self.may_return())
         if self.has('key') and self.chance(0.1):
             ids = self.known_ids(self.number())
             sets = {'id': ('plus', self.random.choice([-20, 20, 50, 100, -100]))}
@@ -836,12 +924,27 @@ class Generator:
         statement.returning = False
         return statement
 
+    def join(self):
+        ids = (self.known_ids(2) * 2)[:2]
+        if self.chance(0.9):
+            # of one account, or they cannot be merged
+            first = self.state.contacts.get(ids[0])
+            others = sorted(c.id for c in self.state.contacts.values() if first and c.account == first.account and c.id != first.id)
+            ids = [ids[0], self.random.choice(others)] if others else ids
+            self.random.shuffle(ids)
+        return Join(*ids)
+
     def may_return(self):
         return self.has('returning') and self.chance(0.3)
 
     def manage(self):
         name = self.random.choice('abcdefg')
-        what = self.random.choice(['set_policy', 'change_tier', 'change_tier', 'approve_upgrade'])
+        what = self.pick(policy=4, tier=4, approve=2, undo=4, condition=5)
+        if what == 'condition':
+            return self.set_condition()
+        if what == 'undo':
+            return self.undo(name)
+        what = {'policy': 'set_policy', 'tier': 'change_tier', 'approve': 'approve_upgrade'}[what]
         if what == 'set_policy':
             arguments = {}
             if self.chance(0.7):
@@ -851,16 +954,44 @@ class Generator:
             if self.chance(0.2):
                 arguments['source_defaults'] = self.random.choice(
                     ['{}', '{"USER": "marketing"}', '{"IMPORT": "marketing", "FORM": "non_marketing"}'])
+            if self.has('policies'):
+                self.add_policies(arguments)
+            if self.has('brake') and self.chance(0.3):
+                arguments['brake'] = self.random.choice([
+                    '{}', '{}', '{"window": "1 day", "limit": 3}', '{"window": "4 days", "limit": 6, "sources": {"FORM": 1, "USER": 3}}',
+                    '{"window": "30 days", "sources": {"IMPORT": 1, "USER": 5}}'])
             return Manage(what, name, **arguments)
         if what == 'change_tier':
             tiers = PLANS[ACCOUNTS[name][0]]
             return Manage(what, name, contact_limit=self.random.choice(tiers[:1] * 3 + tiers))
         return Manage(what, name)
 
+    def add_policies(self, arguments):
+        if self.chance(0.3):
+            arguments['max_limit'] = self.random.choice([0, 3, 5, 10])
+        if self.chance(0.4):
+            arguments['source_policies'] = self.random.choice([
+                '{}', '{"IMPORT": "block", "API": "cap"}', '{"FORM": "cap", "USER": "upgrade"}',
+                '{"USER": "block", "FORM": "upgrade"}', '{"USER": "cap", "OTHER": "upgrade", "FORM": "block"}'])
+        if self.chance(0.3):
+            arguments['proration'] = self.random.choice(['prorated', 'full', 'none'])
+
+    def set_condition(self):
+        kind = self.random.choice(list(CONDITIONS))
+        return SetCondition(kind, self.random.choice([None] + list(CONDITIONS[kind])), self.chance(0.3))
+
+    def undo(self, name):
+        """What some contact says of its source, mostly"""
+        contacts = [c for c in self.state.contacts.values() if c.account == name and c.status == 'marketing']
+        one = self.random.choice(contacts) if contacts else None
+        since = self.random.choice([self.clock, self.state.accounts[name].started, self.clock - DAY] + ([one.changed_at] if one else []))
+        return Manage('undo_promotion', name, source_type=one.source_type if one else 'USER', source_name=one.source_name if one else ROLE,
+                      since=since)
+
     def statement(self, kinds=None):
         crowded = len(self.state.contacts) > 45
         weights = {'insert': 4 if crowded else 18, 'copy': 2 if crowded else 8, 'upsert': 12, 'update': 30,
-                   'merge': 5, 'with': 4, 'delete': 16 if crowded else 8, 'truncate': 0.3, 'do': 3}
+                   'merge': 5, 'with': 4, 'delete': 16 if crowded else 8, 'truncate': 0.3, 'do': 3, 'join': 4}
         if kinds:
             weights = {kind: weights[kind] for kind in kinds}
         kind = self.pick(**weights)
@@ -877,6 +1008,8 @@ class Generator:
                 steps.append(Control('SAVEPOINT', names[-1]))
             if self.has('source') and self.chance(0.15):
                 steps.append(self.set_local())
+            if self.has('brake') and self.chance(0.04):
+                steps.append(PassBrake())
             steps.append(self.manage() if self.has('manage') and self.chance(0.05) else self.statement())
             if names and self.chance(0.3):
                 if self.chance(0.6):
@@ -904,7 +1037,7 @@ class Generator:
             self.clock = state.clock
         if self.has('late') and self.chance(0.03):
             self.clock += 86400 * self.random.choice([1, 3, 5, 20])
-        kind = self.pick(statement=60, transaction=24, manage=5, rollover=3, repair=2)
+        kind = self.pick(statement=60, transaction=24, manage=9, rollover=3, repair=2)
         steps = [self.statement()] if kind == 'statement' else self.transaction() if kind == 'transaction' else \
             [self.manage()] if kind == 'manage' else [Rollover()] if kind == 'rollover' else [Repair(self.chance(0.4))]
         return Unit(number, steps, self.clock, *self.source)

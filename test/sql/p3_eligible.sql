@@ -57,6 +57,14 @@ TABLE counts;
 SELECT * FROM contacts_tier.ineligible('contacts', 'a');
 SELECT * FROM contacts_tier.audience('contacts', 'a', 'marketing_email');
 
+-- EXCLUDED is what was given, also if the proposed row is not eligible (S4)
+INSERT INTO contacts (id, account, opted_out) VALUES (8, 'a', false), (9, 'a', false);
+UPDATE contacts SET marketing_contact_status = 'marketing' WHERE id = 8;
+INSERT INTO contacts (id, account, opted_out, marketing_contact_status) VALUES (8, 'a', true, 'marketing'), (9, 'a', true, 'marketing')
+    ON CONFLICT (id) DO UPDATE SET marketing_contact_status = EXCLUDED.marketing_contact_status, note = EXCLUDED.marketing_contact_status::text;
+SELECT id, marketing_contact_status, marketing_contact_until_next_update, note FROM contacts WHERE id IN (8, 9) ORDER BY id;
+DELETE FROM contacts WHERE id IN (8, 9);
+
 -- refused, if so chosen; but not where only a default would promote
 SELECT contacts_tier.set_condition('contacts', 'eligible', 'opted_out IS NOT TRUE', 'refuse');
 INSERT INTO contacts (id, account, opted_out, marketing_contact_status) VALUES (10, 'a', true, 'marketing');
@@ -107,6 +115,20 @@ SET contacts_tier.now = '2026-03-02 00:00+00';
 CALL contacts_tier.rollover('contacts', 'a');
 SELECT * FROM state WHERE id >= 40;
 TABLE counts;
+
+-- a contact that has ceased to be eligible without being written is not flagged by a move to another partition (S7)
+CREATE TABLE parted (id integer, account text, engaged_at date) PARTITION BY RANGE (id);
+CREATE TABLE parted_1 PARTITION OF parted FOR VALUES FROM (0) TO (10);
+CREATE TABLE parted_2 PARTITION OF parted FOR VALUES FROM (10) TO (20);
+SELECT contacts_tier.attach('parted', 'account');
+INSERT INTO parted (id, account, engaged_at, marketing_contact_status) SELECT n, 'a', '2026-01-01', 'marketing' FROM generate_series(1, 2) n;
+SELECT contacts_tier.set_condition('parted', 'eligible', 'engaged_at > ''2026-02-02''');
+UPDATE parted SET id = id + 10;
+SELECT id, tableoid::regclass, marketing_contact_until_next_update FROM parted ORDER BY id;
+UPDATE parted SET engaged_at = '2026-03-03' WHERE id = 11;
+UPDATE parted SET engaged_at = '2000-01-01', id = 1 WHERE id = 11;
+SELECT id, tableoid::regclass, marketing_contact_until_next_update FROM parted ORDER BY id;
+DROP TABLE parted;
 
 -- tools: a guarded table
 CREATE TABLE sends (tool text, contact integer, reason text);

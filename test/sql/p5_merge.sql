@@ -64,6 +64,18 @@ TABLE contact;
 SELECT contact_limit, marketing_contacts FROM contacts_tier.usage('contacts', 'a');
 TABLE drift;
 
+-- nor if the account has a brake, which has the last word
+SELECT contacts_tier.set_policy('contacts', 'a', grace => 0, brake => '{"window": "1 minute", "limit": 100}');
+INSERT INTO contacts (id, account) VALUES (14, 'a'), (15, 'a');
+UPDATE contacts_tier_account SET contact_limit = 3 WHERE account = 'a';
+SELECT contacts_tier.merge_contacts('contacts', 14, 13);
+SELECT contacts_tier.set_policy('contacts', 'a', on_exceed => 'cap');
+SELECT contacts_tier.merge_contacts('contacts', 15, 14);
+SELECT count(*) FROM contacts WHERE marketing_contact_status = 'marketing';
+SELECT contact_limit, marketing_contacts FROM contacts_tier.usage('contacts', 'a');
+SELECT contacts_tier.set_policy('contacts', 'a', on_exceed => 'upgrade', brake => '{}');
+TABLE drift;
+
 -- Flags: unflagged before flagged before non-marketing
 DELETE FROM contacts;
 INSERT INTO contacts (id, account, marketing_contact_status) SELECT n, 'a', 'marketing' FROM generate_series(1, 4) n;
