@@ -377,12 +377,12 @@ class Work:
                                 any(getattr(old, name) != getattr(now, name) for name in PROPERTIES)):
             source = (now.source_type, now.source_name)
         if was is not None and now is not None and was.account == now.account:
-            self.changed_account(was.account, was, now, old, by_default, source, False)
+            self.changed_account(was.account, was, now, was, by_default, source, False)
             return
         if was is not None:
-            self.changed_account(was.account, was, None, old, False, source, now is None)
+            self.changed_account(was.account, was, None, was, False, source, now is None)
         if now is not None:
-            self.changed_account(now.account, None, now, old, by_default, source, was is None)
+            self.changed_account(now.account, None, now, was, by_default, source, was is None)
 
     def changed_account(self, account, before, after, old, by_default, source, whole):
         if account is None:

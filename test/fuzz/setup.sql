@@ -62,7 +62,7 @@ BEGIN
     WHERE created + deleted + promoted + flagged + unflagged + demoted + dropped > 0;
 
     SELECT coalesce(json_agg(json_build_array(l.account, l.event, l.contacts,
-                                              CASE l.event WHEN 'rollover' THEN '{}' ELSE l.details END) ORDER BY l.entry), '[]')
+                                              CASE l.event WHEN 'rollover' THEN '{}' ELSE l.details - 'undoes' END) ORDER BY l.entry), '[]')
     INTO events
     FROM app.contacts_tier_ledger l WHERE event NOT IN ('activity', 'rollover_run');
 

@@ -596,7 +596,10 @@ class Rollover(Step):
 
 
 class Repair(Step):
-    """verify() finds no drift, and repair() nothing to mend."""
+    """
+    verify() finds no drift, and repair() nothing to mend, but marketing contacts without an account that a condition
+    has brought back (P2).
+    """
     kind = 'repair'
     manages = True
     in_block = False
@@ -614,6 +617,9 @@ class Repair(Step):
     def run(self, state, eager, wrong):
         work = Work(state, eager, wrong)
         work.returned = []
+        for c in list(state.contacts.values()):
+            if self.repairs and c.account is None and state.counts(c):
+                state.contacts[c.id] = c._replace(status='non_marketing', flag=None)
         return work
 
 

@@ -575,13 +575,20 @@ DECLARE
     result text;
     got text;
 BEGIN
-    SELECT * INTO a FROM model.account WHERE account = which_account;
-    IF a.ended_at IS NULL AND property.chance(0.8) THEN
-        SELECT l.source_type INTO source FROM model.log l
-        WHERE account = which_account AND l.source_type IS NOT NULL AND promoted > 0 AND at >= a.period_started_at
-        ORDER BY number DESC OFFSET property.random(3) LIMIT 1;
-        source := coalesce(source, 'USER');
+    IF property.chance(0.85) THEN
+        -- rather something that can be taken back, best of all from an account that has moved up
+        SELECT c.account, c.source_type INTO which_account, source
+        FROM model.contact c JOIN model.account m USING (account)
+        WHERE c.status = 'marketing' AND c.flag IS NULL AND c.updated_at >= m.period_started_at
+          AND m.ended_at IS NULL AND m.next_update_at > model.now() AND model.is_there(c)
+        ORDER BY EXISTS (SELECT FROM model.tier_change t WHERE t.account = m.account AND t.reason = 'exceeded'
+                         AND NOT t.withdrawn AND t.changed_at >= m.period_started_at AND t.to_limit = m.contact_limit) DESC,
+                 c.account = which_account DESC, c.updated_at DESC, c.id OFFSET property.random(2) LIMIT 1;
+        IF NOT FOUND THEN
+            RETURN;
+        END IF;
     END IF;
+    SELECT * INTO a FROM model.account WHERE account = which_account;
     since := CASE property.random(4) WHEN 0 THEN model.now() - make_interval(days => days)
                                      WHEN 1 THEN coalesce((SELECT max(at) FROM model.log WHERE account = which_account
                                                            AND source_type = source AND promoted > 0), model.now())
@@ -717,9 +724,9 @@ BEGIN
         WHEN dice < 87 THEN PERFORM property.set_policy(which_step, which);
         WHEN dice < 91 THEN PERFORM property.change_tier(which_step, which);
         WHEN dice < 93 THEN PERFORM property.approve(which_step, which);
-        WHEN dice < 96 THEN PERFORM property.cancel(which_step, which);
-        WHEN dice < 97 THEN PERFORM property.subscribe(which_step, which);
-        WHEN dice < 98 AND property.chance(0.6) THEN PERFORM property.set_condition(which_step);
+        WHEN dice < 95 THEN PERFORM property.cancel(which_step, which);
+        WHEN dice < 96 THEN PERFORM property.subscribe(which_step, which);
+        WHEN dice < 97 AND property.chance(0.6) THEN PERFORM property.set_condition(which_step);
         ELSE PERFORM property.undo(which_step, which);
     END CASE;
 END $$;

@@ -178,7 +178,7 @@ CREATE TYPE effect AS (
     id          integer,
     change      integer,  -- 1: became a marketing contact of it, -1: ceased to be, 0: neither
     by_default  boolean,  -- became one although nobody asked for it
-    before      contact,  -- as it was, if it was there
+    before      contact,  -- as it was, if it was there (P2)
     source_type text      -- who did it
 );
 
@@ -544,7 +544,9 @@ DECLARE
     before model.contact;
 BEGIN
     IF was <> now OR was_there <> is_there OR old.account <> new.account OR new.flag IS DISTINCT FROM old.flag AND now = 1 THEN
-        before := old;
+        IF was_there THEN
+            before := old;
+        END IF;
         IF old.account = new.account THEN
             RETURN NEXT ROW(new.account, new.id, now - was, false, before, source)::model.effect;
             RETURN;
