@@ -618,7 +618,7 @@ class Repair(Step):
         work = Work(state, eager, wrong)
         work.returned = []
         for c in list(state.contacts.values()):
-            if self.repairs and c.account is None and state.counts(c):
+            if self.repairs and c.account is None and c.status == 'marketing':
                 state.contacts[c.id] = c._replace(status='non_marketing', flag=None)
         return work
 

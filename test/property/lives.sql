@@ -565,7 +565,7 @@ END $$;
 
 -- What a source promoted, since some instant; mostly one of the running period, and one that
 -- promoted something.  What is less than a minute apart may be one entry of the ledger, which is undone
--- as a whole: not here
+-- as a whole; and of what a condition has corrected it has no entry: not here
 CREATE FUNCTION property.undo(which_step integer, which_account text) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     a model.account;
@@ -595,7 +595,8 @@ BEGIN
                                      ELSE a.period_started_at END;
     IF since IS NULL OR EXISTS (SELECT FROM (SELECT at - lag(at) OVER (ORDER BY number) AS distance FROM model.log
                                              WHERE account = which_account AND at > since - interval '2 minutes') AS l
-                                WHERE distance < '2 minutes') THEN
+                                WHERE distance < '2 minutes')
+       OR EXISTS (SELECT FROM model.log WHERE account = which_account AND at >= since AND corrected <> 0) THEN
         RETURN;
     END IF;
     PERFORM property.do(which_step, ARRAY[which_account],

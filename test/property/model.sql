@@ -1041,33 +1041,34 @@ BEGIN
     RETURN remaining;
 END $$;
 
--- The highest count since the instant, as it would have been without what was struck
-CREATE FUNCTION highest_without(a account, since timestamptz) RETURNS bigint LANGUAGE plpgsql AS $$
+-- The highest count since the instant, as it would have been without what was struck.  What was taken back, and
+-- not found, since statements with several sources have none in the log, counts as needed.
+CREATE FUNCTION highest_without(a account, since timestamptz, number bigint) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
     l model.log;
-    n bigint := a.marketing;
-    highest bigint;
+    n bigint := a.marketing + number - (SELECT coalesce(sum(promoted - demoted + corrected - taken_back), 0)
+                                        FROM model.log WHERE account = a.account AND at >= since);
+    highest bigint := n;
 BEGIN
-    highest := n;
-    FOR l IN SELECT * FROM model.log WHERE account = a.account AND at >= since ORDER BY number DESC LOOP
-        n := n - (l.promoted - l.undone) + l.demoted - l.corrected;
+    FOR l IN SELECT * FROM model.log WHERE account = a.account AND at >= since ORDER BY log.number LOOP
+        n := n + l.promoted - l.undone - l.demoted + l.corrected;
         highest := greatest(highest, n);
     END LOOP;
     RETURN highest;
 END $$;
 
 -- The account goes back, as long as it fits, would have fitted all the time, and nobody asked for its tier
-CREATE FUNCTION move_back(a account, since timestamptz) RETURNS account LANGUAGE plpgsql AS $$
+CREATE FUNCTION move_back(a account, since timestamptz, number bigint) RETURNS account LANGUAGE plpgsql AS $$
 DECLARE
-    highest bigint := model.highest_without(a, since);
+    highest bigint := model.highest_without(a, since, number);
     t model.tier_change;
 BEGIN
     LOOP
         SELECT * INTO t FROM model.tier_change
-        WHERE account = a.account AND changed_at >= since AND NOT withdrawn AND reason <> 'undo' ORDER BY number DESC LIMIT 1;
+        WHERE account = a.account AND changed_at >= since AND NOT withdrawn AND reason <> 'undo' ORDER BY tier_change.number DESC LIMIT 1;
         EXIT WHEN t.account IS NULL OR t.reason <> 'exceeded' OR t.to_limit <> a.contact_limit
                OR a.marketing > t.from_limit OR highest > t.from_limit + a.grace;
-        UPDATE model.tier_change SET withdrawn = true WHERE number = t.number;
+        UPDATE model.tier_change SET withdrawn = true WHERE tier_change.number = t.number;
         INSERT INTO model.tier_change (account, changed_at, plan, from_limit, to_limit, reason, contacts, period_fraction, charge)
         VALUES (a.account, model.now(), t.plan, t.to_limit, t.from_limit, 'undo', a.marketing, t.period_fraction, - t.charge);
         a.contact_limit := t.from_limit;
@@ -1094,7 +1095,7 @@ BEGIN
     a := model.count_change(a, 0, taken_back);
     left_alone := model.strike(which_account, which_source, since, taken_back);
     IF taken_back > 0 THEN
-        a := model.move_back(a, since);
+        a := model.move_back(a, since, taken_back);
     END IF;
     to_limit := a.contact_limit;
     INSERT INTO model.log (account, at, promoted, demoted, taken_back) VALUES (which_account, model.now(), 0, 0, taken_back);
