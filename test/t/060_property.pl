@@ -4,7 +4,7 @@
 #   SEED=7      only these lives; otherwise always the same ones
 #   SEEDS=50    so many random ones
 #   ACCOUNTS, STEPS   how many accounts live, and in how many steps
-# Rules S1, S2, S4, T4, T5, T6, T7, T8, T9, D1, D2 and D3.
+# Rules S1, S2, S4, T4, T5, T6, T7, T8, T9, P1, P2, P3, P4, P5, D1, D2 and D3.
 
 use strict;
 use warnings;
@@ -32,6 +32,13 @@ my %coverage = (
 	'approved upgrades' => q{SELECT count(*) FROM model.tier_change WHERE reason = 'approved'},
 	'capped promotions' => q{SELECT count(*) FROM contacts_tier_ledger WHERE event = 'capped'},
 	'ended subscriptions' => q{SELECT count(*) FROM contacts_tier_ledger WHERE event = 'ended'},
+	'promotions that the brake refused' => q{SELECT count(*) FROM property.step WHERE outcome = 'MC004'},
+	'contacts that came or went by a condition' => q{SELECT count(*) FROM model.log WHERE corrected <> 0},
+	'promotions refused for a condition' => q{SELECT count(*) FROM property.step WHERE outcome = '23514'},
+	'flags by the rollover' => q{SELECT count(*) FROM contacts_tier_ledger WHERE event = 'activity' AND details->>'source_name' = 'not eligible'},
+	'undone promotions' => q{SELECT count(*) FROM property.undone WHERE taken_back > 0},
+	'withdrawn tier changes' => q{SELECT count(*) FROM model.tier_change WHERE reason = 'undo'},
+	'merged contacts' => q{SELECT count(*) FROM property.step WHERE outcome = '00000' AND command LIKE '%merge_contacts%'},
 	'demoted contacts' => q{SELECT sum(demoted) FROM model.period},
 	'three years' => q{SELECT (max(now) - min(now) > '1085 days')::integer FROM property.step});
 

@@ -3,7 +3,7 @@
 #
 #   FUZZ_SECONDS, FUZZ_SEED, FUZZ   how long, which statements, and other options
 #   FUZZ_REPORT                     a file that gets the report, too
-# Rules S1, S2, S3, S5, S6, N1 and L1.
+# Rules S1, S2, S3, S5, S6, T7, T8, T9, P1, P2, P3, P4, P5, N1 and L1.
 
 use strict;
 use warnings;
