@@ -184,6 +184,7 @@ typedef struct CtPromotion
 								 * for a new row */
 	Oid			before_relid;	/* where that is: another partition, perhaps */
 	bool		by_default;		/* only a default promoted it (S4) */
+	bool		comes_back;		/* as in CtRowChange */
 	bool		dropped;		/* was looked at, and did not fit */
 	uint8		policy;			/* CtPolicy that it follows, once it is judged */
 	int			mending;		/* as in CtRowChange */

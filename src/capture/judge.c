@@ -31,7 +31,8 @@ set_claimed(CtClaim *claim, const CtDelta *delta)
 }
 
 /*
- * The source type of a promotion, by its row as it is now; NULL if that is no promotion any more.
+ * The source type of a promotion, by its row as it is now; NULL if that is no promotion any more.  Who
+ * brings a contact back is not who has promoted it long ago (P2).
  */
 char *
 ct_source_of_promotion(CtDelta *delta, const CtPromotion *promotion)
@@ -40,6 +41,8 @@ ct_source_of_promotion(CtDelta *delta, const CtPromotion *promotion)
 
 	if (!ct_promoted_row(delta, promotion, &row) || row.isnull[CT_ARG_SOURCE_TYPE])
 		return NULL;
+	if (promotion->comes_back)
+		return pstrdup(ct_session_source_type());
 	return TextDatumGetCString(row.value[CT_ARG_SOURCE_TYPE]);
 }
 

@@ -25,7 +25,7 @@ add_change(const CtTable *table, const CtRowChange *change, const CtDelta *delta
 	{
 		CtPromotion promotion = {
 			.relid = change->relid,.tid = change->new->tid,
-			.by_default = change->by_default,.mending = change->mending
+			.by_default = change->by_default,.comes_back = change->comes_back,.mending = change->mending
 		};
 
 		if (change->old != NULL)

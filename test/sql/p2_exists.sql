@@ -101,6 +101,20 @@ TABLE counts;
 SELECT sum(created) AS created, sum(deleted) AS deleted, sum(promoted) AS promoted, sum(demoted) AS demoted
   FROM contacts_tier.activity('contacts', 'a');
 
+-- what comes back follows the policy of who brings it back, not of its source of long ago, whatever else is promoted (T8)
+SELECT contacts_tier.subscribe('contacts', 'c', 'p2', on_exceed => 'block');
+SELECT contacts_tier.set_policy('contacts', 'c', source_policies => '{"FORM": "cap"}');
+INSERT INTO contacts (id, account, marketing_contact_status, marketing_contact_status_source_type)
+VALUES (60, 'c', 'marketing', 'API'), (61, 'c', 'marketing', 'FORM'), (62, 'c', 'non_marketing', 'API'), (63, 'c', 'marketing', 'API');
+UPDATE contacts SET gone_at = '2026-01-01' WHERE id = 61;
+UPDATE contacts SET gone_at = NULL, marketing_contact_status = 'marketing',
+                    marketing_contact_status_source_type = CASE id WHEN 62 THEN 'IMPORT' ELSE marketing_contact_status_source_type END
+ WHERE id IN (61, 62);
+INSERT INTO contacts (id, account, marketing_contact_status) VALUES (64, 'c', 'marketing');
+UPDATE contacts SET gone_at = NULL WHERE id = 61;
+SELECT id, gone_at, marketing_contact_status FROM contacts WHERE account = 'c' ORDER BY id;
+DELETE FROM contacts WHERE account = 'c';
+
 -- a BEFORE trigger that fires after ours deletes, and one writes beside
 CREATE FUNCTION soften() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
