@@ -134,7 +134,7 @@ CREATE TABLE tier_change (
 );
 
 -- Who did it: what each statement meant for the count of each account.  A statement that
--- changes contacts with several sources has none.  "undone": so many of the promotions
+-- changes contacts with several sources has none, but its promotions of an account with a brake do.  "undone": so many of the promotions
 -- were taken back.  "corrected" is by a condition that
 -- was set.
 CREATE TABLE log (
@@ -736,8 +736,14 @@ DECLARE
     more bigint;
 BEGIN
     SELECT count(*) FILTER (WHERE change = 1) INTO more FROM unnest(effects);
-    INSERT INTO model.log (account, at, source_type, promoted, demoted)
-    VALUES (which_account, model.now(), CASE WHEN of_one_source THEN effects[1].source_type END, more, more - model.net(effects));
+    IF has_brake AND NOT of_one_source THEN
+        INSERT INTO model.log (account, at, source_type, promoted, demoted)
+        SELECT which_account, model.now(), source_type, count(*), 0 FROM unnest(effects) WHERE change = 1 GROUP BY source_type;
+        INSERT INTO model.log (account, at, promoted, demoted) VALUES (which_account, model.now(), 0, more - model.net(effects));
+    ELSE
+        INSERT INTO model.log (account, at, source_type, promoted, demoted)
+        VALUES (which_account, model.now(), CASE WHEN of_one_source THEN effects[1].source_type END, more, more - model.net(effects));
+    END IF;
     INSERT INTO model.promotion
     SELECT which_account, model.now(), CASE WHEN of_one_source OR has_brake THEN source_type END, count(*)
     FROM unnest(effects) WHERE change = 1 GROUP BY source_type;
