@@ -750,7 +750,7 @@ class Generator:
             if self.chance(probability):
                 columns.append(column)
         if self.has('condition'):
-            columns += [column for column in READ if self.chance(0.25)]
+            columns += [column for column in READ if self.chance(0.25 if column != 'engaged_at' else 0.5)]
         if self.chance(0.3):
             self.random.shuffle(columns)
         return columns
@@ -1041,9 +1041,14 @@ class Generator:
                 self.random.choice(['', 'FORM', 'IMPORT', 'USER']), self.random.choice(['', 'job 3']))
         if self.clock is None:
             self.clock = state.clock
+        kind = None
         if self.has('late') and self.chance(0.03):
-            self.clock += 86400 * self.random.choice([1, 3, 5, 20])
-        kind = self.pick(statement=60, transaction=24, manage=9, rollover=3, repair=2)
+            self.clock += DAY * self.random.choice([1, 3, 5, 20])
+            kind = 'rollover' if self.has('rollover') and self.chance(0.4) else None
+        if self.has('condition') and number == 1 and self.chance(0.5):
+            kind = 'condition'
+        kind = kind or self.pick(statement=60, transaction=24, manage=9, rollover=3, repair=2)
         steps = [self.statement()] if kind == 'statement' else self.transaction() if kind == 'transaction' else \
-            [self.manage()] if kind == 'manage' else [Rollover()] if kind == 'rollover' else [Repair(self.chance(0.4))]
+            [self.manage()] if kind == 'manage' else [self.set_condition()] if kind == 'condition' else \
+            [Rollover()] if kind == 'rollover' else [Repair(self.chance(0.4))]
         return Unit(number, steps, self.clock, *self.source)
