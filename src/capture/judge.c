@@ -92,7 +92,7 @@ typedef struct Numbers
 	int64		blocked;		/* cause no move to a larger tier */
 	int64		by_default;		/* would, but only a default asked for them */
 	int64		others;			/* cause one */
-}			Numbers;
+} Numbers;
 
 static Numbers
 count_promotions(const CtDelta *delta)
@@ -156,7 +156,7 @@ count_source(CtDelta *delta, const char *source_type)
  * for are dropped first, if need be also some of another source type.  Returns how many more are allowed.
  */
 static int64
-hold_against(CtClaim *claim, CtDelta *delta, const CtBrakeLimit * limit)
+hold_against(CtClaim *claim, CtDelta *delta, const CtBrakeLimit *limit)
 {
 	int64		room = limit->maximum - limit->counted;
 	int64		promoted = count_source(delta, limit->source_type);

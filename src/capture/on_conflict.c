@@ -110,10 +110,10 @@ static Node *
 if_given(Var *var, int property, const CtTable *table, bool is_set, Expr *otherwise)
 {
 	Expr	   *is_given = (Expr *) makeFuncExpr(ct_function_oid(CT_IS_GIVEN), BOOLOID,
-									   list_make2(makeConst(INT4OID, -1, InvalidOid, sizeof(int32),
-															Int32GetDatum(property), false, true),
-												  makeBoolConst(is_set, false)),
-									   InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
+												 list_make2(makeConst(INT4OID, -1, InvalidOid, sizeof(int32),
+																	  Int32GetDatum(property), false, true),
+															makeBoolConst(is_set, false)),
+												 InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
 
 	return (Node *) make_choice(var, is_given, as_given(var, property, table), otherwise);
 }

@@ -44,7 +44,7 @@ typedef struct Merge
 	Oid			key_types[NSIDES];
 	Datum		keys[NSIDES];
 	char	   *names[NSIDES];	/* the keys as text */
-	CtRow		rows[NSIDES];	/* account, status, flag, and whether it is absent */
+	CtRow		rows[NSIDES];	/* account, status, flag, existence */
 } Merge;
 
 /* How much of a marketing contact is it?  The flag takes it away, but not yet. */

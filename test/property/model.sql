@@ -134,9 +134,9 @@ CREATE TABLE tier_change (
 );
 
 -- Who did it: what each statement meant for the count of each account.  A statement that
--- changes contacts with several sources has none, but its promotions of an account with a brake do.  "undone": so many of the promotions
--- were taken back.  "corrected" is by a condition that
--- was set.
+-- changes contacts with several sources has none, but its promotions have, if the account has
+-- a brake.  "undone": so many of the promotions were taken back.  "corrected" is by a
+-- condition that was set.
 CREATE TABLE log (
     number      integer GENERATED ALWAYS AS IDENTITY,
     account     text NOT NULL,
