@@ -596,10 +596,7 @@ class Rollover(Step):
 
 
 class Repair(Step):
-    """
-    verify() finds no drift, and repair() nothing to mend, but marketing contacts without an account that a condition
-    has brought back (P2).
-    """
+    """verify() finds no drift, and repair() nothing to mend, but a contact that does not exist and has no account."""
     kind = 'repair'
     manages = True
     in_block = False
