@@ -218,24 +218,6 @@ read_rows(Merge *merge, const char *locking)
 	note_absent(merge);
 }
 
-/* Which contacts count as deleted (P2)?  The condition is the owner's, so he reads it. */
-static void
-read_absence(Merge *merge)
-{
-	const CtTable *table = merge->contacts.table;
-	CtIdentity	identity;
-
-	if (table->exists == NULL)
-		return;
-	ct_act_as_owner(table->owner, &identity);
-	for (Side side = WINNER; side < NSIDES; side++)
-		merge->rows[side].is_absent =
-			ct_execute_now(psprintf("SELECT FROM %s AS t WHERE t.%s %s $1%s", merge->table, merge->key, merge->equals,
-									ct_and_condition(table->exists, true)),
-						   1, &merge->key_types[side], &merge->keys[side]) == 0;
-	ct_restore_identity(&identity);
-}
-
 /* Contacts of two accounts are two persons: 22023. */
 static void
 check_account(const Merge *merge)
@@ -343,7 +325,6 @@ contacts_tier_merge_contacts(PG_FUNCTION_ARGS)
 	apply_update_dates(&merge);
 	read_rows(&merge, " FOR UPDATE");
 	check_account(&merge);
-	read_absence(&merge);
 	write_rows(&merge);
 	SPI_finish();
 	relation_close(merge.contacts.rel, NoLock);
