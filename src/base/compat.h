@@ -166,8 +166,11 @@ ct_heap_update_15(Relation rel, ItemPointer place, HeapTuple tuple, CommandId co
 
 /* 16: what walks a tree says what it is called with; no type that all compilers agree on does before */
 #if PG_VERSION_NUM >= 160000
+#define ct_expression_tree_walker(node, walker, context)	expression_tree_walker(node, walker, context)
 #define ct_expression_tree_mutator(node, mutator, context)	expression_tree_mutator(node, mutator, context)
 #else
+#define ct_expression_tree_walker(node, walker, context) \
+	expression_tree_walker(node, (void *) (walker), context)
 #define ct_expression_tree_mutator(node, mutator, context) \
 	expression_tree_mutator(node, (void *) (mutator), context)
 #endif

@@ -81,7 +81,7 @@ calls_foreign(Node *node, void *context)
 		return false;
 	if (IsA(node, CoerceToDomain) || check_functions_in_node(node, is_foreign_function, context))
 		return true;
-	return expression_tree_walker(node, calls_foreign, context);
+	return ct_expression_tree_walker(node, calls_foreign, context);
 }
 
 /* Does an expression need more than itself, as a row, or the value that a CASE tests? */
@@ -93,7 +93,7 @@ is_open(Node *node, void *context)
 	if (IsA(node, Var) || IsA(node, Param) || IsA(node, CaseTestExpr) || IsA(node, CoerceToDomain) ||
 		IsA(node, CoerceToDomainValue))
 		return true;
-	return expression_tree_walker(node, is_open, context);
+	return ct_expression_tree_walker(node, is_open, context);
 }
 
 /* Is a node of an expression a part? */

@@ -87,12 +87,11 @@ errdetail_no_access(Reason reason, const CtClaim *claim, const CtSubscription *s
 static int
 errhint_no_access(Reason reason, bool is_move)
 {
+	if (reason == NOT_SUBSCRIBED && is_move)
+		return errhint("If an account gets another key, call contacts_tier.rename_account() first, in the same transaction.  Otherwise subscribe the account with contacts_tier.subscribe(), or leave the contacts non-marketing.");
 	switch (reason)
 	{
 		case NOT_SUBSCRIBED:
-			if (is_move)
-				return errhint("If an account gets another key, call contacts_tier.rename_account() first, in the same transaction.  Otherwise subscribe the account with contacts_tier.subscribe(), or leave the contacts non-marketing.");
-			/* FALLTHROUGH */
 		case ENDED:
 			return errhint("Subscribe the account with contacts_tier.subscribe(), to a plan that includes marketing contacts, or leave the contacts non-marketing.");
 		case NOT_INCLUDED:
