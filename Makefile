@@ -9,7 +9,7 @@ EXTVERSION = $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" $(HERE)$(EXTENS
 
 # These goals must work where neither a compiler nor PostgreSQL's build files
 # are installed yet, so they never reach the PGXS part below.
-BOOTSTRAP_GOALS = check check-all compilers clients demo bench torture property fuzz matrix assert dist
+BOOTSTRAP_GOALS = check check-all compilers freeze clients demo bench torture property fuzz matrix assert dist
 ifneq ($(filter $(BOOTSTRAP_GOALS),$(MAKECMDGOALS)),)
 
 .PHONY: $(BOOTSTRAP_GOALS)
@@ -17,6 +17,8 @@ check:
 	@$(HERE)test/check
 check-all:
 	@$(HERE)test/check_all
+freeze:
+	@$(HERE)sql/freeze $(VERSION)
 compilers:
 	@$(HERE)test/matrix --compilers
 clients:
