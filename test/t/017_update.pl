@@ -28,15 +28,21 @@ my $counts = q{
 	SELECT count(*) FROM contacts_tier_ledger;
 };
 
-# A database from a dump; the extension is there first, in a version, if one is given
+# A database from a dump, with another version of the extension than the present one if one is given
 sub restore
 {
 	my ($database, $file, $version) = @_;
+	my $dump = slurp_file($file);
 
+	if ($version)
+	{
+		my $created = $dump =~ s/^(CREATE EXTENSION IF NOT EXISTS contacts_tier WITH SCHEMA contacts_tier);$/$1 VERSION '$version';/m;
+
+		ok($created, "the dump of $version creates the extension");
+	}
+	append_to_file("$dir/$database.sql", $dump);
 	$node->safe_psql('postgres', "CREATE DATABASE $database TEMPLATE template0");
-	$node->safe_psql($database, "CREATE EXTENSION contacts_tier VERSION '$version'") if $version;
-	$node->command_ok(
-		[ 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=1', '-d', $database, '-o', "$dir/log", '-f', $file ],
+	$node->command_ok([ 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=1', '-d', $database, '-o', "$dir/log", '-f', "$dir/$database.sql" ],
 		"restore $database from " . basename($file));
 }
 
