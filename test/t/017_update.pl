@@ -23,7 +23,7 @@ my $version = $node->safe_psql('postgres', q{SELECT default_version FROM pg_avai
 
 # What counts, in words that all versions know
 my $counts = q{
-	SELECT contacts::text, account, marketing_contacts, pending_non_marketing, tier FROM contacts_tier.usage() ORDER BY 1, 2;
+	SELECT contacts::text, account, marketing_contacts, pending_non_marketing, contact_limit FROM contacts_tier.usage() ORDER BY 1, 2;
 	SELECT count(*) FROM crm.contacts_tier_ledger;
 	SELECT count(*) FROM contacts_tier_ledger;
 };
