@@ -87,7 +87,11 @@ sub extension_objects
 {
 	my ($node, $database) = @_;
 	my $all = all_objects($node, $database);
-	my %own = map { $_ => $all->{$_} } grep { /^extension$|^\S+(?: \S+)* contacts_tier(?:_internal)? |^(?:EXTENSION|SCHEMA|COMMENT|ACL|EVENT TRIGGER|CAST) - .*contacts_tier/ || $all->{$_} =~ /^ALTER EXTENSION contacts_tier ADD /m } keys %$all;
+	my @own = grep {
+		/^extension$|^privileges on / || /^[A-Z ]+ contacts_tier(?:_internal)? / || /^[A-Z ]+ - .*contacts_tier/
+		  || $all->{$_} =~ /^ALTER EXTENSION contacts_tier ADD /m
+	} keys %$all;
+	my %own = map { $_ => $all->{$_} } @own;
 
 	return \%own;
 }
