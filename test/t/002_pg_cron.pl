@@ -34,14 +34,6 @@ is($node->safe_psql('postgres', q{SELECT jobid, schedule, command, username, act
 	"$job|*/5 * * * *|CALL contacts_tier.rollover()|" . $node->safe_psql('postgres', 'SELECT current_user') . '|t',
 	'the job');
 
-# pg_cron looks at the clock once a minute.  Its newer versions can do better.
-my $cron = $node->safe_psql('postgres', q{SELECT extversion FROM pg_extension WHERE extname = 'pg_cron'});
-my $often = $cron eq '1.4-1' || $cron =~ /^1\.[0-4]/ ? '* * * * *' : '1 second';
-is($node->safe_psql('postgres', qq{SELECT contacts_tier.schedule_rollover('$often')}), $job,
-	'scheduled twice is scheduled once');
-is($node->safe_psql('postgres', q{SELECT count(*), min(schedule) FROM cron.job}), "1|$often",
-	'with the new schedule');
-
 # Contacts flagged in January and in February: two update dates are due.
 $node->safe_psql(
 	'postgres', q{
@@ -60,6 +52,32 @@ $node->safe_psql(
 	COMMIT;
 });
 
+# An account that fails, in another database so that one minute is enough for both: the error that
+# pg_cron stores says which one, and why.
+$node->safe_psql('postgres', 'CREATE DATABASE failing');
+$node->safe_psql(
+	'failing', q{
+	SET contacts_tier.now = '2024-01-15 12:00Z';
+	CREATE EXTENSION contacts_tier;
+	CREATE TABLE c (id integer PRIMARY KEY, account text);
+	SELECT contacts_tier.attach('c', 'account');
+	SELECT contacts_tier.create_plan('plan', ARRAY[100]);
+	SELECT contacts_tier.subscribe('c', 'b', 'plan', started_at => '2024-01-01');
+	INSERT INTO c VALUES (11, 'b', 'marketing', true);
+	CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE check_violation USING MESSAGE = 'contact 11 stays'; END$$;
+	CREATE TRIGGER fail BEFORE UPDATE ON c FOR EACH ROW WHEN (NEW.id = 11) EXECUTE FUNCTION fail();
+});
+
+# pg_cron looks at the clock once a minute.  Its newer versions can do better.
+my $cron = $node->safe_psql('postgres', q{SELECT extversion FROM pg_extension WHERE extname = 'pg_cron'});
+my $often = $cron eq '1.4-1' || $cron =~ /^1\.[0-4]/ ? '* * * * *' : '1 second';
+is($node->safe_psql('postgres', qq{SELECT contacts_tier.schedule_rollover('$often')}), $job,
+	'scheduled twice is scheduled once');
+is($node->safe_psql('postgres', q{SELECT count(*), min(schedule) FROM cron.job}), "1|$often",
+	'with the new schedule');
+my $failing = $node->safe_psql('postgres',
+	qq{SELECT cron.schedule_in_database('failing', '$often', 'CALL contacts_tier.rollover()', 'failing')});
+
 ok( $node->poll_query_until(
 		'postgres', q{SELECT next_update_at = '2024-04-01 00:00Z' FROM contacts_tier.usage('c', 'a')}),
 	'pg_cron runs rollover()');
@@ -73,32 +91,23 @@ is( $node->safe_psql(
 	"2024-02-01 00:00:00+00|2\n2024-03-01 00:00:00+00|1",
 	'each update date was applied');
 is_exact($node, 'postgres', 'after the job');
-ok( $node->poll_query_until('postgres', q{SELECT status = 'succeeded' FROM cron.job_run_details ORDER BY runid LIMIT 1}),
+ok( $node->poll_query_until('postgres', qq{SELECT status = 'succeeded' FROM cron.job_run_details WHERE jobid = $job ORDER BY runid LIMIT 1}),
 	'pg_cron is told of the success');
 
-
-# An account that fails: the error that pg_cron stores says which one, and why.
-$node->safe_psql(
-	'postgres', q{
-	SET contacts_tier.now = '2024-01-15 12:00Z';
-	SELECT contacts_tier.subscribe('c', 'b', 'plan', started_at => '2024-01-01');
-	INSERT INTO c VALUES (11, 'b', 'marketing', true);
-	CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE check_violation USING MESSAGE = 'contact 11 stays'; END$$;
-	CREATE TRIGGER fail BEFORE UPDATE ON c FOR EACH ROW WHEN (NEW.id = 11) EXECUTE FUNCTION fail();
-});
 ok($node->poll_query_until('postgres', q{SELECT count(*) > 0 FROM cron.job_run_details WHERE status = 'failed'}),
 	'pg_cron is told of the failure');
 my $message = $node->safe_psql('postgres', q{SELECT return_message FROM cron.job_run_details WHERE status = 'failed' ORDER BY runid LIMIT 1});
 like($message, qr/rollover of 1 account failed/, 'what pg_cron stores: how many failed');
 like($message, qr/account "b" in schema "public": 23514: contact 11 stays/, 'which one, with SQLSTATE and message');
 is( $node->safe_psql(
-		'postgres', q{
+		'failing', q{
 		SELECT details->>'failed', details#>>'{failures,0,account}', details#>>'{failures,0,sqlstate}', details#>>'{failures,0,message}',
 			(details->>'started_at')::timestamptz BETWEEN now() - interval '1 hour' AND (details->>'ended_at')::timestamptz
 		FROM contacts_tier_ledger WHERE event = 'rollover_run' ORDER BY entry DESC LIMIT 1}),
 	'1|b|23514|contact 11 stays|t',
 	'the ledger has it, too');
 
+$node->safe_psql('postgres', "SELECT cron.unschedule($failing)");
 is($node->safe_psql('postgres', q{SELECT contacts_tier.unschedule_rollover()}), 't', 'take the job back');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM cron.job}), '0', 'the job is gone');
 is($node->safe_psql('postgres', q{SELECT contacts_tier.unschedule_rollover()}), 'f', 'only once');
