@@ -89,11 +89,11 @@ push_text(JsonbParseState **state, const char *key, const CtText *text)
 	(void) pushJsonbValue(state, WJB_VALUE, &value);
 }
 
-/* An instant, as JSON has it */
+/* An instant, as JSON has it.  The text is palloc'd, since pushJsonbValue() does not copy it. */
 static void
 push_instant(JsonbParseState **state, const char *key, TimestampTz instant)
 {
-	char		buffer[MAXDATELEN + 1];
+	char	   *buffer = palloc(MAXDATELEN + 1);
 	const CtText text = {buffer, strlen(JsonEncodeDateTime(buffer, TimestampTzGetDatum(instant), TIMESTAMPTZOID, NULL))};
 
 	push_text(state, key, &text);

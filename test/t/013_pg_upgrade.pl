@@ -127,7 +127,7 @@ my $goes_on = q{
 # Upgrade the cluster of $old, which is stopped, in the mode, and compare
 sub upgrade
 {
-	my ($old, $version, $state, $went_on, $mode) = @_;
+	my ($old, $version, $state, $privileges, $went_on, $mode) = @_;
 	my $name = "from $version with --$mode";
 	my $new = PostgreSQL::Test::Cluster->new("new_${version}_$mode");
 	my $bindir = qx(pg_config --bindir) =~ s/\n//r;
@@ -142,9 +142,10 @@ sub upgrade
 		"pg_upgrade $name");
 	$new->start;
 	is($new->safe_psql('postgres', $state_query), $state, "$name: the state is as it was");
+	is(privileges($new, 'postgres'), $privileges, "$name: the privileges on members are as they were");
 	$new->safe_psql('postgres', 'CREATE DATABASE fresh TEMPLATE template0');
 	$new->safe_psql('fresh', 'CREATE EXTENSION contacts_tier');
-	is(join("\n", differences(extension_objects($new, 'postgres'), extension_objects($new, 'fresh'))),
+	is(join("\n", differences(extension_objects($new, 'postgres'), extension_objects($new, 'fresh'), sub { $_[0] =~ /^differs: privileges on / })),
 		'', "$name: the extension has the objects of a fresh one");
 	is_exact($new, 'postgres', $name);
 	my ($status, $stdout, $stderr) = $new->psql('postgres', $goes_on, on_error_stop => 0);
@@ -164,6 +165,7 @@ foreach my $server (older_servers())
 	create_kinds($old, 'postgres');
 	create_more($old);
 	my $state = $old->safe_psql('postgres', $state_query);
+	my $privileges = privileges($old, 'postgres');
 	$old->safe_psql('template1', 'CREATE DATABASE twin TEMPLATE postgres');
 	my ($status, $went_on, $stderr) = $old->psql('twin', $goes_on, on_error_stop => 0);
 	like($went_on, qr/^MC004\nMC004\n/, "server $version: the brake") or diag($stderr);
@@ -171,7 +173,7 @@ foreach my $server (older_servers())
 	$old->safe_psql('postgres', 'DROP DATABASE twin');
 	forget_attver($old) if $version == 17;
 	$old->stop;
-	upgrade($old, $version, $state, $went_on, $_) foreach 'copy', 'link';
+	upgrade($old, $version, $state, $privileges, $went_on, $_) foreach 'copy', 'link';
 }
 
 done_testing();

@@ -34,11 +34,14 @@ my $socket = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1', LocalP
 my $address = '127.0.0.1:' . $socket->sockport;
 $socket->close;
 
+# The collectors that are on by default have other names in each release
+my %collectors = map { $_ => 1 } qx(prometheus-postgres-exporter --help 2>&1) =~ /--(?:\[no-\])?collector\.(\w+)\s/g;
+
 $ENV{DATA_SOURCE_NAME} = sprintf 'host=%s port=%d user=exporter dbname=postgres sslmode=disable', $node->host, $node->port;
 my $exporter = IPC::Run::start(
 	[
 		'prometheus-postgres-exporter', "--extend.query-path=$monitoring/queries.yaml", "--web.listen-address=$address",
-		'--disable-default-metrics', '--disable-settings-metrics', '--no-collector.database', '--no-collector.bgwriter'
+		'--disable-default-metrics', '--disable-settings-metrics', map { "--no-collector.$_" } sort keys %collectors
 	],
 	'<', \undef, '>&', $node->basedir . '/exporter.log');
 

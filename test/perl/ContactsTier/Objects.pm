@@ -9,7 +9,7 @@ use Exporter 'import';
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-our @EXPORT = qw(all_objects extension_objects differences);
+our @EXPORT = qw(all_objects extension_objects privileges differences);
 
 # What is there, as a hash from what an entry of the dump is about ("FUNCTION contacts_tier
 # clock() postgres") to its statements.  pg_dump --binary-upgrade dumps the members
@@ -58,7 +58,8 @@ sub all_objects
 	return \%objects;
 }
 
-# Who may do what with each member of the extension, and whose it is
+# Who may do what with each member of the extension, and whose it is; without MAINTAIN, which an owner has
+# since PostgreSQL 17
 sub privileges
 {
 	my ($node, $database) = @_;
@@ -78,7 +79,8 @@ sub privileges
 			LEFT JOIN pg_class c ON classid = 'pg_class'::regclass AND c.oid = objid)
 		SELECT pg_describe_object(classid, objid, 0), owner::regrole,
 			   (SELECT string_agg(format('%s: %s%s', CASE grantee WHEN 0 THEN 'public' ELSE grantee::regrole::text END, privilege_type,
-										 CASE WHEN is_grantable THEN '*' END), ', ' ORDER BY grantee, privilege_type) FROM aclexplode(acl))
+										 CASE WHEN is_grantable THEN '*' END), ', ' ORDER BY grantee::regrole::text, privilege_type)
+				FROM aclexplode(acl) WHERE privilege_type <> 'MAINTAIN')
 		FROM object ORDER BY 1});
 }
 
