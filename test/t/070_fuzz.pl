@@ -41,7 +41,7 @@ sub fuzz
 # below would not mean anything.
 if (!$ENV{FUZZ_REPORT})
 {
-	my ($ok, $report) = fuzz('--self-test', '--only', 'plain', '--seed', 1, '--seconds', 120);
+	my ($ok, $report) = fuzz('--self-test', '--only', 'plain', '--seed', 1, '--seconds', 180);
 
 	ok($ok, 'a broken rule is noticed') or diag($report);
 	note($report);

@@ -81,7 +81,11 @@ sub privileges
 			   (SELECT string_agg(format('%s: %s%s', CASE grantee WHEN 0 THEN 'public' ELSE grantee::regrole::text END, privilege_type,
 										 CASE WHEN is_grantable THEN '*' END), ', ' ORDER BY grantee::regrole::text, privilege_type)
 				FROM aclexplode(acl) WHERE privilege_type <> 'MAINTAIN')
-		FROM object ORDER BY 1});
+		FROM object
+		-- arrays and row types are members of their own since PostgreSQL 17, and have no privileges of their own
+		WHERE NOT EXISTS (SELECT FROM pg_type t LEFT JOIN pg_class c ON c.oid = t.typrelid
+						  WHERE classid = 'pg_type'::regclass AND t.oid = objid AND (t.typcategory = 'A' OR c.relkind <> 'c'))
+		ORDER BY 1});
 }
 
 # Those of the extension alone
