@@ -131,7 +131,7 @@ replace_parts(Node *node, void *context)
 	if (node == NULL)
 		return NULL;
 	if (!is_part(node))
-		return expression_tree_mutator(node, replace_parts, context);
+		return ct_expression_tree_mutator(node, replace_parts, context);
 	part = palloc0(sizeof(Part));
 	part->expr = (Expr *) node;
 	*parts = lappend(*parts, part);
