@@ -145,24 +145,6 @@ ct_typed_column(Oid relid, const char *name, Oid type)
 	return attno;
 }
 
-/*
- * Is this a table that Citus distributes?  Its rows are elsewhere then, and the local
- * table is empty.  Looked up in the catalogue of Citus, which need not be installed.
- */
-bool
-ct_is_distributed(Oid relid)
-{
-	bool		distributed;
-
-	if (!OidIsValid(get_relname_relid("pg_dist_partition", PG_CATALOG_NAMESPACE)))
-		return false;
-	ct_connect_spi();
-	distributed = ct_executef("SELECT FROM pg_catalog.pg_dist_partition"
-							  " WHERE logicalrelid OPERATOR(pg_catalog.=) %u", relid) > 0;
-	SPI_finish();
-	return distributed;
-}
-
 /* The collation by which the first column of an index is sorted */
 static Oid
 first_collation(HeapTuple index)

@@ -45,13 +45,23 @@ typedef struct CtNames
 /* What is known of an attached table: see table.c below */
 typedef struct CtTable CtTable;
 
-extern void ct_names_resolve(CtNames *names, const char *companion_schema);
+extern void ct_names_resolve(CtNames *names, Oid relid, const char *companion_schema);
 extern bool ct_names_equal(const CtNames *a, const CtNames *b);
+extern bool ct_same_companions(const CtNames *a, const CtNames *b);
 extern Oid	ct_companion_relid(const CtNames *names, CtCompanion which);
 extern Oid	ct_catalogue_relid(const CtNames *names, CtCatalogue which);
 extern char *ct_sql(const CtTable *table, const char *text);
 extern char *ct_sqlf(const CtTable *table, const char *format,...) pg_attribute_printf(2, 3);
 extern char *ct_names_sqlf(const CtNames *names, const char *format,...) pg_attribute_printf(2, 3);
+
+/* shard.c */
+
+extern bool ct_has_citus(void);
+extern bool ct_is_shard(Oid relid);
+extern bool ct_may_become_shard(Oid relid);
+extern bool ct_is_distributed(Oid relid);
+extern bool ct_is_reference(Oid relid);
+extern void ct_names_localise(CtNames *names, Oid relid);
 
 /* The account of a table that has no account column */
 #define CT_DEFAULT_ACCOUNT	"default"
@@ -186,6 +196,8 @@ struct CtTable
 	CtCondition *eligible;
 	bool		refuses_ineligible; /* or are they non-marketing contacts? */
 	uint64		known_at;		/* ct_name_changes() for the conditions */
+	bool		is_unsettled;	/* may it become known as a shard? */
+	uint64		names_known_at; /* ct_relation_name_changes() for that */
 };
 
 extern void ct_table_init(void);
@@ -207,9 +219,10 @@ extern void ct_table_copy(CtTable *copy, const CtTable *table, MemoryContext con
 
 extern bool ct_look_up_args(Oid relid, char *args[CT_NARGS]);
 extern char *ct_companion_schema(Oid relid);
-extern List *ct_attached_tables(const char *companion_schema);
-extern List *ct_companion_schemas(void);
-extern bool ct_is_sound(Oid relid, const char *companion_schema);
+extern void ct_attached_names(Oid relid, CtNames *names);
+extern List *ct_attached_tables(const CtNames *names);
+extern List *ct_companion_sets(void);
+extern bool ct_is_sound(Oid relid, const CtNames *names);
 extern void ct_check_sound(Oid relid);
 
 /* managed.c */
@@ -499,7 +512,6 @@ typedef struct CtKnownTable
 
 extern CtKnownTable *ct_known_table(CtCache *cache, Relation rel, const CtTable *table, bool *is_new);
 extern AttrNumber ct_typed_column(Oid relid, const char *name, Oid type);
-extern bool ct_is_distributed(Oid relid);
 extern bool ct_is_ordinary(Relation rel, const CtTable *table, const AttrNumber *key, int nkeys);
 
 /* account_map.c */

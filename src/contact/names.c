@@ -32,10 +32,11 @@ static const char *const catalogue_words[CT_NCATALOGUE] = {"plan", "tier", "sour
 
 /*
  * The names for a relation whose trigger arguments name this schema of companion
- * tables.  The bytes after each name are zero, so that names can be part of a key.
+ * tables; for a shard, those at its side (shard.c).  InvalidOid stands for any relation that is
+ * none.  The bytes after each name are zero, so that names can be part of a key.
  */
 void
-ct_names_resolve(CtNames *names, const char *companion_schema)
+ct_names_resolve(CtNames *names, Oid relid, const char *companion_schema)
 {
 	memset(names, 0, sizeof(*names));
 	namestrcpy(&names->schema, companion_schema);
@@ -44,15 +45,27 @@ ct_names_resolve(CtNames *names, const char *companion_schema)
 	namestrcpy(&names->catalogue_schema, CATALOGUE_SCHEMA);
 	for (int i = 0; i < CT_NCATALOGUE; i++)
 		namestrcpy(&names->catalogue[i], catalogue_words[i]);
+	if (OidIsValid(relid) && ct_has_citus())
+		ct_names_localise(names, relid);
+}
+
+/*
+ * Are these the same tables?
+ */
+bool
+ct_names_equal(const CtNames *a, const CtNames *b)
+{
+	return memcmp(a, b, sizeof(CtNames)) == 0;
 }
 
 /*
  * Do two relations share their companion tables?
  */
 bool
-ct_names_equal(const CtNames *a, const CtNames *b)
+ct_same_companions(const CtNames *a, const CtNames *b)
 {
-	return memcmp(a, b, sizeof(CtNames)) == 0;
+	return memcmp(&a->schema, &b->schema, sizeof(a->schema)) == 0 &&
+		memcmp(a->companions, b->companions, sizeof(a->companions)) == 0;
 }
 
 /*

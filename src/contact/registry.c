@@ -25,7 +25,6 @@
 #include "catalog/pg_type.h"
 #include "funcapi.h"
 #include "miscadmin.h"
-#include "nodes/value.h"
 #include "rewrite/rewriteHandler.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -175,7 +174,7 @@ find_fault(Oid relid, char *const args[CT_NARGS], CtFault *fault)
 		.has_account_column = args[CT_ARG_ACCOUNT][0] != '\0'
 	};
 
-	ct_names_resolve(&of.names, args[CT_ARG_SCHEMA]);
+	ct_names_resolve(&of.names, relid, args[CT_ARG_SCHEMA]);
 
 	if (get_rel_relispartition(relid))
 	{
@@ -188,17 +187,39 @@ find_fault(Oid relid, char *const args[CT_NARGS], CtFault *fault)
 }
 
 /*
- * Is a table attached, by companion tables in this schema, and is all as attach()
+ * The names of the tables that belong to an attached table, without a lock on it.  Errors:
+ * as ct_companion_schema().
+ */
+void
+ct_attached_names(Oid relid, CtNames *names)
+{
+	ct_names_resolve(names, relid, ct_companion_schema(relid));
+}
+
+/* Does an attached table with these arguments use just these companion tables? */
+static bool
+uses_companions(Oid relid, char *const args[CT_NARGS], const CtNames *names)
+{
+	CtNames		own;
+
+	if (strcmp(args[CT_ARG_SCHEMA], NameStr(names->schema)) != 0)
+		return false;
+	ct_names_resolve(&own, relid, args[CT_ARG_SCHEMA]);
+	return ct_same_companions(&own, names);
+}
+
+/*
+ * Is a table attached, by these companion tables, and is all as attach()
  * creates it?  Nothing is locked, so the answer may change at once.
  */
 bool
-ct_is_sound(Oid relid, const char *companion_schema)
+ct_is_sound(Oid relid, const CtNames *names)
 {
 	char	   *args[CT_NARGS];
 	CtFault		fault;
 
 	return is_permanent_table(relid) && ct_look_up_args(relid, args) &&
-		strcmp(args[CT_ARG_SCHEMA], companion_schema) == 0 && !find_fault(relid, args, &fault);
+		uses_companions(relid, args, names) && !find_fault(relid, args, &fault);
 }
 
 /*
@@ -238,17 +259,14 @@ warn_of_fault(Oid relid, const CtFault *fault)
 }
 
 /*
- * Do the companion tables in a schema belong to the owner of the table?  Otherwise anybody
+ * Do these companion tables belong to the owner of the table?  Otherwise anybody
  * could enter a table of his own among those of others, by a trigger that names their schema.
  */
 static bool
-owns_companions(Oid relid, const char *schema)
+owns_companions(Oid relid, const CtNames *names)
 {
-	CtNames		names;
-	Oid			owner;
+	Oid			owner = ct_companion_owner(ct_companion_relid(names, CT_ACCOUNT));
 
-	ct_names_resolve(&names, schema);
-	owner = ct_companion_owner(ct_companion_relid(&names, CT_ACCOUNT));
 	return OidIsValid(owner) && owner == ct_companion_owner(relid);
 }
 
@@ -257,12 +275,12 @@ typedef void (*Visit) (Oid relid, char *args[CT_NARGS], void *arg);
 
 /*
  * Call "visit" for each attached table that is sound, and "visit_unsound" for the others,
- * or warn of them where that is NULL.  With a schema that is not NULL, call "visit" for all
- * whose companion tables are there and theirs: one of them that is not sound must not be
+ * or warn of them where that is NULL; shards are left out, or visited too.  With names that are not NULL, call "visit" for all
+ * whose companion tables these are, are there and theirs: one of them that is not sound must not be
  * left out of what is counted together.
  */
 static void
-visit_attached(const char *schema, Visit visit, Visit visit_unsound, void *arg)
+visit_attached(const CtNames *names, bool shards, Visit visit, Visit visit_unsound, void *arg)
 {
 	Relation	pg_trigger = table_open(TriggerRelationId, AccessShareLock);
 	SysScanDesc scan = systable_beginscan(pg_trigger, InvalidOid, false, NULL, 0, NULL);
@@ -274,15 +292,16 @@ visit_attached(const char *schema, Visit visit, Visit visit_unsound, void *arg)
 		char	   *args[CT_NARGS];
 		CtFault		fault;
 
-		if (!read_registered(tuple, RelationGetDescr(pg_trigger), args) || !is_permanent_table(relid))
+		if (!read_registered(tuple, RelationGetDescr(pg_trigger), args) || !is_permanent_table(relid) ||
+			(names == NULL && !shards && ct_is_shard(relid)))
 			continue;
-		if (schema != NULL ?
-			strcmp(schema, args[CT_ARG_SCHEMA]) == 0 && owns_companions(relid, schema) :
+		if (names != NULL ?
+			uses_companions(relid, args, names) && owns_companions(relid, names) :
 			!find_fault(relid, args, &fault))
 			visit(relid, args, arg);
 		else if (visit_unsound != NULL)
 			visit_unsound(relid, args, arg);
-		else if (schema == NULL)
+		else if (names == NULL)
 			warn_of_fault(relid, &fault);
 	}
 	systable_endscan(scan);
@@ -299,43 +318,65 @@ collect_table(Oid relid, char *args[CT_NARGS], void *arg)
 }
 
 /*
- * OIDs of the attached tables whose companion tables are in the given schema; NULL stands
- * for all schemas, and then those that are not sound are left out, with a WARNING.  They
+ * OIDs of the attached tables with the given companion tables; NULL stands
+ * for all tables but shards, and then those that are not sound are left out, with a WARNING.  They
  * are in the order of their OIDs, in which all callers lock them.  Nothing is locked yet, so each may
  * be gone when it is opened.
  */
 List *
-ct_attached_tables(const char *companion_schema)
+ct_attached_tables(const CtNames *names)
 {
 	List	   *relids = NIL;
 
-	visit_attached(companion_schema, collect_table, NULL, &relids);
+	visit_attached(names, false, collect_table, NULL, &relids);
 	list_sort(relids, list_oid_cmp);
 	list_deduplicate_oid(relids);	/* by two triggers of ours */
 	return relids;
 }
 
-/* visit_attached(): the schema that it says its companion tables are in */
+/* visit_attached(): the companion tables that it says it has, unless Citus distributes them */
 static void
-collect_schema(Oid relid, char *args[CT_NARGS], void *arg)
+collect_names(Oid relid, char *args[CT_NARGS], void *arg)
 {
-	List	  **schemas = arg;
+	List	  **sets = arg;
+	CtNames    *names;
+	ListCell   *cell;
 
-	if (OidIsValid(get_namespace_oid(args[CT_ARG_SCHEMA], true)))
-		*schemas = lappend(*schemas, makeString(args[CT_ARG_SCHEMA]));
+	if (!OidIsValid(get_namespace_oid(args[CT_ARG_SCHEMA], true)) || ct_is_distributed(relid))
+		return;
+	names = palloc(sizeof(CtNames));
+	ct_names_resolve(names, relid, args[CT_ARG_SCHEMA]);
+	foreach(cell, *sets)
+	{
+		if (ct_same_companions(lfirst(cell), names))
+			return;
+	}
+	*sets = lappend(*sets, names);
+}
+
+/* For list_sort(): by names, which are the same after a dump and restore */
+static int
+compare_names(const ListCell *a, const ListCell *b)
+{
+	const CtNames *left = lfirst(a);
+	const CtNames *right = lfirst(b);
+	int			result = strcmp(NameStr(left->schema), NameStr(right->schema));
+
+	return result != 0 ? result : strcmp(NameStr(left->companions[CT_ACCOUNT]), NameStr(right->companions[CT_ACCOUNT]));
 }
 
 /*
- * Names of the schemas that attached tables, sound or not, say they have their companion
- * tables in; a list of String nodes, in which one can be more than once.
+ * The companion tables on this node that attached tables and shards, sound or not, say they
+ * have; a list of CtNames, by schema and name.
  */
 List *
-ct_companion_schemas(void)
+ct_companion_sets(void)
 {
-	List	   *schemas = NIL;
+	List	   *sets = NIL;
 
-	visit_attached(NULL, collect_schema, collect_schema, &schemas);
-	return schemas;
+	visit_attached(NULL, true, collect_names, collect_names, &sets);
+	list_sort(sets, compare_names);
+	return sets;
 }
 
 /* visit_attached(): a row of attached() */
@@ -368,6 +409,6 @@ Datum
 contacts_tier_attached(PG_FUNCTION_ARGS)
 {
 	InitMaterializedSRF(fcinfo, 0);
-	visit_attached(NULL, put_attached, NULL, fcinfo->resultinfo);
+	visit_attached(NULL, false, put_attached, NULL, fcinfo->resultinfo);
 	return (Datum) 0;
 }

@@ -190,7 +190,7 @@ ct_check_renamed(void)
 	slist_foreach(iter, &renames.notes)
 	{
 		const Renamed *renamed = slist_container(Renamed, note.node, iter.cur);
-		List	   *relids = ct_attached_tables(NameStr(renamed->table.names.schema));
+		List	   *relids = ct_attached_tables(&renamed->table.names);
 		ListCell   *cell;
 
 		foreach(cell, relids)

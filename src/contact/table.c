@@ -239,7 +239,10 @@ fill_table(CtTable *table, Relation rel, char **args, MemoryContext context)
 	table->relid = RelationGetRelid(rel);
 	table->owner = rel->rd_rel->relowner;
 	table->id = ++last_id;
-	ct_names_resolve(&table->names, args[CT_ARG_SCHEMA]);
+	table->known_at = ct_name_changes();
+	table->names_known_at = ct_relation_name_changes();
+	ct_names_resolve(&table->names, table->relid, args[CT_ARG_SCHEMA]);
+	table->is_unsettled = ct_may_become_shard(table->relid);
 	table->attno[CT_ARG_ACCOUNT] = args[CT_ARG_ACCOUNT][0] == '\0' ? InvalidAttrNumber :
 		resolve_column(rel, args[CT_ARG_ACCOUNT], CT_ARG_ACCOUNT);
 	for (int i = CT_ARG_STATUS; i < CT_COLUMNS_END; i++)
@@ -248,16 +251,20 @@ fill_table(CtTable *table, Relation rel, char **args, MemoryContext context)
 	resolve_account_type(table, rel, context);
 	resolve_status_type(&table->status,
 						TupleDescAttr(RelationGetDescr(rel), table->attno[CT_ARG_STATUS] - 1)->atttypid);
-	table->known_at = ct_name_changes();
 	table->exists = ct_condition_resolve(rel, CT_TRIGGER_EXISTS, context);
 	table->eligible = ct_condition_resolve(rel, CT_TRIGGER_ELIGIBLE, context);
 	table->refuses_ineligible = table->eligible != NULL && refuses_ineligible(rel);
 }
 
-/* Have functions changed that a condition may have inlined? */
+/*
+ * Have functions changed that a condition may have inlined?  Or relations, where the table looks like
+ * a shard and was not known as one?
+ */
 static bool
 is_outdated(const CtTable *table)
 {
+	if (table->is_unsettled && table->names_known_at != ct_relation_name_changes())
+		return true;
 	return (table->exists != NULL || table->eligible != NULL) && table->known_at != ct_name_changes();
 }
 

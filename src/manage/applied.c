@@ -56,12 +56,12 @@
 static List *
 sound_tables(const CtReport *report)
 {
-	const char *schema = NameStr(report->table->table->names.schema);
+	const CtNames *names = &report->table->table->names;
 	List	   *result = NIL;
 	ListCell   *cell;
 
-	foreach(cell, ct_attached_tables(schema))
-		if (ct_is_sound(lfirst_oid(cell), schema))
+	foreach(cell, ct_attached_tables(names))
+		if (ct_is_sound(lfirst_oid(cell), names))
 		result = lappend_oid(result, lfirst_oid(cell));
 	return result;
 }

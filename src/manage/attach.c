@@ -103,7 +103,7 @@ check_kind(Relation rel)
 					"Use a partitioned table.");
 	if (OidIsValid(getExtensionOfObject(RelationRelationId, RelationGetRelid(rel))))
 		refuse_kind(rel, ERRCODE_WRONG_OBJECT_TYPE, "belongs to an extension.", NULL);
-	ct_names_resolve(&names, get_namespace_name(RelationGetNamespace(rel)));
+	ct_names_resolve(&names, InvalidOid, get_namespace_name(RelationGetNamespace(rel)));
 	for (int i = 0; i < CT_NCOMPANIONS; i++)
 		if (strcmp(RelationGetRelationName(rel), NameStr(names.companions[i])) == 0)
 			refuse_kind(rel, ERRCODE_WRONG_OBJECT_TYPE, "is a companion table.", NULL);

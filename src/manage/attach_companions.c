@@ -115,7 +115,7 @@ sharing_table(const CtTable *table)
 {
 	ListCell   *cell;
 
-	foreach(cell, ct_attached_tables(NameStr(table->names.schema)))
+	foreach(cell, ct_attached_tables(&table->names))
 	{
 		if (ct_companion_owner(lfirst_oid(cell)) == table->owner)
 			return lfirst_oid(cell);

@@ -55,7 +55,7 @@ marketing_query(const CtReport *report)
 {
 	const CtTable *table = report->table->table;
 
-	if (list_length(ct_attached_tables(NameStr(table->names.schema))) == 1)
+	if (list_length(ct_attached_tables(&table->names)) == 1)
 		return psprintf("(SELECT coalesce(sum(used), 0)::bigint FROM %s s)", ct_report_counter(report));
 	return count_marketing(report, "");
 }

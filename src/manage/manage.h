@@ -126,7 +126,7 @@ typedef struct CtSchemaMetrics
 	CtLastRun	run;
 } CtSchemaMetrics;
 
-extern void ct_metrics_begin(CtSchemaMetrics *metrics, const char *schema, bool reads_ledger);
+extern void ct_metrics_begin(CtSchemaMetrics *metrics, const CtNames *names, bool reads_ledger);
 extern void ct_metrics_begin_accounts(CtSchemaMetrics *metrics, Oid relid);
 extern void ct_metrics_add(int64 *sum, int64 number);
 extern AttrNumber ct_metrics_column(const CtSchemaMetrics *metrics, Relation rel, const char *name, Oid type);

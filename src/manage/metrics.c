@@ -28,7 +28,7 @@
 typedef struct SchemaReport
 {
 	FunctionCallInfo fcinfo;	/* of the function that reports */
-	const char *schema;
+	const CtNames *names;		/* of its companion tables */
 	bool		reads_ledger;
 	void		(*put) (const struct SchemaReport *report, CtSchemaMetrics *metrics);
 } SchemaReport;
@@ -63,16 +63,9 @@ report_schema(void *arg)
 	SchemaReport *report = arg;
 	CtSchemaMetrics metrics;
 
-	ct_metrics_begin(&metrics, report->schema, report->reads_ledger);
+	ct_metrics_begin(&metrics, report->names, report->reads_ledger);
 	report->put(report, &metrics);
 	ct_metrics_end(&metrics);
-}
-
-/* For list_sort(): by names, which are the same after a dump and restore. */
-static int
-compare_strings(const ListCell *a, const ListCell *b)
-{
-	return strcmp(strVal(lfirst(a)), strVal(lfirst(b)));
 }
 
 /*
@@ -82,25 +75,20 @@ compare_strings(const ListCell *a, const ListCell *b)
 static void
 report_schemas(SchemaReport *report, void (*put_unreadable) (const SchemaReport *report))
 {
-	List	   *schemas;
+	List	   *sets;
 	ListCell   *cell;
-	const char *last = NULL;
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "contacts_tier metrics",
 												  ALLOCSET_DEFAULT_SIZES);
 
 	InitMaterializedSRF(report->fcinfo, 0);
-	schemas = ct_companion_schemas();
-	list_sort(schemas, compare_strings);
-	foreach(cell, schemas)
+	sets = ct_companion_sets();
+	foreach(cell, sets)
 	{
 		MemoryContext old;
 
-		report->schema = strVal(lfirst(cell));
-		if (last != NULL && strcmp(report->schema, last) == 0)
-			continue;
-		last = report->schema;
+		report->names = lfirst(cell);
 		old = MemoryContextSwitchTo(context);
-		if (!ct_attempt(report_schema, report, psprintf("schema \"%s\"", report->schema)) &&
+		if (!ct_attempt(report_schema, report, psprintf("schema \"%s\"", NameStr(report->names->schema))) &&
 			put_unreadable != NULL)
 			put_unreadable(report);
 		MemoryContextSwitchTo(old);
@@ -204,7 +192,7 @@ put_schema(const SchemaReport *report, CtSchemaMetrics *metrics)
 
 	ct_metrics_read_ledger(metrics);
 	add_up(&totals, metrics);
-	values[SCHEMA] = CStringGetTextDatum(report->schema);
+	values[SCHEMA] = CStringGetTextDatum(NameStr(report->names->schema));
 	values[READABLE] = BoolGetDatum(true);
 	values[ACCOUNTS] = Int64GetDatum(totals.accounts);
 	values[NOTICE_ACCOUNTS] = Int64GetDatum(totals.notice);
@@ -232,7 +220,7 @@ put_unreadable(const SchemaReport *report)
 	bool		nulls[NCOLUMNS];
 
 	memset(nulls, true, sizeof(nulls));
-	values[SCHEMA] = CStringGetTextDatum(report->schema);
+	values[SCHEMA] = CStringGetTextDatum(NameStr(report->names->schema));
 	values[READABLE] = BoolGetDatum(false);
 	values[CLOCK_FIXED] = BoolGetDatum(ct_clock_is_fixed());
 	nulls[SCHEMA] = nulls[READABLE] = nulls[CLOCK_FIXED] = false;
@@ -307,7 +295,7 @@ put_accounts(const SchemaReport *report, CtSchemaMetrics *metrics)
 	{
 		const CtAccountMetrics *account = accounts[i];
 		Datum		values[] = {
-			CStringGetTextDatum(report->schema),
+			CStringGetTextDatum(NameStr(report->names->schema)),
 			CStringGetTextDatum(ct_account_text(metrics->table, account->entry.account)),
 			Int64GetDatum(account->used),
 			Int64GetDatum(account->pending),

@@ -294,26 +294,24 @@ put_account(CtSchemaMetrics *metrics, Datum *values, bool *nulls)
 }
 
 /*
- * Begin to read the companion tables in a schema: lock them, the ledger only where it is to
+ * Begin to read a set of companion tables: lock them, the ledger only where it is to
  * be read, be their owner, read accounts and counters.  Errors: 42501, 42703, 42804, 42809,
  * 42P01, 55000 where they are not as attach() creates them, 55P03 where they are locked.
  *
  * All is in the current memory context.  On error, the caller rolls back his subtransaction.
  */
 void
-ct_metrics_begin(CtSchemaMetrics *metrics, const char *schema, bool reads_ledger)
+ct_metrics_begin(CtSchemaMetrics *metrics, const CtNames *names, bool reads_ledger)
 {
-	CtNames		names;
 	Oid			relids[CT_NCOMPANIONS];
 
 	memset(metrics, 0, sizeof(*metrics));
-	ct_names_resolve(&names, schema);
-	look_up(&names, relids);
+	look_up(names, relids);
 	ct_manage_as_owner(ct_companion_owner(relids[CT_ACCOUNT]), &metrics->identity);
 	ct_limit_lock_waits(PATIENCE);
-	open_companions(metrics, &names, relids, reads_ledger);
+	open_companions(metrics, names, relids, reads_ledger);
 	metrics->table = ct_table_of_accounts(linitial(metrics->open), "account");
-	check_companions(metrics, &names);
+	check_companions(metrics, names);
 	metrics->accounts = ct_account_map(CurrentMemoryContext, metrics->table, sizeof(CtAccountMetrics));
 	read_tables(metrics, metrics->rels[CT_COUNTER], counter_columns, lengthof(counter_columns), put_slot);
 	read_tables(metrics, metrics->rels[CT_ACCOUNT], account_columns, lengthof(account_columns), put_account);

@@ -286,7 +286,7 @@ has_counters(Relation rel, char **args)
 	CtNames		names;
 	Oid			counter;
 
-	ct_names_resolve(&names, args[CT_ARG_SCHEMA]);
+	ct_names_resolve(&names, RelationGetRelid(rel), args[CT_ARG_SCHEMA]);
 	counter = ct_companion_relid(&names, CT_COUNTER);
 	return ct_companion_owner(counter) == rel->rd_rel->relowner &&
 		get_attnum(counter, "account") > 0 && get_attnum(counter, "used") > 0 &&

@@ -53,7 +53,8 @@ typedef struct Search
 	int64		limit;			/* of a tier; 0: any */
 	int			patience;		/* that is left, in milliseconds */
 	MemoryContext context;		/* of the rest */
-	const char *schema;			/* that is looked at now */
+	const CtNames *names;		/* of the companion tables that are looked
+								 * at now */
 	bool		may_see;		/* the caller, the accounts in it? */
 	bool		found;
 	bool		shown;			/* may the caller see what was found? */
@@ -127,12 +128,12 @@ may_see(Oid relid)
 static char *
 contacts_of(const Search *search)
 {
-	List	   *relids = ct_attached_tables(search->schema);
+	List	   *relids = ct_attached_tables(search->names);
 	Oid			relid = relids == NIL ? InvalidOid : linitial_oid(relids);
 	char	   *name = OidIsValid(relid) ? get_rel_name(relid) : NULL;
 
 	if (name == NULL)
-		return psprintf("%s.contacts_tier_account", search->schema);
+		return psprintf("%s.%s", NameStr(search->names->schema), NameStr(search->names->companions[CT_ACCOUNT]));
 	return psprintf("%s.%s", get_namespace_name(get_rel_namespace(relid)), name);
 }
 
@@ -208,13 +209,11 @@ search_schema(void *arg)
 {
 	Search	   *search = arg;
 	CtSchemaMetrics metrics;
-	CtNames		names;
 	Oid			relid;
 	bool		locked;
 	ListCell   *cell;
 
-	ct_names_resolve(&names, search->schema);
-	relid = ct_companion_relid(&names, CT_ACCOUNT);
+	relid = ct_companion_relid(search->names, CT_ACCOUNT);
 	if (!OidIsValid(ct_companion_owner(relid)))
 		return;					/* where there is none, nobody is subscribed */
 	search->may_see = may_see(relid);
@@ -234,22 +233,20 @@ search_schema(void *arg)
 		UnlockRelationOid(relid, AccessShareLock);
 }
 
-/* Look through all schemas, until an account is found that the caller may see. */
+/* Look through all companion tables of this node, until an account is found that the caller may see. */
 static void
 search_all(Search *search)
 {
-	List	   *schemas = ct_companion_schemas();
-	List	   *done = NIL;
+	List	   *sets = ct_companion_sets();
 	ListCell   *cell;
 
 	search->context = CurrentMemoryContext;
-	foreach(cell, schemas)
+	foreach(cell, sets)
 	{
-		if (search->shown || list_member(done, lfirst(cell)))
+		if (search->shown)
 			continue;
-		done = lappend(done, lfirst(cell));
-		search->schema = strVal(lfirst(cell));
-		(void) ct_attempt(search_schema, search, psprintf("schema \"%s\"", search->schema));
+		search->names = lfirst(cell);
+		(void) ct_attempt(search_schema, search, psprintf("schema \"%s\"", NameStr(search->names->schema)));
 	}
 }
 

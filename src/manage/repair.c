@@ -25,10 +25,10 @@
 
 #include "manage/manage.h"
 
-/* The tables whose companion tables are in a schema, and what is done for them */
+/* The tables that share companion tables, and what is done for them */
 typedef struct CompanionGroup
 {
-	const char *schema;			/* of the companion tables */
+	CtNames		names;			/* of the companion tables */
 	int		   *patience;		/* one of many: for ct_lock_within(); else
 								 * NULL */
 	MemoryContext context;
@@ -144,8 +144,10 @@ CtManaged *
 ct_manage_sharing(Oid relid, LOCKMODE lockmode, List **relids)
 {
 	CtManaged  *tables;
+	CtNames		names;
 
-	*relids = ct_attached_tables(ct_companion_schema(relid));
+	ct_attached_names(relid, &names);
+	*relids = ct_attached_tables(&names);
 	ct_check_sound(relid);
 	tables = ct_manage_group(*relids, lockmode, NULL);
 	if (*relids == NIL)
@@ -174,14 +176,14 @@ restore_group(const CompanionGroup *group, List *relids)
 }
 
 /*
- * Repair all tables whose companion tables are in a schema.  They are locked
+ * Repair all tables that share companion tables.  They are locked
  * against writers until the transaction ends.
  */
 static void
 repair_group(void *arg)
 {
 	CompanionGroup *group = arg;
-	List	   *relids = ct_attached_tables(group->schema);
+	List	   *relids = ct_attached_tables(&group->names);
 	int			ntables = list_length(relids);
 	CtManaged  *tables;
 
@@ -201,7 +203,7 @@ repair_group(void *arg)
 	ct_restate_ledger_privileges(tables[0].table);
 	if (report_drift(&tables[0], group) > 0)
 		repair_counters(&tables[0]);
-	ct_drop_former_triggers(group->schema);
+	ct_drop_former_triggers(NameStr(group->names.schema));
 	ct_manage_end_group(tables, ntables);
 }
 
@@ -238,9 +240,9 @@ repair_all(ReturnSetInfo *result)
 			!ct_look_up_args(lfirst_oid(cell), args) ||
 			list_member(done, makeString(args[CT_ARG_SCHEMA])))
 			continue;
-		group.schema = args[CT_ARG_SCHEMA];
+		ct_names_resolve(&group.names, lfirst_oid(cell), args[CT_ARG_SCHEMA]);
 		done = lappend(done, makeString(args[CT_ARG_SCHEMA]));
-		if (ct_attempt(repair_group, &group, psprintf("schema \"%s\"", group.schema)))
+		if (ct_attempt(repair_group, &group, psprintf("schema \"%s\"", args[CT_ARG_SCHEMA])))
 			return_mended(&group, result);
 	}
 }
@@ -269,7 +271,7 @@ contacts_tier_repair(PG_FUNCTION_ARGS)
 		ct_check_owner(PG_GETARG_OID(0));
 		ct_frames_check_none(list_make1_oid(PG_GETARG_OID(0)));
 		ct_restore_registered(PG_GETARG_OID(0));
-		group.schema = ct_companion_schema(PG_GETARG_OID(0));
+		ct_attached_names(PG_GETARG_OID(0), &group.names);
 		ct_check_sound(PG_GETARG_OID(0));
 		repair_group(&group);
 		return_mended(&group, result);

@@ -170,7 +170,7 @@ lock_group(const CompanionGroup *group)
 			ct_lock_within(companion(&group->names, i, false), AccessShareLock, group->patience);
 	foreach(cell, group->report->relids)
 	{
-		if (!ct_is_sound(lfirst_oid(cell), NameStr(group->names.schema)))
+		if (!ct_is_sound(lfirst_oid(cell), &group->names))
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("a table that shares its companion tables is not as contacts_tier.attach() creates it"),
@@ -195,7 +195,7 @@ report_group(void *arg)
 	uint64		count;
 
 	/* it reads all triggers of the database: only where it must */
-	report->relids = group->kind->reads_contacts ? ct_attached_tables(NameStr(group->names.schema)) :
+	report->relids = group->kind->reads_contacts ? ct_attached_tables(&group->names) :
 		group->kind->reads_table ? list_make1_oid(group->relid) : NIL;
 	group->is_hidden = !may_report_group(group, group->patience != NULL);
 	if (group->is_hidden)
@@ -266,7 +266,7 @@ list_attached(void)
 static bool
 report_if_visible(CompanionGroup *group, const char *schema)
 {
-	ct_names_resolve(&group->names, schema);
+	ct_names_resolve(&group->names, group->relid, schema);
 	group->report->relids = NIL;
 	/* who may not read it is not told which it is */
 	if (!may_report_group(group, true))
@@ -345,7 +345,7 @@ ct_report_of(FunctionCallInfo fcinfo, const CtReportKind *kind, const char *acco
 			.report = &report,.kind = kind,.relid = PG_GETARG_OID(0),.patience = NULL
 		};
 
-		ct_names_resolve(&group.names, ct_companion_schema(group.relid));
+		ct_attached_names(group.relid, &group.names);
 		report_group(&group);
 	}
 }
@@ -473,7 +473,7 @@ contacts_tier_has_access(PG_FUNCTION_ARGS)
 		PG_RETURN_BOOL(false);
 	account = ct_account_argument(fcinfo, 1);
 	relid = PG_GETARG_OID(0);
-	ct_names_resolve(&names, ct_companion_schema(relid));
+	ct_attached_names(relid, &names);
 	(void) may_report(&names, &kind, NIL, false);
 	ct_read_open(&managed, relid);
 	(void) may_report(&managed.table->names, &kind, NIL, false);

@@ -45,11 +45,11 @@ lacks_companions(Oid relid, const char *schema)
 	int			missing = 0;
 	int			elsewhere = 0;
 
-	ct_names_resolve(&there, schema);
+	ct_names_resolve(&there, relid, schema);
 	own_schema = get_namespace_name(get_rel_namespace(relid));
 	if (own_schema == NULL)
 		return false;			/* the table is gone */
-	ct_names_resolve(&here, own_schema);
+	ct_names_resolve(&here, relid, own_schema);
 	for (int i = 0; i < CT_NCOMPANIONS; i++)
 	{
 		missing += !OidIsValid(ct_companion_relid(&there, i));

@@ -211,6 +211,25 @@ record_run(CtRun *run)
 	report_skipped(run);
 }
 
+/* The tables that share the companion tables of a shard, which attached() does not list */
+static CtTableGroup *
+group_of_shard(CtRun *run, Oid shard)
+{
+	CtTableGroup *group = MemoryContextAllocZero(run->context, sizeof(CtTableGroup));
+	CtNames		names;
+	List	   *relids;
+	ListCell   *cell;
+
+	ct_attached_names(shard, &names);
+	relids = ct_attached_tables(&names);
+	group->run = run;
+	group->schema = MemoryContextStrdup(run->context, NameStr(names.schema));
+	group->relids = MemoryContextAlloc(run->context, sizeof(Oid) * Max(list_length(relids), 1));
+	foreach(cell, relids)
+		group->relids[group->ntables++] = lfirst_oid(cell);
+	return group;
+}
+
 /*
  * The tables that are to be rolled over and that the caller owns, by the schema
  * of their companion tables; with "only", a valid OID, those that share its companions.
@@ -226,6 +245,14 @@ find_groups(CtRun *run, Oid only)
 	uint64		count;
 	MemoryContext old;
 
+	if (OidIsValid(only) && ct_is_shard(only))
+	{
+		group = group_of_shard(run, only);
+		old = MemoryContextSwitchTo(run->context);
+		groups = list_make1(group);
+		MemoryContextSwitchTo(old);
+		return groups;
+	}
 	count = ct_execute("SELECT a.companion_schema::pg_catalog.text, a.contacts::pg_catalog.oid"
 					   " FROM contacts_tier.attached() a"
 					   " JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) a.contacts"

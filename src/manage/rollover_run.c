@@ -188,7 +188,7 @@ ct_rollover_record(CtWork *work)
 	CtNames		names;
 
 	work->finished = true;
-	ct_names_resolve(&names, work->group->schema);
+	ct_names_resolve(&names, work->group->relids[0], work->group->schema);
 	if (!OidIsValid(owner) || !OidIsValid(ct_companion_relid(&names, CT_LEDGER)) ||
 		!OidIsValid(ct_companion_relid(&names, CT_ACCOUNT)))
 		return;

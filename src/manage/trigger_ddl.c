@@ -140,7 +140,7 @@ ct_create_truncate_trigger(const char *trigger, const char *name, char **args)
 {
 	CtNames		names;
 
-	ct_names_resolve(&names, args[CT_ARG_SCHEMA]);
+	ct_names_resolve(&names, InvalidOid, args[CT_ARG_SCHEMA]);
 	ct_execute(ct_names_sqlf(&names, "CREATE OR REPLACE TRIGGER %s"
 							 " BEFORE TRUNCATE ON %s FOR EACH STATEMENT"
 							 " WHEN (NULL::{account} IS NULL AND NULL::{counter} IS NULL AND NULL::{ledger} IS NULL)"

@@ -61,7 +61,7 @@ begin_tables(Undo *undo, FunctionCallInfo fcinfo)
 	ListCell   *cell;
 
 	undo->account = ct_manage_begin_account(&first, fcinfo);
-	relids = ct_attached_tables(NameStr(first.table->names.schema));
+	relids = ct_attached_tables(&first.table->names);
 	undo->tables = palloc(sizeof(CtManaged) * (list_length(relids) + 1));
 	undo->tables[0] = first;
 	undo->ntables = 1;

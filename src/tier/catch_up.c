@@ -67,14 +67,14 @@ lock_tables(List *relids)
 static List *
 lock_sharing_tables(const CtTable *table)
 {
-	List	   *relids = ct_attached_tables(NameStr(table->names.schema));
+	List	   *relids = ct_attached_tables(&table->names);
 
 	for (;;)
 	{
 		List	   *locked = relids;
 
 		lock_tables(locked);
-		relids = ct_attached_tables(NameStr(table->names.schema));
+		relids = ct_attached_tables(&table->names);
 		if (equal(relids, locked))
 			return relids;
 	}
