@@ -132,6 +132,7 @@ extern struct CachedPlan *ct_plan_by_index(SPIPlanPtr plan);
 extern SPIPlanPtr ct_prepare_by_index(const char *command, int nargs, Oid *types);
 extern uint64 ct_execute(const char *command, int nargs, Oid *types, Datum *values,
 						 const char *nulls);
+extern void ct_execute_each(List *commands);
 extern uint64 ct_execute_latest(const char *command);
 extern uint64 ct_execute_now(const char *command, int nargs, Oid *types, Datum *values);
 extern uint64 ct_execute_now_nulls(const char *command, int nargs, Oid *types, Datum *values,

@@ -177,6 +177,19 @@ ct_execute(const char *command, int nargs, Oid *types, Datum *values, const char
 }
 
 /*
+ * Run statements without parameters one after the other, each by itself: Citus hands a command
+ * on as it comes, and takes one at a time.
+ */
+void
+ct_execute_each(List *commands)
+{
+	ListCell   *cell;
+
+	foreach(cell, commands)
+		ct_execute(lfirst(cell), 0, NULL, NULL, NULL);
+}
+
+/*
  * Plan a statement in the open SPI connection.  "options" are CURSOR_OPT_ bits.  The plan
  * goes with the connection unless it is saved.
  */

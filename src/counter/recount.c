@@ -209,10 +209,35 @@ withdraw_counted(const CtTable *table)
 	}
 }
 
+/*
+ * The same for a table that Citus distributes: each shard adds what it finds to its counters, by
+ * a statement that Citus can hand down.  All slots are closed: who claims next computes the ceiling.
+ */
+static void
+count_in_shards(const CtTable *table, const char *query)
+{
+	ct_execute_latest(ct_sqlf(table, "INSERT INTO {counter} AS c"
+							  " (account, slot, used, pending, corrected)"
+							  " SELECT t.account, 0, t.marketing, t.pending, t.marketing"
+							  " FROM (%1$s) t WHERE t.account IS NOT NULL"
+							  " ON CONFLICT (account, slot) DO UPDATE"
+							  " SET used = c.used OPERATOR(pg_catalog.+) excluded.used,"
+							  " pending = c.pending OPERATOR(pg_catalog.+) excluded.pending,"
+							  " corrected = c.corrected OPERATOR(pg_catalog.+) excluded.corrected,"
+							  " granted = NULL",
+							  query));
+	ct_execute_latest(ct_sql(table, "UPDATE {counter} SET granted = NULL WHERE granted IS NOT NULL"));
+}
+
 /* Add what a query as count_query() finds to the counters. */
 static void
 count_in(const CtTable *table, const char *query)
 {
+	if (ct_is_distributed(table->relid))
+	{
+		count_in_shards(table, query);
+		return;
+	}
 	ct_execute_latest(ct_sqlf(table, "INSERT INTO {counter} AS c"
 							  " (account, slot, used, pending, granted, corrected)"
 							  " SELECT t.account, 0, t.marketing, t.pending, NULL, t.marketing"
@@ -279,14 +304,43 @@ release(const CtTable *table, SPITupleTable *counts, uint64 count, bool demotes)
 	ct_counters_close(counters);
 }
 
+/*
+ * The same for a table that Citus distributes, by a statement that Citus can hand down.  A release notes
+ * the peak before it, and a fall below the bottom (ct_counter_release()); slot 0 is closed.
+ */
+static void
+uncount_shards(const CtTable *table, const char *query, bool demotes)
+{
+	ct_execute_latest(ct_sqlf(table, "UPDATE {counter} c SET used = c.used OPERATOR(pg_catalog.-) x.marketing,"
+							  " pending = c.pending OPERATOR(pg_catalog.-) x.pending,"
+							  " demoted = c.demoted OPERATOR(pg_catalog.+) x.marketing OPERATOR(pg_catalog.*) %2$d,"
+							  " corrected = c.corrected OPERATOR(pg_catalog.-) x.marketing OPERATOR(pg_catalog.*) %3$d,"
+							  " peak = greatest(c.peak, x.total),"
+							  " lowest = CASE WHEN x.total OPERATOR(pg_catalog.-) x.marketing OPERATOR(pg_catalog.<) c.bottom"
+							  "  THEN least(c.lowest, x.total OPERATOR(pg_catalog.-) x.marketing) ELSE c.lowest END,"
+							  " granted = NULL"
+							  " FROM (SELECT t.account, t.marketing, t.pending, s.total FROM (%1$s) t"
+							  "  JOIN (SELECT account, pg_catalog.sum(used)::pg_catalog.int8 AS total FROM {counter} GROUP BY account) s"
+							  "  ON s.account {=} t.account) x"
+							  " WHERE c.account {=} x.account AND c.slot OPERATOR(pg_catalog.=) 0",
+							  query, demotes ? 1 : 0, demotes ? 0 : 1));
+}
+
 /* Take what a query as count_query() finds off the counters. */
 static void
 uncount(const CtTable *table, const char *query, bool demotes)
 {
-	uint64		count = ct_execute_latest(psprintf("SELECT t.account, t.marketing, t.pending FROM (%s) t"
-												   " WHERE t.account IS NOT NULL ORDER BY 1", query));
-	SPITupleTable *counts = SPI_tuptable;
+	uint64		count;
+	SPITupleTable *counts;
 
+	if (ct_is_distributed(table->relid))
+	{
+		uncount_shards(table, query, demotes);
+		return;
+	}
+	count = ct_execute_latest(psprintf("SELECT t.account, t.marketing, t.pending FROM (%s) t"
+									   " WHERE t.account IS NOT NULL ORDER BY 1", query));
+	counts = SPI_tuptable;
 	ct_check_result_type(counts->tupdesc, 1, table->account_type);
 	release(table, counts, count, demotes);
 	SPI_freetuptable(counts);

@@ -333,8 +333,8 @@ check_may_attach(Oid owner)
  * not flagged, so the index is small.  Its predicate calls library_loaded(), by which
  * detach() finds it again.
  */
-char *
-ct_pending_index_statement(Relation rel, const CtTable *table)
+List *
+ct_pending_index_statements(Relation rel, const CtTable *table)
 {
 	char	   *name = ChooseRelationName(RelationGetRelationName(rel), NULL, "contacts_tier_pending",
 										  RelationGetNamespace(rel), false);
@@ -351,11 +351,11 @@ ct_pending_index_statement(Relation rel, const CtTable *table)
 	foreach(cell, columns)
 		appendStringInfo(&buf, "%s%s", buf.len > 0 ? ", " : "",
 						 quote_identifier(get_attname(table->relid, lfirst_int(cell), false)));
-	return psprintf("CREATE INDEX %1$s ON %2$s (%3$s) WHERE %4$s AND contacts_tier_internal.library_loaded();"
-					" COMMENT ON INDEX %5$s.%1$s IS"
-					" 'finds contacts that become non-marketing on the next update date; created by contacts_tier.attach()'",
-					quote_identifier(name), ct_qualified_name(rel), buf.data, ct_table_column(table, CT_ARG_UNTIL),
-					quote_identifier(get_namespace_name(RelationGetNamespace(rel))));
+	return list_make2(psprintf("CREATE INDEX %s ON %s (%s) WHERE %s AND contacts_tier_internal.library_loaded()",
+							   quote_identifier(name), ct_qualified_name(rel), buf.data, ct_table_column(table, CT_ARG_UNTIL)),
+					  psprintf("COMMENT ON INDEX %s.%s IS"
+							   " 'finds contacts that become non-marketing on the next update date; created by contacts_tier.attach()'",
+							   quote_identifier(get_namespace_name(RelationGetNamespace(rel))), quote_identifier(name)));
 }
 
 /*
@@ -368,10 +368,11 @@ attach_table(Oid relid, const char *name, char **args, bool whole_row_saves)
 {
 	bool		had[CT_NCOLUMNS];
 	bool		is_counted;
+	bool		is_distributed = ct_begin_distributed(relid, args[CT_ARG_ACCOUNT]);
 	char	   *former_args[CT_NARGS];
 	Relation	rel;
 	CtTable    *table;
-	char	   *create_index;
+	List	   *create_index;
 
 	/* an attach() that failed may have resolved the table by other names */
 	CacheInvalidateRelcacheByRelid(relid);
@@ -383,13 +384,15 @@ attach_table(Oid relid, const char *name, char **args, bool whole_row_saves)
 	table = ct_table_resolve(rel, CT_NARGS, args);
 	is_counted = ct_trigger_args(rel, CT_TRIGGER_TRUNCATE, former_args) &&
 		strcmp(former_args[CT_ARG_SCHEMA], args[CT_ARG_SCHEMA]) == 0;
-	create_index = ct_pending_index_statement(rel, table);
+	create_index = ct_pending_index_statements(rel, table);
 	check_nullable(rel, table->attno[CT_ARG_UNTIL]);
 	ct_check_partitions(relid, args);
 	ct_create_companions(table, false);
+	if (is_distributed)
+		ct_distribute_companions(relid, &table->names);
 	table_close(rel, NoLock);
 
-	ct_execute(create_index, 0, NULL, NULL, NULL);
+	ct_execute_each(create_index);
 	/* then contacts are counted as they stand */
 	if (had[0])
 	{

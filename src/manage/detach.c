@@ -100,7 +100,9 @@ contacts_tier_detach(PG_FUNCTION_ARGS)
 	ct_restore_companions(managed.table);
 	if (OidIsValid(ct_companion_relid(&managed.table->names, CT_COUNTER)))
 		ct_uncount(managed.table, ct_qualified_name(managed.rel), false);
-	if (ct_has_companions(managed.table))
+	if (ct_is_distributed(relid))
+		ct_allow_distributed_ddl();
+	else if (ct_has_companions(managed.table))
 		while (ct_ledger_close_entries(managed.table, false) == CT_ENTRIES_AT_ONCE)
 			CHECK_FOR_INTERRUPTS();
 	ct_manage_close_table(&managed);

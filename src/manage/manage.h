@@ -21,6 +21,12 @@
 extern void ct_check_companion_schema(const char *schema, Oid owner);
 extern void ct_create_companions(const CtTable *table, bool is_repair);
 
+/* distribute.c */
+
+extern void ct_allow_distributed_ddl(void);
+extern bool ct_begin_distributed(Oid relid, const char *account_column);
+extern void ct_distribute_companions(Oid contacts, const CtNames *names);
+
 /* change_tier.c */
 
 /* The subscription of an account that is being managed, locked */
@@ -348,7 +354,7 @@ extern void ct_restate_dependencies(const CtTable *table);
 /* attach.c */
 
 extern void ct_set_defaults(Oid relid, const char *name, char **args, bool tells);
-extern char *ct_pending_index_statement(Relation rel, const CtTable *table);
+extern List *ct_pending_index_statements(Relation rel, const CtTable *table);
 
 /* restore.c */
 

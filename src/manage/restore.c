@@ -189,7 +189,7 @@ ct_restore_table(Oid relid, bool is_impatient)
 	Relation	rel = ct_open_owned(relid, ShareRowExclusiveLock);
 	char	   *args[CT_NARGS];
 	char	   *name = ct_qualified_name(rel);
-	char	   *create_index = NULL;
+	List	   *create_index = NIL;
 	CtIdentity	identity;
 	CtTable    *table;
 
@@ -204,12 +204,11 @@ ct_restore_table(Oid relid, bool is_impatient)
 		ct_limit_lock_waits(1000);
 	table = ct_table_resolve(rel, CT_NARGS, args);
 	if (!ct_has_pending_index(relid, InvalidOid))
-		create_index = ct_pending_index_statement(rel, table);
+		create_index = ct_pending_index_statements(rel, table);
 	relation_close(rel, NoLock);
 	ct_restore_triggers(relid, name, args);
 	enable_triggers(table);
-	if (create_index != NULL)
-		ct_execute(create_index, 0, NULL, NULL, NULL);
+	ct_execute_each(create_index);
 	ct_set_defaults(relid, name, args, false);
 	ct_restore_identity(&identity);
 	SPI_finish();
