@@ -29,12 +29,15 @@
  */
 static const void *own_statement = NULL;
 
-/* Values of parameters, as the executor wants them. */
+/* Values of parameters, as the executor wants them; NULL if there are none, as from SPI. */
 static ParamListInfo
 create_params(int nargs, const Oid *types, const Datum *values)
 {
-	ParamListInfo params = makeParamList(nargs);
+	ParamListInfo params;
 
+	if (nargs == 0)
+		return NULL;
+	params = makeParamList(nargs);
 	for (int i = 0; i < nargs; i++)
 	{
 		params->params[i].value = values[i];
