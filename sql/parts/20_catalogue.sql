@@ -27,15 +27,33 @@ COMMENT ON COLUMN contacts_tier.tier.contact_limit IS 'number of marketing conta
 COMMENT ON COLUMN contacts_tier.tier.monthly_price IS 'price of a month, in the currency of the plan; null if the plan has no prices';
 SELECT pg_catalog.pg_extension_config_dump('contacts_tier.tier', '');
 
+-- Where Citus is, each node has copies of the catalogue, which have triggers of their own.
+CREATE FUNCTION contacts_tier_internal.catalogue_copy(catalogue regclass, name text) RETURNS text
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'contacts_tier_catalogue_copy';
+COMMENT ON FUNCTION contacts_tier_internal.catalogue_copy(regclass, text) IS
+'qualified name of the table plan, tier or source_type that stands with the given table of the catalogue: it itself, or the copy of this node';
 CREATE FUNCTION contacts_tier_internal.cascade_to_tiers() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    has_tiers boolean;
 BEGIN
+    IF TG_TABLE_NAME <> 'plan' AND (TG_OP = 'DELETE' OR NEW.name <> OLD.name) THEN
+        IF TG_OP = 'DELETE' THEN
+            EXECUTE format('DELETE FROM %s WHERE plan = $1', contacts_tier_internal.catalogue_copy(TG_RELID, 'tier')) USING OLD.name;
+            RETURN NULL;
+        END IF;
+        EXECUTE format('SELECT EXISTS (SELECT FROM %s WHERE plan = $1)', contacts_tier_internal.catalogue_copy(TG_RELID, 'tier'))
+            INTO has_tiers USING OLD.name;
+        IF NOT has_tiers THEN
+            RETURN NULL;
+        END IF;
+    END IF;
     IF TG_OP = 'TRUNCATE' THEN
         DELETE FROM contacts_tier.tier;
     ELSIF TG_OP = 'DELETE' THEN
         DELETE FROM contacts_tier.tier WHERE plan = OLD.name;
-    ELSIF NEW.name <> OLD.name AND EXISTS (SELECT FROM contacts_tier.tier WHERE plan = OLD.name) THEN
+    ELSIF NEW.name <> OLD.name AND (has_tiers OR EXISTS (SELECT FROM contacts_tier.tier WHERE plan = OLD.name)) THEN
         RAISE EXCEPTION USING
             ERRCODE = 'foreign_key_violation',
             MESSAGE = format('cannot rename plan "%s" because it has tiers', OLD.name),

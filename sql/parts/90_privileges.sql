@@ -60,6 +60,7 @@ GRANT EXECUTE ON FUNCTION
     contacts_tier_internal.given_flag(),
     contacts_tier_internal.given_marketing(),
     contacts_tier_internal.library_loaded(),
+    contacts_tier_internal.catalogue_copy(regclass, text),
     contacts_tier.can_use(text, contacts_tier.marketing_status),
     contacts_tier.can_use(text, boolean),
     contacts_tier.can_use(text, text),

@@ -18,6 +18,7 @@
  */
 #include "postgres.h"
 
+#include "fmgr.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
 
@@ -178,4 +179,26 @@ ct_names_sqlf(const CtNames *names, const char *format,...)
 	result = format_names(names, InvalidOid, format, args);
 	va_end(args);
 	return result;
+}
+
+PG_FUNCTION_INFO_V1(contacts_tier_catalogue_copy);
+
+/*
+ * catalogue_copy(catalogue regclass, name text) text: where the tables of the catalogue are for what
+ * fires on one of them.  Errors: 22023 for a name that is none of a table of the catalogue.
+ */
+Datum
+contacts_tier_catalogue_copy(PG_FUNCTION_ARGS)
+{
+	CtNames		names;
+	char	   *word = text_to_cstring(PG_GETARG_TEXT_PP(1));
+
+	ct_names_resolve(&names, PG_GETARG_OID(0), CATALOGUE_SCHEMA);
+	for (int i = 0; i < CT_NCATALOGUE; i++)
+		if (strcmp(catalogue_words[i], word) == 0)
+			PG_RETURN_TEXT_P(cstring_to_text(quote_qualified_identifier(NameStr(names.catalogue_schema),
+																		NameStr(names.catalogue[i]))));
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("\"%s\" is not a table of the catalogue", word)));
 }

@@ -23,6 +23,7 @@
 #include "catalog/pg_namespace.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 
 #include "contact/contact.h"
@@ -302,11 +303,34 @@ ct_names_localise(CtNames *names, Oid relid)
 
 	if (find_shard(relid, &shard))
 	{
-		if (!use_siblings(&shards, &shard))
-			return;
-		*names = shards;
+		if (use_siblings(&shards, &shard))
+			*names = shards;
 	}
 	else if (ct_is_distributed(relid))
 		return;
 	use_copies(names);
+}
+
+/*
+ * Is a command on a table one by which Citus hands on what another session was told, moves shards, or
+ * makes a node know a table?  Then the table is a shard, or was one until this command, or the whole
+ * that commands here do not reach the shards of ("parent" is what it becomes, or was, a partition of, or invalid).  What
+ * follows from the command, the session does that was told.
+ */
+bool
+ct_is_work_of_citus(Oid relid, Oid parent)
+{
+	const char *propagates;
+
+	if (!ct_has_citus())
+		return false;
+	if (!ct_is_distributed(relid) && !ct_is_distributed(parent))
+	{
+		char	   *name = get_rel_name(relid);
+
+		return name != NULL && number_in_name(name) != 0 &&
+			(ct_is_shard(relid) || (OidIsValid(parent) && ct_is_shard(parent)));
+	}
+	propagates = GetConfigOption("citus.enable_ddl_propagation", true, false);
+	return propagates != NULL && strcmp(propagates, "off") == 0;
 }

@@ -104,7 +104,11 @@ inheritance_changed(Oid relid, Oid parent)
 	bool		parent_is_attached = ct_ddl_is_attached(parent);
 
 	if (get_rel_relkind(parent) == RELKIND_PARTITIONED_TABLE)
+	{
 		add_note(relid, PARENT_CHANGED, parent);
+		if (parent_is_attached && ct_is_distributed(parent))
+			ct_allow_distributed_ddl_of_others();
+	}
 	else if (parent_is_attached && is_child(relid, parent))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -282,6 +286,8 @@ settle(const Note *note)
 {
 	if (get_rel_relkind(note->relid) == '\0')
 		return;					/* the same command has dropped it */
+	if (ct_is_work_of_citus(note->relid, note->parent))
+		return;
 	if (note->change == ALTERED)
 		ct_partition_altered(note->relid);
 	else if (get_rel_relispartition(note->relid))

@@ -15,6 +15,7 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
@@ -126,6 +127,17 @@ ct_allow_distributed_ddl(void)
 {
 	ct_set_for_now("citus.enable_unsafe_triggers", "on");
 	ct_set_for_now("citus.multi_shard_modify_mode", "sequential");
+}
+
+/*
+ * A command of a user has given triggers to what becomes a partition of a distributed table, which Citus
+ * is going to distribute when we have no say: allow it until the transaction ends.
+ */
+void
+ct_allow_distributed_ddl_of_others(void)
+{
+	(void) set_config_option("citus.enable_unsafe_triggers", "on", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL,
+							 true, 0, false);
 }
 
 /*

@@ -24,6 +24,7 @@ extern void ct_create_companions(const CtTable *table, bool is_repair);
 /* distribute.c */
 
 extern void ct_allow_distributed_ddl(void);
+extern void ct_allow_distributed_ddl_of_others(void);
 extern bool ct_begin_distributed(Oid relid, const char *account_column);
 extern void ct_distribute_companions(Oid contacts, const CtNames *names);
 

@@ -45,12 +45,13 @@ is_counted(Relation rel)
 
 /*
  * May there be contacts in this very relation?  A table of no blocks has none; one that has
- * blocks may be empty all the same.
+ * blocks may be empty all the same.  Those of a table that Citus distributes are elsewhere.
  */
 static bool
 may_have_contacts(Relation rel)
 {
-	return rel->rd_rel->relkind == RELKIND_RELATION && RelationGetNumberOfBlocks(rel) > 0;
+	return rel->rd_rel->relkind == RELKIND_RELATION &&
+		(RelationGetNumberOfBlocks(rel) > 0 || ct_is_distributed(RelationGetRelid(rel)));
 }
 
 /*
@@ -159,6 +160,8 @@ drop_statement_triggers(Oid relid)
 	if (!OidIsValid(owner))
 		return;
 	ct_manage_as_owner(owner, &identity);
+	if (ct_is_distributed(relid))
+		ct_allow_distributed_ddl();
 	while ((name = statement_trigger(relid, &table_name)) != NULL)
 		ct_executef("DROP TRIGGER %s ON %s", quote_identifier(name), table_name);
 	ct_restore_identity(&identity);
@@ -222,6 +225,8 @@ count_partition(Oid relid, char **args, Oid owner, Relation parent)
 	const char *name = ct_qualified_name(rel);
 
 	ct_check_countable(rel, args);
+	if (ct_is_distributed(relid))
+		ct_allow_distributed_ddl();
 	if (!is_counted(rel) && belongs_to(rel, owner))
 	{
 		if (may_have_contacts(rel))
@@ -230,7 +235,7 @@ count_partition(Oid relid, char **args, Oid owner, Relation parent)
 
 			ct_check_companions(table);
 			ct_normalise_contacts(name, table);
-			ct_count_in(table, psprintf("ONLY %s", name));
+			ct_count_in(table, ct_is_distributed(relid) ? name : psprintf("ONLY %s", name));
 		}
 		ct_create_statement_triggers(name, args);
 	}
@@ -323,7 +328,11 @@ has_columns(Relation rel, char **args)
 static void
 uncount(Relation rel, char **args, Node *exists)
 {
-	if (may_have_contacts(rel) && has_counters(rel, args))
+	if (!may_have_contacts(rel) || !has_counters(rel, args))
+		return;
+	if (ct_is_distributed(RelationGetRelid(rel)))
+		ct_uncount(ct_table_resolve(rel, CT_NARGS, args), ct_qualified_name(rel), false);
+	else
 		ct_uncount_going(ct_table_resolve(rel, CT_NARGS, args), rel, exists);
 }
 
@@ -346,6 +355,8 @@ uncount_detached(Oid relid, char **args, Oid owner, Relation parent)
 	Relation	rel = relation_open(relid, NoLock);
 	Node	   *exists = ct_condition_of_relation(parent, CT_TRIGGER_EXISTS);
 
+	if (ct_is_distributed(relid))
+		ct_allow_distributed_ddl();
 	if (belongs_to(rel, owner))
 		uncount(rel, args, (Node *) map_partition_varattnos((List *) exists, 1, rel, parent));
 	relation_close(rel, NoLock);
@@ -474,6 +485,16 @@ try_to_uncount(Relation rel, char **args, Node *exists)
 	CurrentResourceOwner = owner;
 }
 
+/* Was it a shard until this command?  Its counters are distributed, and it is not. */
+static bool
+was_shard(Relation rel, char **args)
+{
+	CtNames		names;
+
+	ct_names_resolve(&names, RelationGetRelid(rel), args[CT_ARG_SCHEMA]);
+	return ct_is_distributed(ct_companion_relid(&names, CT_COUNTER)) && !ct_is_distributed(RelationGetRelid(rel));
+}
+
 /*
  * A table is about to be dropped, which has lost its triggers already; they said
  * what is in "args", and the condition of the contacts that exist, if not NULL.  The table is locked exclusively.  Where it cannot be counted, a WARNING
@@ -482,11 +503,13 @@ try_to_uncount(Relation rel, char **args, Node *exists)
 void
 ct_table_dropped(Oid relid, char **args, Node *exists)
 {
-	Relation	rel = try_relation_open(relid, NoLock);
+	Relation	rel = ct_is_work_of_citus(relid, InvalidOid) ? NULL : try_relation_open(relid, NoLock);
 
 	if (rel == NULL)
 		return;
-	if (may_have_contacts(rel) && has_counters(rel, args))
+	if (was_shard(rel, args))
+		;						/* nothing of it is in the counters of the whole */
+	else if (may_have_contacts(rel) && has_counters(rel, args))
 	{
 		if (!has_columns(rel, args))
 			warn_still_counted(rel, "The columns of the table are not those that it was attached with.");
