@@ -168,7 +168,10 @@ GRANT EXECUTE ON FUNCTION
     contacts_tier_internal.exists_condition(),
     contacts_tier_internal.eligible_condition(),
     contacts_tier_internal.guard_send(),
-    contacts_tier_internal.create_companions(text, text)
+    contacts_tier_internal.create_companions(text, text),
+    contacts_tier_internal.run_call(),
+    contacts_tier_internal.shard_beside(regclass, text),
+    contacts_tier_internal.create_call_table(text, text)
     TO @extowner@ WITH GRANT OPTION;
 
 -- Functions that change something
@@ -176,6 +179,7 @@ GRANT EXECUTE ON FUNCTION
     contacts_tier.create_plan(text, bigint[], numeric[], text, boolean),
     contacts_tier.attach(regclass, name, jsonb, name, boolean),
     contacts_tier.detach(regclass, boolean),
+    contacts_tier.distribute(regclass),
     contacts_tier.set_condition(regclass, text, text, text),
     contacts_tier.subscribe(regclass, text, text, bigint, contacts_tier.billing_cycle, timestamptz, text, contacts_tier.exceed_policy, bigint),
     contacts_tier.set_policy(regclass, text, contacts_tier.exceed_policy, bigint, integer[], jsonb, text, boolean, contacts_tier.billing_cycle, boolean, bigint, jsonb, text, jsonb),

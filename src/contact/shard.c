@@ -20,11 +20,13 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_namespace.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
+#include "utils/regproc.h"
 
 #include "contact/contact.h"
 
@@ -181,6 +183,26 @@ is_name_of_shard(const char *name, const char *whole, int64 number)
 }
 
 /*
+ * The name of a shard of a table on this node.  A long name is shortened by Citus, with a hash in it; it
+ * says which.
+ */
+static const char *
+shard_name(Oid whole, int64 number)
+{
+	char	   *name = get_rel_name(whole);
+	char	   *result = psprintf("%s_" INT64_FORMAT, name, number);
+	MemoryContext context = CurrentMemoryContext;
+
+	if (strlen(result) < NAMEDATALEN)
+		return result;
+	ct_connect_spi();
+	ct_executef("SELECT (pg_catalog.parse_ident(pg_catalog.shard_name(%u, " INT64_FORMAT ")))[2]", whole, number);
+	result = MemoryContextStrdup(context, ct_result_text(1));
+	SPI_finish();
+	return result;
+}
+
+/*
  * What is known of a relation that is a shard, by its name, which others may have, too, and its
  * schema; false if it is none.
  */
@@ -333,4 +355,29 @@ ct_is_work_of_citus(Oid relid, Oid parent)
 	}
 	propagates = GetConfigOption("citus.enable_ddl_propagation", true, false);
 	return propagates != NULL && strcmp(propagates, "off") == 0;
+}
+
+PG_FUNCTION_INFO_V1(contacts_tier_shard_beside);
+
+/*
+ * shard_beside(shard regclass, contacts text) oid: the shard of a distributed table, by its qualified
+ * name, beside a shard of another one.  Errors: 42P01 if there is none.
+ */
+Datum
+contacts_tier_shard_beside(PG_FUNCTION_ARGS)
+{
+	char	   *whole = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	RangeVar   *name = makeRangeVarFromNameList(stringToQualifiedNameList(whole));
+	Oid			relid = RangeVarGetRelid(name, NoLock, false);
+	Shard		shard;
+	Shard		beside;
+	Oid			result = InvalidOid;
+
+	if (find_shard(PG_GETARG_OID(0), &shard) && find_sibling(relid, shard.minimum, &beside))
+		result = ct_find_relation(get_namespace_name(get_rel_namespace(relid)), shard_name(relid, beside.number));
+	if (!OidIsValid(result))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("there is no shard of table \"%s\" beside \"%s\"", whole, get_rel_name(PG_GETARG_OID(0)))));
+	PG_RETURN_OID(result);
 }

@@ -389,7 +389,7 @@ attach_table(Oid relid, const char *name, char **args, bool whole_row_saves)
 	ct_check_partitions(relid, args);
 	ct_create_companions(table, false);
 	if (is_distributed)
-		ct_distribute_companions(relid, &table->names);
+		ct_distribute_companions(relid, table);
 	table_close(rel, NoLock);
 
 	ct_execute_each(create_index);

@@ -200,9 +200,11 @@ check_account_type(const CtTable *table)
 	}
 }
 
-/* The type of accounts in the companion tables, as it is written in a statement */
-static char *
-account_type(const CtTable *table)
+/*
+ * The type of accounts in the companion tables, as it is written in a statement.
+ */
+char *
+ct_companion_account_type(const CtTable *table)
 {
 	const char *type = ct_type_name(table->account_type);
 
@@ -239,7 +241,7 @@ ct_create_companions(const CtTable *table, bool is_repair)
 	check_privilege(NameStr(table->names.schema), table->owner, "CREATE");
 	ct_executef("SELECT contacts_tier_internal.create_companions(%s, %s)",
 				quote_literal_cstr(quote_identifier(NameStr(table->names.schema))),
-				quote_literal_cstr(account_type(table)));
+				quote_literal_cstr(ct_companion_account_type(table)));
 	if (is_counted)
 		ct_execute(ct_sql(table, "INSERT INTO {counter} (account, slot, corrected)"
 						  " SELECT account, 0, - period_opening FROM {account} WHERE period_opening <> 0"),

@@ -111,6 +111,8 @@ contacts_tier_change_tier(PG_FUNCTION_ARGS)
 	int64		wanted;
 	bool		at_renewal;
 
+	if (ct_is_dispatched(fcinfo))
+		return ct_dispatch(fcinfo);
 	ct_check_not_null(fcinfo, 2, "contact_limit");
 	wanted = PG_GETARG_INT64(2);
 	subscribed = ct_manage_subscription(&managed, fcinfo);
@@ -151,6 +153,8 @@ contacts_tier_approve_upgrade(PG_FUNCTION_ARGS)
 	CtManaged	managed;
 	CtSubscribed subscribed;
 
+	if (ct_is_dispatched(fcinfo))
+		return ct_dispatch(fcinfo);
 	subscribed = ct_manage_subscription(&managed, fcinfo);
 	if (subscribed.requested_limit <= subscribed.contact_limit)
 		ereport(ERROR,

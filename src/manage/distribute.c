@@ -12,6 +12,7 @@
  */
 #include "postgres.h"
 
+#include "access/relation.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "utils/builtins.h"
@@ -181,13 +182,30 @@ distribute_companion(Oid relid, Oid contacts, bool by_account)
 				quote_literal_cstr(name_of(contacts)));
 }
 
+/* Create the table of calls, and distribute it with its triggers. */
+static void
+create_call_table(Oid contacts, const CtTable *table, bool by_account)
+{
+	const char *name = quote_qualified_identifier(NameStr(table->names.schema), CT_CALL_TABLE);
+
+	ct_executef("SELECT contacts_tier_internal.create_call_table(%s, %s)",
+				quote_literal_cstr(quote_identifier(NameStr(table->names.schema))),
+				quote_literal_cstr(ct_companion_account_type(table)));
+	distribute_companion(ct_find_relation(NameStr(table->names.schema), CT_CALL_TABLE), contacts, by_account);
+	ct_executef("CREATE TRIGGER contacts_tier_call BEFORE INSERT ON %s"
+				" FOR EACH ROW EXECUTE FUNCTION contacts_tier_internal.run_call()", name);
+	ct_executef("CREATE TRIGGER contacts_tier_called AFTER INSERT ON %s"
+				" FOR EACH ROW EXECUTE FUNCTION contacts_tier_internal.run_call()", name);
+}
+
 /*
  * Distribute the companion tables of distributed contacts like these.  The caller is the
  * owner, connected to SPI, after ct_begin_distributed().  Errors: 0A000 if they are distributed otherwise.
  */
 void
-ct_distribute_companions(Oid contacts, const CtNames *names)
+ct_distribute_companions(Oid contacts, const CtTable *table)
 {
+	const CtNames *names = &table->names;
 	bool		by_account = distribution_column(contacts) != NULL;
 
 	for (int i = 0; i < CT_NCOMPANIONS; i++)
@@ -205,4 +223,160 @@ ct_distribute_companions(Oid contacts, const CtNames *names)
 							 quote_literal_cstr(name_of(relid))),
 					 ct_errtable(contacts)));
 	}
+	if (!OidIsValid(ct_find_relation(NameStr(names->schema), CT_CALL_TABLE)))
+		create_call_table(contacts, table, by_account);
+}
+
+/*
+ * Which attached tables share the companion tables, and can Citus distribute them all?  Errors: 0A000
+ * for tables without an account column, and partitions that others own.
+ */
+static void
+check_distributable(const CtManaged *tables, int ntables)
+{
+	if (!ct_has_citus())
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("extension \"citus\" is not installed in this database")));
+	for (int i = 0; i < ntables; i++)
+		if (!AttributeNumberIsValid(tables[i].table->attno[CT_ARG_ACCOUNT]))
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("cannot distribute table \"%s\"", RelationGetRelationName(tables[i].rel)),
+					 errdetail("The whole table is one account, which must be on one node."),
+					 errtable(tables[i].rel)));
+}
+
+/* What distribute() knows of a table when it is closed */
+typedef struct Distributed
+{
+	Oid			relid;
+	char	   *name;
+	char	   *account;		/* its account column */
+	char	   *args[CT_NARGS];
+	List	   *conditions;		/* statements that create the triggers that hold them */
+} Distributed;
+
+/*
+ * Statements that create the triggers anew that hold the conditions of a table (P2, P3), in memory of the
+ * caller.
+ */
+static List *
+condition_triggers(Oid relid, MemoryContext context)
+{
+	uint64		count = ct_executef("SELECT pg_catalog.pg_get_triggerdef(t.oid) FROM pg_catalog.pg_trigger t"
+									" WHERE t.tgrelid OPERATOR(pg_catalog.=) %u AND t.tgfoid IN (%u, %u) ORDER BY t.tgname", relid,
+									ct_function_oid(CT_TRIGGER_EXISTS), ct_function_oid(CT_TRIGGER_ELIGIBLE));
+	List	   *result = NIL;
+
+	for (uint64 i = 0; i < count; i++)
+	{
+		char	   *statement = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
+		MemoryContext old = MemoryContextSwitchTo(context);
+
+		result = lappend(result, pstrdup(statement));
+		MemoryContextSwitchTo(old);
+	}
+	return result;
+}
+
+/* Triggers of the application would fire for each row that Citus moves to a shard: 0A000. */
+static void
+check_triggers(const Distributed *table)
+{
+	char	   *name;
+
+	ct_executef("SELECT pg_catalog.min(t.tgname::pg_catalog.text) FROM pg_catalog.pg_trigger t"
+				" WHERE t.tgrelid OPERATOR(pg_catalog.=) %u AND NOT t.tgisinternal", table->relid);
+	name = ct_result_text(1);
+	if (name != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot distribute table \"%s\"", get_rel_name(table->relid)),
+				 errdetail("Trigger \"%s\" of the application would fire for each contact.", name),
+				 errhint("Drop the trigger first.  To create it again, use SET citus.enable_unsafe_triggers = on."),
+				 ct_errtable(table->relid)));
+}
+
+/*
+ * Distribute a table whose triggers were dropped, and create these again: Citus would fire them for
+ * each row that it moves to a shard.  The counters move as they are.
+ */
+static void
+distribute_table(Distributed *table, const Distributed *first)
+{
+	Relation	rel;
+
+	ct_executef("SELECT pg_catalog.create_distributed_table(%s, %s%s)", quote_literal_cstr(table->name),
+				quote_literal_cstr(table->account),
+				table == first ? "" : psprintf(", colocate_with => %s", quote_literal_cstr(first->name)));
+	rel = relation_open(table->relid, NoLock);
+	ct_distribute_companions(table->relid, ct_table_resolve(rel, CT_NARGS, table->args));
+	relation_close(rel, NoLock);
+}
+
+PG_FUNCTION_INFO_V1(contacts_tier_distribute);
+
+/*
+ * distribute(contacts regclass) void
+ *
+ * Has Citus distribute an attached table, by its account column, and the tables that share its
+ * companion tables, and these, in one transaction.  Nothing is counted anew, so that history stays.
+ *
+ * Locks: the tables, exclusively.  Errors: 42501, 55000 (not attached, no Citus), 0A000 (no account column), those
+ * of Citus, as for a primary key without the account.
+ */
+Datum
+contacts_tier_distribute(PG_FUNCTION_ARGS)
+{
+	List	   *relids;
+	MemoryContext context = CurrentMemoryContext;
+	CtManaged  *managed;
+	Distributed *tables;
+	CtIdentity	identity;
+	Oid			owner;
+	int			ntables;
+
+	ct_check_not_null(fcinfo, 0, "contacts");
+	ct_check_owner(PG_GETARG_OID(0));
+	managed = ct_manage_sharing(PG_GETARG_OID(0), AccessExclusiveLock, &relids);
+	ntables = list_length(relids);
+	check_distributable(managed, ntables);
+	owner = managed[0].table->owner;
+	tables = palloc0(sizeof(Distributed) * ntables);
+	for (int i = 0; i < ntables; i++)
+	{
+		tables[i].relid = RelationGetRelid(managed[i].rel);
+		(void) ct_trigger_args(managed[i].rel, CT_TRIGGER_STATUS, tables[i].args);
+	}
+	ct_manage_end_group(managed, ntables);
+	for (int i = 0; i < ntables; i++)
+	{
+		tables[i].name = pstrdup(name_of(tables[i].relid));
+		tables[i].account = tables[i].args[CT_ARG_ACCOUNT];
+	}
+
+	ct_connect_spi();
+	ct_manage_as_owner(owner, &identity);
+	ct_allow_distributed_ddl();
+	distribute_catalogue();
+	for (int i = 0; i < ntables; i++)
+	{
+		tables[i].conditions = condition_triggers(tables[i].relid, context);
+		ct_drop_triggers(tables[i].relid);
+		check_triggers(&tables[i]);
+	}
+	ct_ddl_forget();
+	for (int i = 0; i < ntables; i++)
+		distribute_table(&tables[i], &tables[0]);
+	for (int i = 0; i < ntables; i++)
+	{
+		ct_execute_each(tables[i].conditions);
+		ct_create_row_triggers(tables[i].name, tables[i].args);
+		ct_create_statement_triggers(tables[i].name, tables[i].args);
+		ct_add_partition_triggers(tables[i].relid);
+	}
+	ct_restore_identity(&identity);
+	SPI_finish();
+	PG_RETURN_VOID();
 }

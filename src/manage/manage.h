@@ -19,6 +19,7 @@
 /* attach_companions.c */
 
 extern void ct_check_companion_schema(const char *schema, Oid owner);
+extern char *ct_companion_account_type(const CtTable *table);
 extern void ct_create_companions(const CtTable *table, bool is_repair);
 
 /* distribute.c */
@@ -26,7 +27,15 @@ extern void ct_create_companions(const CtTable *table, bool is_repair);
 extern void ct_allow_distributed_ddl(void);
 extern void ct_allow_distributed_ddl_of_others(void);
 extern bool ct_begin_distributed(Oid relid, const char *account_column);
-extern void ct_distribute_companions(Oid contacts, const CtNames *names);
+extern void ct_distribute_companions(Oid contacts, const CtTable *table);
+
+/* The table beside companion tables that takes calls to a shard: see dispatch.c */
+#define CT_CALL_TABLE	"contacts_tier_call"
+
+/* dispatch.c */
+
+extern bool ct_is_dispatched(FunctionCallInfo fcinfo);
+extern Datum ct_dispatch(FunctionCallInfo fcinfo);
 
 /* change_tier.c */
 

@@ -322,6 +322,8 @@ contacts_tier_set_policy(PG_FUNCTION_ARGS)
 	CtManaged	managed;
 	Datum		account;
 
+	if (ct_is_dispatched(fcinfo))
+		return ct_dispatch(fcinfo);
 	if (!PG_ARGISNULL(POL_GRACE))
 		ct_check_grace(PG_GETARG_INT64(POL_GRACE));
 	if (!PG_ARGISNULL(POL_THRESHOLDS))

@@ -270,6 +270,8 @@ contacts_tier_subscribe(PG_FUNCTION_ARGS)
 	int64		used;
 	int64		contact_limit;
 
+	if (ct_is_dispatched(fcinfo))
+		return ct_dispatch(fcinfo);
 	check_subscribe_arguments(fcinfo);
 	account = ct_manage_begin_account(&managed, fcinfo);
 	check_account_length(managed.table, account);
@@ -306,6 +308,8 @@ contacts_tier_cancel(PG_FUNCTION_ARGS)
 	CtSubscribed subscribed;
 	bool		withdraw;
 
+	if (ct_is_dispatched(fcinfo))
+		return ct_dispatch(fcinfo);
 	ct_check_not_null(fcinfo, 2, "withdraw");
 	withdraw = PG_GETARG_BOOL(2);
 	subscribed = ct_manage_subscription(&managed, fcinfo);

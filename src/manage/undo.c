@@ -353,6 +353,8 @@ contacts_tier_undo_promotion(PG_FUNCTION_ARGS)
 {
 	Undo		undo = {0};
 
+	if (ct_is_dispatched(fcinfo))
+		return ct_dispatch(fcinfo);
 	ct_check_account_not_null(fcinfo);
 	ct_check_not_null(fcinfo, SOURCE_TYPE, "source_type");
 	ct_check_not_null(fcinfo, SOURCE_NAME, "source_name");

@@ -1,0 +1,169 @@
+/*-------------------------------------------------------------------------
+ *
+ * dispatch.c
+ *	  Managing functions for one account of a table that Citus distributes: they run on the shard
+ *	  of the account, in the transaction of the caller.
+ *
+ * The companion tables of a distributed table have one more beside them, contacts_tier_call.  An INSERT into
+ * it goes to the shard of the account, as any row of it; there a trigger calls the function for the
+ * shard of the contacts (run_call()), and the result comes back with RETURNING.  So errors keep
+ * their SQLSTATE, a rollback takes everything back, and Citus commits on two nodes as for any rows.
+ * A second trigger deletes the row.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+
+#include "manage/manage.h"
+
+/*
+ * Is argument 0 of a function a table that Citus distributes?
+ */
+bool
+ct_is_dispatched(FunctionCallInfo fcinfo)
+{
+	return !PG_ARGISNULL(0) && ct_is_distributed(PG_GETARG_OID(0));
+}
+
+/* A value as a literal in the text of a call, which is a format: a % is doubled. */
+static void
+append_literal(StringInfo buf, const char *value, Oid type)
+{
+	if (value == NULL)
+		appendStringInfoString(buf, "NULL");
+	else
+		for (const char *p = quote_literal_cstr(value); *p != '\0'; p++)
+			appendStringInfo(buf, *p == '%' ? "%%%%" : "%c", *p);
+	appendStringInfo(buf, "::%s", ct_type_name(type));
+}
+
+/* Argument of a function as text, NULL where it is null */
+static char *
+argument_text(FunctionCallInfo fcinfo, int argument, Oid type)
+{
+	Oid			output;
+	bool		isvarlena;
+
+	if (PG_ARGISNULL(argument))
+		return NULL;
+	getTypeOutputInfo(type, &output, &isvarlena);
+	return OidOutputFunctionCall(output, PG_GETARG_DATUM(argument));
+}
+
+/*
+ * The call of this function for a shard, whose place is taken by %1$s.  As the caller, whose types the
+ * arguments can be.
+ */
+static char *
+call_of(FunctionCallInfo fcinfo, const char *account)
+{
+	Oid			function = fcinfo->flinfo->fn_oid;
+	int			level = NewGUCNestLevel();
+	StringInfoData buf;
+	Oid		   *types;
+	int			nargs;
+
+	ct_set_exact_text();
+	(void) get_func_signature(function, &types, &nargs);
+	initStringInfo(&buf);
+	appendStringInfo(&buf, "%s(%%1$s::pg_catalog.regclass",
+					 quote_qualified_identifier(get_namespace_name(get_func_namespace(function)), get_func_name(function)));
+	for (int i = 1; i < nargs; i++)
+	{
+		appendStringInfoString(&buf, ", ");
+		if (i == 1)
+			append_literal(&buf, account, TEXTOID);
+		else
+			append_literal(&buf, argument_text(fcinfo, i, types[i]), types[i]);
+	}
+	appendStringInfoChar(&buf, ')');
+	AtEOXact_GUC(false, level);
+	return buf.data;
+}
+
+/* Run a call on the shard of an account; its result as JSON, in the given memory context, or NULL. */
+static char *
+run_call(CtManaged *managed, Datum account, const char *call, MemoryContext context)
+{
+	char	   *result;
+
+	ct_executef("INSERT INTO %s (account, contacts, call) VALUES (%s::%s, %s, %s) RETURNING result::pg_catalog.text",
+				quote_qualified_identifier(NameStr(managed->table->names.schema), CT_CALL_TABLE),
+				quote_literal_cstr(ct_account_text(managed->table, account)), managed->account_type,
+				quote_literal_cstr(ct_qualified_name(managed->rel)), quote_literal_cstr(call));
+	result = ct_result_text(1);
+	return result == NULL ? NULL : MemoryContextStrdup(context, result);
+}
+
+/* A JSON value as a value of a type; as the caller. */
+static Datum
+value_of_json(FunctionCallInfo fcinfo, const char *json, Oid type)
+{
+	TupleDesc	tupdesc;
+	Oid			types[] = {TEXTOID};
+	Datum		values[] = {CStringGetTextDatum(json)};
+	bool		isnull;
+	Datum		result;
+	StringInfoData columns;
+
+	if (get_call_result_type(fcinfo, NULL, &tupdesc) != TYPEFUNC_COMPOSITE)
+	{
+		Oid			input;
+		Oid			param;
+
+		ct_connect_spi();
+		ct_execute("SELECT $1::pg_catalog.jsonb OPERATOR(pg_catalog.#>>) '{}'", 1, types, values, NULL);
+		getTypeInputInfo(type, &input, &param);
+		result = OidInputFunctionCall(input, ct_result_text(1), param, -1);
+		/* of a type by reference there is none so far */
+		SPI_finish();
+		return result;
+	}
+	initStringInfo(&columns);
+	for (int i = 0; i < tupdesc->natts; i++)
+		appendStringInfo(&columns, "%s%s %s", i > 0 ? ", " : "", quote_identifier(NameStr(TupleDescAttr(tupdesc, i)->attname)),
+						 ct_type_name(TupleDescAttr(tupdesc, i)->atttypid));
+	ct_connect_spi();
+	ct_execute(psprintf("SELECT r FROM pg_catalog.jsonb_to_record($1::pg_catalog.jsonb) AS r (%s)", columns.data), 1, types, values, NULL);
+	result = SPI_datumTransfer(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull), false, -1);
+	SPI_finish();
+	return result;
+}
+
+/*
+ * Call the function that was called for a distributed table, its first two arguments, and an
+ * account of it, on the shard of the account instead.  The caller owns the table.
+ *
+ * Locks: the table as an INSERT does; on the shard those of the function.  Errors: those of the function; 42501, 55000
+ * (not attached), 22004.
+ */
+Datum
+ct_dispatch(FunctionCallInfo fcinfo)
+{
+	MemoryContext context = CurrentMemoryContext;
+	Oid			type = get_func_rettype(fcinfo->flinfo->fn_oid);
+	CtManaged	managed;
+	char	   *call;
+	char	   *result;
+	Datum		account;
+
+	ct_check_account_not_null(fcinfo);
+	call = call_of(fcinfo, ct_account_argument(fcinfo, 1));
+	account = ct_manage_begin_account(&managed, fcinfo);
+	result = run_call(&managed, account, psprintf(type == VOIDOID ? "SELECT NULL::pg_catalog.jsonb FROM %s" :
+												  "SELECT pg_catalog.to_jsonb(r) FROM %s r", call), context);
+	ct_manage_end(&managed);
+	ct_source_forget();
+	if (type == VOIDOID)
+		PG_RETURN_VOID();
+	if (result == NULL)
+		PG_RETURN_NULL();
+	return value_of_json(fcinfo, result, type);
+}
