@@ -14,7 +14,11 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF TG_WHEN = 'BEFORE' THEN
-        EXECUTE format(NEW.call, contacts_tier_internal.shard_beside(TG_RELID, NEW.contacts)) INTO NEW.result;
+        IF NEW.call LIKE 'CALL %' THEN
+            EXECUTE format(NEW.call, contacts_tier_internal.shard_beside(TG_RELID, NEW.contacts));
+        ELSE
+            EXECUTE format(NEW.call, contacts_tier_internal.shard_beside(TG_RELID, NEW.contacts)) INTO NEW.result;
+        END IF;
         RETURN NEW;
     END IF;
     EXECUTE format('DELETE FROM %I.%I WHERE call_id = $1', TG_TABLE_SCHEMA, TG_TABLE_NAME) USING NEW.call_id;
@@ -65,3 +69,36 @@ CREATE FUNCTION contacts_tier.distribute(contacts regclass) RETURNS void
 LANGUAGE c AS 'MODULE_PATHNAME', 'contacts_tier_distribute';
 COMMENT ON FUNCTION contacts_tier.distribute(regclass) IS
 'has Citus distribute an attached table by its account column, with its companion tables, whose history stays; in one transaction';
+
+-- In transactions of their own.  The name of the shard takes the place of %1$s in the command.
+CREATE FUNCTION contacts_tier_internal.run_on_shards(contacts regclass, command text, account text DEFAULT NULL)
+RETURNS TABLE (shard bigint, success boolean, result text)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    by_account boolean := (SELECT d.partkey IS NOT NULL FROM pg_dist_partition d WHERE d.logicalrelid = run_on_shards.contacts);
+    only_shard bigint;
+BEGIN
+    IF by_account AND run_on_shards.account IS NOT NULL THEN
+        EXECUTE format('SELECT get_shard_id_for_distribution_column($1, %L::%s)', run_on_shards.account,
+                       (SELECT format_type(a.atttypid, NULL) FROM pg_dist_partition d, pg_attribute a
+                        WHERE d.logicalrelid = run_on_shards.contacts AND a.attrelid = d.logicalrelid
+                          AND a.attname = column_to_column_name(d.logicalrelid, d.partkey)))
+            INTO only_shard USING run_on_shards.contacts;
+    END IF;
+    RETURN QUERY
+        WITH placed AS (
+            SELECT array_agg(p.nodename ORDER BY p.shardid) AS nodes, array_agg(p.nodeport ORDER BY p.shardid) AS ports,
+                   array_agg(p.shardid ORDER BY p.shardid) AS shards,
+                   array_agg(format(run_on_shards.command, shard_name(run_on_shards.contacts, p.shardid)) ORDER BY p.shardid) AS commands
+            FROM (SELECT DISTINCT ON (s.shardid) s.shardid, l.nodename, l.nodeport::integer AS nodeport
+                  FROM pg_dist_shard s JOIN pg_dist_shard_placement l USING (shardid)
+                  WHERE s.logicalrelid = run_on_shards.contacts AND (only_shard IS NULL OR s.shardid = only_shard)
+                  ORDER BY s.shardid, l.placementid) p)
+        SELECT p.shards[r.ordinality], r.success, r.result
+        FROM placed p, master_run_on_worker(p.nodes, p.ports, p.commands, true) WITH ORDINALITY r;
+END
+$$;
+COMMENT ON FUNCTION contacts_tier_internal.run_on_shards(regclass, text, text) IS
+'runs a command on each shard of a distributed table, or on that of an account, in parallel and in transactions of their own';

@@ -357,6 +357,29 @@ ct_is_work_of_citus(Oid relid, Oid parent)
 	return propagates != NULL && strcmp(propagates, "off") == 0;
 }
 
+/*
+ * Let statements of ours that come change triggers of distributed tables, until the identity is
+ * restored; and use one connection to each node, since triggers are created where rows of the same
+ * transaction are.
+ */
+void
+ct_allow_distributed_ddl(void)
+{
+	ct_set_for_now("citus.enable_unsafe_triggers", "on");
+	ct_set_for_now("citus.multi_shard_modify_mode", "sequential");
+}
+
+/*
+ * A command of a user has given triggers to what becomes a partition of a distributed table, which Citus
+ * is going to distribute when we have no say: allow it until the transaction ends.
+ */
+void
+ct_allow_distributed_ddl_of_others(void)
+{
+	(void) set_config_option("citus.enable_unsafe_triggers", "on", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL,
+							 true, 0, false);
+}
+
 PG_FUNCTION_INFO_V1(contacts_tier_shard_beside);
 
 /*

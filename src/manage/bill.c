@@ -165,7 +165,7 @@ PG_FUNCTION_INFO_V1(contacts_tier_billing_periods);
 Datum
 contacts_tier_billing_periods(PG_FUNCTION_ARGS)
 {
-	static const CtReportKind billing_periods = {.query = billing_periods_query,.reads_ledger = true};
+	static const CtReportKind billing_periods = {.query = billing_periods_query,.reads_ledger = true,.by_shard = true};
 
 	ct_report(fcinfo, &billing_periods);
 	return (Datum) 0;
@@ -280,7 +280,7 @@ PG_FUNCTION_INFO_V1(contacts_tier_forecast);
 Datum
 contacts_tier_forecast(PG_FUNCTION_ARGS)
 {
-	static const CtReportKind forecast = {.query = forecast_query,.reads_ledger = true};
+	static const CtReportKind forecast = {.query = forecast_query,.reads_ledger = true,.by_shard = true};
 
 	ct_report(fcinfo, &forecast);
 	return (Datum) 0;

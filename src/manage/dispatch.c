@@ -32,15 +32,25 @@ ct_is_dispatched(FunctionCallInfo fcinfo)
 	return !PG_ARGISNULL(0) && ct_is_distributed(PG_GETARG_OID(0));
 }
 
-/* A value as a literal in the text of a call, which is a format: a % is doubled. */
+/*
+ * A text as a part of a format of the SQL function format(): a % is doubled.
+ */
+char *
+ct_double_percent(const char *text)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	for (; *text != '\0'; text++)
+		appendStringInfo(&buf, *text == '%' ? "%%%%" : "%c", *text);
+	return buf.data;
+}
+
+/* A value as a literal in the text of a call, which is a format */
 static void
 append_literal(StringInfo buf, const char *value, Oid type)
 {
-	if (value == NULL)
-		appendStringInfoString(buf, "NULL");
-	else
-		for (const char *p = quote_literal_cstr(value); *p != '\0'; p++)
-			appendStringInfo(buf, *p == '%' ? "%%%%" : "%c", *p);
+	appendStringInfoString(buf, value == NULL ? "NULL" : ct_double_percent(quote_literal_cstr(value)));
 	appendStringInfo(buf, "::%s", ct_type_name(type));
 }
 
@@ -58,11 +68,11 @@ argument_text(FunctionCallInfo fcinfo, int argument, Oid type)
 }
 
 /*
- * The call of this function for a shard, whose place is taken by %1$s.  As the caller, whose types the
- * arguments can be.
+ * The call of this function for a shard, whose place is taken by "shard".  "account" replaces the second
+ * argument, if that is one.  As the caller, whose types the arguments can be.
  */
 static char *
-call_of(FunctionCallInfo fcinfo, const char *account)
+call_of(FunctionCallInfo fcinfo, const char *shard, const char *account)
 {
 	Oid			function = fcinfo->flinfo->fn_oid;
 	int			level = NewGUCNestLevel();
@@ -73,12 +83,12 @@ call_of(FunctionCallInfo fcinfo, const char *account)
 	ct_set_exact_text();
 	(void) get_func_signature(function, &types, &nargs);
 	initStringInfo(&buf);
-	appendStringInfo(&buf, "%s(%%1$s::pg_catalog.regclass",
-					 quote_qualified_identifier(get_namespace_name(get_func_namespace(function)), get_func_name(function)));
+	appendStringInfo(&buf, "%s(%s::pg_catalog.regclass",
+					 quote_qualified_identifier(get_namespace_name(get_func_namespace(function)), get_func_name(function)), shard);
 	for (int i = 1; i < nargs; i++)
 	{
 		appendStringInfoString(&buf, ", ");
-		if (i == 1)
+		if (account != NULL && i == 1)
 			append_literal(&buf, account, TEXTOID);
 		else
 			append_literal(&buf, argument_text(fcinfo, i, types[i]), types[i]);
@@ -102,6 +112,112 @@ run_call(CtManaged *managed, Datum account, const char *call, MemoryContext cont
 	return result == NULL ? NULL : MemoryContextStrdup(context, result);
 }
 
+/*
+ * Run a command on the shard of an account, in the transaction of the caller, who is the owner.  It is a format, in which %1$s
+ * is the shard; one that begins with CALL has no result.  Errors: those of the command.
+ */
+void
+ct_run_on_shard(CtManaged *managed, Datum account, const char *command)
+{
+	(void) run_call(managed, account, command, CurrentMemoryContext);
+}
+
+/* Columns of a record as in a statement, but tables, which are shards elsewhere */
+static char *
+column_list(TupleDesc tupdesc)
+{
+	StringInfoData columns;
+
+	initStringInfo(&columns);
+	for (int i = 0; i < tupdesc->natts; i++)
+		if (TupleDescAttr(tupdesc, i)->atttypid != REGCLASSOID)
+			appendStringInfo(&columns, "%s%s %s", columns.len > 0 ? ", " : "", quote_identifier(NameStr(TupleDescAttr(tupdesc, i)->attname)),
+							 ct_type_name(TupleDescAttr(tupdesc, i)->atttypid));
+	return columns.data;
+}
+
+/* Columns of rows that shards gave: what is a table is the whole, not a shard. */
+static char *
+result_list(TupleDesc tupdesc, Oid whole)
+{
+	StringInfoData columns;
+
+	initStringInfo(&columns);
+	for (int i = 0; i < tupdesc->natts; i++)
+		if (TupleDescAttr(tupdesc, i)->atttypid == REGCLASSOID)
+			appendStringInfo(&columns, "%s%u::pg_catalog.regclass", i > 0 ? ", " : "", whole);
+		else
+			appendStringInfo(&columns, "%sr.%s", i > 0 ? ", " : "", quote_identifier(NameStr(TupleDescAttr(tupdesc, i)->attname)));
+	return columns.data;
+}
+
+/* What shards have refused, as an error; its SQLSTATE is theirs no more. */
+static void
+check_shards(uint64 count)
+{
+	for (uint64 i = 0; i < count; i++)
+	{
+		char	   *success = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
+
+		if (success == NULL || strcmp(success, "t") != 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
+					 errmsg_internal("%s", SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2))));
+	}
+}
+
+/*
+ * Rows of a report, for a table that Citus distributes: what the function that was called gives for each shard, or
+ * for that of the account, as the query of a statement.  Each shard is read in a transaction of its
+ * own.  The caller is the owner, connected to SPI.
+ */
+char *
+ct_shards_query(FunctionCallInfo fcinfo, const CtManaged *table, const char *account)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	char	   *call = psprintf("SELECT pg_catalog.jsonb_agg(r) FROM %s r", call_of(fcinfo, "%1$L", account));
+	char	   *run = psprintf("contacts_tier_internal.run_on_shards(%u, %s, %s)", table->table->relid,
+							   quote_literal_cstr(call), account == NULL ? "NULL" : quote_literal_cstr(account));
+	uint64		count = ct_query(psprintf("SELECT success, result, shard FROM %s WHERE NOT success OR result <> ''", run));
+	StringInfoData values;
+	bool		has_account = false;
+
+	check_shards(count);
+	initStringInfo(&values);
+	for (uint64 i = 0; i < count; i++)
+		appendStringInfo(&values, "%s(%s, %s::pg_catalog.jsonb)", i > 0 ? ", " : "",
+						 SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 3),
+						 quote_literal_cstr(SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2)));
+	for (int i = 0; i < result->setDesc->natts; i++)
+		has_account |= strcmp(NameStr(TupleDescAttr(result->setDesc, i)->attname), "account") == 0;
+	return psprintf("SELECT %s FROM (VALUES %s) s (shard, rows), pg_catalog.jsonb_array_elements(s.rows) WITH ORDINALITY e (row, number),"
+					" pg_catalog.jsonb_to_record(e.row) AS r (%s) ORDER BY %ss.shard, e.number",
+					result_list(result->setDesc, table->table->relid), values.len > 0 ? values.data : "(0, '[]'::pg_catalog.jsonb)",
+					column_list(result->setDesc), has_account ? psprintf("r.account::%s, ", table->account_type) : "");
+}
+
+/*
+ * Sum of what a function that was called gives for each shard of a table that Citus distributes, in
+ * transactions of their own.  The caller owns the table.
+ */
+Datum
+ct_sum_of_shards(FunctionCallInfo fcinfo)
+{
+	CtManaged	managed;
+	char	   *call = psprintf("SELECT %s", call_of(fcinfo, "%1$L", NULL));
+	uint64		count;
+	int64		sum = 0;
+
+	ct_manage_begin(&managed, PG_GETARG_OID(0), AccessShareLock);
+	count = ct_executef("SELECT success, result FROM contacts_tier_internal.run_on_shards(%u, %s)",
+						managed.table->relid, quote_literal_cstr(call));
+	check_shards(count);
+	for (uint64 i = 0; i < count; i++)
+		sum += strtoll(SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2), NULL, 10);
+	ct_manage_end(&managed);
+	PG_RETURN_INT64(sum);
+}
+
 /* A JSON value as a value of a type; as the caller. */
 static Datum
 value_of_json(FunctionCallInfo fcinfo, const char *json, Oid type)
@@ -111,7 +227,6 @@ value_of_json(FunctionCallInfo fcinfo, const char *json, Oid type)
 	Datum		values[] = {CStringGetTextDatum(json)};
 	bool		isnull;
 	Datum		result;
-	StringInfoData columns;
 
 	if (get_call_result_type(fcinfo, NULL, &tupdesc) != TYPEFUNC_COMPOSITE)
 	{
@@ -126,12 +241,8 @@ value_of_json(FunctionCallInfo fcinfo, const char *json, Oid type)
 		SPI_finish();
 		return result;
 	}
-	initStringInfo(&columns);
-	for (int i = 0; i < tupdesc->natts; i++)
-		appendStringInfo(&columns, "%s%s %s", i > 0 ? ", " : "", quote_identifier(NameStr(TupleDescAttr(tupdesc, i)->attname)),
-						 ct_type_name(TupleDescAttr(tupdesc, i)->atttypid));
 	ct_connect_spi();
-	ct_execute(psprintf("SELECT r FROM pg_catalog.jsonb_to_record($1::pg_catalog.jsonb) AS r (%s)", columns.data), 1, types, values, NULL);
+	ct_execute(psprintf("SELECT r FROM pg_catalog.jsonb_to_record($1::pg_catalog.jsonb) AS r (%s)", column_list(tupdesc)), 1, types, values, NULL);
 	result = SPI_datumTransfer(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull), false, -1);
 	SPI_finish();
 	return result;
@@ -155,7 +266,7 @@ ct_dispatch(FunctionCallInfo fcinfo)
 	Datum		account;
 
 	ct_check_account_not_null(fcinfo);
-	call = call_of(fcinfo, ct_account_argument(fcinfo, 1));
+	call = call_of(fcinfo, "%1$s", ct_account_argument(fcinfo, 1));
 	account = ct_manage_begin_account(&managed, fcinfo);
 	result = run_call(&managed, account, psprintf(type == VOIDOID ? "SELECT NULL::pg_catalog.jsonb FROM %s" :
 												  "SELECT pg_catalog.to_jsonb(r) FROM %s r", call), context);

@@ -22,20 +22,16 @@ extern void ct_check_companion_schema(const char *schema, Oid owner);
 extern char *ct_companion_account_type(const CtTable *table);
 extern void ct_create_companions(const CtTable *table, bool is_repair);
 
-/* distribute.c */
+/* distribution.c */
 
-extern void ct_allow_distributed_ddl(void);
-extern void ct_allow_distributed_ddl_of_others(void);
+extern char *ct_name_in_statement(Oid relid);
+extern void ct_distribute_catalogue(void);
 extern bool ct_begin_distributed(Oid relid, const char *account_column);
 extern void ct_distribute_companions(Oid contacts, const CtTable *table);
 
 /* The table beside companion tables that takes calls to a shard: see dispatch.c */
 #define CT_CALL_TABLE	"contacts_tier_call"
 
-/* dispatch.c */
-
-extern bool ct_is_dispatched(FunctionCallInfo fcinfo);
-extern Datum ct_dispatch(FunctionCallInfo fcinfo);
 
 /* change_tier.c */
 
@@ -89,7 +85,18 @@ typedef struct CtReportKind
 								 * tables */
 	bool		reads_table;	/* of the one asked for */
 	bool		records;		/* it writes to the ledger; for owners only */
+	bool		by_shard;		/* where Citus distributes the table, run on
+								 * each shard: Citus cannot plan the query */
 } CtReportKind;
+
+/* dispatch.c */
+
+extern bool ct_is_dispatched(FunctionCallInfo fcinfo);
+extern Datum ct_dispatch(FunctionCallInfo fcinfo);
+extern char *ct_double_percent(const char *text);
+extern void ct_run_on_shard(CtManaged *managed, Datum account, const char *command);
+extern char *ct_shards_query(FunctionCallInfo fcinfo, const CtManaged *table, const char *account);
+extern Datum ct_sum_of_shards(FunctionCallInfo fcinfo);
 
 extern void ct_report(FunctionCallInfo fcinfo, const CtReportKind *kind);
 extern void ct_report_of(FunctionCallInfo fcinfo, const CtReportKind *kind, const char *account);

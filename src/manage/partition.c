@@ -109,7 +109,8 @@ ct_add_partition_triggers(Oid root_relid)
 	List	   *relids;
 	ListCell   *cell;
 
-	if (ct_trigger_args(root, CT_TRIGGER_STATUS, args))
+	/* those of shards come with the whole */
+	if (!ct_is_shard(root_relid) && ct_trigger_args(root, CT_TRIGGER_STATUS, args))
 	{
 		relids = find_all_inheritors(root_relid, AccessShareLock, NULL);
 		foreach(cell, relids)

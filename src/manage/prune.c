@@ -91,6 +91,8 @@ contacts_tier_prune_ledger(PG_FUNCTION_ARGS)
 				 errmsg("argument \"batch_size\" must be greater than zero")));
 	PreventCommandIfReadOnly("prune_ledger()");
 	PreventCommandIfParallelMode("prune_ledger()");
+	if (ct_is_dispatched(fcinfo))
+		return ct_sum_of_shards(fcinfo);
 	ct_manage_begin(&managed, PG_GETARG_OID(0), AccessShareLock);
 	count = prune(managed.table, PG_GETARG_TIMESTAMPTZ(1), PG_GETARG_INT32(2));
 	ct_manage_end(&managed);

@@ -14,6 +14,7 @@
 #include "miscadmin.h"
 #include "tcop/utility.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/json.h"
 
 #include "manage/manage.h"
@@ -194,6 +195,12 @@ contacts_tier_rename_account(PG_FUNCTION_ARGS)
 	ct_check_not_null(fcinfo, 2, "new_account");
 	PreventCommandIfReadOnly("rename_account()");
 	PreventCommandIfParallelMode("rename_account()");
+	if (ct_is_dispatched(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("accounts of table \"%s\" cannot be renamed", get_rel_name(PG_GETARG_OID(0))),
+				 errdetail("Citus distributes the table by the account, whose value it does not change in rows that exist."),
+				 ct_errtable(PG_GETARG_OID(0))));
 	ct_check_owner(PG_GETARG_OID(0));
 	former = ct_account_argument(fcinfo, 1);
 	account = ct_account_argument(fcinfo, 2);

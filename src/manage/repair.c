@@ -175,6 +175,40 @@ restore_group(const CompanionGroup *group, List *relids)
 	}
 }
 
+/* Privileges, triggers of partitions and dependencies of a group as attach() creates them */
+static void
+restate_group(CtManaged *tables, int ntables)
+{
+	if (ct_is_distributed(RelationGetRelid(tables[0].rel)))
+		ct_allow_distributed_ddl();
+	ct_restore_privileges(tables[0].table);
+	for (int i = 0; i < ntables; i++)
+	{
+		ct_add_partition_triggers(RelationGetRelid(tables[i].rel));
+		ct_restate_dependencies(tables[i].table);
+	}
+	ct_restate_ledger_privileges(tables[0].table);
+}
+
+/*
+ * Where Citus distributes the tables: repair each shard that has an account whose counters are wrong, in this
+ * transaction.
+ */
+static void
+repair_shards(CtManaged *managed)
+{
+	uint64		count = ct_executef("SELECT pg_catalog.min(v.account) FROM contacts_tier.verify(%1$u::pg_catalog.regclass) v"
+									" WHERE v.account IS NOT NULL AND (v.drift <> 0 OR v.pending_counted <> v.pending_actual)"
+									" GROUP BY CASE WHEN (SELECT d.partkey IS NOT NULL FROM pg_catalog.pg_dist_partition d WHERE d.logicalrelid = %1$u)"
+									"  THEN pg_catalog.get_shard_id_for_distribution_column(%1$u, v.account::%2$s) END",
+									RelationGetRelid(managed->rel), managed->account_type);
+	SPITupleTable *accounts = SPI_tuptable;
+
+	for (uint64 i = 0; i < count; i++)
+		ct_run_on_shard(managed, ct_managed_account(managed, SPI_getvalue(accounts->vals[i], accounts->tupdesc, 1)),
+						"SELECT pg_catalog.to_jsonb(pg_catalog.count(*)) FROM contacts_tier.repair(%1$s)");
+}
+
 /*
  * Repair all tables that share companion tables.  They are locked
  * against writers until the transaction ends.
@@ -186,24 +220,30 @@ repair_group(void *arg)
 	List	   *relids = ct_attached_tables(&group->names);
 	int			ntables = list_length(relids);
 	CtManaged  *tables;
+	bool		is_shard;
 
 	if (ntables == 0)
 		return;
 	ct_frames_check_none(relids);
-	restore_group(group, relids);
+	is_shard = ct_is_shard(linitial_oid(relids));
+	/* what a shard has lost comes back with the whole */
+	if (!is_shard)
+		restore_group(group, relids);
 	tables = ct_manage_group(relids, ShareRowExclusiveLock, group->patience);
 	ct_check_companions(tables[0].table);
-	ct_restore_privileges(tables[0].table);
+	if (!is_shard)
+		restate_group(tables, ntables);
 	for (int i = 0; i < ntables; i++)
-	{
-		ct_add_partition_triggers(RelationGetRelid(tables[i].rel));
-		ct_restate_dependencies(tables[i].table);
 		ct_normalise_contacts(ct_qualified_name(tables[i].rel), tables[i].table);
-	}
-	ct_restate_ledger_privileges(tables[0].table);
 	if (report_drift(&tables[0], group) > 0)
-		repair_counters(&tables[0]);
-	ct_drop_former_triggers(NameStr(group->names.schema));
+	{
+		if (ct_is_distributed(RelationGetRelid(tables[0].rel)))
+			repair_shards(&tables[0]);
+		else
+			repair_counters(&tables[0]);
+	}
+	if (!is_shard)
+		ct_drop_former_triggers(NameStr(group->names.schema));
 	ct_manage_end_group(tables, ntables);
 }
 

@@ -211,8 +211,11 @@ report_group(void *arg)
 	if (group->patience != NULL)
 		ct_limit_lock_waits(1000);
 	report->table = &managed;
-	count = group->kind->records ? ct_execute(group->kind->query(report), 0, NULL, NULL, NULL) :
-		ct_query(group->kind->query(report));
+	if (group->kind->by_shard && ct_is_distributed(group->relid))
+		count = ct_query(ct_shards_query(report->fcinfo, &managed, report->account));
+	else
+		count = group->kind->records ? ct_execute(group->kind->query(report), 0, NULL, NULL, NULL) :
+			ct_query(group->kind->query(report));
 	for (int i = 0; count > 0 && i < result->setDesc->natts; i++)
 		ct_check_result_type(SPI_tuptable->tupdesc, i + 1, TupleDescAttr(result->setDesc, i)->atttypid);
 	for (uint64 i = 0; i < count; i++)
@@ -394,6 +397,8 @@ ct_report_account(const CtReport *report, const char *keyword, const char *colum
 char *
 ct_counter_of(const CtTable *table, const char *condition)
 {
+	if (ct_is_distributed(table->relid))
+		return ct_sqlf(table, "(SELECT * FROM {counter} WHERE %1$s)", condition);
 	return ct_sqlf(table, "(WITH RECURSIVE slots AS ("
 				   "(SELECT * FROM {counter} WHERE %1$s ORDER BY slot DESC LIMIT 1)"
 				   " UNION ALL SELECT c.* FROM slots s CROSS JOIN LATERAL (SELECT * FROM {counter}"

@@ -202,6 +202,8 @@ ct_restore_table(Oid relid, bool is_impatient)
 	ct_manage_as_owner(rel->rd_rel->relowner, &identity);
 	if (is_impatient)
 		ct_limit_lock_waits(1000);
+	if (ct_is_distributed(relid))
+		ct_allow_distributed_ddl();
 	table = ct_table_resolve(rel, CT_NARGS, args);
 	if (!ct_has_pending_index(relid, InvalidOid))
 		create_index = ct_pending_index_statements(rel, table);

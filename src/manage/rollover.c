@@ -306,6 +306,62 @@ check_manageable(Oid relid, const char *account)
 	ct_manage_end(&managed);
 }
 
+/*
+ * Roll the shards over of a table that Citus distributes, in parallel, each in transactions of its
+ * own.  What fails on one is a WARNING here, and part of the error at the end.
+ */
+static void
+do_shards(CtRun *run, Oid relid, int *failed)
+{
+	char	   *name = get_rel_name(relid);
+	uint64		count = ct_executef("SELECT shard::pg_catalog.text, result FROM contacts_tier_internal.run_on_shards(%u, %s, %s) WHERE NOT success",
+									relid,
+									quote_literal_cstr(psprintf("CALL contacts_tier.rollover(%%1$L, %s, %d)",
+																run->only_account == NULL ? "NULL" : ct_double_percent(quote_literal_cstr(run->only_account)),
+																run->batch_size)),
+									run->only_account == NULL ? "NULL" : quote_literal_cstr(run->only_account));
+
+	for (uint64 i = 0; i < count; i++)
+		ereport(WARNING,
+				(errcode(ERRCODE_WARNING),
+				 errmsg("rollover of shard %s of table \"%s\" failed", SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1), name),
+				 errdetail_internal("%s", SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2))));
+	*failed += count;
+	SPI_freetuptable(SPI_tuptable);
+}
+
+/*
+ * In a transaction block, the rollover of one account of a distributed table is part of it; that of all is
+ * not possible.  Errors: 25001.
+ */
+static void
+roll_over_in_block(FunctionCallInfo fcinfo, const CtRun *run)
+{
+	CtManaged	managed;
+
+	if (run->only_account == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+				 errmsg("rollover of distributed table \"%s\" cannot run inside a transaction block", get_rel_name(PG_GETARG_OID(0))),
+				 errhint("Pass an account, or call contacts_tier.rollover() by itself.")));
+	ct_manage_begin(&managed, PG_GETARG_OID(0), RowExclusiveLock);
+	ct_run_on_shard(&managed, ct_managed_account(&managed, run->only_account),
+					psprintf("CALL contacts_tier.rollover(%%1$s, %s, %d)",
+							 ct_double_percent(quote_literal_cstr(run->only_account)), run->batch_size));
+	ct_manage_end(&managed);
+}
+
+/* Shards of tables that Citus distributes have failed: 55000. */
+static void
+raise_failed_shards(int failed)
+{
+	if (failed > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg_plural("rollover of %d shard failed", "rollover of %d shards failed", failed, failed),
+				 errhint("The next rollover tries again.")));
+}
+
 /* What all steps of a run have in common; in memory that outlives their transactions. */
 static void
 start_run(CtRun *run, FunctionCallInfo fcinfo)
@@ -340,6 +396,7 @@ contacts_tier_rollover(PG_FUNCTION_ARGS)
 {
 	CtRun		run = {0};
 	ListCell   *cell;
+	int			failed = 0;
 
 	ct_check_not_null(fcinfo, 2, "batch_size");
 	if (PG_GETARG_INT32(2) <= 0)
@@ -354,17 +411,31 @@ contacts_tier_rollover(PG_FUNCTION_ARGS)
 	start_run(&run, fcinfo);
 	if (!PG_ARGISNULL(0))
 		check_manageable(PG_GETARG_OID(0), run.only_account);
+	if (!run.commits && ct_is_dispatched(fcinfo))
+	{
+		roll_over_in_block(fcinfo, &run);
+		SPI_finish();
+		PG_RETURN_VOID();
+	}
 	run.groups = find_groups(&run, PG_ARGISNULL(0) ? InvalidOid : PG_GETARG_OID(0));
 	if (run.groups == NIL && PG_ARGISNULL(0))
 		ct_rollover_warn_of_owners();
 	if (run.commits)
 		SPI_commit();
 	foreach(cell, run.groups)
-		do_group(lfirst(cell));
+	{
+		CtTableGroup *group = lfirst(cell);
+
+		if (ct_is_distributed(group->relids[0]))
+			do_shards(&run, group->relids[0], &failed);
+		else
+			do_group(group);
+	}
 	retry_aside(&run);
 	report_skipped(&run);
 	record_run(&run);
 	SPI_finish();
 	ct_rollover_raise_failures(&run);
+	raise_failed_shards(failed);
 	PG_RETURN_VOID();
 }

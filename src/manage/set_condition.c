@@ -289,6 +289,8 @@ contacts_tier_set_condition(PG_FUNCTION_ARGS)
 		relation_close(rel, NoLock);
 	}
 	ct_manage_begin(&managed, PG_GETARG_OID(0), ShareRowExclusiveLock);
+	if (ct_is_distributed(PG_GETARG_OID(0)))
+		ct_allow_distributed_ddl();
 	set_condition(&managed, kind, condition, mode);
 	ct_manage_end(&managed);
 	PG_RETURN_VOID();
