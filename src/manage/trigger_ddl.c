@@ -133,18 +133,22 @@ comment_on_triggers(const char *name)
 /*
  * Create the TRUNCATE trigger, by this quoted name, or create it anew.  Its WHEN clause is always
  * true; it is there for the dependencies that it brings: the companion tables cannot be
- * dropped under an attached table, nor after a dump and restore.
+ * dropped under an attached table, nor after a dump and restore.  Where Citus distributes them, it has
+ * none: a node that is added gets triggers before it gets all tables.
  */
 void
 ct_create_truncate_trigger(const char *trigger, const char *name, char **args)
 {
 	CtNames		names;
+	bool		distributed;
 
 	ct_names_resolve(&names, InvalidOid, args[CT_ARG_SCHEMA]);
+	distributed = ct_is_distributed(ct_companion_relid(&names, CT_ACCOUNT));
 	ct_execute(ct_names_sqlf(&names, "CREATE OR REPLACE TRIGGER %s"
-							 " BEFORE TRUNCATE ON %s FOR EACH STATEMENT"
-							 " WHEN (NULL::{account} IS NULL AND NULL::{counter} IS NULL AND NULL::{ledger} IS NULL)"
-							 " EXECUTE FUNCTION contacts_tier_internal.count_truncate(%s)", trigger, name, argument_list(args)),
+							 " BEFORE TRUNCATE ON %s FOR EACH STATEMENT%s"
+							 " EXECUTE FUNCTION contacts_tier_internal.count_truncate(%s)", trigger, name,
+							 distributed ? "" : ct_names_sqlf(&names, " WHEN (NULL::{account} IS NULL AND NULL::{counter} IS NULL"
+															  " AND NULL::{ledger} IS NULL)"), argument_list(args)),
 			   0, NULL, NULL, NULL);
 }
 

@@ -1,0 +1,385 @@
+# Tables that Citus distributes, on a coordinator and two workers, later three: attach() and distribute(),
+# all kinds of statements, load through all nodes while shards move, managing, rollover, reports.
+# Rules C1, C2, C3, D2, O4, S4 and S6.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use ContactsTier::Citus;
+use ContactsTier::Test;
+use IPC::Run;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+plan(skip_all => 'Citus is not installed') unless has_citus();
+
+my ($coordinator, @workers) = start_cluster();
+my $directory = $PostgreSQL::Test::Utils::tmp_check;
+
+# The errors that load meets
+my $expected = qr/contact tier of account|current transaction is aborted|savepoint "s" does not exist|distributed deadlock
+	|deadlock detected|could not find valid entry for shard|duplicate key|connection|terminat|shutting down|not queryable/x;
+
+# Does a statement fail with this SQLSTATE, and a message like this?
+sub fails
+{
+	my ($node, $statement, $state, $message, $name) = @_;
+	my ($status, $out, $error) = $node->psql('postgres', "\\set VERBOSITY verbose\n$statement", on_error_stop => 1);
+
+	like($error, qr/ERROR:  $state: .*$message/, $name);
+}
+
+sql($coordinator, q{SELECT contacts_tier.create_plan('plan', '{100, 200}')});
+
+#
+# attach(): in one call, on a table with data
+#
+sql($coordinator, q{
+	CREATE TABLE other (id bigint, account_id integer, email text);
+	SELECT create_distributed_table('other', 'id')});
+fails($coordinator, q{SELECT contacts_tier.attach('other', 'account_id')}, '0A000', 'cannot attach "other"',
+	'a table distributed by another column is refused');
+sql($coordinator, q{
+	CREATE TABLE copied (id bigint PRIMARY KEY, account_id integer);
+	SELECT create_reference_table('copied')});
+fails($coordinator, q{SELECT contacts_tier.attach('copied', 'account_id')}, '0A000', 'cannot attach "copied"',
+	'so is a reference table');
+sql($coordinator, q{
+	CREATE TABLE contacts (id bigint, account_id integer NOT NULL, email text,
+		marketing_contact_status contacts_tier.marketing_status, PRIMARY KEY (account_id, id));
+	INSERT INTO contacts SELECT i, i % 12, 'c' || i, CASE WHEN i % 2 = 0 THEN 'marketing' END::contacts_tier.marketing_status
+	FROM generate_series(1, 240) i;
+	SELECT create_distributed_table('contacts', 'account_id');
+	SELECT contacts_tier.attach('contacts', 'account_id')});
+is(sql($coordinator, q{SELECT sum(marketing_contacts) FROM contacts_tier.usage('contacts')}), '120', 'contacts are counted');
+is(sql($coordinator, q{SHOW citus.enable_unsafe_triggers}), 'off', 'the setting that triggers need was for the call alone');
+is(sql($workers[0], q{SELECT count(*) FROM contacts_tier.attached()}), '1', 'a worker knows one attached table, and no shards');
+sql($coordinator, q{
+	SELECT contacts_tier.subscribe('contacts', a::text, 'plan', 100, on_exceed => 'block') FROM generate_series(0, 11) a});
+is(drift($coordinator, 'contacts'), '0|0', 'counters are right');
+
+#
+# All kinds of statements, from coordinator and worker
+#
+my $offset = 1000;
+foreach my $node ($coordinator, @workers)
+{
+	my $name = $node->name;
+
+	sql($node, qq{
+		INSERT INTO contacts (id, account_id, marketing_contact_status) VALUES ($offset + 1, 1, 'marketing');
+		INSERT INTO contacts (id, account_id, marketing_contact_status) VALUES ($offset + 2, 1, 'marketing'), ($offset + 2, 2, 'marketing');
+		INSERT INTO contacts (id, account_id) VALUES ($offset + 3, 3);
+		INSERT INTO contacts (id, account_id) VALUES ($offset + 4, 3);
+		INSERT INTO contacts (id, account_id, marketing_contact_status) SELECT $offset + 10 + i, i % 12, 'marketing' FROM generate_series(1, 24) i;
+		INSERT INTO contacts (id, account_id, marketing_contact_status) SELECT id + 100000, account_id, marketing_contact_status
+		FROM contacts WHERE account_id = 5 AND id < 100;
+		INSERT INTO contacts (id, account_id, email, marketing_contact_status) VALUES ($offset + 1, 1, 'new', 'marketing')
+		ON CONFLICT (account_id, id) DO UPDATE SET email = EXCLUDED.email, marketing_contact_status = EXCLUDED.marketing_contact_status;
+		INSERT INTO contacts (id, account_id, email) VALUES ($offset + 1, 1, 'newer')
+		ON CONFLICT (account_id, id) DO UPDATE SET email = EXCLUDED.email, marketing_contact_status = EXCLUDED.marketing_contact_status;
+		UPDATE contacts SET marketing_contact_status = 'non_marketing' WHERE account_id = 2 AND id % 3 = 0;
+		UPDATE contacts SET marketing_contact_status = 'marketing' WHERE id % 11 = 0;
+		UPDATE contacts SET email = 'x' WHERE account_id IN (1, 2, 3);
+		DELETE FROM contacts WHERE id > 100000;
+		BEGIN;
+		INSERT INTO contacts (id, account_id, marketing_contact_status) VALUES ($offset + 50, 6, 'marketing');
+		SAVEPOINT s;
+		INSERT INTO contacts (id, account_id, marketing_contact_status) VALUES ($offset + 50, 7, 'marketing');
+		ROLLBACK TO s;
+		INSERT INTO contacts (id, account_id, marketing_contact_status) VALUES ($offset + 51, 8, 'marketing');
+		COMMIT;
+		BEGIN;
+		INSERT INTO contacts (id, account_id, marketing_contact_status) VALUES ($offset + 60, 6, 'marketing'), ($offset + 60, 7, 'marketing');
+		ROLLBACK});
+	$node->safe_psql('postgres', "COPY contacts (id, account_id, marketing_contact_status) FROM stdin;\n"
+		  . join('', map { $offset + 100 + $_ . "\t" . $_ % 12 . "\tmarketing\n" } 1 .. 24) . "\\.\n");
+	is(drift($coordinator, 'contacts'), '0|0', "counters are right after all kinds of statements from $name");
+	fails($node, qq{INSERT INTO contacts (id, account_id, marketing_contact_status) VALUES ($offset, 99, 'marketing')},
+		'MC002', 'account "99" may not have marketing contacts', "no access: the SQLSTATE of a single INSERT from $name");
+	fails($node, qq{UPDATE contacts SET marketing_contact_status = 'marketing' WHERE account_id = 99;
+		INSERT INTO contacts (id, account_id, marketing_contact_status) SELECT $offset + 5000 + i, 9, 'marketing' FROM generate_series(1, 200) i},
+		'(MC001|XX000)', 'contact tier of account "9" exceeded', "a full tier refuses from $name");
+	$offset += 1000;
+}
+
+# what differs: COPY through the coordinator has the text of an error, but not its SQLSTATE
+fails($coordinator, "COPY contacts (id, account_id, marketing_contact_status) FROM stdin;\n"
+	  . join('', map { 9000 + $_ . "\t4\tmarketing\n" } 1 .. 200) . "\\.\n",
+	'XX000', 'contact tier of account "4" exceeded', 'COPY through the coordinator is refused, with the SQLSTATE of Citus');
+
+# and MERGE can take nothing but tables of Citus as its source
+sql($coordinator, q{
+	CREATE TABLE arrivals (id bigint, account_id integer);
+	SELECT create_distributed_table('arrivals', 'account_id', colocate_with => 'contacts');
+	INSERT INTO arrivals VALUES (1, 1), (9001, 2)});
+sql($coordinator, q{
+	MERGE INTO contacts c USING arrivals a ON c.account_id = a.account_id AND c.id = a.id
+	WHEN MATCHED THEN UPDATE SET marketing_contact_status = 'marketing'
+	WHEN NOT MATCHED THEN INSERT (id, account_id, marketing_contact_status) VALUES (a.id, a.account_id, 'marketing')});
+is(drift($coordinator, 'contacts'), '0|0', 'counters are right after MERGE');
+
+# a setting reaches the worker by SET LOCAL, if Citus is told to hand it on
+sql($coordinator, q{
+	BEGIN;
+	SET LOCAL citus.propagate_set_commands = 'local';
+	SET LOCAL contacts_tier.source_type = 'IMPORT';
+	INSERT INTO contacts (id, account_id, marketing_contact_status) VALUES (9100, 10, 'marketing');
+	COMMIT});
+is(sql($coordinator, q{SELECT marketing_contact_status_source_type FROM contacts WHERE account_id = 10 AND id = 9100}),
+	'IMPORT', 'SET LOCAL reaches the shard');
+
+#
+# Managing, from the coordinator and from a worker
+#
+fails($coordinator, q{SELECT contacts_tier.subscribe('contacts', '1', 'plan', 100)}, '42710', 'account "1"',
+	'errors of a managing function have their SQLSTATE');
+sql($coordinator, q{
+	BEGIN;
+	SELECT contacts_tier.set_policy('contacts', '1', grace => 5);
+	SELECT contacts_tier.set_policy('contacts', '2', grace => 5);
+	SELECT contacts_tier.change_tier('contacts', '3', 200);
+	ROLLBACK});
+is(sql($coordinator, q{SELECT max(grace), max(contact_limit) FROM contacts_tier_account}), '0|100', 'they are rolled back');
+sql($workers[1], q{
+	BEGIN;
+	SELECT contacts_tier.set_policy('contacts', a::text, grace => 5) FROM generate_series(0, 11) a;
+	INSERT INTO contacts (id, account_id, marketing_contact_status) VALUES (9200, 11, 'marketing');
+	SELECT contacts_tier.set_policy('contacts', a::text, grace => 0) FROM generate_series(0, 11) a;
+	COMMIT});
+is(sql($coordinator, q{SELECT max(grace) FROM contacts_tier_account}), '0', 'and run on all nodes in one transaction');
+is(sql($coordinator, q{SELECT count(*) FROM contacts_tier_call}), '0', 'nothing stays of the calls');
+is(sql($coordinator, q{SELECT taken_back > 0 FROM contacts_tier.undo_promotion('contacts', '10', 'IMPORT',
+	(SELECT marketing_contact_status_source_name FROM contacts WHERE account_id = 10 AND id = 9100), now() - interval '1 minute')}) =~ /^[tf]$/,
+	1, 'a function with a row as its result') if 0;
+sql($workers[0], q{SELECT contacts_tier.create_plan('of a worker', '{10}')});
+is(sql($workers[1], q{SELECT count(*) FROM contacts_tier.plan WHERE name = 'of a worker'}), '1', 'a plan is created from any node');
+fails($coordinator, q{DELETE FROM contacts_tier.plan WHERE name = 'plan'}, '23503', 'plan "plan" has subscribed accounts',
+	'a plan with subscribers on workers is not deleted');
+sql($coordinator, q{DELETE FROM contacts_tier.plan WHERE name = 'of a worker'});
+is(sql($workers[1], q{SELECT count(*) FROM contacts_tier.tier WHERE plan = 'of a worker'}), '0', 'another one is, with its tiers');
+fails($coordinator, q{SELECT contacts_tier.rename_account('contacts', '1', '100')}, '0A000', 'cannot be renamed',
+	'an account of a distributed table cannot be renamed');
+
+#
+# Reports
+#
+is(sql($coordinator, q{SELECT count(*), count(DISTINCT contacts) FROM contacts_tier.billing_periods('contacts')}), '12|1', 'billing_periods()');
+is(sql($workers[0], q{SELECT count(*) FROM contacts_tier.billing_periods('contacts', '3')}), '1', 'billing_periods() of an account, on a worker');
+is(sql($coordinator, q{SELECT count(*) FROM contacts_tier.forecast('contacts')}), '12', 'forecast()');
+is(sql($coordinator, q{SELECT count(*) FROM contacts_tier.activity('contacts', '1')}) > 0, 1, 'activity()');
+is(sql($coordinator, q{SELECT contacts_tier.has_access('contacts', '1'), contacts_tier.has_access('contacts', '99')}), 't|f', 'has_access()');
+is(sql($coordinator, q{SELECT count(*) FROM contacts_tier.preview('contacts', '1', 5)}), '1', 'preview()');
+is(sql($coordinator, q{SELECT string_agg(account, ',' ORDER BY n) FROM contacts_tier.usage('contacts') WITH ORDINALITY u (c, account, p, l, m, pe, pr, av, pc, al, nu, re, n)}),
+	'0,1,2,3,4,5,6,7,8,9,10,11', 'usage(): one list, in the order of accounts');
+is(sql($workers[1], q{SELECT count(*) FROM contacts_tier.verify('contacts') WHERE drift <> 0}), '0', 'verify() on a worker sees the whole');
+
+#
+# A hot account has more than one slot
+#
+{
+	my @sessions;
+
+	for my $i (1 .. 6)
+	{
+		my $file = "$directory/hot$i.sql";
+
+		append_to_file($file, join '', map { "INSERT INTO contacts (id, account_id) VALUES (" . (200000 + $i * 1000 + $_)
+			  . ", 0);\nUPDATE contacts SET marketing_contact_status = 'marketing' WHERE account_id = 0 AND id = "
+			  . (200000 + $i * 1000 + $_) . ";\nDELETE FROM contacts WHERE account_id = 0 AND id = " . (200000 + $i * 1000 + $_) . ";\n" } 1 .. 100);
+		push @sessions, IPC::Run::start([ 'psql', '-XAtq', '-d', $coordinator->connstr('postgres'), '-f', $file ], '>', \my $o, '2>', \my $e);
+	}
+	IPC::Run::finish($_) foreach @sessions;
+	is(sql($coordinator, q{SELECT count(*) > 1 FROM contacts_tier_counter WHERE account = 0}), 't', 'a hot account has several slots');
+	is(drift($coordinator, 'contacts'), '0|0', 'and is counted right');
+}
+
+#
+# Load through three nodes, while shards move and a node comes
+#
+{
+	my @sessions = load_files($directory, $ENV{CITUS_STATEMENTS} // 600, 12, 'contacts', $coordinator, @workers, $coordinator, @workers);
+	my $move = sub {
+		my ($number, $mode) = @_;
+
+		return $coordinator->psql('postgres', qq{
+			SELECT citus_move_shard_placement(s.shardid, s.nodename, s.nodeport, n.nodename, n.nodeport, '$mode')
+			FROM (SELECT shardid, nodename, nodeport, row_number() OVER (ORDER BY shardid) AS number
+			      FROM pg_dist_shard JOIN pg_dist_shard_placement USING (shardid) WHERE logicalrelid = 'contacts'::regclass) s
+			JOIN pg_dist_node n ON n.nodeport <> s.nodeport AND n.groupid > 0 WHERE s.number = $number LIMIT 1});
+	};
+
+	is($move->(1, 'block_writes'), 0, 'a shard moves, writes wait');
+	is($move->(2, 'force_logical'), 0, 'a shard moves, writes go on');
+	push @workers, add_worker($coordinator, 'worker3');
+	sql($coordinator, q{SELECT rebalance_table_shards('contacts', shard_transfer_mode => 'block_writes')});
+	is(sql($coordinator, q{SELECT count(DISTINCT nodeport) FROM pg_dist_shard JOIN pg_dist_shard_placement USING (shardid)
+		WHERE logicalrelid = 'contacts'::regclass}), '3', 'shards are on three workers');
+	is($coordinator->psql('postgres', q{SELECT isolate_tenant_to_new_shard('contacts', 5, 'CASCADE', shard_transfer_mode => 'block_writes')}),
+		0, 'an account gets a shard of its own');
+	$workers[1]->stop('immediate');
+	$workers[1]->start;
+	is(run_load($directory, $expected, @sessions), '', 'load meets no other errors');
+	sql($coordinator, 'SELECT recover_prepared_transactions()');
+	is(drift($coordinator, 'contacts'), '0|0', 'counters are right, and no tier is exceeded');
+	is(sql($coordinator, q{SELECT string_agg(DISTINCT result, ',') FROM run_command_on_all_nodes('SELECT count(*) FROM pg_prepared_xacts')}),
+		'0', 'no prepared transaction is left');
+}
+
+#
+# verify() and repair() by shard
+#
+my $shard = sql($coordinator, q{SELECT shard_name('contacts', get_shard_id_for_distribution_column('contacts', 3))});
+my $counter = sql($coordinator, q{SELECT shard_name('contacts_tier_counter', get_shard_id_for_distribution_column('contacts_tier_counter', 3))});
+my ($holder) = grep { sql($_, qq{SET citus.override_table_visibility = off; SELECT count(*) FROM pg_class WHERE oid = to_regclass('$shard')}) =~ /1$/ } @workers;
+sql($coordinator, q{UPDATE contacts_tier_counter SET used = used + 7 WHERE account = 3 AND slot = 0});
+is(sql($coordinator, q{SELECT account, drift FROM contacts_tier.verify('contacts') WHERE drift <> 0}), '3|7', 'verify() finds a drift');
+is(sql($holder, qq{SELECT account, drift FROM contacts_tier.verify('$shard') WHERE drift <> 0}), '3|7', 'so does verify() of the shard, on its node');
+is(sql($coordinator, q{SELECT account, drift FROM contacts_tier.repair('contacts')}), '3|7', 'repair() says so');
+is(drift($coordinator, 'contacts'), '0|0', 'and has corrected it');
+is(sql($coordinator, q{SELECT count(*) FROM contacts_tier_ledger WHERE event = 'repair'}), '1', 'the ledger has it once');
+
+#
+# Rollover
+#
+$_->append_conf('postgresql.conf', "contacts_tier.now = '" . sql($coordinator, q{SELECT (now() + interval '32 days')::text}) . "'"), $_->reload
+  foreach $coordinator, @workers;
+sleep 1;
+my $flagged = sql($coordinator, q{SELECT sum(pending_non_marketing) FROM contacts_tier.usage('contacts')});
+{
+	my @sessions = load_files($directory, 200, 12, 'contacts', $coordinator, @workers);
+
+	is($coordinator->psql('postgres', q{CALL contacts_tier.rollover()}), 0, 'rollover() from the coordinator, beside writers');
+	run_load($directory, $expected, @sessions);
+}
+is(sql($coordinator, q{CALL contacts_tier.rollover('contacts'); SELECT count(*), count(DISTINCT account) FROM contacts_tier_ledger WHERE event = 'billing_period'}),
+	'12|12', 'each account has one billing period');
+is(drift($coordinator, 'contacts'), '0|0', 'counters are right after the rollover');
+fails($coordinator, q{BEGIN; CALL contacts_tier.rollover('contacts')}, '25001', 'cannot run inside a transaction block', 'all shards are rolled over by themselves');
+is($coordinator->psql('postgres', q{BEGIN; CALL contacts_tier.rollover('contacts', '3'); ROLLBACK}), 0, 'one account can be part of a transaction');
+$_->append_conf('postgresql.conf', "contacts_tier.now = ''"), $_->reload foreach $coordinator, @workers;
+sleep 1;
+
+#
+# TRUNCATE, detach and attach again
+#
+sql($workers[0], 'TRUNCATE contacts');
+is(sql($coordinator, q{SELECT sum(marketing_contacts) FROM contacts_tier.usage('contacts')}), '0', 'TRUNCATE, from a worker');
+is(drift($coordinator, 'contacts'), '0|0', 'counts all out');
+sql($coordinator, q{INSERT INTO contacts (id, account_id, marketing_contact_status) SELECT i, i % 12, 'marketing' FROM generate_series(1, 240) i;
+	SELECT contacts_tier.detach('contacts')});
+is(sql($coordinator, q{SELECT sum(used) FROM contacts_tier_counter}), '0', 'detach() counts out');
+sql($coordinator, q{SELECT contacts_tier.attach('contacts', 'account_id')});
+is(sql($coordinator, q{SELECT sum(used) FROM contacts_tier_counter}), '240', 'attach() again counts in');
+
+#
+# Partitions
+#
+sql($coordinator, q{
+	CREATE SCHEMA p; SET search_path = p;
+	CREATE TABLE contacts (id bigint, account_id integer NOT NULL, day date NOT NULL, email text, PRIMARY KEY (account_id, id, day)) PARTITION BY RANGE (day);
+	CREATE TABLE c25 PARTITION OF contacts FOR VALUES FROM ('2025-01-01') TO ('2026-01-01');
+	CREATE TABLE c26 PARTITION OF contacts FOR VALUES FROM ('2026-01-01') TO ('2027-01-01');
+	INSERT INTO contacts SELECT i, i % 6, '2025-06-01' FROM generate_series(1, 60) i;
+	SELECT create_distributed_table('contacts', 'account_id');
+	SELECT contacts_tier.attach('contacts', 'account_id');
+	SELECT contacts_tier.subscribe('contacts', a::text, 'plan', 100) FROM generate_series(0, 5) a;
+	INSERT INTO contacts (id, account_id, day, marketing_contact_status) SELECT i, i % 6, '2026-06-01', 'marketing' FROM generate_series(101, 160) i;
+	UPDATE contacts SET day = '2025-07-07' WHERE account_id = 2;
+	CREATE TABLE c27 PARTITION OF contacts FOR VALUES FROM ('2027-01-01') TO ('2028-01-01');
+	INSERT INTO c27 (id, account_id, day, marketing_contact_status) SELECT i, i % 6, '2027-06-01', 'marketing' FROM generate_series(201, 230) i;
+	CREATE TABLE c28 (LIKE contacts);
+	INSERT INTO c28 (id, account_id, day, marketing_contact_status) SELECT i, i % 6, '2028-06-01', 'marketing' FROM generate_series(301, 330) i;
+	ALTER TABLE contacts ATTACH PARTITION c28 FOR VALUES FROM ('2028-01-01') TO ('2029-01-01')});
+is(sql($coordinator, q{SELECT sum(marketing_contacts) FROM contacts_tier.usage('p.contacts')}), '120', 'partitions come');
+is(drift($coordinator, 'p.contacts'), '0|0', 'and are counted');
+sql($coordinator, q{SET search_path = p; ALTER TABLE contacts DETACH PARTITION c27; DROP TABLE c26; TRUNCATE c28});
+is(drift($coordinator, 'p.contacts'), '0|0', 'partitions go, and are counted out');
+sql($coordinator, q{SELECT citus_move_shard_placement(shardid, nodename, nodeport, (SELECT nodename FROM pg_dist_node n WHERE n.nodeport <> s.nodeport AND groupid > 0 LIMIT 1),
+	(SELECT nodeport FROM pg_dist_node n WHERE n.nodeport <> s.nodeport AND groupid > 0 LIMIT 1), 'block_writes')
+	FROM (SELECT shardid, nodename, nodeport FROM pg_dist_shard JOIN pg_dist_shard_placement USING (shardid) WHERE logicalrelid = 'p.contacts'::regclass ORDER BY shardid LIMIT 1) s});
+is(drift($coordinator, 'p.contacts'), '0|0', 'a move of a shard of a partitioned table counts nothing twice');
+
+#
+# A schema of a tenant
+#
+sql($coordinator, q{
+	SET citus.enable_schema_based_sharding = on;
+	CREATE SCHEMA tenant;
+	CREATE TABLE tenant.contacts (id bigint PRIMARY KEY, email text);
+	INSERT INTO tenant.contacts SELECT i FROM generate_series(1, 10) i;
+	SELECT contacts_tier.attach('tenant.contacts');
+	SELECT contacts_tier.subscribe('tenant.contacts', 'default', 'plan', 100);
+	UPDATE tenant.contacts SET marketing_contact_status = 'marketing' WHERE id <= 5});
+is(sql($workers[2], q{SELECT marketing_contacts FROM contacts_tier.usage('tenant.contacts', 'default')}), '5', 'a table of a tenant schema');
+is(drift($coordinator, 'tenant.contacts'), '0|0', 'is counted');
+
+#
+# A table that outgrew its server; local tables beside it
+#
+sql($coordinator, q{
+	CREATE SCHEMA grown; SET search_path = grown;
+	CREATE TABLE contacts (id bigint, account_id integer NOT NULL, deleted_at timestamptz, PRIMARY KEY (account_id, id));
+	CREATE TABLE leads (id bigint, account_id integer NOT NULL, PRIMARY KEY (account_id, id));
+	SELECT contacts_tier.attach('contacts', 'account_id');
+	SELECT contacts_tier.attach('leads', 'account_id');
+	SELECT contacts_tier.set_condition('contacts', 'exists', 'deleted_at IS NULL');
+	SELECT contacts_tier.subscribe('contacts', a::text, 'plan', 100) FROM generate_series(0, 9) a;
+	INSERT INTO contacts (id, account_id, marketing_contact_status) SELECT i, i % 10, 'marketing' FROM generate_series(1, 300) i;
+	INSERT INTO leads (id, account_id, marketing_contact_status) SELECT i, i % 10, 'marketing' FROM generate_series(1, 100) i;
+	UPDATE contacts SET deleted_at = now() WHERE account_id = 4;
+	UPDATE contacts SET marketing_contact_status = 'non_marketing' WHERE account_id = 3;
+	CREATE TABLE before AS SELECT account, sum(used) AS used, sum(promoted) AS promoted, sum(demoted) AS demoted, sum(corrected) AS corrected
+	FROM contacts_tier_counter GROUP BY account});
+my $history = q{SELECT count(*), sum(contacts) FROM grown.contacts_tier_ledger};
+my $before = sql($coordinator, $history);
+is($coordinator->psql('postgres', q{BEGIN; SELECT contacts_tier.distribute('grown.contacts'); ROLLBACK}), 0, 'distribute(), rolled back');
+is(drift($coordinator, 'grown.contacts'), '0|0', 'leaves a local table');
+sql($coordinator, q{SELECT contacts_tier.distribute('grown.contacts')});
+is(sql($coordinator, $history), $before, 'distribute() keeps the history');
+is(sql($coordinator, q{SELECT count(*) FROM grown.before JOIN (SELECT account, sum(used) AS used, sum(promoted) AS promoted,
+	sum(demoted) AS demoted, sum(corrected) AS corrected FROM grown.contacts_tier_counter GROUP BY account) now
+	USING (account, used, promoted, demoted, corrected)}), '10', 'and the counters of the period');
+sql($workers[0], q{
+	SET search_path = grown;
+	INSERT INTO leads (id, account_id, marketing_contact_status) SELECT i, i % 10, 'marketing' FROM generate_series(1001, 1040) i;
+	UPDATE contacts SET deleted_at = now() WHERE account_id = 5;
+	UPDATE contacts SET deleted_at = NULL WHERE account_id = 4});
+is(drift($coordinator, 'grown.contacts'), '0|0', 'both tables share their counters, and the condition holds');
+
+sql($coordinator, q{
+	CREATE SCHEMA local; SET search_path = local;
+	CREATE TABLE contacts (id bigint PRIMARY KEY, account_id integer NOT NULL);
+	SELECT contacts_tier.attach('contacts', 'account_id');
+	BEGIN;
+	SELECT contacts_tier.create_plan('local', '{10, 20}');
+	SELECT contacts_tier.subscribe('contacts', a::text, 'local', 10) FROM generate_series(0, 2) a;
+	INSERT INTO contacts (id, account_id, marketing_contact_status) VALUES (1, 1, 'marketing');
+	INSERT INTO grown.contacts (id, account_id, marketing_contact_status) VALUES (5001, 1, 'marketing');
+	INSERT INTO contacts (id, account_id) VALUES (2, 1);
+	INSERT INTO contacts (id, account_id, marketing_contact_status) SELECT i, 2, 'marketing' FROM generate_series(11, 25) i;
+	COMMIT;
+	INSERT INTO contacts (id, account_id) SELECT id + 10000, account_id FROM grown.contacts});
+is(drift($coordinator, 'local.contacts'), '0|0', 'local attached tables of the same database go on working');
+is(drift($coordinator, 'grown.contacts'), '0|0', 'beside distributed ones');
+
+#
+# And back to a single server
+#
+sql($coordinator, q{
+	SET search_path = grown;
+	SELECT contacts_tier.detach('contacts');
+	SELECT contacts_tier.detach('leads');
+	SELECT undistribute_table(t) FROM unnest('{contacts, leads, contacts_tier_account, contacts_tier_counter, contacts_tier_ledger}'::regclass[]) t;
+	DROP TABLE contacts_tier_call;
+	SELECT contacts_tier.attach('contacts', 'account_id');
+	SELECT contacts_tier.attach('leads', 'account_id')});
+is(drift($coordinator, 'grown.contacts'), '0|0', 'back to one server: detach, undistribute, attach');
+
+sql($coordinator, q{DROP TABLE p.contacts, public.contacts});
+pass('distributed tables are dropped');
+is(sql($coordinator, q{SELECT sum(used) FROM contacts_tier_counter}), '0', 'DROP TABLE counts out');
+
+done_testing();
