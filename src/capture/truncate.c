@@ -213,8 +213,13 @@ contacts_tier_count_truncate(PG_FUNCTION_ARGS)
 	char	   *args[CT_NARGS];
 
 	check_trigger(fcinfo);
-	/* a former partition may still have this trigger, and is not counted */
-	if (ct_find_trigger(rel, CT_TRIGGER_STATUS) == NULL)
+
+	/*
+	 * a former partition may still have this trigger, and is not counted; a
+	 * shard gets it when Citus moves it, and its contacts are counted out
+	 * with those of the whole table
+	 */
+	if (ct_find_trigger(rel, CT_TRIGGER_STATUS) == NULL || ct_is_shard(RelationGetRelid(rel)))
 		return PointerGetDatum(NULL);
 	ct_complete_args(trigdata->tg_trigger->tgnargs, trigdata->tg_trigger->tgargs, args);
 	if (rel->rd_rel->relkind == RELKIND_RELATION)
