@@ -144,6 +144,9 @@ GRANT SELECT ON contacts_tier.accounts, contacts_tier.bills, contacts_tier.overd
 -- Metrics are of all schemas, whatever their reader may read.
 GRANT EXECUTE ON FUNCTION
     contacts_tier.metrics(),
+    contacts_tier_internal.metrics(),
+    contacts_tier_internal.on_all_nodes(text),
+    contacts_tier_internal.is_in_cluster(),
     contacts_tier.account_metrics(integer),
     contacts_tier_internal.account_metrics(integer)
     TO pg_monitor;
