@@ -29,7 +29,7 @@ SELECT pg_catalog.pg_extension_config_dump('contacts_tier.tier', '');
 
 -- Where Citus is, each node has copies of the catalogue, which have triggers of their own.
 CREATE FUNCTION contacts_tier_internal.catalogue_copy(catalogue regclass, name text) RETURNS text
-LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'contacts_tier_catalogue_copy';
+LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'contacts_tier_catalogue_copy';
 COMMENT ON FUNCTION contacts_tier_internal.catalogue_copy(regclass, text) IS
 'qualified name of the table plan, tier or source_type that stands with the given table of the catalogue: it itself, or the copy of this node';
 CREATE FUNCTION contacts_tier_internal.cascade_to_tiers() RETURNS trigger

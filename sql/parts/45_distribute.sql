@@ -3,7 +3,7 @@
 ------------------------------------------------------------------------------
 
 CREATE FUNCTION contacts_tier_internal.shard_beside(shard regclass, contacts text) RETURNS oid
-LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'contacts_tier_shard_beside';
+LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'contacts_tier_shard_beside';
 COMMENT ON FUNCTION contacts_tier_internal.shard_beside(regclass, text) IS
 'shard of a distributed table, by its qualified name, that is on this node beside the given shard of another one';
 
