@@ -14,23 +14,20 @@ COMMENT ON FUNCTION contacts_tier.set_source(text, text, boolean) IS
 
 -- Public functions that are neither for everybody nor for monitors are for owners, and those
 -- that attach(), guard() and uninstall() call.
-CREATE FUNCTION contacts_tier.grant_owner(role name) RETURNS void
+CREATE FUNCTION contacts_tier_internal.grant_functions(role name) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     f record;
 BEGIN
-    IF role IS NULL THEN
-        RAISE null_value_not_allowed USING MESSAGE = 'argument "role" must not be null';
-    END IF;
     FOR f IN
         SELECT p.oid::regprocedure AS routine,
                p.proname IN ('banner', 'pass_brake') AS is_permission
         FROM pg_depend d JOIN pg_proc p ON p.oid = d.objid
         WHERE d.classid = 'pg_proc'::regclass AND d.deptype = 'e' AND d.refclassid = 'pg_extension'::regclass
           AND d.refobjid = (SELECT e.oid FROM pg_extension e WHERE e.extname = 'contacts_tier')
-          AND p.proname <> 'grant_owner'
+          AND p.proname NOT IN ('grant_owner', 'grant_functions')
           AND (p.pronamespace = 'contacts_tier'::regnamespace
                OR p.proname IN ('maintain_status', 'count_contact', 'apply_counts', 'count_truncate', 'guard_send',
                                 'create_companions', 'run_call', 'shard_beside', 'create_call_table', 'run_on_shards', 'release_columns', 'guarded_by',
@@ -42,6 +39,31 @@ BEGIN
         EXECUTE format('GRANT EXECUTE ON ROUTINE %s TO %I%s', f.routine, role,
                        CASE WHEN f.is_permission THEN ' WITH GRANT OPTION' ELSE '' END);
     END LOOP;
+END
+$$;
+COMMENT ON FUNCTION contacts_tier_internal.grant_functions(name) IS
+'grants a role EXECUTE on the functions that the owner of attached tables needs, on this node';
+
+CREATE FUNCTION contacts_tier.grant_owner(role name) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    node record;
+BEGIN
+    IF role IS NULL THEN
+        RAISE null_value_not_allowed USING MESSAGE = 'argument "role" must not be null';
+    END IF;
+    PERFORM contacts_tier_internal.grant_functions(role);
+    -- Citus hands on what is granted on tables, but not on functions of an extension
+    IF contacts_tier_internal.is_in_cluster() THEN
+        FOR node IN SELECT * FROM run_command_on_workers(format('SELECT contacts_tier_internal.grant_functions(%L)', role)) LOOP
+            IF NOT node.success THEN
+                RAISE external_routine_exception
+                    USING MESSAGE = format('nothing is granted on node %s:%s', node.nodename, node.nodeport), DETAIL = node.result;
+            END IF;
+        END LOOP;
+    END IF;
     EXECUTE format('GRANT INSERT ON contacts_tier.plan, contacts_tier.tier TO %I', role);
 END
 $$;

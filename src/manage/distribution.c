@@ -92,6 +92,23 @@ invalidate_attached(void)
 	}
 }
 
+/* Nodes do not know what was granted on a table before it was distributed: grant it again.  As its owner. */
+static void
+restate_privileges(Oid relid)
+{
+	uint64		count = ct_executef("SELECT pg_catalog.format('GRANT %%s ON %%s TO %%s%%s', a.privilege_type, %s, coalesce(pg_catalog.quote_ident(r.rolname), 'PUBLIC'),"
+									"  CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)"
+									" FROM pg_catalog.pg_class c CROSS JOIN LATERAL pg_catalog.aclexplode(c.relacl) a"
+									" LEFT JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) a.grantee"
+									" WHERE c.oid OPERATOR(pg_catalog.=) %u AND a.grantee OPERATOR(pg_catalog.<>) c.relowner"
+									" AND a.grantor OPERATOR(pg_catalog.=) c.relowner",
+									quote_literal_cstr(ct_name_in_statement(relid)), relid);
+	SPITupleTable *grants = SPI_tuptable;
+
+	for (uint64 i = 0; i < count; i++)
+		ct_execute(SPI_getvalue(grants->vals[i], grants->tupdesc, 1), 0, NULL, NULL, NULL);
+}
+
 /*
  * Make the catalogue reference tables, with which each node has a copy of, as the role that owns
  * them, for whoever attaches a table first.  Nothing of the caller's takes part.
@@ -111,6 +128,7 @@ ct_distribute_catalogue(void)
 			continue;
 		ct_manage_as_owner(ct_companion_owner(relid), &identity);
 		ct_executef("SELECT pg_catalog.create_reference_table(%s)", quote_literal_cstr(ct_name_in_statement(relid)));
+		restate_privileges(relid);
 		ct_restore_identity(&identity);
 		changed = true;
 	}
