@@ -36,13 +36,13 @@ ct_is_dispatched(FunctionCallInfo fcinfo)
  * A text as a part of a format of the SQL function format(): a % is doubled.
  */
 char *
-ct_double_percent(const char *text)
+ct_double_percent(const char *part)
 {
 	StringInfoData buf;
 
 	initStringInfo(&buf);
-	for (; *text != '\0'; text++)
-		appendStringInfo(&buf, *text == '%' ? "%%%%" : "%c", *text);
+	for (; *part != '\0'; part++)
+		appendStringInfo(&buf, *part == '%' ? "%%%%" : "%c", *part);
 	return buf.data;
 }
 

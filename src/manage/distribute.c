@@ -42,7 +42,8 @@ typedef struct Distributed
 	char	   *name;
 	char	   *account;		/* its account column */
 	char	   *args[CT_NARGS];
-	List	   *conditions;		/* statements that create the triggers that hold them */
+	List	   *conditions;		/* statements that create the triggers that
+								 * hold them */
 } Distributed;
 
 /*
@@ -131,7 +132,8 @@ contacts_tier_distribute(PG_FUNCTION_ARGS)
 	ntables = list_length(relids);
 	check_distributable(managed, ntables);
 	owner = managed[0].table->owner;
-	MemoryContextSwitchTo(context);	/* what outlives the SPI connections of these */
+	MemoryContextSwitchTo(context); /* what outlives the SPI connections of
+									 * these */
 	tables = palloc0(sizeof(Distributed) * ntables);
 	for (int i = 0; i < ntables; i++)
 	{

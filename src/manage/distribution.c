@@ -221,4 +221,3 @@ ct_distribute_companions(Oid contacts, const CtTable *table)
 	if (!OidIsValid(ct_find_relation(NameStr(names->schema), CT_CALL_TABLE)))
 		create_call_table(contacts, table, by_account);
 }
-

@@ -81,7 +81,7 @@ typedef struct CtReportKind
 {
 	CtReportQuery query;
 	bool		reads_ledger;
-	bool		reads_contacts;	/* of all tables that share the companion
+	bool		reads_contacts; /* of all tables that share the companion
 								 * tables */
 	bool		reads_table;	/* of the one asked for */
 	bool		records;		/* it writes to the ledger; for owners only */
@@ -93,7 +93,7 @@ typedef struct CtReportKind
 
 extern bool ct_is_dispatched(FunctionCallInfo fcinfo);
 extern Datum ct_dispatch(FunctionCallInfo fcinfo);
-extern char *ct_double_percent(const char *text);
+extern char *ct_double_percent(const char *part);
 extern void ct_run_on_shard(CtManaged *managed, Datum account, const char *command);
 extern char *ct_shards_query(FunctionCallInfo fcinfo, const CtManaged *table, const char *account);
 extern Datum ct_sum_of_shards(FunctionCallInfo fcinfo);

@@ -509,7 +509,8 @@ ct_table_dropped(Oid relid, char **args, Node *exists)
 	if (rel == NULL)
 		return;
 	if (was_shard(rel, args))
-		;						/* nothing of it is in the counters of the whole */
+		;						/* nothing of it is in the counters of the
+								 * whole */
 	else if (may_have_contacts(rel) && has_counters(rel, args))
 	{
 		if (!has_columns(rel, args))

@@ -53,8 +53,8 @@ typedef struct Search
 	int64		limit;			/* of a tier; 0: any */
 	int			patience;		/* that is left, in milliseconds */
 	MemoryContext context;		/* of the rest */
-	const CtNames *names;		/* of the companion tables that are looked
-								 * at now */
+	const CtNames *names;		/* of the companion tables that are looked at
+								 * now */
 	bool		may_see;		/* the caller, the accounts in it? */
 	bool		found;
 	bool		shown;			/* may the caller see what was found? */

@@ -72,7 +72,9 @@ SELECT contacts_tier.set_policy('r8_3.contacts', 'a', source_defaults => '{"IMPO
 SET contacts_tier.fast_path = on;
 COPY r8_3.contacts (id, account, marketing_contact_status_source_type) FROM PROGRAM 'seq -f "%.0f a IMPORT" 10 19' (DELIMITER ' ');
 COPY r8_3.contacts (id, account, marketing_contact_status_source_type) FROM PROGRAM 'seq -f "%.0f a IMPORT" 100 100000' (DELIMITER ' ');
-SELECT max(bytes) - min(bytes) <= 500000 AS bounded, CASE WHEN max(bytes) - min(bytes) > 500000 THEN max(bytes) - min(bytes) END AS excess
+-- where a library has a hook on commands before ours, COPY queues events of triggers
+SELECT CASE current_setting('shared_preload_libraries') WHEN '' THEN 500000 ELSE 4000000 END AS bound \gset
+SELECT max(bytes) - min(bytes) <= :bound AS bounded, CASE WHEN max(bytes) - min(bytes) > :bound THEN max(bytes) - min(bytes) END AS excess
   FROM r8_3.used;
 
 SET client_min_messages = error;

@@ -319,6 +319,50 @@ is(sql($workers[2], q{SELECT marketing_contacts FROM contacts_tier.usage('tenant
 is(drift($coordinator, 'tenant.contacts'), '0|0', 'is counted');
 
 #
+# An owner who is no superuser, and an application that may only write contacts
+#
+sql($coordinator, q{
+	CREATE ROLE crm LOGIN;
+	CREATE ROLE app LOGIN;
+	GRANT CREATE ON DATABASE postgres TO crm;
+	SELECT contacts_tier.grant_owner('crm')});
+my $crm = sub { $coordinator->safe_psql('postgres', "SET client_min_messages = warning; $_[0]", extra_params => [ '-U', 'crm' ]) };
+my $app = sub { $coordinator->safe_psql('postgres', "SET client_min_messages = warning; $_[0]", extra_params => [ '-U', 'app' ]) };
+$crm->(q{
+	CREATE SCHEMA crm;
+	CREATE TABLE crm.contacts (id bigint, account_id integer NOT NULL, PRIMARY KEY (account_id, id));
+	SELECT create_distributed_table('crm.contacts', 'account_id');
+	SELECT contacts_tier.attach('crm.contacts', 'account_id');
+	SELECT contacts_tier.create_plan('crm', '{10, 20}');
+	SELECT contacts_tier.subscribe('crm.contacts', a::text, 'crm', 10) FROM generate_series(0, 5) a;
+	GRANT USAGE ON SCHEMA crm TO app;
+	GRANT SELECT, INSERT, UPDATE, DELETE ON crm.contacts TO app});
+$app->(q{
+	INSERT INTO crm.contacts (id, account_id, marketing_contact_status) SELECT i, i % 6, 'marketing' FROM generate_series(1, 30) i;
+	INSERT INTO crm.contacts (id, account_id, marketing_contact_status) VALUES (100, 1, 'marketing')});
+is($app->(q{SELECT marketing_contact_status_source_name FROM crm.contacts WHERE account_id = 1 AND id = 100}), 'app',
+	'the source is the role of the session');
+is($crm->(q{SELECT sum(marketing_contacts) FROM contacts_tier.usage('crm.contacts')}), '31', 'an owner reads his usage');
+is($crm->(q{SELECT count(*) FROM contacts_tier.forecast('crm.contacts')}), '6', 'and reports by shard');
+foreach my $statement (
+	q{INSERT INTO crm.contacts_tier_call (account, contacts, call) VALUES (1, 'crm.contacts', 'SELECT 1')},
+	q{SELECT * FROM crm.contacts_tier_account},
+	q{SELECT contacts_tier.set_policy('crm.contacts', '1', grace => 3)},
+	q{SELECT * FROM contacts_tier.usage('crm.contacts')})
+{
+	my ($status, $out, $error) = $coordinator->psql('postgres', $statement, extra_params => [ '-U', 'app' ]);
+
+	like($error, qr/permission denied/, "the application may not: $statement");
+}
+
+#
+# Metrics of all nodes
+#
+is(sql($coordinator, q{SELECT readable, accounts, accounts_overdue FROM contacts_tier.metrics() WHERE schema = 'crm'}), 't|6|0',
+	'metrics(): a row for the shards of all nodes');
+is(sql($workers[2], q{SELECT count(*) FROM contacts_tier.account_metrics(3)}), '3', 'account_metrics(), from a worker');
+
+#
 # A table that outgrew its server; local tables beside it
 #
 sql($coordinator, q{
