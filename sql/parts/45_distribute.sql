@@ -102,3 +102,31 @@ END
 $$;
 COMMENT ON FUNCTION contacts_tier_internal.run_on_shards(regclass, text, text) IS
 'runs a command on each shard of a distributed table, or on that of an account, in parallel and in transactions of their own';
+
+-- NOTIFY reaches those who listen on the worker of an account; the ledger has all of it.
+CREATE FUNCTION contacts_tier.relay_notifications(contacts regclass,
+                                                  since timestamptz,
+                                                  lag interval DEFAULT '5 seconds')
+RETURNS timestamptz
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    until  timestamptz := contacts_tier.clock() - relay_notifications.lag;
+    schema name := (SELECT a.companion_schema FROM contacts_tier.attached() a WHERE a.contacts = relay_notifications.contacts);
+BEGIN
+    IF relay_notifications.contacts IS NULL OR relay_notifications.since IS NULL OR relay_notifications.lag IS NULL THEN
+        RAISE null_value_not_allowed USING MESSAGE = 'arguments "contacts", "since" and "lag" must not be null';
+    END IF;
+    IF until <= relay_notifications.since THEN
+        RETURN relay_notifications.since;
+    END IF;
+    PERFORM pg_notify('contacts_tier', (jsonb_build_object('schema', schema, 'account', n.account, 'event', n.event,
+                                                           'marketing_contacts', n.marketing_contacts) || n.details)::text)
+    FROM contacts_tier.notifications(relay_notifications.contacts, NULL, relay_notifications.since, until) n
+    ORDER BY n.notified_at, n.entry;
+    RETURN until;
+END
+$$;
+COMMENT ON FUNCTION contacts_tier.relay_notifications(regclass, timestamptz, interval) IS
+'for distributed tables: notifies those who listen on this node of what the ledger has recorded since an instant; returns the instant to continue from, which is earlier than now by a lag for transactions that have not ended';

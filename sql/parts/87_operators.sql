@@ -184,6 +184,12 @@ BEGIN
         RAISE NOTICE USING MESSAGE = format('companion tables of schema "%s" remain, because other attached tables share them', schema);
         RETURN;
     END IF;
+    -- of a distributed table: never anything but ours
+    IF EXISTS (SELECT FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
+               WHERE t.tgrelid = to_regclass(format('%I.contacts_tier_call', schema)) AND c.relowner = owner
+                 AND t.tgfoid = 'contacts_tier_internal.run_call()'::regprocedure) THEN
+        EXECUTE format('DROP TABLE %I.contacts_tier_call', schema);
+    END IF;
     FOREACH companion IN ARRAY '{contacts_tier_account, contacts_tier_counter, contacts_tier_ledger}'::text[] LOOP
         -- the creator of a trigger chooses its arguments: tables of other owners are not touched
         IF NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = to_regclass(format('%I.%I', schema, companion))

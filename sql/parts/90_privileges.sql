@@ -184,6 +184,7 @@ GRANT EXECUTE ON FUNCTION
     contacts_tier.attach(regclass, name, jsonb, name, boolean),
     contacts_tier.detach(regclass, boolean),
     contacts_tier.distribute(regclass),
+    contacts_tier.relay_notifications(regclass, timestamptz, interval),
     contacts_tier.set_condition(regclass, text, text, text),
     contacts_tier.subscribe(regclass, text, text, bigint, contacts_tier.billing_cycle, timestamptz, text, contacts_tier.exceed_policy, bigint),
     contacts_tier.set_policy(regclass, text, contacts_tier.exceed_policy, bigint, integer[], jsonb, text, boolean, contacts_tier.billing_cycle, boolean, bigint, jsonb, text, jsonb),

@@ -234,17 +234,20 @@ ct_is_shard(Oid relid)
 }
 
 /*
- * Could it become known as a shard, because its name is like one and nothing is known of it yet?
+ * Could it become known as a shard, because its name is like one of a table beside it, and nothing is known of
+ * it yet?
  */
 bool
 ct_may_become_shard(Oid relid)
 {
-	char	   *name;
+	char	   *name = ct_has_citus() ? get_rel_name(relid) : NULL;
 
-	if (!ct_has_citus())
+	if (name == NULL || number_in_name(name) == 0 || ct_is_shard(relid) || ct_is_distributed(relid))
 		return false;
-	name = get_rel_name(relid);
-	return name != NULL && number_in_name(name) != 0 && !ct_is_shard(relid);
+	if (strlen(name) >= NAMEDATALEN - 1)
+		return true;			/* it may have been shortened */
+	*strrchr(name, '_') = '\0';
+	return OidIsValid(get_relname_relid(name, get_rel_namespace(relid)));
 }
 
 /*

@@ -52,7 +52,8 @@ typedef struct Missed
 	CtXactNote	note;			/* must be first */
 	Oid			relid;			/* the table */
 	bool		is_index;
-	NameData	name;			/* of the column or index */
+	bool		is_companion;	/* or a companion table */
+	NameData	name;			/* of the column, index or table */
 	NameData	missing;		/* column that the table needs and does not
 								 * have; empty for none */
 } Missed;
@@ -216,7 +217,7 @@ index_error(Oid relid, const char *name)
 }
 
 /* Note something that is being dropped. */
-static void
+static Missed *
 note_missed(Oid relid, bool is_index, const char *name, const char *missing)
 {
 	Missed	   *note = MemoryContextAllocZero(TopTransactionContext, sizeof(Missed));
@@ -226,6 +227,7 @@ note_missed(Oid relid, bool is_index, const char *name, const char *missing)
 	namestrcpy(&note->name, name);
 	namestrcpy(&note->missing, missing == NULL ? "" : missing);
 	ct_xact_note(&missed, &note->note);
+	return note;
 }
 
 /*
@@ -243,6 +245,29 @@ column_dropped(Oid relid, int attno)
 	missing = missing_column(relid, args);
 	if (missing != NULL || property_of(relid, args, attno) != CT_ARG_SCHEMA)
 		note_missed(relid, false, get_attname(relid, attno, false), missing);
+}
+
+/*
+ * A distributed companion table is about to be dropped, on which no trigger depends as on one server
+ * (ct_create_truncate_trigger()): note the attached tables that use it.
+ */
+static void
+companion_dropped(Oid relid)
+{
+	char	   *name = get_rel_name(relid);
+	CtNames		names;
+	bool		is_companion = false;
+	ListCell   *cell;
+
+	if (!ct_is_distributed(relid) || ct_is_work_of_citus(relid, InvalidOid))
+		return;
+	ct_names_resolve(&names, InvalidOid, get_namespace_name(get_rel_namespace(relid)));
+	for (int i = 0; i < CT_NCOMPANIONS; i++)
+		is_companion |= strcmp(NameStr(names.companions[i]), name) == 0;
+	if (!is_companion)
+		return;
+	foreach(cell, ct_attached_tables(&names))
+		note_missed(lfirst_oid(cell), false, name, NULL)->is_companion = true;
 }
 
 /* An index is about to be dropped.  Errors: 2BP01. */
@@ -277,6 +302,8 @@ ct_guard_dropped(Oid class_id, Oid object_id, int sub_id, int dropflags)
 	relkind = get_rel_relkind(object_id);
 	if (sub_id > 0 && (relkind == RELKIND_RELATION || relkind == RELKIND_PARTITIONED_TABLE))
 		column_dropped(object_id, sub_id);
+	else if (sub_id == 0 && relkind == RELKIND_RELATION && ct_has_citus())
+		companion_dropped(object_id);
 	else if (sub_id == 0 && (relkind == RELKIND_INDEX || relkind == RELKIND_PARTITIONED_INDEX))
 		index_dropped(object_id, dropflags);
 }
@@ -294,6 +321,18 @@ column_error(const Missed *note)
 			 missing[0] != '\0' ? errdetail_missing(missing) :
 			 errdetail("The column has the account or a status property of each contact."),
 			 missing[0] != '\0' ? errhint("Rename the column back first.") :
+			 errhint("%s", detach_hint(note->relid)),
+			 ct_errtable(note->relid)));
+}
+
+/* A companion table of an attached table is gone: 2BP01. */
+static void
+companion_error(const Missed *note)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+			 errmsg("cannot drop table \"%s\" because attached table \"%s\" depends on it",
+					NameStr(note->name), get_rel_name(note->relid)),
 			 errhint("%s", detach_hint(note->relid)),
 			 ct_errtable(note->relid)));
 }
@@ -332,7 +371,9 @@ ct_guard_check(Node *command)
 
 		if (get_rel_relkind(note->relid) == '\0' || !ct_ddl_is_attached(note->relid))
 			continue;			/* dropped or detached by the same command */
-		if (note->is_index)
+		if (note->is_companion)
+			companion_error(note);
+		else if (note->is_index)
 			index_missed(note, command);
 		else
 			column_error(note);

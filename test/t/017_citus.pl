@@ -355,6 +355,19 @@ foreach my $statement (
 	like($error, qr/permission denied/, "the application may not: $statement");
 }
 
+fails($coordinator, q{DROP TABLE crm.contacts_tier_counter}, '2BP01', 'attached table "contacts" depends on it', 'a companion table is not dropped');
+
+#
+# What is announced on a worker reaches those who listen on the coordinator by a relay
+#
+is(sql($coordinator, q{
+	UPDATE crm.contacts SET marketing_contact_status = 'marketing' WHERE false;
+	INSERT INTO crm.contacts (id, account_id, marketing_contact_status) VALUES (200, 3, 'marketing'), (201, 3, 'marketing'), (202, 3, 'marketing');
+	SELECT event, threshold FROM contacts_tier.notifications('crm.contacts', '3')}), 'threshold|75', 'a threshold is in the ledger');
+like($coordinator->safe_psql('postgres', q{LISTEN contacts_tier;
+	SELECT contacts_tier.relay_notifications('crm.contacts', now() - interval '1 hour', '0') > now() - interval '1 hour'}),
+	qr/notification "contacts_tier" with payload "\{.*"account": "3".*"threshold": 75/, 'relay_notifications() notifies');
+
 #
 # Metrics of all nodes
 #
@@ -424,6 +437,8 @@ sql($coordinator, q{
 	SELECT contacts_tier.attach('leads', 'account_id')});
 is(drift($coordinator, 'grown.contacts'), '0|0', 'back to one server: detach, undistribute, attach');
 
+$crm->(q{SELECT contacts_tier.uninstall('crm.contacts')});
+is(sql($coordinator, q{SELECT count(*) FROM pg_tables WHERE schemaname = 'crm'}), '4', 'uninstall() of a distributed table leaves plain tables');
 sql($coordinator, q{DROP TABLE p.contacts, public.contacts});
 pass('distributed tables are dropped');
 is(sql($coordinator, q{SELECT sum(used) FROM contacts_tier_counter}), '0', 'DROP TABLE counts out');
