@@ -79,6 +79,7 @@ AS $$
 DECLARE
     by_account boolean := (SELECT d.partkey IS NOT NULL FROM pg_dist_partition d WHERE d.logicalrelid = run_on_shards.contacts);
     only_shard bigint;
+    schema     name := (SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = run_on_shards.contacts);
 BEGIN
     IF by_account AND run_on_shards.account IS NOT NULL THEN
         EXECUTE format('SELECT get_shard_id_for_distribution_column($1, %L::%s)', run_on_shards.account,
@@ -91,8 +92,10 @@ BEGIN
         WITH placed AS (
             SELECT array_agg(p.nodename ORDER BY p.shardid) AS nodes, array_agg(p.nodeport ORDER BY p.shardid) AS ports,
                    array_agg(p.shardid ORDER BY p.shardid) AS shards,
-                   array_agg(format(run_on_shards.command, shard_name(run_on_shards.contacts, p.shardid)) ORDER BY p.shardid) AS commands
-            FROM (SELECT DISTINCT ON (s.shardid) s.shardid, l.nodename, l.nodeport::integer AS nodeport
+                   array_agg(format(run_on_shards.command, format('%I.%I', schema, p.parts[cardinality(p.parts)])) ORDER BY p.shardid) AS commands
+            FROM (SELECT DISTINCT ON (s.shardid) s.shardid, l.nodename, l.nodeport::integer AS nodeport,
+                         -- qualified, but in schema public
+                         parse_ident(shard_name(s.logicalrelid, s.shardid)) AS parts
                   FROM pg_dist_shard s JOIN pg_dist_shard_placement l USING (shardid)
                   WHERE s.logicalrelid = run_on_shards.contacts AND (only_shard IS NULL OR s.shardid = only_shard)
                   ORDER BY s.shardid, l.placementid) p)

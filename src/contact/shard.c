@@ -196,7 +196,9 @@ shard_name(Oid whole, int64 number)
 	if (strlen(result) < NAMEDATALEN)
 		return result;
 	ct_connect_spi();
-	ct_executef("SELECT (pg_catalog.parse_ident(pg_catalog.shard_name(%u, " INT64_FORMAT ")))[2]", whole, number);
+	/* qualified, but in schema "public" */
+	ct_executef("SELECT n.parts[pg_catalog.cardinality(n.parts)]"
+				" FROM (SELECT pg_catalog.parse_ident(pg_catalog.shard_name(%u, " INT64_FORMAT "))) n (parts)", whole, number);
 	result = MemoryContextStrdup(context, ct_result_text(1));
 	SPI_finish();
 	return result;

@@ -384,6 +384,7 @@ extern void ct_restore_privileges(const CtTable *table);
 
 extern void ct_check_countable(Relation rel, char **args);
 extern void ct_check_partitions(Oid root, char **args);
+extern bool ct_has_columns(Relation rel, char **args);
 
 /* partition.c */
 

@@ -22,7 +22,6 @@
 #include "catalog/partition.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
-#include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "storage/lmgr.h"
@@ -300,28 +299,6 @@ has_counters(Relation rel, char **args)
 }
 
 /*
- * Does a table have the columns that its triggers speak of, of the right types?  Without an
- * error, since a table of any kind can be dropped.
- */
-static bool
-has_columns(Relation rel, char **args)
-{
-	const Oid	types[CT_COLUMNS_END] = {
-		[CT_ARG_STATUS] = get_func_rettype(ct_function_oid(CT_DEFAULT_STATUS)),
-		[CT_ARG_UNTIL] = BOOLOID,
-		[CT_ARG_SOURCE_TYPE] = TEXTOID,
-		[CT_ARG_SOURCE_NAME] = TEXTOID,
-		[CT_ARG_UPDATED_AT] = TIMESTAMPTZOID
-	};
-
-	for (int i = CT_ARG_STATUS; i < CT_COLUMNS_END; i++)
-		if (!AttributeNumberIsValid(ct_typed_column(RelationGetRelid(rel), args[i], types[i])) &&
-			!(i == CT_ARG_STATUS && AttributeNumberIsValid(ct_typed_column(RelationGetRelid(rel), args[i], BOOLOID))))
-			return false;
-	return args[CT_ARG_ACCOUNT][0] == '\0' || get_attnum(RelationGetRelid(rel), args[CT_ARG_ACCOUNT]) > 0;
-}
-
-/*
  * Subtract the contacts of this very relation from the counters, as its owner.  "exists" is the
  * condition that it has lost with its triggers, or NULL.  Errors: 42703, 42804 for columns that
  * are not as the triggers say.
@@ -508,12 +485,10 @@ ct_table_dropped(Oid relid, char **args, Node *exists)
 
 	if (rel == NULL)
 		return;
-	if (was_shard(rel, args))
-		;						/* nothing of it is in the counters of the
-								 * whole */
-	else if (may_have_contacts(rel) && has_counters(rel, args))
+	/* nothing of a former shard is in the counters of the whole */
+	if (!was_shard(rel, args) && may_have_contacts(rel) && has_counters(rel, args))
 	{
-		if (!has_columns(rel, args))
+		if (!ct_has_columns(rel, args))
 			warn_still_counted(rel, "The columns of the table are not those that it was attached with.");
 		else if (rel->rd_rel->relowner == GetUserId() && exists == NULL)
 			uncount_as_owner(rel, args, NULL);

@@ -12,6 +12,7 @@
 #include "catalog/partition.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
+#include "catalog/pg_type.h"
 #include "utils/lsyscache.h"
 
 #include "manage/manage.h"
@@ -85,4 +86,26 @@ ct_check_partitions(Oid root, char **args)
 		ct_check_countable(rel, args);
 		table_close(rel, NoLock);
 	}
+}
+
+/*
+ * Does a table have the columns that its triggers speak of, of the right types?  Without an
+ * error, since a table of any kind can be dropped.
+ */
+bool
+ct_has_columns(Relation rel, char **args)
+{
+	const Oid	types[CT_COLUMNS_END] = {
+		[CT_ARG_STATUS] = get_func_rettype(ct_function_oid(CT_DEFAULT_STATUS)),
+		[CT_ARG_UNTIL] = BOOLOID,
+		[CT_ARG_SOURCE_TYPE] = TEXTOID,
+		[CT_ARG_SOURCE_NAME] = TEXTOID,
+		[CT_ARG_UPDATED_AT] = TIMESTAMPTZOID
+	};
+
+	for (int i = CT_ARG_STATUS; i < CT_COLUMNS_END; i++)
+		if (!AttributeNumberIsValid(ct_typed_column(RelationGetRelid(rel), args[i], types[i])) &&
+			!(i == CT_ARG_STATUS && AttributeNumberIsValid(ct_typed_column(RelationGetRelid(rel), args[i], BOOLOID))))
+			return false;
+	return args[CT_ARG_ACCOUNT][0] == '\0' || get_attnum(RelationGetRelid(rel), args[CT_ARG_ACCOUNT]) > 0;
 }

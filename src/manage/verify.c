@@ -69,7 +69,7 @@ contacts_tier_verify(PG_FUNCTION_ARGS)
 {
 	static const CtReportKind verify = {.query = verify_query,.reads_contacts = true};
 	static const CtReportKind record = {
-		.query = record_query,.reads_contacts = true,.reads_ledger = true,.records = true
+		.query = record_query,.reads_contacts = true,.reads_ledger = true,.records = true,.by_shard = true
 	};
 
 	ct_check_not_null(fcinfo, 1, "record");

@@ -242,6 +242,19 @@ is(sql($holder, qq{SELECT account, drift FROM contacts_tier.verify('$shard') WHE
 is(sql($coordinator, q{SELECT account, drift FROM contacts_tier.repair('contacts')}), '3|7', 'repair() says so');
 is(drift($coordinator, 'contacts'), '0|0', 'and has corrected it');
 is(sql($coordinator, q{SELECT count(*) FROM contacts_tier_ledger WHERE event = 'repair'}), '1', 'the ledger has it once');
+sql($coordinator, q{UPDATE contacts_tier_counter SET used = used + 1 WHERE account = 4 AND slot = 0});
+is(sql($coordinator, q{SELECT account, drift FROM contacts_tier.verify('contacts', record => true) WHERE drift <> 0}), '4|1', 'verify() that records');
+is(sql($coordinator, q{SELECT count(*) FROM contacts_tier_ledger WHERE event = 'verify'}), '1', 'is in the ledger of the shard');
+sql($coordinator, q{
+	BEGIN;
+	SET LOCAL citus.enable_unsafe_triggers = on;
+	DROP TRIGGER aa_contacts_tier_count ON contacts;
+	DROP TRIGGER contacts_tier_apply ON contacts;
+	COMMIT;
+	SELECT contacts_tier.repair('contacts')});
+is(sql($coordinator, q{SELECT string_agg(DISTINCT result, ',') FROM run_command_on_shards('contacts',
+	$$SELECT count(*) >= 3 FROM pg_trigger WHERE tgrelid = '%s'::regclass$$)}), 't', 'repair() creates lost triggers on all shards');
+is(drift($coordinator, 'contacts'), '0|0', 'and counts anew');
 
 #
 # Rollover
@@ -317,6 +330,32 @@ sql($coordinator, q{
 	UPDATE tenant.contacts SET marketing_contact_status = 'marketing' WHERE id <= 5});
 is(sql($workers[2], q{SELECT marketing_contacts FROM contacts_tier.usage('tenant.contacts', 'default')}), '5', 'a table of a tenant schema');
 is(drift($coordinator, 'tenant.contacts'), '0|0', 'is counted');
+sql($coordinator, q{
+	UPDATE tenant.contacts_tier_counter SET used = used + 1;
+	SELECT contacts_tier.repair('tenant.contacts');
+	SELECT citus_schema_move('tenant', n.nodename, n.nodeport, 'block_writes') FROM pg_dist_node n
+	WHERE n.groupid > 0 AND n.nodeport <> (SELECT nodeport FROM citus_shards WHERE table_name = 'tenant.contacts'::regclass) LIMIT 1;
+	UPDATE tenant.contacts SET marketing_contact_status = 'marketing' WHERE id = 6;
+	CALL contacts_tier.rollover('tenant.contacts')});
+is(drift($coordinator, 'tenant.contacts'), '0|0', 'repaired, moved and rolled over');
+is(sql($coordinator, q{SELECT contacts_tier.detach('tenant.contacts'); SELECT contacts_tier.attach('tenant.contacts');
+	SELECT marketing_contacts FROM contacts_tier.usage('tenant.contacts')}), "\n\n6", 'detached and attached again');
+
+#
+# Names of shards that Citus shortens
+#
+my $long = 'contacts_' . 'x' x 50;
+sql($coordinator, qq{
+	CREATE TABLE $long (id bigint, account_id integer NOT NULL, PRIMARY KEY (account_id, id));
+	SELECT create_distributed_table('$long', 'account_id', colocate_with => 'none');
+	CREATE SCHEMA long;
+	SELECT contacts_tier.attach('$long', 'account_id', companion_schema => 'long');
+	SELECT contacts_tier.subscribe('$long', a::text, 'plan', 100) FROM generate_series(0, 5) a;
+	INSERT INTO $long (id, account_id, marketing_contact_status) SELECT i, i % 6, 'marketing' FROM generate_series(1, 60) i;
+	INSERT INTO $long (id, account_id, marketing_contact_status) VALUES (100, 1, 'marketing');
+	CALL contacts_tier.rollover('$long')});
+is(sql($coordinator, qq{SELECT count(*), sum(closing) FROM contacts_tier.billing_periods('$long')}), '6|61', 'a table with a long name');
+is(drift($coordinator, $long), '0|0', 'is counted');
 
 #
 # An owner who is no superuser, and an application that may only write contacts
