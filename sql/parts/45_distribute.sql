@@ -132,4 +132,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION contacts_tier.relay_notifications(regclass, timestamptz, interval) IS
-'for distributed tables: notifies those who listen on this node of what the ledger has recorded since an instant; returns the instant to continue from, which is earlier than now by a lag for transactions that have not ended';
+'notifies listeners on this node of what the ledger of a distributed table has recorded since an instant; returns the instant to continue from';

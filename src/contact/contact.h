@@ -62,6 +62,7 @@ extern bool ct_may_become_shard(Oid relid);
 extern bool ct_is_distributed(Oid relid);
 extern bool ct_is_reference(Oid relid);
 extern void ct_names_localise(CtNames *names, Oid relid);
+extern bool ct_may_have_companions(Oid relid, const CtNames *names);
 extern bool ct_is_work_of_citus(Oid relid, Oid parent);
 extern void ct_allow_distributed_ddl(void);
 extern void ct_allow_distributed_ddl_of_others(void);

@@ -202,7 +202,7 @@ uses_companions(Oid relid, char *const args[CT_NARGS], const CtNames *names)
 {
 	CtNames		own;
 
-	if (strcmp(args[CT_ARG_SCHEMA], NameStr(names->schema)) != 0)
+	if (strcmp(args[CT_ARG_SCHEMA], NameStr(names->schema)) != 0 || !ct_may_have_companions(relid, names))
 		return false;
 	ct_names_resolve(&own, relid, args[CT_ARG_SCHEMA]);
 	return ct_same_companions(&own, names);

@@ -339,6 +339,29 @@ ct_names_localise(CtNames *names, Oid relid)
 }
 
 /*
+ * Can a relation have these companion tables?  Only if both are shards that begin with the same hash value, or
+ * neither is one.  A quick look, before names are resolved: a node can have thousands of shards.
+ */
+bool
+ct_may_have_companions(Oid relid, const CtNames *names)
+{
+	Oid			account = ct_find_relation(NameStr(names->schema), NameStr(names->companions[CT_ACCOUNT]));
+	Shard		own;
+	Shard		companion;
+	bool		is_shard;
+
+	if (!ct_has_citus())
+		return true;
+	is_shard = find_shard(relid, &own);
+	if (is_shard != (OidIsValid(account) && find_shard(account, &companion)))
+		return false;
+	if (!is_shard)
+		return true;
+	return own.minimum == NULL || companion.minimum == NULL ? own.minimum == companion.minimum :
+		strcmp(own.minimum, companion.minimum) == 0;
+}
+
+/*
  * Is a command on a table one by which Citus hands on what another session was told, moves shards, or
  * makes a node know a table?  Then the table is a shard, or was one until this command, or the whole
  * that commands here do not reach the shards of ("parent" is what it becomes, or was, a partition of, or invalid).  What
