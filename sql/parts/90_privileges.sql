@@ -175,7 +175,9 @@ GRANT EXECUTE ON FUNCTION
     contacts_tier_internal.run_call(),
     contacts_tier_internal.shard_beside(regclass, text),
     contacts_tier_internal.create_call_table(text, text),
-    contacts_tier_internal.run_on_shards(regclass, text, text)
+    contacts_tier_internal.run_on_shards(regclass, text, text),
+    contacts_tier_internal.grant_functions(name),
+    contacts_tier_internal.is_in_cluster()
     TO @extowner@ WITH GRANT OPTION;
 
 -- Functions that change something
