@@ -52,17 +52,21 @@ typedef struct Undo
 	int64		new_limit;
 } Undo;
 
-/* Open the tables, the argument first; end_tables() is to follow. */
+/*
+ * Open the tables, the argument first; end_tables() is to follow.  What is known of them outlives
+ * the memory of SPI, whose end is part of ct_manage_end().
+ */
 static void
 begin_tables(Undo *undo, FunctionCallInfo fcinfo)
 {
+	MemoryContext context = CurrentMemoryContext;
 	CtManaged	first;
 	List	   *relids;
 	ListCell   *cell;
 
 	undo->account = ct_manage_begin_account(&first, fcinfo);
 	relids = ct_attached_tables(&first.table->names);
-	undo->tables = palloc(sizeof(CtManaged) * (list_length(relids) + 1));
+	undo->tables = MemoryContextAlloc(context, sizeof(CtManaged) * (list_length(relids) + 1));
 	undo->tables[0] = first;
 	undo->ntables = 1;
 	foreach(cell, relids)
