@@ -252,9 +252,21 @@ apply_update_dates(const Merge *merge)
 	ct_restore_identity(&identity);
 }
 
+/* 27000; "reason" is a sentence */
+pg_noreturn static void
+not_merged_error(const Merge *merge, const char *reason)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
+			 errmsg("contacts \"%s\" and \"%s\" were not merged", merge->names[WINNER], merge->names[LOSER]),
+			 errdetail_internal("%s", reason),
+			 errtable(merge->contacts.rel)));
+}
+
 /*
  * Delete the loser, and give the winner its status, if that is more: one statement.  A
- * trigger that suppresses one of these would leave half a merge: 27000.
+ * trigger that suppresses one of these would leave half a merge, and a foreign key of the winner to the
+ * loser, with ON DELETE CASCADE, neither of them: 27000.
  */
 static void
 write_rows(const Merge *merge)
@@ -275,11 +287,10 @@ write_rows(const Merge *merge)
 		nkeys = NSIDES;
 	}
 	if (ct_execute(command, nkeys, types, keys, NULL) != 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
-				 errmsg("contacts \"%s\" and \"%s\" were not merged", merge->names[WINNER], merge->names[LOSER]),
-				 errdetail("A trigger or rule of the table suppressed the deletion of one or the update of the other."),
-				 errtable(merge->contacts.rel)));
+		not_merged_error(merge, "A trigger or rule of the table suppressed the deletion of one or the update of the other.");
+	command = psprintf("SELECT FROM %s AS w WHERE w.%s %s $1", merge->table, merge->key, merge->equals);
+	if (ct_execute(command, 1, &types[1], &keys[1], NULL) == 0)
+		not_merged_error(merge, "The deletion of one deleted the other, by a foreign key or trigger of the table.");
 }
 
 PG_FUNCTION_INFO_V1(contacts_tier_merge_contacts);
@@ -295,7 +306,7 @@ PG_FUNCTION_INFO_V1(contacts_tier_merge_contacts);
  * statement; and those of ct_catch_up(), if one of the contacts is flagged.
  * Errors: 22004 (null), 42501 (no privilege to select, update or delete), 55000 (not attached, no
  * primary key), 0A000 (one of several columns), those of the input function of the key, 22023 (no
- * such contact, twice the same one, two accounts), 27000 (suppressed by a trigger), and those of any
+ * such contact, twice the same one, two accounts), 27000 (suppressed by a trigger, or both deleted), and those of any
  * DELETE and UPDATE of the contacts.
  */
 Datum

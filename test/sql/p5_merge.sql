@@ -176,6 +176,17 @@ SELECT contacts_tier.merge_contacts('contacts', 7, 9);
 SELECT contacts_tier.merge_contacts('contacts', 9, 7);
 \echo :SQLSTATE
 DROP TRIGGER who ON contacts;
+-- nor is the winner deleted with the loser
+ALTER TABLE contacts ADD duplicate_of integer REFERENCES contacts ON DELETE CASCADE;
+UPDATE contacts SET duplicate_of = 9 WHERE id = 7;
+SELECT contacts_tier.merge_contacts('contacts', 7, 9);
+\echo :SQLSTATE
+SELECT id FROM contacts WHERE id IN (7, 9) ORDER BY id;
+UPDATE contacts SET duplicate_of = CASE id WHEN 9 THEN 7 END WHERE id IN (7, 9);
+SELECT contacts_tier.merge_contacts('contacts', 9, 7);
+\echo :SQLSTATE
+SELECT id FROM contacts WHERE id IN (7, 9) ORDER BY id;
+ALTER TABLE contacts DROP duplicate_of;
 TABLE drift;
 
 -- A contact that counts as deleted has no place to give, nor a status (P2); a winner that does gets one
