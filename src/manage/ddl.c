@@ -29,6 +29,7 @@
 #include "catalog/objectaccess.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
+#include "catalog/pg_trigger.h"
 #include "commands/event_trigger.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
@@ -152,6 +153,8 @@ access_object(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, 
 		altered(class_id, object_id, sub_id, arg);
 	else if (access == OAT_DROP && class_id == RelationRelationId && sub_id == 0)
 		ct_ddl_table_dropped(object_id);
+	else if (access == OAT_POST_CREATE && class_id == TriggerRelationId)
+		ct_guard_trigger_created(object_id);
 	if (access == OAT_DROP && (((ObjectAccessDrop *) arg)->dropflags & PERFORM_DELETION_INTERNAL) == 0)
 	{
 		ct_guard_dropped(class_id, object_id, sub_id, ((ObjectAccessDrop *) arg)->dropflags);

@@ -410,6 +410,14 @@ extern void ct_ddl_check_conditions(void);
 extern void ct_ddl_forget(void);
 extern void ct_ddl_drop_init(void);
 
+/* set_condition.c */
+
+extern bool ct_sets_condition(void);
+
+/* ddl_trigger.c */
+
+extern void ct_guard_trigger_created(Oid trigger);
+
 /* ddl_guard.c */
 
 extern bool ct_ddl_is_attached(Oid relid);

@@ -206,6 +206,34 @@ check_not_in_use(const CtManaged *managed)
 	ct_frames_check_none(list_make1_oid(RelationGetRelid(managed->rel)));
 }
 
+/* Is set_condition() creating or replacing a trigger? */
+static bool sets_condition = false;
+
+/*
+ * Is set_condition() creating a trigger?
+ */
+bool
+ct_sets_condition(void)
+{
+	return sets_condition;
+}
+
+/* Create a trigger as set_condition() alone may. */
+static void
+create_trigger(const char *command)
+{
+	sets_condition = true;
+	PG_TRY();
+	{
+		ct_execute(command, 0, NULL, NULL, NULL);
+	}
+	PG_FINALLY();
+	{
+		sets_condition = false;
+	}
+	PG_END_TRY();
+}
+
 /* Create the trigger, or replace the one that is there, whatever it is called by now. */
 static void
 store_condition(const CtManaged *managed, const Kind *kind, Node *condition, const char *mode)
@@ -217,10 +245,10 @@ store_condition(const CtManaged *managed, const Kind *kind, Node *condition, con
 
 	if (existing == NULL && condition == NULL)
 		return;
-	ct_executef("CREATE%s TRIGGER %s AFTER DELETE ON %s FOR EACH ROW WHEN (%s)"
-				" EXECUTE FUNCTION contacts_tier_internal.%s_condition(%s)",
-				existing != NULL ? " OR REPLACE" : "", name, ct_qualified_name(managed->rel), clause, kind->name,
-				kind->function == CT_TRIGGER_ELIGIBLE ? quote_literal_cstr(mode) : "");
+	create_trigger(psprintf("CREATE%s TRIGGER %s AFTER DELETE ON %s FOR EACH ROW WHEN (%s)"
+							" EXECUTE FUNCTION contacts_tier_internal.%s_condition(%s)",
+							existing != NULL ? " OR REPLACE" : "", name, ct_qualified_name(managed->rel), clause, kind->name,
+							kind->function == CT_TRIGGER_ELIGIBLE ? quote_literal_cstr(mode) : ""));
 	ct_executef("COMMENT ON TRIGGER %s ON %s IS %s", name, ct_qualified_name(managed->rel),
 				quote_literal_cstr(kind->comment));
 }

@@ -332,6 +332,8 @@ END $$;
 CREATE TRIGGER whoami BEFORE INSERT OR UPDATE ON hostile.contacts_tier_counter FOR EACH ROW EXECUTE FUNCTION hostile.whoami_now();
 CREATE TRIGGER whoami BEFORE INSERT OR UPDATE ON hostile.contacts_tier_account FOR EACH ROW EXECUTE FUNCTION hostile.whoami_now();
 CREATE TRIGGER whoami BEFORE INSERT OR UPDATE ON hostile.contacts_tier_ledger FOR EACH ROW EXECUTE FUNCTION hostile.whoami_now();
+-- which is refused (R3); where it was there before, it does not help
+RESET ROLE;
 CREATE TRIGGER aaa BEFORE INSERT ON security.contacts FOR EACH ROW EXECUTE FUNCTION contacts_tier_internal.maintain_status('hostile', 'account');
 CREATE TRIGGER mine AFTER INSERT ON security.contacts FOR EACH ROW EXECUTE FUNCTION contacts_tier_internal.count_contact('hostile', 'account');
 -- a session that has seen nothing of the table yet
