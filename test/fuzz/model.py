@@ -144,6 +144,10 @@ class Account:
     def threshold_count(self, percent):
         return self.limit + 1 if percent == EXCEEDED else -(-self.limit * percent // 100)
 
+    def tier_and_period(self):
+        """What an announcement holds for: in another tier or period it is made again."""
+        return self.limit, self.next_update
+
     def rearmed_at(self, percent):
         """The count at which a threshold is announced again when it is reached later: 5 points less."""
         return self.limit * (min(percent, 100) - 5) // 100
@@ -243,7 +247,7 @@ class Work:
         self.events = []            # (account, event, contacts, details)
         self.warnings = []          # (account, number of contacts stored non-marketing)
         self.is_whole = True        # one statement, not a block of several
-        self.announced = []         # (account, thresholds that must be announced, that may be)
+        self.announced = []         # (account, thresholds that must be announced, that may be, tier and period)
         self.loose = {}             # contact: properties that the rules leave open
         self.dropped = set()        # contacts that the end of the statement makes non-marketing
         self.count = 0              # of the command tag
@@ -573,7 +577,7 @@ class Work:
         reached = [t for t in THRESHOLDS + (EXCEEDED,) if account.threshold_count(t) <= account.marketing]
         new = [t for t in reached if t not in account.seen]
         may = [t for t in reached if account.seen.get(t) == 'perhaps']
-        self.announced.append((account.name, new if sure else [], new + may))
+        self.announced.append((account.name, new if sure else [], new + may, account.tier_and_period()))
 
     # conditions, undoing and merging
 

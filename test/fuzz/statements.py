@@ -456,7 +456,7 @@ class Block(Statement):
     def add(whole, work):
         whole.events += work.events
         whole.warnings += work.warnings
-        whole.announced += [(name, [], may + must) for name, must, may in work.announced]
+        whole.announced += [(name, [], may + must, when) for name, must, may, when in work.announced]
         whole.is_whole = False
         whole.loose.update(work.loose)
         whole.returned = None
