@@ -99,7 +99,10 @@ count_change(const CtTable *table, const CtRowChange *change, Datum account,
 		add_change(table, change, &delta);
 }
 
-/* Count a row that is there. */
+/*
+ * Count a row that is there.  A marketing contact without an account, which a session under
+ * session_replication_role may have written, is left alone until repair() mends it.
+ */
 static void
 count_row(const CtTable *table, const CtRowChange *change)
 {
@@ -109,7 +112,8 @@ count_row(const CtTable *table, const CtRowChange *change)
 	bool		has_account = new != NULL && !new->isnull[CT_ARG_ACCOUNT];
 	CtStatus	old_status = old != NULL ? ct_row_status(table, old) : no_contact;
 
-	if (new != NULL && !has_account && change->status.marketing)
+	if (new != NULL && !has_account && change->status.marketing &&
+		!(old != NULL && !had_account && old_status.marketing))
 		ct_null_account_error(table);
 	if (had_account && has_account &&
 		ct_account_compare(table, old->value[CT_ARG_ACCOUNT], new->value[CT_ARG_ACCOUNT]) == 0)
@@ -126,7 +130,8 @@ count_row(const CtTable *table, const CtRowChange *change)
 /*
  * Count a row that changed.  One that does not exist, by the condition of the table, is none: a
  * contact that ceases to exist is deleted, one that comes back is a new one, and promoted if it
- * is a marketing contact (P2).  Errors: MC002 for a marketing contact without an account.
+ * is a marketing contact (P2).  Errors: MC002 for one that becomes a marketing contact without an
+ * account.
  */
 void
 ct_count_row(const CtTable *table, const CtRowChange *change)

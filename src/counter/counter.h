@@ -27,6 +27,7 @@ extern char *ct_flagged_query(List *relids);
 extern void ct_count_in(const CtTable *table, const char *from);
 extern void ct_uncount_going(const CtTable *table, Relation rel, Node *exists);
 extern void ct_uncount(const CtTable *table, const char *from, bool demotes);
+extern int64 ct_count_coming_without_account(const CtTable *table, const char *from, const char *was, const char *is);
 extern void ct_recount_condition(const CtTable *table, const char *from, const char *was, const char *is);
 
 /* activity.c */

@@ -363,6 +363,26 @@ ct_uncount(const CtTable *table, const char *from, bool demotes)
 	uncount(table, count_query(table, from), demotes);
 }
 
+/* The contacts that come, or go, when a condition changes from one to another, as count_query() */
+static char *
+coming_query(const CtTable *table, const char *from, const char *was, const char *is)
+{
+	return count_query_and(table, from, psprintf(" AND (%s) AND (%s) IS NOT TRUE", is, was));
+}
+
+/*
+ * How many marketing contacts without an account, which nothing can count, would come if another
+ * condition said which contacts of a relation exist (P2)?  As ct_recount_condition().
+ */
+int64
+ct_count_coming_without_account(const CtTable *table, const char *from, const char *was, const char *is)
+{
+	uint64		count = ct_execute_latest(psprintf("SELECT t.marketing FROM (%s) t WHERE t.account IS NULL",
+												   coming_query(table, from, was, is)));
+
+	return count > 0 ? ct_result_int64(1) : 0;
+}
+
 /*
  * Another condition says which contacts of a relation exist (P2): correct the counters by those
  * that come and those that go, whatever the tiers.  "was" and "is" are the conditions as
@@ -371,8 +391,8 @@ ct_uncount(const CtTable *table, const char *from, bool demotes)
 void
 ct_recount_condition(const CtTable *table, const char *from, const char *was, const char *is)
 {
-	uncount(table, count_query_and(table, from, psprintf(" AND (%s) AND (%s) IS NOT TRUE", was, is)), false);
-	count_in(table, count_query_and(table, from, psprintf(" AND (%s) AND (%s) IS NOT TRUE", is, was)));
+	uncount(table, coming_query(table, from, is, was), false);
+	count_in(table, coming_query(table, from, was, is));
 }
 
 /* What stands in the FROM clause for the contacts of a relation that is about to go */

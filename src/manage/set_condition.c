@@ -260,6 +260,39 @@ text_of(const CtManaged *managed, Node *condition)
 	return condition == NULL ? "true" : ct_condition_text(RelationGetRelid(managed->rel), condition, NULL);
 }
 
+/*
+ * A marketing contact without an account that comes back is refused, as where a statement brings
+ * it back: nothing could count it.
+ */
+static void
+check_accounts(const CtManaged *managed, const char *was, const char *is)
+{
+	const CtTable *table = managed->table;
+	int64		count = ct_count_coming_without_account(table, ct_qualified_name(managed->rel), was, is);
+
+	if (count == 0)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_CT_NO_ACCESS),
+			 errmsg("a contact without an account cannot be a marketing contact"),
+			 errdetail_plural("By condition \"exists\", %lld marketing contact would exist whose column \"%s\" is null.",
+							  "By condition \"exists\", %lld marketing contacts would exist whose column \"%s\" is null.",
+							  count, (long long) count,
+							  get_attname(table->relid, table->attno[CT_ARG_ACCOUNT], false)),
+			 errhint("Set the account of such contacts first, or make them non-marketing with contacts_tier.repair()."),
+			 ct_errcontacts(table)));
+}
+
+/* Correct the counters by the contacts that come and go with a condition "exists". */
+static void
+recount(const CtManaged *managed, const char *was, const char *is)
+{
+	ct_check_companions(managed->table);
+	if (AttributeNumberIsValid(managed->table->attno[CT_ARG_ACCOUNT]))
+		check_accounts(managed, was, is);
+	ct_recount_condition(managed->table, ct_qualified_name(managed->rel), was, is);
+}
+
 /* Set a condition of a table that is locked, as its owner. */
 static void
 set_condition(const CtManaged *managed, const Kind *kind, Node *condition, const char *mode)
@@ -273,11 +306,7 @@ set_condition(const CtManaged *managed, const Kind *kind, Node *condition, const
 		check_functions(kind, condition);
 	}
 	if (kind->function == CT_TRIGGER_EXISTS)
-	{
-		ct_check_companions(managed->table);
-		ct_recount_condition(managed->table, ct_qualified_name(managed->rel),
-							 text_of(managed, former), text_of(managed, condition));
-	}
+		recount(managed, text_of(managed, former), text_of(managed, condition));
 	store_condition(managed, kind, condition, mode);
 }
 
@@ -290,7 +319,8 @@ PG_FUNCTION_INFO_V1(contacts_tier_set_condition);
  *
  * Locks: the table and its partitions against writers, and the slots of accounts whose count
  * changes, until the transaction ends; readers pass.  Errors: 22004, 22023, 42501, 42P01, 42P10,
- * 42P17, 55000 (not attached, or a statement changes contacts), 55006, and those of the parser.
+ * 42P17, 55000 (not attached, or a statement changes contacts), 55006, MC002 for marketing contacts
+ * without an account that would come back, and those of the parser.
  */
 Datum
 contacts_tier_set_condition(PG_FUNCTION_ARGS)

@@ -588,6 +588,8 @@ class Work:
         state.conditions[kind] = text
         if kind == 'eligible':
             state.refuses = refuses
+        if any(c.account is None and c.id not in before and state.counts(c) for c in state.contacts.values()):
+            raise Refused('MC002')
         if self.wrong == 'recount':
             return
         for account in state.accounts.values():

@@ -182,6 +182,35 @@ SELECT account, sum(used) AS used, sum(pending) AS pending FROM contacts_tier_co
 ALTER TABLE parted DETACH PARTITION parted_b;
 SELECT account, sum(used) AS used, sum(pending) AS pending FROM contacts_tier_counter WHERE account LIKE 'p%' GROUP BY account ORDER BY 1;
 
+-- a marketing contact without an account cannot come back, neither by a statement nor by another condition
+CREATE TABLE lost (id integer PRIMARY KEY, account text, removed boolean, note text);
+SELECT contacts_tier.attach('lost', 'account');
+SELECT contacts_tier.set_condition('lost', 'exists', 'removed IS NOT TRUE');
+SELECT contacts_tier.subscribe('lost', 'z', 'p2');
+INSERT INTO lost VALUES (1, NULL, true, NULL, 'marketing'), (2, NULL, true, NULL, 'marketing'), (3, 'z', true, NULL, 'marketing');
+UPDATE lost SET removed = false WHERE id = 1;
+SELECT contacts_tier.set_condition('lost', 'exists', NULL);
+SELECT contacts_tier.set_condition('lost', 'exists', 'removed IS NOT TRUE OR id = 2');
+SELECT contacts_tier.set_condition('lost', 'exists', 'removed IS NOT TRUE OR id = 3');
+UPDATE lost SET account = 'z' WHERE id = 1;
+SELECT account, marketing_contacts FROM contacts_tier.usage('lost', 'z');
+SELECT count(*) FROM contacts_tier.repair('lost');
+SELECT contacts_tier.set_condition('lost', 'exists', NULL);
+SELECT id, account, marketing_contact_status FROM lost ORDER BY id;
+-- one that was written behind the triggers is in nobody's way
+SET session_replication_role = replica;
+INSERT INTO lost VALUES (4, NULL, false, NULL, 'marketing'), (5, NULL, false, NULL, 'marketing');
+RESET session_replication_role;
+UPDATE lost SET note = 'written' WHERE id = 4;
+UPDATE lost SET note = 'written', marketing_contact_status = 'marketing' WHERE id = 5;
+UPDATE lost SET account = 'z' WHERE id = 5;
+UPDATE lost SET account = NULL WHERE id = 5;
+SELECT id, account, note, marketing_contact_status FROM lost WHERE id > 3 ORDER BY id;
+SELECT account, drift FROM contacts_tier.verify('lost') WHERE drift <> 0;
+SELECT count(*) FROM contacts_tier.repair('lost');
+SELECT account, drift FROM contacts_tier.verify('lost') WHERE drift <> 0;
+DROP TABLE lost;
+
 -- functions of the owner run as he, under a safe search_path (R3)
 CREATE ROLE regress_p2_owner;
 CREATE ROLE regress_p2_writer;
