@@ -256,7 +256,7 @@ apply_delta(Applying *applying, CtDelta *delta, MemoryContext context)
 	bool		counted = is_counted(delta);
 
 	claim.marketing = delta->marketing;
-	claim.dropped = delta->dropped;
+	claim.dropped = claim.dropped_early = delta->dropped;
 	if (counted)
 	{
 		ct_check_account_fits(applying->table, delta->account);

@@ -238,14 +238,14 @@ is_allowed(const CtSubscription *subscription, int64 tier)
 }
 
 /*
- * Was something dropped by a policy "cap"?  Where rows were decided early, no source type has
- * a policy of its own (room.c).
+ * Was something dropped by a policy "cap"?  Not by the brake alone, which a larger tier does not
+ * release.  Where rows were decided early, no source type has a policy of its own (room.c).
  */
 static bool
 is_capped(const CtClaim *claim, const CtSubscription *subscription)
 {
-	return claim->capped ||
-		(subscription->policy == CT_POLICY_CAP && subscription->source_policies == NULL);
+	return claim->capped || (claim->dropped_early > 0 &&
+							 subscription->policy == CT_POLICY_CAP && subscription->source_policies == NULL);
 }
 
 /*

@@ -145,6 +145,8 @@ typedef struct CtClaim
 	int64		marketing;		/* so many more are claimed */
 	int64		dropped;		/* and so many stored as non-marketing
 								 * contacts instead */
+	int64		dropped_early;	/* of these, for want of room, before they
+								 * were written */
 	bool		is_move;		/* other accounts lose contacts by the
 								 * statement */
 	CtSubscription *subscription;	/* NULL: the account has none */

@@ -130,6 +130,16 @@ SELECT contacts_tier.set_policy('contacts', 'a', brake => '{}');
 SELECT promote('a', 'USER', 'USER', 'USER');
 SELECT account, brake FROM contacts_tier_account ORDER BY account;
 TABLE slots;
+-- what the brake drops needs no larger tier: under "cap" none is requested
+SELECT contacts_tier.create_plan('p1_grace', '{1, 3}');
+SELECT contacts_tier.subscribe('contacts', 'g', 'p1_grace', on_exceed => 'cap', grace => 1);
+SELECT contacts_tier.set_policy('contacts', 'g', brake => '{"window": "1 day", "limit": 1}', source_defaults => '{"USER": "marketing"}');
+INSERT INTO contacts (account) VALUES ('g');
+INSERT INTO contacts (account) VALUES ('g');
+SELECT contact_limit, requested_limit FROM contacts_tier_account WHERE account = 'g';
+SELECT contacts_tier.set_policy('contacts', 'g', brake => '{}');
+INSERT INTO contacts (account) VALUES ('g'), ('g');
+SELECT contact_limit, requested_limit FROM contacts_tier_account WHERE account = 'g';
 -- wrong values
 SELECT contacts_tier.set_policy('contacts', 'a', brake => '[]');
 \echo :SQLSTATE
@@ -146,4 +156,4 @@ SELECT contacts_tier.set_policy('contacts', 'a', brake => '{"window": "-1 hour",
 TABLE drift;
 DROP SCHEMA p1_brake CASCADE;
 DROP ROLE regress_p1_writer;
-DELETE FROM contacts_tier.plan WHERE name = 'p1_brake';
+DELETE FROM contacts_tier.plan WHERE name IN ('p1_brake', 'p1_grace');
