@@ -421,6 +421,7 @@ class Work:
         self.not_promoted = []      # of this account
         limit = account.limit if account else 0
         sources = {e.source[0] for e in effects}
+        promoting = any(e.change > 0 for e in effects)
         if asked:
             if account is not None and (name in self.eager or account.marketing + net > account.limit + account.grace):
                 self.catch_up(account, {e.id for e in effects if e.change > 0})
@@ -447,7 +448,8 @@ class Work:
         account.demoted += more - net
         account.marketing += net
         account.saw(account.marketing)
-        if asked:
+        # a brake asks, too, where the tier need not
+        if asked or account.brake and promoting:
             self.announce(account, net > 0)
 
     def fit(self, account, effects):
