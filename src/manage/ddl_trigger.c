@@ -40,10 +40,11 @@ holds_condition(Oid function)
 
 /*
  * Does a trigger replace a condition, or add another one of its kind?  The relation cache has
- * triggers as they were before the command.
+ * triggers as they were before the command, or also the new one, if it is the first of the relation:
+ * CreateTrigger() increments the command counter then.
  */
 static bool
-changes_condition(Relation rel, const FormData_pg_trigger *created)
+changes_condition(Relation rel, const FormData_pg_trigger *created, bool is_new)
 {
 	const TriggerDesc *triggers = rel->trigdesc;
 
@@ -52,7 +53,7 @@ changes_condition(Relation rel, const FormData_pg_trigger *created)
 		const Trigger *trigger = &triggers->triggers[i];
 
 		if (holds_condition(trigger->tgfoid) &&
-			(trigger->tgoid == created->oid || trigger->tgfoid == created->tgfoid))
+			(trigger->tgoid == created->oid ? !is_new : trigger->tgfoid == created->tgfoid))
 			return true;
 	}
 	return false;
@@ -74,13 +75,13 @@ concerns_us(Relation rel, const FormData_pg_trigger *created)
 
 /* Check a trigger that was created on a relation, which the command has locked. */
 static void
-check_created(const FormData_pg_trigger *created)
+check_created(const FormData_pg_trigger *created, bool is_new)
 {
 	Relation	rel = relation_open(created->tgrelid, NoLock);
 
 	if (concerns_us(rel, created) && !object_ownercheck(RelationRelationId, created->tgrelid, GetUserId()))
 		aclcheck_error(ACLCHECK_NOT_OWNER, get_relkind_objtype(rel->rd_rel->relkind), RelationGetRelationName(rel));
-	if (!ct_sets_condition() && changes_condition(rel, created))
+	if (!ct_sets_condition() && changes_condition(rel, created, is_new))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("cannot change a condition of table \"%s\" with CREATE TRIGGER", RelationGetRelationName(rel)),
@@ -90,13 +91,9 @@ check_created(const FormData_pg_trigger *created)
 	relation_close(rel, NoLock);
 }
 
-/*
- * A trigger was created or replaced, as a row of pg_trigger that only SnapshotSelf shows.  Clones in
- * partitions follow that of their parent.  Errors: 42501 for others than the owner of the table,
- * 55000.
- */
-void
-ct_guard_trigger_created(Oid trigger)
+/* The row of a trigger that a snapshot shows; NULL for none.  The result is palloc'd. */
+static HeapTuple
+read_trigger(Oid trigger, Snapshot snapshot)
 {
 	Relation	pg_trigger = table_open(TriggerRelationId, AccessShareLock);
 	ScanKeyData key;
@@ -104,10 +101,27 @@ ct_guard_trigger_created(Oid trigger)
 	HeapTuple	tuple;
 
 	ScanKeyInit(&key, Anum_pg_trigger_oid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(trigger));
-	scan = systable_beginscan(pg_trigger, TriggerOidIndexId, true, SnapshotSelf, 1, &key);
+	scan = systable_beginscan(pg_trigger, TriggerOidIndexId, true, snapshot, 1, &key);
 	tuple = systable_getnext(scan);
-	if (HeapTupleIsValid(tuple) && !OidIsValid(((Form_pg_trigger) GETSTRUCT(tuple))->tgparentid))
-		check_created((Form_pg_trigger) GETSTRUCT(tuple));
+	if (HeapTupleIsValid(tuple))
+		tuple = heap_copytuple(tuple);
 	systable_endscan(scan);
 	table_close(pg_trigger, AccessShareLock);
+	return tuple;
+}
+
+/*
+ * A trigger was created or replaced, as a row of pg_trigger that only SnapshotSelf shows for certain; the
+ * catalog snapshot shows the one that was replaced.  Clones in partitions follow that of their
+ * parent.  Errors: 42501 for others than the owner of the table, 55000.
+ */
+void
+ct_guard_trigger_created(Oid trigger)
+{
+	HeapTuple	after = read_trigger(trigger, SnapshotSelf);
+	HeapTuple	before = read_trigger(trigger, NULL);
+	bool		is_new = before == NULL || after == NULL || ItemPointerEquals(&before->t_self, &after->t_self);
+
+	if (after != NULL && !OidIsValid(((Form_pg_trigger) GETSTRUCT(after))->tgparentid))
+		check_created((Form_pg_trigger) GETSTRUCT(after), is_new);
 }

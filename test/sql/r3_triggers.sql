@@ -63,6 +63,12 @@ SELECT contacts_tier.set_condition('r3.contacts', 'exists', 'id > 1');
 SELECT contacts_tier.set_condition('r3.contacts', 'eligible', 'id < 10');
 SELECT contacts_tier.set_condition('r3.contacts', 'eligible', 'id < 11', on_ineligible => 'refuse');
 SELECT account, counted, drift FROM contacts_tier.verify('r3.contacts');
+-- a restore may create it before all others
+CREATE TABLE r3.restored (id integer, account text);
+CREATE TRIGGER contacts_tier_exists AFTER DELETE ON r3.restored FOR EACH ROW
+    WHEN ((false AND old.id > 1) IS TRUE) EXECUTE FUNCTION contacts_tier_internal.exists_condition();
+CREATE OR REPLACE TRIGGER contacts_tier_exists AFTER DELETE ON r3.restored FOR EACH ROW
+    WHEN ((false AND old.id > 2) IS TRUE) EXECUTE FUNCTION contacts_tier_internal.exists_condition();
 RESET ROLE;
 
 DROP SCHEMA r3, r3_evil CASCADE;
