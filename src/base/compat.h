@@ -164,11 +164,16 @@ ct_heap_update_15(Relation rel, ItemPointer place, HeapTuple tuple, CommandId co
 	ExecInsertIndexTuples(relinfo, slot, estate, false, false, NULL, NIL)
 #endif
 
-/* 16: what walks a tree says what it is called with; no type that all compilers agree on does before */
+/*
+ * 16: what walks a tree says what it is called with; no type that all compilers agree on does before.
+ * Input functions have a place for soft errors.
+ */
 #if PG_VERSION_NUM >= 160000
+#define ct_string_to_qualified_name_list(string)	stringToQualifiedNameList(string, NULL)
 #define ct_expression_tree_walker(node, walker, context)	expression_tree_walker(node, walker, context)
 #define ct_expression_tree_mutator(node, mutator, context)	expression_tree_mutator(node, mutator, context)
 #else
+#define ct_string_to_qualified_name_list(string)	stringToQualifiedNameList(string)
 #define ct_expression_tree_walker(node, walker, context) \
 	expression_tree_walker(node, (void *) (walker), context)
 #define ct_expression_tree_mutator(node, mutator, context) \

@@ -418,7 +418,7 @@ Datum
 contacts_tier_shard_beside(PG_FUNCTION_ARGS)
 {
 	char	   *whole = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	RangeVar   *name = makeRangeVarFromNameList(stringToQualifiedNameList(whole));
+	RangeVar   *name = makeRangeVarFromNameList(ct_string_to_qualified_name_list(whole));
 	Oid			relid = RangeVarGetRelid(name, NoLock, false);
 	Shard		shard;
 	Shard		beside;
