@@ -210,45 +210,29 @@ withdraw_counted(const CtTable *table)
 }
 
 /*
- * The same for a table that Citus distributes: each shard adds what it finds to its counters, by
- * a statement that Citus can hand down.  All slots are closed: who claims next computes the ceiling.
+ * Add what a query as count_query() finds to the counters.  In the order of accounts, unless Citus distributes the
+ * table: then each shard adds what it finds to its counters, by a statement that Citus can hand down, and
+ * all slots are closed, so that who claims next computes the ceiling.
  */
-static void
-count_in_shards(const CtTable *table, const char *query)
-{
-	ct_execute_latest(ct_sqlf(table, "INSERT INTO {counter} AS c"
-							  " (account, slot, used, pending, corrected)"
-							  " SELECT t.account, 0, t.marketing, t.pending, t.marketing"
-							  " FROM (%1$s) t WHERE t.account IS NOT NULL"
-							  " ON CONFLICT (account, slot) DO UPDATE"
-							  " SET used = c.used OPERATOR(pg_catalog.+) excluded.used,"
-							  " pending = c.pending OPERATOR(pg_catalog.+) excluded.pending,"
-							  " corrected = c.corrected OPERATOR(pg_catalog.+) excluded.corrected,"
-							  " granted = NULL",
-							  query));
-	ct_execute_latest(ct_sql(table, "UPDATE {counter} SET granted = NULL WHERE granted IS NOT NULL"));
-}
-
-/* Add what a query as count_query() finds to the counters. */
 static void
 count_in(const CtTable *table, const char *query)
 {
-	if (ct_is_distributed(table->relid))
-	{
-		count_in_shards(table, query);
-		return;
-	}
+	bool		is_distributed = ct_is_distributed(table->relid);
+
 	ct_execute_latest(ct_sqlf(table, "INSERT INTO {counter} AS c"
-							  " (account, slot, used, pending, granted, corrected)"
-							  " SELECT t.account, 0, t.marketing, t.pending, NULL, t.marketing"
-							  " FROM (%1$s ORDER BY 1) t WHERE t.account IS NOT NULL"
+							  " (account, slot, used, pending, corrected)"
+							  " SELECT t.account, 0, t.marketing, t.pending, t.marketing"
+							  " FROM (%1$s%2$s) t WHERE t.account IS NOT NULL"
 							  " ON CONFLICT (account, slot) DO UPDATE"
 							  " SET used = c.used OPERATOR(pg_catalog.+) excluded.used,"
 							  " pending = c.pending OPERATOR(pg_catalog.+) excluded.pending,"
 							  " corrected = c.corrected OPERATOR(pg_catalog.+) excluded.corrected,"
 							  " granted = NULL",
-							  query));
-	withdraw_counted(table);
+							  query, is_distributed ? "" : " ORDER BY 1"));
+	if (is_distributed)
+		ct_execute_latest(ct_sql(table, "UPDATE {counter} SET granted = NULL WHERE granted IS NOT NULL"));
+	else
+		withdraw_counted(table);
 }
 
 /*

@@ -152,20 +152,13 @@ static void
 trigger_dropped(Oid trigger_oid)
 {
 	Relation	pg_trigger = table_open(TriggerRelationId, AccessShareLock);
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	CtFunction	function;
+	HeapTuple	tuple = ct_read_trigger(trigger_oid, NULL);
+	CtFunction	function = tuple == NULL ? CT_OTHER_FUNCTION : ct_function(((Form_pg_trigger) GETSTRUCT(tuple))->tgfoid);
 
-	ScanKeyInit(&key, Anum_pg_trigger_oid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(trigger_oid));
-	scan = systable_beginscan(pg_trigger, TriggerOidIndexId, true, NULL, 1, &key);
-	tuple = systable_getnext(scan);
-	function = HeapTupleIsValid(tuple) ? ct_function(((Form_pg_trigger) GETSTRUCT(tuple))->tgfoid) : CT_OTHER_FUNCTION;
 	if (function == CT_TRIGGER_STATUS)
 		note_trigger(tuple, RelationGetDescr(pg_trigger));
 	else if (function == CT_TRIGGER_EXISTS || function == CT_TRIGGER_ELIGIBLE)
 		note_condition(tuple, RelationGetDescr(pg_trigger), function);
-	systable_endscan(scan);
 	table_close(pg_trigger, AccessShareLock);
 }
 

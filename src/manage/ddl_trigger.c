@@ -91,9 +91,12 @@ check_created(const FormData_pg_trigger *created, bool is_new)
 	relation_close(rel, NoLock);
 }
 
-/* The row of a trigger that a snapshot shows; NULL for none.  The result is palloc'd. */
-static HeapTuple
-read_trigger(Oid trigger, Snapshot snapshot)
+/*
+ * The row of a trigger in pg_trigger that a snapshot shows, NULL being the catalog snapshot; NULL if there is
+ * none.  The result is palloc'd.
+ */
+HeapTuple
+ct_read_trigger(Oid trigger, Snapshot snapshot)
 {
 	Relation	pg_trigger = table_open(TriggerRelationId, AccessShareLock);
 	ScanKeyData key;
@@ -118,8 +121,8 @@ read_trigger(Oid trigger, Snapshot snapshot)
 void
 ct_guard_trigger_created(Oid trigger)
 {
-	HeapTuple	after = read_trigger(trigger, SnapshotSelf);
-	HeapTuple	before = read_trigger(trigger, NULL);
+	HeapTuple	after = ct_read_trigger(trigger, SnapshotSelf);
+	HeapTuple	before = ct_read_trigger(trigger, NULL);
 	bool		is_new = before == NULL || after == NULL || ItemPointerEquals(&before->t_self, &after->t_self);
 
 	if (after != NULL && !OidIsValid(((Form_pg_trigger) GETSTRUCT(after))->tgparentid))

@@ -158,7 +158,7 @@ ct_begin_distributed(Oid relid, const char *account_column)
 	return true;
 }
 
-/* How many groups of tables that are distributed alike are these of? */
+/* Are shards of two tables side by side? */
 static bool
 are_colocated(Oid a, Oid b)
 {

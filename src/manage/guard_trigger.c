@@ -14,10 +14,7 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
 #include "access/htup_details.h"
-#include "access/table.h"
-#include "catalog/indexing.h"
 #include "catalog/partition.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
@@ -26,7 +23,6 @@
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
-#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
@@ -108,27 +104,19 @@ is_unchanged(const Send *send, AttrNumber attno)
 static Oid
 table_of_guard(Oid trigger)
 {
-	Relation	pg_trigger = table_open(TriggerRelationId, AccessShareLock);
 	Oid			table = InvalidOid;
 
 	while (OidIsValid(trigger))
 	{
-		ScanKeyData key;
-		SysScanDesc scan;
-		HeapTuple	tuple;
+		HeapTuple	tuple = ct_read_trigger(trigger, NULL);
 
-		ScanKeyInit(&key, Anum_pg_trigger_oid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(trigger));
-		scan = systable_beginscan(pg_trigger, TriggerOidIndexId, true, NULL, 1, &key);
-		tuple = systable_getnext(scan);
 		trigger = InvalidOid;
-		if (HeapTupleIsValid(tuple))
+		if (tuple != NULL)
 		{
 			table = ((Form_pg_trigger) GETSTRUCT(tuple))->tgrelid;
 			trigger = ((Form_pg_trigger) GETSTRUCT(tuple))->tgparentid;
 		}
-		systable_endscan(scan);
 	}
-	table_close(pg_trigger, AccessShareLock);
 	return table;
 }
 

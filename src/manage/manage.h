@@ -416,6 +416,7 @@ extern bool ct_sets_condition(void);
 
 /* ddl_trigger.c */
 
+extern HeapTuple ct_read_trigger(Oid trigger, Snapshot snapshot);
 extern void ct_guard_trigger_created(Oid trigger);
 
 /* ddl_guard.c */

@@ -306,6 +306,15 @@ check_manageable(Oid relid, const char *account)
 	ct_manage_end(&managed);
 }
 
+/* This call of rollover(), as a format in which "shard" is the shard of a table that Citus distributes */
+static char *
+call_for_shard(const CtRun *run, const char *shard)
+{
+	return psprintf("CALL contacts_tier.rollover(%s, %s, %d)", shard,
+					run->only_account == NULL ? "NULL" : ct_double_percent(quote_literal_cstr(run->only_account)),
+					run->batch_size);
+}
+
 /*
  * Roll the shards over of a table that Citus distributes, in parallel, each in transactions of its
  * own.  What fails on one is a WARNING here, and part of the error at the end.
@@ -316,9 +325,7 @@ do_shards(CtRun *run, Oid relid, int *failed)
 	char	   *name = get_rel_name(relid);
 	uint64		count = ct_executef("SELECT shard::pg_catalog.text, result FROM contacts_tier_internal.run_on_shards(%u, %s, %s) WHERE NOT success",
 									relid,
-									quote_literal_cstr(psprintf("CALL contacts_tier.rollover(%%1$L, %s, %d)",
-																run->only_account == NULL ? "NULL" : ct_double_percent(quote_literal_cstr(run->only_account)),
-																run->batch_size)),
+									quote_literal_cstr(call_for_shard(run, "%1$L")),
 									run->only_account == NULL ? "NULL" : quote_literal_cstr(run->only_account));
 
 	for (uint64 i = 0; i < count; i++)
@@ -346,8 +353,7 @@ roll_over_in_block(FunctionCallInfo fcinfo, const CtRun *run)
 				 errhint("Pass an account, or call contacts_tier.rollover() by itself.")));
 	ct_manage_begin(&managed, PG_GETARG_OID(0), RowExclusiveLock);
 	ct_run_on_shard(&managed, ct_managed_account(&managed, run->only_account),
-					psprintf("CALL contacts_tier.rollover(%%1$s, %s, %d)",
-							 ct_double_percent(quote_literal_cstr(run->only_account)), run->batch_size));
+					call_for_shard(run, "%1$s"));
 	ct_manage_end(&managed);
 }
 
