@@ -10,6 +10,7 @@ COMMENT ON FUNCTION contacts_tier_internal.ledger_entry() IS
 CREATE FUNCTION contacts_tier_internal.create_companions(schema text, account_type text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+SET default_table_access_method = heap
 SET client_min_messages = warning
 AS $$
 DECLARE

@@ -34,7 +34,6 @@
 
 extern char *ct_source_type;	/* contacts_tier.source_type, "" when unset */
 extern char *ct_source_name;	/* contacts_tier.source_name, "" when unset */
-extern bool ct_direct_access;	/* contacts_tier.direct_access */
 extern bool ct_fast_path;		/* contacts_tier.fast_path */
 
 extern void ct_settings_init(void);

@@ -19,7 +19,6 @@
 /* What base.h declares; the strings are never NULL once the settings are defined */
 char	   *ct_source_type = NULL;
 char	   *ct_source_name = NULL;
-bool		ct_direct_access = true;
 bool		ct_fast_path = true;
 
 /* contacts_tier.clock_warning */
@@ -108,12 +107,6 @@ ct_settings_init(void)
 							 "For tests.",
 							 &clock_warning, true,
 							 PGC_USERSET, GUC_NOT_IN_SAMPLE,
-							 NULL, NULL, NULL);
-	DefineCustomBoolVariable("contacts_tier.direct_access",
-							 "Reads and writes counters directly, where that is possible.",
-							 "For tests. If off, they are read and written by SQL.",
-							 &ct_direct_access, true,
-							 PGC_SUSET, GUC_NOT_IN_SAMPLE,
 							 NULL, NULL, NULL);
 	DefineCustomBoolVariable("contacts_tier.fast_path",
 							 "Skips row triggers where that makes no difference.",

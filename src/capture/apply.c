@@ -64,18 +64,17 @@ typedef struct Applying
 {
 	const CtTable *table;
 	CtCounters *counters;
-	bool		direct;			/* are companion tables accessed without SQL? */
 	bool		is_move;		/* do accounts lose marketing contacts by it? */
 	const char *role;			/* who ran it */
 	List	   *told;			/* CtClaim that a warning is to follow */
 	List	   *entries;		/* CtActivity that is not folded */
 } Applying;
 
-/* How is the activity of an account recorded?  Asked where companion tables are read without SQL. */
+/* How is the activity of an account recorded? */
 static CtRecording
 recording(const CtTable *table, Datum account)
 {
-	CtRecords	records = ct_records_activity(table, account, true);
+	CtRecords	records = ct_records_activity(table, account);
 
 	return records == CT_RECORDS_NOTHING ? CT_NOT_RECORDED :
 		records == CT_RECORDS_ACTIVITY && ct_ledger_folds(table) ? CT_FOLDED : CT_RECORDED_AT_ONCE;
@@ -118,7 +117,7 @@ catch_up(const CtTable *table, CtDelta *delta)
 {
 	CtRowPlaces places;
 
-	if (!ct_is_overdue(table, delta->account, ct_slots_are_direct(table)))
+	if (!ct_is_overdue(table, delta->account))
 		return false;
 	ct_delta_follow(delta);
 	places = places_of(delta);
@@ -223,7 +222,7 @@ note_entry(Applying *applying, CtDelta *delta, MemoryContext context)
 	MemoryContext old;
 	CtActivity	activity = activity_of(delta, applying->role);
 	CtRecords	records = !ct_account_fits(applying->table, delta->account) ? CT_RECORDS_NOTHING :
-		ct_records_activity(applying->table, delta->account, applying->direct);
+		ct_records_activity(applying->table, delta->account);
 
 	if (records == CT_RECORDS_NOTHING)
 		return;
@@ -301,7 +300,6 @@ ct_apply_deltas(const CtTable *table, CtDelta *deltas, int ndeltas)
 	ct_act_as_owner(table->owner, &identity);
 	applying.role = ct_caller_name();
 	applying.counters = ct_counters_open(table);
-	applying.direct = ct_counters_are_direct(applying.counters);
 	/* the memory of each account is freed before the next one */
 	context = ndeltas == 1 ? old : AllocSetContextCreate(old, "contacts_tier counter", ALLOCSET_SMALL_SIZES);
 	for (int i = 0; i < ndeltas; i++)

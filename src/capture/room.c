@@ -45,7 +45,7 @@ look_for_room(const CtTable *table, Datum account)
 
 	ct_act_as_owner(table->owner, &identity);
 	if (ct_counter_look(table, account, &exact) &&
-		ct_account_look(table, account, &look, true) == CT_ACCOUNT_FOUND &&
+		ct_account_look(table, account, &look, true) &&
 		look.has_subscription && !look.has_source_policies && look.next_update_at > ct_now() && is_announced(&look, &exact))
 	{
 		const char *policy = ct_enum_label(look.on_exceed);

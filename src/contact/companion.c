@@ -10,7 +10,6 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
 #include "access/relation.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
@@ -145,41 +144,8 @@ ct_typed_column(Oid relid, const char *name, Oid type)
 	return attno;
 }
 
-/* The collation by which the first column of an index is sorted */
-static Oid
-first_collation(HeapTuple index)
-{
-	bool		isnull;
-	Datum		collations = SysCacheGetAttr(INDEXRELID, index, Anum_pg_index_indcollation, &isnull);
-
-	return isnull ? InvalidOid : ((oidvector *) DatumGetPointer(collations))->values[0];
-}
-
 /*
- * Does the primary key consist of exactly these columns?  The first is the account, which is
- * to be found by how the contacts table compares accounts.
- */
-static bool
-has_key(Relation rel, const CtTable *table, const AttrNumber *key, int nkeys)
-{
-	Oid			index = ct_primary_key_index(rel);
-	HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
-	Form_pg_index form;
-	bool		result;
-
-	if (!HeapTupleIsValid(tuple))
-		return false;
-	form = (Form_pg_index) GETSTRUCT(tuple);
-	result = form->indisvalid && form->indnkeyatts == nkeys && form->indnatts == nkeys &&
-		first_collation(tuple) == table->account_collation;
-	for (int i = 0; result && i < nkeys; i++)
-		result = key[i] != InvalidAttrNumber && form->indkey.values[i] == key[i];
-	ReleaseSysCache(tuple);
-	return result;
-}
-
-/*
- * May a companion table be accessed directly?  If it is an ordinary heap of this
+ * May a companion table be accessed without SQL?  If it is an ordinary heap of this
  * node, of the same owner, for privileges are not looked at, and has the primary
  * key that attach() created: anybody can create tables of these names.
  */
@@ -189,6 +155,20 @@ ct_is_ordinary(Relation rel, const CtTable *table, const AttrNumber *key, int nk
 	return rel->rd_rel->relkind == RELKIND_RELATION &&
 		rel->rd_rel->relam == HEAP_TABLE_AM_OID &&
 		rel->rd_rel->relowner == table->owner &&
-		has_key(rel, table, key, nkeys) &&
+		ct_has_key(ct_primary_key_index(rel), table->account_collation, key, nkeys) &&
 		!ct_is_distributed(RelationGetRelid(rel));
+}
+
+/*
+ * Refuse an open companion table that must be accessed without SQL, and is not as attach()
+ * creates it.  Errors: those of ct_check_companions(); 55000 for what it lets pass.
+ */
+void
+ct_refuse_companion(Relation rel, const CtTable *table)
+{
+	ct_check_companions(table);
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("companion table \"%s\" is not an ordinary table of this server", ct_qualified_name(rel)),
+			 errtable(rel)));
 }

@@ -19,8 +19,10 @@
 
 #include "access/htup_details.h"
 #include "access/sysattr.h"
+#include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_constraint.h"
+#include "catalog/pg_index.h"
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -151,13 +153,29 @@ fault_is(CtFault *fault, int code, char *message, const char *hint)
 	return true;
 }
 
+/* Access method of a relation; invalid if it has none */
+static Oid
+access_method(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Oid			result;
+
+	if (!HeapTupleIsValid(tuple))
+		return InvalidOid;
+	result = ((Form_pg_class) GETSTRUCT(tuple))->relam;
+	ReleaseSysCache(tuple);
+	return result;
+}
+
 /*
- * Is a companion table missing, or not the owner's?  His rights are what statements on it
- * run with, so it must be his (R3).
+ * Is a companion table missing, not the owner's, or of another kind than it must be?  His rights
+ * are what statements on it run with, so it must be his (R3).  Counters and accounts are accessed
+ * without SQL, so they are heaps.
  */
 static bool
-find_owner_fault(const CtCompanionOf *of, const char *name, Oid relid, CtFault *fault)
+find_table_fault(const CtCompanionOf *of, CtCompanion which, Oid relid, CtFault *fault)
 {
+	const char *name = NameStr(of->names.companions[which]);
 	Oid			owner = ct_companion_owner(relid);
 
 	if (!OidIsValid(relid) && of->may_be_missing)
@@ -172,6 +190,14 @@ find_owner_fault(const CtCompanionOf *of, const char *name, Oid relid, CtFault *
 						psprintf("companion table \"%s.%s\" does not belong to the owner of \"%s\"",
 								 NameStr(of->names.schema), name, of->contacts),
 						"Attached tables and their companion tables must have one owner.  Use ALTER TABLE ... OWNER TO.");
+	if (which != CT_LEDGER && get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE)
+		return fault_is(fault, ERRCODE_WRONG_OBJECT_TYPE,
+						psprintf("companion table \"%s.%s\" is partitioned", NameStr(of->names.schema), name),
+						"Of the companion tables, only the ledger can be partitioned.");
+	if (which != CT_LEDGER && access_method(relid) != HEAP_TABLE_AM_OID)
+		return fault_is(fault, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+						psprintf("companion table \"%s.%s\" does not have access method heap", NameStr(of->names.schema), name),
+						"Use ALTER TABLE ... SET ACCESS METHOD heap.");
 	return false;
 }
 
@@ -229,24 +255,59 @@ find_column_fault(const CtCompanionOf *of, int column, Oid relid, CtFault *fault
 	return false;
 }
 
+/* The collation by which the first column of an index is sorted */
+static Oid
+first_collation(HeapTuple index)
+{
+	bool		isnull;
+	Datum		collations = SysCacheGetAttr(INDEXRELID, index, Anum_pg_index_indcollation, &isnull);
+
+	return isnull ? InvalidOid : ((oidvector *) DatumGetPointer(collations))->values[0];
+}
+
 /*
- * Is the primary key missing?  INSERT ... ON CONFLICT goes by it, and a look-up without SQL
- * by its index.  That of a partitioned table needs the columns that divide it, too.
+ * Has the index of a primary key, or InvalidOid for none, exactly these columns?  The first is the
+ * account, which is to be found by how the contacts table compares accounts.
+ */
+bool
+ct_has_key(Oid index, Oid account_collation, const AttrNumber *key, int nkeys)
+{
+	HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
+	Form_pg_index form;
+	bool		result;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	form = (Form_pg_index) GETSTRUCT(tuple);
+	result = form->indisvalid && form->indnkeyatts == nkeys && form->indnatts == nkeys &&
+		first_collation(tuple) == account_collation;
+	for (int i = 0; result && i < nkeys; i++)
+		result = key[i] != InvalidAttrNumber && form->indkey.values[i] == key[i];
+	ReleaseSysCache(tuple);
+	return result;
+}
+
+/*
+ * Is the primary key missing, or another?  INSERT ... ON CONFLICT goes by it, and a look-up
+ * without SQL by its index.  That of a partitioned table needs the columns that divide it, too.
  */
 static bool
 find_key_fault(const CtCompanionOf *of, CtCompanion which, Oid relid, CtFault *fault)
 {
 	Oid			constraint;
-	Bitmapset  *key = get_primary_key_attnos(relid, false, &constraint);
+	Bitmapset  *columns = get_primary_key_attnos(relid, false, &constraint);
+	AttrNumber	key[2];
 	int			nkeys = 0;
 	bool		missing = false;
 
 	for (int i = 0; i < 2 && companion_keys[which][i] != NULL; i++)
 	{
+		key[i] = get_attnum(relid, companion_keys[which][i]);
+		missing |= !bms_is_member(key[i] - FirstLowInvalidHeapAttributeNumber, columns);
 		nkeys++;
-		missing |= !bms_is_member(get_attnum(relid, companion_keys[which][i]) - FirstLowInvalidHeapAttributeNumber, key);
 	}
-	if (!missing && (bms_num_members(key) == nkeys || get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE))
+	if (!missing && (get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE ||
+					 ct_has_key(get_constraint_index(constraint), of->account_collation, key, nkeys)))
 		return false;
 	return fault_is(fault, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
 					psprintf("companion table \"%s.%s\" has no primary key (%s%s%s)",
@@ -268,7 +329,7 @@ ct_find_companion_fault(const CtCompanionOf *of, CtFault *fault)
 	for (int i = 0; i < CT_NCOMPANIONS; i++)
 	{
 		relids[i] = ct_companion_relid(&of->names, i);
-		if (find_owner_fault(of, NameStr(of->names.companions[i]), relids[i], fault))
+		if (find_table_fault(of, i, relids[i], fault))
 			return true;
 	}
 	for (size_t i = 0; i < lengthof(companion_columns); i++)
@@ -319,7 +380,7 @@ ct_some_companions_fit(const CtTable *table)
 /*
  * The companion tables are ordinary tables of the contacts table's owner: say
  * clearly what to do when they are not where, whose, or as the triggers expect.
- * Errors: 42P01, 42501, 42703, 42804, 55000.
+ * Errors: 42P01, 42501, 42703, 42804, 42809, 55000.
  */
 void
 ct_check_companions(const CtTable *table)

@@ -490,6 +490,7 @@ typedef struct CtCompanionOf
 } CtCompanionOf;
 
 extern Oid	ct_companion_owner(Oid relid);
+extern bool ct_has_key(Oid index, Oid account_collation, const AttrNumber *key, int nkeys);
 extern bool ct_find_companion_fault(const CtCompanionOf *of, CtFault *fault);
 extern bool ct_has_companions(const CtTable *table);
 extern bool ct_some_companions_fit(const CtTable *table);
@@ -517,6 +518,7 @@ typedef struct CtKnownTable
 extern CtKnownTable *ct_known_table(CtCache *cache, Relation rel, const CtTable *table, bool *is_new);
 extern AttrNumber ct_typed_column(Oid relid, const char *name, Oid type);
 extern bool ct_is_ordinary(Relation rel, const CtTable *table, const AttrNumber *key, int nkeys);
+extern void ct_refuse_companion(Relation rel, const CtTable *table) pg_attribute_noreturn();
 
 /* account_map.c */
 

@@ -12,9 +12,8 @@
  *	 claim -> no room -> lock -> there is room: done
  *							  -> the exact count -> settle, with a ceiling
  *
- * Slots with direct access (escrow.c, slots_locked.c) and statements (counter_sql.c) are two ways
- * of doing that.  The protocol, and why it is exact and free of deadlocks, is in
- * src/README.
+ * escrow.c claims, slots_locked.c locks and settles.  The protocol, and why it is exact and free
+ * of deadlocks, is in src/README.
  *
  *-------------------------------------------------------------------------
  */
@@ -27,6 +26,9 @@
 /*
  * Open the counters of an attached table for changes of one account after the
  * other.  The caller is the table's owner.
+ *
+ * Locks: the counter table, as an UPDATE does, until the transaction ends.  Errors: those of
+ * ct_open_companion() and ct_refuse_companion().
  */
 CtCounters *
 ct_counters_open(const CtTable *table)
@@ -35,17 +37,8 @@ ct_counters_open(const CtTable *table)
 
 	counters->table = table;
 	counters->locked = NULL;
-	counters->way = ct_direct_access && ct_slots_open(&counters->direct, table) ? &ct_slots_way : &ct_sql_way;
+	ct_slots_open(&counters->counter, table);
 	return counters;
-}
-
-/*
- * Are the companion tables accessed without SQL?
- */
-bool
-ct_counters_are_direct(const CtCounters *counters)
-{
-	return counters->way == &ct_slots_way;
 }
 
 /*
@@ -55,7 +48,7 @@ ct_counters_are_direct(const CtCounters *counters)
 bool
 ct_counters_have_recorded(const CtCounters *counters)
 {
-	return ct_counters_are_direct(counters) && counters->direct.recorded;
+	return counters->counter.recorded;
 }
 
 /*
@@ -66,7 +59,7 @@ ct_counters_have_recorded(const CtCounters *counters)
 List *
 ct_counters_finished(const CtCounters *counters)
 {
-	return ct_counters_are_direct(counters) ? counters->direct.finished : NIL;
+	return counters->counter.finished;
 }
 
 /*
@@ -75,47 +68,9 @@ ct_counters_finished(const CtCounters *counters)
 void
 ct_counters_close(CtCounters *counters)
 {
-	if (ct_counters_are_direct(counters))
-	{
-		ct_slots_close(&counters->direct);
-		CommandCounterIncrement();	/* a slot is written once per command */
-	}
+	ct_slots_close(&counters->counter);
+	CommandCounterIncrement();	/* a slot is written once per command */
 	pfree(counters);
-}
-
-/*
- * Try to put a change into the counter of its account.  False, with nothing changed
- * and nothing locked, if there is no room for it.  May wait for other transactions.
- *
- * Locks: a slot of the account, until the transaction ends.
- */
-bool
-ct_counter_claim(CtCounters *counters, const CtChange *change)
-{
-	return counters->way->claim(counters, change);
-}
-
-/*
- * Lock the counter of the account of a change, after ct_counter_claim().  True if there is
- * room for it after all, or it needs none: then it is in the counter.  Otherwise *exact
- * says exactly what it has, and ct_counter_settle() is to follow.  The change must stay where it is until then.
- *
- * Locks: all slots of the account, until the transaction ends.
- */
-bool
-ct_counter_lock(CtCounters *counters, const CtChange *change, CtExact *exact)
-{
-	return counters->way->lock(counters, change, exact);
-}
-
-/*
- * Put a change, or what is left of it, into a counter that is locked.  Within the bounds
- * others may claim then without asking; none may if the ceiling is below the count.
- */
-void
-ct_counter_settle(CtCounters *counters, const CtChange *change, const CtBounds *bounds)
-{
-	counters->way->settle(counters, change, bounds);
 }
 
 /*
@@ -129,16 +84,14 @@ ct_counter_release(CtCounters *counters, const CtChange *change)
 {
 	CtExact		exact;
 
-	/* by SQL, an account without a slot gets one under lock */
 	if (!ct_counter_claim(counters, change) && !ct_counter_lock(counters, change, &exact))
 		elog(ERROR, "release of %lld contacts failed", (long long) -change->marketing);
 }
 
 /*
  * What the counter of an account says, if nobody else is changing it at this moment.
- * False if somebody is: *exact is what is committed then, and what we have changed; or if it
- * can only be told by SQL, with *exact as it was.  A slot that we have locked ourselves
- * says what it will say: nobody else changes it before we end.
+ * False if somebody is: *exact is what is committed then, and what we have changed.  A slot
+ * that we have locked ourselves says what it will say: nobody else changes it before we end.
  *
  * Takes no lock but on the counter table: somebody may change it right afterwards.  The
  * caller is the table's owner.
@@ -151,8 +104,7 @@ ct_counter_look(const CtTable *table, Datum account, CtExact *exact)
 	TransactionId holder;
 	bool		held = false;
 
-	if (!ct_direct_access || !ct_slots_open(&counter, table))
-		return false;
+	ct_slots_open(&counter, table);
 	*exact = ct_slots_recall_listed(&counter, account, &slots);
 	for (int i = 0; i < slots.count; i++)
 		held |= ct_slot_is_held(&counter, &slots, i, &holder) && !TransactionIdIsCurrentTransactionId(holder);
@@ -165,7 +117,7 @@ static CtCount
 withdraw(const CtTable *table, Datum account, bool close_period, List **finished)
 {
 	CtCounters *counters = ct_counters_open(table);
-	CtCount		count = counters->way->withdraw(counters, account, close_period, finished != NULL);
+	CtCount		count = ct_slots_withdraw(counters, account, close_period, finished != NULL);
 
 	if (finished != NULL)
 		*finished = ct_counters_finished(counters);

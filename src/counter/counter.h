@@ -149,16 +149,21 @@ typedef struct CtCounters CtCounters;
 
 extern CtCounters *ct_counters_open(const CtTable *table);
 extern void ct_counters_close(CtCounters *counters);
-extern bool ct_counters_are_direct(const CtCounters *counters);
 extern bool ct_counters_have_recorded(const CtCounters *counters);
 extern List *ct_counters_finished(const CtCounters *counters);
-extern bool ct_counter_claim(CtCounters *counters, const CtChange *change);
-extern bool ct_counter_lock(CtCounters *counters, const CtChange *change, CtExact *exact);
-extern void ct_counter_settle(CtCounters *counters, const CtChange *change, const CtBounds *bounds);
 extern void ct_counter_release(CtCounters *counters, const CtChange *change);
 extern bool ct_counter_look(const CtTable *table, Datum account, CtExact *exact);
 extern CtCount ct_counter_withdraw(const CtTable *table, Datum account, List **finished);
 extern CtCount ct_counter_close_period(const CtTable *table, Datum account, List **finished);
+
+/* escrow.c */
+
+extern bool ct_counter_claim(CtCounters *counters, const CtChange *change);
+
+/* slots_locked.c */
+
+extern bool ct_counter_lock(CtCounters *counters, const CtChange *change, CtExact *exact);
+extern void ct_counter_settle(CtCounters *counters, const CtChange *change, const CtBounds *bounds);
 
 /* slot_memory.c */
 
@@ -167,14 +172,12 @@ extern int64 ct_counter_last_room(const CtTable *table, Datum account);
 /* slot_table.c */
 
 extern void ct_slot_init(void);
-extern bool ct_slots_are_direct(const CtTable *table);
 
 /*
  * Inside counter/ only
  * ====================
  *
- * What follows is not for other folders: slots are one of two ways to reach a counter, and
- * nobody else is to know which one it is.
+ * What follows is not for other folders, which know of accounts and counts, not of slots.
  */
 
 /* An account has at most so many slots */
@@ -300,7 +303,6 @@ typedef struct CtSlotLayout
 typedef struct CtCounterTable
 {
 	CtKnownTable known;			/* must be first */
-	bool		direct;			/* may it be accessed directly? */
 	CtTable		table;			/* for the account's type; a copy */
 	AttrNumber	account;		/* columns */
 	AttrNumber	number;			/* column "slot" */
@@ -348,30 +350,13 @@ typedef struct CtCounter
 								 * last change? */
 } CtCounter;
 
-/* A way to reach counters: the same promises, met by other means */
-typedef struct CtCounterWay
-{
-	/* ct_counter_claim() */
-	bool		(*claim) (CtCounters *counters, const CtChange *change);
-	/* ct_counter_lock() */
-	bool		(*lock) (CtCounters *counters, const CtChange *change, CtExact *exact);
-	/* ct_counter_settle() */
-	void		(*settle) (CtCounters *counters, const CtChange *change, const CtBounds *bounds);
-	/* ct_counter_withdraw(), or ct_counter_close_period() */
-	CtCount		(*withdraw) (CtCounters *counters, Datum account, bool close_period, bool closes_entries);
-} CtCounterWay;
-
 /* The counters of the accounts of an attached table, open for changes */
 struct CtCounters
 {
 	const CtTable *table;
-	const CtCounterWay *way;
-	/* direct access: */
-	CtCounter	direct;
+	CtCounter	counter;
 	CtSlots		slots;			/* of the account that is changed */
 	CtLockedSlots *locked;		/* those locked for a change; else NULL */
-	/* by SQL: */
-	int64		used;			/* what the locked counter says */
 };
 
 /* activity.c */
@@ -383,18 +368,9 @@ extern void ct_slot_folded(CtCounter *counter, CtSlots *slots, const CtSlot *slo
 extern int	ct_slot_write_entry(const CtCounterTable *info, const CtSlot *slot, int at,
 								int *attnos, Datum *values, bool *nulls);
 
-/* counter_sql.c */
-
-extern const CtQuery ct_add_slot_query;
-
-/* escrow.c, counter_sql.c */
-
-extern const CtCounterWay ct_slots_way;
-extern const CtCounterWay ct_sql_way;
-
 /* slot_table.c */
 
-extern bool ct_slots_open(CtCounter *counter, const CtTable *table);
+extern void ct_slots_open(CtCounter *counter, const CtTable *table);
 extern void ct_slots_close(CtCounter *counter);
 extern bool ct_counter_has_place(CtCounter *counter, const ItemPointerData *tid);
 extern TupleTableSlot *ct_counter_row(CtCounter *counter);
@@ -448,8 +424,6 @@ extern void ct_slots_changed(CtCounter *counter, CtSlots *slots);
 
 /* slots_locked.c */
 
-extern bool ct_slots_lock(CtCounters *counters, const CtChange *change, CtExact *exact);
-extern void ct_slots_settle(CtCounters *counters, const CtChange *change, const CtBounds *bounds);
 extern CtCount ct_slots_withdraw(CtCounters *counters, Datum account, bool close_period, bool closes_entries);
 
 #endif							/* CONTACTS_TIER_COUNTER_H */

@@ -159,15 +159,18 @@ try_slots(CtCounter *counter, CtSlots *slots, const CtChange *change, Holder *ho
 }
 
 /*
- * ct_counter_claim(), by slots
+ * Try to put a change into the counter of its account.  False, with nothing changed
+ * and nothing locked, if there is no room for it.  May wait for other transactions.
  *
  * What was seen of the slots is remembered also where there is no room: that
  * somebody had to be waited for, above all.
+ *
+ * Locks: a slot of the account, until the transaction ends.
  */
-static bool
-claim(CtCounters *counters, const CtChange *change)
+bool
+ct_counter_claim(CtCounters *counters, const CtChange *change)
 {
-	CtCounter  *counter = &counters->direct;
+	CtCounter  *counter = &counters->counter;
 	CtSlots    *slots = &counters->slots;
 	Outcome		outcome;
 	Holder		holder;
@@ -201,10 +204,3 @@ claim(CtCounters *counters, const CtChange *change)
 	ct_slots_changed(counter, slots);
 	return true;
 }
-
-const CtCounterWay ct_slots_way = {
-	.claim = claim,
-	.lock = ct_slots_lock,
-	.settle = ct_slots_settle,
-	.withdraw = ct_slots_withdraw
-};

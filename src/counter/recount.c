@@ -326,7 +326,9 @@ uncount(const CtTable *table, const char *query, bool demotes)
 									   " WHERE t.account IS NOT NULL ORDER BY 1", query));
 	counts = SPI_tuptable;
 	ct_check_result_type(counts->tupdesc, 1, table->account_type);
-	release(table, counts, count, demotes);
+	/* without contacts to count, it does not matter what the counter table is */
+	if (count > 0)
+		release(table, counts, count, demotes);
 	SPI_freetuptable(counts);
 }
 
@@ -339,7 +341,7 @@ uncount(const CtTable *table, const char *query, bool demotes)
  * The count of a whole table fits into the memory of this: a row for each account.
  *
  * Locks: a slot of each account, until the transaction ends.  Errors: those of
- * ct_open_companion(), and 55000 where a trigger on the counter table interferes.
+ * ct_counters_open(), and 55000 where a trigger on the counter table interferes.
  */
 void
 ct_uncount(const CtTable *table, const char *from, bool demotes)

@@ -132,6 +132,12 @@ ct_slot_note_fall(CtCounter *counter, CtSlots *slots, const CtSlot *slot, const 
 	ct_slot_write_locked(counter, slots, &again);
 }
 
+static const CtQuery add_first_query = {
+	"INSERT INTO {counter} (account, slot) VALUES ($1, 0)"
+	" ON CONFLICT (account, slot) DO NOTHING",
+	1, {CT_ACCOUNT_TYPE}
+};
+
 /*
  * Make the first slot of an account, closed, unless somebody else has made one meanwhile; that
  * one is waited for.  By SQL, for it is done once for an account.  The caller is the
@@ -143,7 +149,7 @@ ct_slots_add_first(const CtTable *table, Datum account)
 	Datum		values[] = {account};
 
 	ct_connect_spi();
-	ct_companion_query(table, &ct_add_slot_query, values, NULL);
+	ct_companion_query(table, &add_first_query, values, NULL);
 	SPI_finish();
 	CommandCounterIncrement();
 }

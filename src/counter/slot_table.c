@@ -1,9 +1,9 @@
 /*-------------------------------------------------------------------------
  *
  * slot_table.c
- *	  Counter tables: which may be accessed directly, and how they are opened for it.
+ *	  Counter tables: how they are opened for access without SQL.
  *
- * Who may access one directly, and why, is in src/README.  What is found out about a
+ * Why that is possible is in src/README.  What is found out about a
  * table stands in a cache, until the table changes.
  *
  *-------------------------------------------------------------------------
@@ -36,12 +36,9 @@ ct_slot_init(void)
 	counter_tables = ct_cache_create("contacts_tier counter tables", sizeof(CtCounterTable), CT_MAX_KNOWN);
 }
 
-/*
- * Is the table one that may be accessed directly, with the columns that attach()
- * made?
- */
+/* Find the columns and the index; false if the table is not as attach() creates it. */
 static bool
-is_direct(Relation rel, const CtTable *table, CtCounterTable *counter)
+find_columns(Relation rel, const CtTable *table, CtCounterTable *counter)
 {
 	Oid			relid = RelationGetRelid(rel);
 	AttrNumber	key[2];
@@ -100,9 +97,9 @@ find_counter_table(Relation rel, const CtTable *table)
 	if (!is_new)
 		return counter;
 	ct_table_copy(&counter->table, table, counter->known.context);
-	counter->direct = is_direct(rel, table, counter);
-	if (counter->direct)
-		ct_slot_layout_begin(counter, RelationGetDescr(rel), counter->known.context);
+	if (!find_columns(rel, table, counter))
+		ct_refuse_companion(rel, table);
+	ct_slot_layout_begin(counter, RelationGetDescr(rel), counter->known.context);
 	forget_slots(counter);
 	ct_cache_end(counter);
 	return counter;
@@ -122,22 +119,16 @@ known_blocks(Relation rel)
 }
 
 /*
- * Open the counter table of an attached table.  False, with nothing open, if it
- * may not be accessed directly.
+ * Open the counter table of an attached table.
  *
  * Locks: RowExclusiveLock on the table, until the transaction ends: what is written directly
- * needs what an UPDATE needs.  Errors: those of ct_open_companion().
+ * needs what an UPDATE needs.  Errors: those of ct_open_companion() and ct_refuse_companion().
  */
-bool
+void
 ct_slots_open(CtCounter *counter, const CtTable *table)
 {
 	counter->rel = ct_open_companion(table, CT_COUNTER, RowExclusiveLock);
 	counter->info = find_counter_table(counter->rel, table);
-	if (!counter->info->direct)
-	{
-		table_close(counter->rel, NoLock);
-		return false;
-	}
 	if (ct_account_count(counter->info->memory) > MAX_REMEMBERED)
 		forget_slots(counter->info);
 	counter->table = table;
@@ -147,7 +138,6 @@ ct_slots_open(CtCounter *counter, const CtTable *table)
 	counter->finished = NIL;
 	counter->recorded = false;
 	counter->context = CurrentMemoryContext;
-	return true;
 }
 
 /*
@@ -190,21 +180,6 @@ TupleTableSlot *
 ct_new_counter_row(CtCounter *counter)
 {
 	return needed_slot(counter, &counter->new_row, &TTSOpsHeapTuple);
-}
-
-/*
- * May the companion tables of an attached table be accessed directly?  Locks the counter table
- * as ct_slots_open() does.
- */
-bool
-ct_slots_are_direct(const CtTable *table)
-{
-	CtCounter	counter;
-
-	if (!ct_direct_access || !ct_slots_open(&counter, table))
-		return false;
-	ct_slots_close(&counter);
-	return true;
 }
 
 /*

@@ -174,22 +174,26 @@ write_changed(CtCounters *counters, const CtChange *change, int64 room)
 	CtLockedSlots *locked = counters->locked;
 	CtSlot	   *first = &locked->slot[0];
 
-	write_slots(&counters->direct, &counters->slots, locked, room);
+	write_slots(&counters->counter, &counters->slots, locked, room);
 	counters->slots.home = first->index;
-	ct_slot_note_fall(&counters->direct, &counters->slots, first, change);
+	ct_slot_note_fall(&counters->counter, &counters->slots, first, change);
 	ct_counter_remember_room(counters->table, change->account, locked->closed ? 0 : first->granted - first->used);
-	ct_slots_changed(&counters->direct, &counters->slots);
+	ct_slots_changed(&counters->counter, &counters->slots);
 	counters->locked = NULL;
 }
 
 /*
- * ct_counter_lock(), by slots.  What is locked stays in counters->locked until the change
- * is settled.
+ * Lock the counter of the account of a change, after ct_counter_claim().  True if there is
+ * room for it after all, or it needs none: then it is in the counter.  Otherwise *exact
+ * says exactly what it has, and ct_counter_settle() is to follow.  The change must stay where
+ * it is until then, and what is locked is in counters->locked.
+ *
+ * Locks: all slots of the account, until the transaction ends.
  */
 bool
-ct_slots_lock(CtCounters *counters, const CtChange *change, CtExact *exact)
+ct_counter_lock(CtCounters *counters, const CtChange *change, CtExact *exact)
 {
-	CtCounter  *counter = &counters->direct;
+	CtCounter  *counter = &counters->counter;
 	CtSlots    *slots = &counters->slots;
 	CtLockedSlots *locked = palloc(sizeof(CtLockedSlots));
 	int64		room;
@@ -216,16 +220,17 @@ ct_slots_lock(CtCounters *counters, const CtChange *change, CtExact *exact)
 }
 
 /*
- * ct_counter_settle(), by slots: all are locked, so their sum may become another one than
- * was granted.
+ * Put a change, or what is left of it, into a counter that is locked.  Within the bounds
+ * others may claim then without asking; none may if the ceiling is below the count.  All
+ * slots are locked, so their sum may become another one than was granted.
  */
 void
-ct_slots_settle(CtCounters *counters, const CtChange *change, const CtBounds *bounds)
+ct_counter_settle(CtCounters *counters, const CtChange *change, const CtBounds *bounds)
 {
 	CtLockedSlots *locked = counters->locked;
 	int64		room;
 
-	ct_slot_add(&counters->direct, &counters->slots, &locked->slot[0], change, sum_up(locked).used);
+	ct_slot_add(&counters->counter, &counters->slots, &locked->slot[0], change, sum_up(locked).used);
 	room = set_bounds(locked, bounds);
 	set_brake(locked, bounds);
 	/* above its tier, the account has no room even after a release */
@@ -291,13 +296,13 @@ have_all_written(CtLockedSlots *locked)
 }
 
 /*
- * ct_counter_withdraw() and ct_counter_close_period(), by slots: what was granted is
+ * ct_counter_withdraw() and ct_counter_close_period(): what was granted is
  * taken back, so that the next promotion asks for the ceiling.
  */
 CtCount
 ct_slots_withdraw(CtCounters *counters, Datum account, bool close_period, bool closes_entries)
 {
-	CtCounter  *counter = &counters->direct;
+	CtCounter  *counter = &counters->counter;
 	CtSlots    *slots = &counters->slots;
 	CtLockedSlots *locked = palloc(sizeof(CtLockedSlots));
 	CtCount		count;

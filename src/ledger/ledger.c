@@ -298,7 +298,7 @@ ct_ledger_folds(const CtTable *table)
 {
 	Relation	rel = ct_open_companion(table, CT_LEDGER, AccessShareLock);
 	LedgerTable *info = find_ledger_table(rel, table);
-	bool		folds = ct_direct_access && (info->direct || has_plain_parts(rel, table, info));
+	bool		folds = info->direct || has_plain_parts(rel, table, info);
 
 	table_close(rel, NoLock);
 	return folds;
@@ -457,7 +457,7 @@ ct_ledger_record_activity(const CtTable *table, const List *activities)
 
 	if (activities == NIL)
 		return;
-	if (ct_direct_access && open_ledger(&ledger, table))
+	if (open_ledger(&ledger, table))
 		insert_activities(&ledger, table, activities);
 	else
 		insert_activities_by_sql(table, activities);

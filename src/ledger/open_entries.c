@@ -32,11 +32,6 @@
 #define COLUMN_COUNTS	5		/* of statements, and by CtActivityKind */
 #define COLUMN_TEXTS	(COLUMN_COUNTS + 1 + CT_NACTIVITIES)
 
-static const CtQuery choose_query = {
-	CHOOSE(" AND account {=} $1 FOR NO KEY UPDATE"),
-	1, {CT_ACCOUNT_TYPE}
-};
-
 /*
  * $2: the slot.  A statement of its own, not one with the INSERT: rules that the owner has put
  * on the tables are not possible in a WITH; and if a trigger of his suppresses it, the entry stays where
@@ -107,9 +102,9 @@ close_slot(const CtTable *table, SPITupleTable *slots, uint64 row)
  * were closed.
  */
 static uint64
-close_chosen(const CtTable *table, const CtQuery *query, Datum *values)
+close_chosen(const CtTable *table, const CtQuery *query)
 {
-	uint64		count = ct_companion_query(table, query, values, NULL);
+	uint64		count = ct_companion_query(table, query, NULL, NULL);
 	SPITupleTable *slots = SPI_tuptable;
 	List	   *closed = NIL;
 	uint64		nclosed;
@@ -134,18 +129,10 @@ typedef CtCount (*Withdraw) (const CtTable *table, Datum account, List **finishe
 static CtCount
 withdraw(const CtTable *table, Datum account, Withdraw counter_withdraw)
 {
-	Datum		values[] = {account};
 	List	   *finished;
 	CtCount		count = counter_withdraw(table, account, &finished);
 
-	if (ct_slots_are_direct(table))
-		ct_ledger_record_activity(table, finished);
-	else
-	{
-		ct_connect_spi();
-		(void) close_chosen(table, &choose_query, values);
-		SPI_finish();
-	}
+	ct_ledger_record_activity(table, finished);
 	return count;
 }
 
@@ -196,5 +183,5 @@ ct_ledger_close_entries(const CtTable *table, bool idle)
 	 */
 	if (ct_is_distributed(ct_companion_relid(&table->names, CT_COUNTER)))
 		return 0;
-	return close_chosen(table, idle ? &choose_idle_query : &choose_all_query, NULL);
+	return close_chosen(table, idle ? &choose_idle_query : &choose_all_query);
 }

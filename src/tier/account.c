@@ -53,7 +53,6 @@ static Place places[NPLACES];
 typedef struct AccountTable
 {
 	CtKnownTable known;			/* must be first */
-	bool		direct;			/* may it be looked at without SQL? */
 	/* its columns; those of another type than they should have are invalid */
 	AttrNumber	account;
 	AttrNumber	next_update_at;
@@ -80,17 +79,12 @@ ct_account_init(void)
 	account_tables = ct_cache_create("contacts_tier account tables", sizeof(AccountTable), CT_MAX_KNOWN);
 }
 
-/* What is known of an open account table; looked at once, until the table changes. */
-static AccountTable *
-find_account_table(Relation rel, const CtTable *table)
+/* Find its columns; false if the table is not as attach() creates it. */
+static bool
+find_columns(Relation rel, const CtTable *table, AccountTable *info)
 {
 	Oid			relid = RelationGetRelid(rel);
-	AccountTable *info;
-	bool		is_new;
 
-	info = (AccountTable *) ct_known_table(account_tables, rel, table, &is_new);
-	if (!is_new)
-		return info;
 	info->account = ct_typed_column(relid, "account", table->account_type);
 	info->next_update_at = ct_typed_column(relid, "next_update_at", TIMESTAMPTZOID);
 	info->record_activity = ct_typed_column(relid, "record_activity", BOOLOID);
@@ -103,9 +97,24 @@ find_account_table(Relation rel, const CtTable *table)
 	info->announced = ct_typed_column(relid, "announced", INT4OID);
 	info->exceeded_announced = ct_typed_column(relid, "exceeded_announced", BOOLOID);
 	info->thresholds = ct_typed_column(relid, "thresholds", INT4ARRAYOID);
-	info->direct = info->next_update_at && info->record_activity && info->contact_limit &&
-		info->grace && info->on_exceed && info->source_policies && info->brake && info->ended_at && info->announced && info->exceeded_announced && info->thresholds &&
+	return info->next_update_at && info->record_activity && info->contact_limit && info->grace &&
+		info->on_exceed && info->source_policies && info->brake && info->ended_at &&
+		info->announced && info->exceeded_announced && info->thresholds &&
 		ct_is_ordinary(rel, table, &info->account, 1);
+}
+
+/* What is known of an open account table; looked at once, until the table changes. */
+static AccountTable *
+find_account_table(Relation rel, const CtTable *table)
+{
+	AccountTable *info;
+	bool		is_new;
+
+	info = (AccountTable *) ct_known_table(account_tables, rel, table, &is_new);
+	if (!is_new)
+		return info;
+	if (!find_columns(rel, table, info))
+		ct_refuse_companion(rel, table);
 	ct_cache_end(info);
 	return info;
 }
@@ -243,83 +252,48 @@ read_look(TupleTableSlot *row, const AccountTable *info, CtAccountLook *look, bo
 
 /*
  * Look at an account as it is now; "whole": at its subscription, too, else those fields of
- * "look" are not filled in.  "look" is filled in only for CT_ACCOUNT_FOUND.  What was found
+ * "look" are not filled in.  False, and nothing is filled in, if there is none.  What was found
  * may change at once: no row is locked.
  *
- * Locks: the account table, as a SELECT does, until the transaction ends.
+ * Locks: the account table, as a SELECT does, until the transaction ends.  Errors: those of
+ * ct_open_companion() and ct_refuse_companion().
  */
-CtAccountFound
+bool
 ct_account_look(const CtTable *table, Datum account, CtAccountLook *look, bool whole)
 {
 	Relation	rel = ct_open_companion(table, CT_ACCOUNT, AccessShareLock);
 	AccountTable *info = find_account_table(rel, table);
 	TupleTableSlot *row = table_slot_create(rel, NULL);
-	CtAccountFound found = !info->direct ? CT_ACCOUNT_BY_SQL :
-		fetch_account(rel, table, account, info, row) ? CT_ACCOUNT_FOUND : CT_ACCOUNT_MISSING;
+	bool		found = fetch_account(rel, table, account, info, row);
 
-	if (found == CT_ACCOUNT_FOUND)
+	if (found)
 		read_look(row, info, look, whole);
 	ExecDropSingleTupleTableSlot(row);
 	table_close(rel, NoLock);
 	return found;
 }
 
-/* $2: now; a row: an update date has passed */
-static const CtQuery is_overdue_query = {
-	"SELECT FROM {account}"
-	" WHERE account {=} $1 AND next_update_at" CT_LE "$2",
-	2, {CT_ACCOUNT_TYPE, TIMESTAMPTZOID}
-};
-
 /*
- * Has an update date of the account passed?  "direct": may the companion tables be accessed
- * without SQL (ct_slots_are_direct())?  The caller is the table's owner.
+ * Has an update date of the account passed?
  */
 bool
-ct_is_overdue(const CtTable *table, Datum account, bool direct)
+ct_is_overdue(const CtTable *table, Datum account)
 {
-	Datum		values[] = {account, TimestampTzGetDatum(ct_now())};
 	CtAccountLook look;
-	CtAccountFound found = direct ? ct_account_look(table, account, &look, false) : CT_ACCOUNT_BY_SQL;
-	bool		overdue;
 
-	if (found != CT_ACCOUNT_BY_SQL)
-		return found == CT_ACCOUNT_FOUND && look.next_update_at <= ct_now();
-	ct_connect_spi();
-	overdue = ct_companion_query(table, &is_overdue_query, values, NULL) > 0;
-	SPI_finish();
-	return overdue;
-}
-
-/* does the account record activity, and has it a brake? */
-static const CtQuery what_is_recorded_query = {
-	"SELECT record_activity, brake IS NOT NULL FROM {account} WHERE account {=} $1",
-	1, {CT_ACCOUNT_TYPE}
-};
-
-static CtRecords
-recorded(bool record_activity, bool has_brake)
-{
-	return has_brake ? CT_RECORDS_EACH : record_activity ? CT_RECORDS_ACTIVITY : CT_RECORDS_NOTHING;
+	return ct_account_look(table, account, &look, false) && look.next_update_at <= ct_now();
 }
 
 /*
  * Does the account record activity?  So do those without a subscription; a brake counts by what is
- * recorded.  "direct" is that of ct_is_overdue().  The caller is the table's owner.
+ * recorded.
  */
 CtRecords
-ct_records_activity(const CtTable *table, Datum account, bool direct)
+ct_records_activity(const CtTable *table, Datum account)
 {
-	Datum		values[] = {account};
 	CtAccountLook look;
-	CtAccountFound found = direct ? ct_account_look(table, account, &look, false) : CT_ACCOUNT_BY_SQL;
-	CtRecords	result = CT_RECORDS_ACTIVITY;
 
-	if (found != CT_ACCOUNT_BY_SQL)
-		return found == CT_ACCOUNT_MISSING ? result : recorded(look.record_activity, look.has_brake);
-	ct_connect_spi();
-	if (ct_companion_query(table, &what_is_recorded_query, values, NULL) > 0)
-		result = recorded(ct_result_bool(1), ct_result_bool(2));
-	SPI_finish();
-	return result;
+	if (!ct_account_look(table, account, &look, false))
+		return CT_RECORDS_ACTIVITY;
+	return look.has_brake ? CT_RECORDS_EACH : look.record_activity ? CT_RECORDS_ACTIVITY : CT_RECORDS_NOTHING;
 }

@@ -133,6 +133,6 @@ apply_overdue(const CtTable *table, Datum account, const CtRowPlaces *statement)
 bool
 ct_catch_up(const CtTable *table, Datum account, const CtRowPlaces *statement)
 {
-	return !ct_is_demoting() && ct_is_overdue(table, account, ct_slots_are_direct(table)) &&
+	return !ct_is_demoting() && ct_is_overdue(table, account) &&
 		apply_overdue(table, account, statement);
 }

@@ -26,8 +26,8 @@ typedef struct DefaultEntry
 	CtAccountEntry of;
 	bool		marketing;
 	uint64		moment;			/* when it was last known to hold */
-	CtAccountFound found;		/* what the account row was then */
-	ItemPointerData tid;		/* and which version of it */
+	bool		found;			/* was there an account row? */
+	ItemPointerData tid;		/* which version of it */
 	TransactionId xmin;
 } DefaultEntry;
 
@@ -167,14 +167,10 @@ static bool
 still_holds(const CtTable *table, DefaultEntry *entry)
 {
 	CtAccountLook look;
-	CtAccountFound found;
+	bool		found = ct_account_look(table, entry->of.account, &look, false);
 
-	/* by SQL, this look costs as much as the default does */
-	if (entry->found == CT_ACCOUNT_BY_SQL)
-		return false;
-	found = ct_account_look(table, entry->of.account, &look, false);
 	return found == entry->found &&
-		(found == CT_ACCOUNT_MISSING ||
+		(!found ||
 		 (ItemPointerEquals(&look.tid, &entry->tid) && look.xmin == entry->xmin));
 }
 
@@ -186,12 +182,12 @@ static bool
 look_up_and_remember(const CtTable *table, Datum account, const char *source_type, const void *statement)
 {
 	CtAccountLook look = {0};
-	CtAccountFound found = ct_direct_access ? ct_account_look(table, account, &look, false) : CT_ACCOUNT_BY_SQL;
+	bool		found = ct_account_look(table, account, &look, false);
 	bool		marketing;
 	DefaultEntry *entry;
 
 	watch_catalogue(&table->names);
-	marketing = found != CT_ACCOUNT_MISSING && look_up_default(table, account, source_type);
+	marketing = found && look_up_default(table, account, source_type);
 	set_moment(statement);		/* the look-up is a command, too */
 	if (!catalogue_is_unchanged())
 		return marketing;

@@ -79,16 +79,8 @@ typedef struct CtAccountLook
 	TransactionId xmin;
 } CtAccountLook;
 
-/* Was there an account to look at? */
-typedef enum CtAccountFound
-{
-	CT_ACCOUNT_MISSING,
-	CT_ACCOUNT_FOUND,
-	CT_ACCOUNT_BY_SQL			/* the table must be looked at by SQL */
-} CtAccountFound;
-
 extern void ct_account_init(void);
-extern CtAccountFound ct_account_look(const CtTable *table, Datum account, CtAccountLook *look, bool whole);
+extern bool ct_account_look(const CtTable *table, Datum account, CtAccountLook *look, bool whole);
 
 /* Is the activity of an account recorded? */
 typedef enum CtRecords
@@ -98,8 +90,8 @@ typedef enum CtRecords
 	CT_RECORDS_EACH				/* each statement by itself, for a brake */
 } CtRecords;
 
-extern CtRecords ct_records_activity(const CtTable *table, Datum account, bool direct);
-extern bool ct_is_overdue(const CtTable *table, Datum account, bool direct);
+extern CtRecords ct_records_activity(const CtTable *table, Datum account);
+extern bool ct_is_overdue(const CtTable *table, Datum account);
 
 /* limit.c */
 

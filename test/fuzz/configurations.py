@@ -65,8 +65,6 @@ CONFIGURATIONS = [
                   after="GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON app.contacts TO %s;"
                         " CREATE OR REPLACE FUNCTION fuzz.writer() RETURNS name LANGUAGE sql AS 'SELECT ''%s''::name';" % (WRITER, WRITER)),
     Configuration('fresh', 'new sessions, whose first statement loads the library', fresh=True),
-    Configuration('sql', 'direct_access = off', settings={'contacts_tier.direct_access': 'off'},
-                  needs='contacts_tier.direct_access'),
     Configuration('audit', 'AFTER triggers that look', after=LOOK % 'a_look' + LOOK % 'zzzz_look'),
     Configuration('touch', 'an AFTER trigger that writes contacts again before they are counted', after=TOUCH,
                   settings={'contacts_tier.fast_path': 'off'}, needs='contacts_tier.fast_path'),

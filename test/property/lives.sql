@@ -756,8 +756,6 @@ BEGIN
                      WHEN property.chance(0.6) THEN 29 + property.random(3) ELSE 1 + property.random(28) END,
                 property.pick('0', '0', '0', '1', '2', '3', '99')::integer);
     END LOOP;
-    -- one way to the counters, or the other
-    PERFORM set_config('contacts_tier.direct_access', CASE WHEN property.chance(0.25) THEN 'off' ELSE 'on' END, false);
     -- a statement works on contacts in the order of their ids
     SET enable_seqscan = off;
     SET enable_bitmapscan = off;

@@ -373,10 +373,18 @@ CALL attach_after('ALTER TABLE contacts_tier_counter ALTER account TYPE text COL
 CALL attach_after('ALTER TABLE contacts_tier_ledger ALTER account TYPE varchar');
 CALL attach_after('ALTER TABLE contacts_tier_account DROP CONSTRAINT contacts_tier_account_pkey');
 CALL attach_after('ALTER TABLE contacts_tier_counter DROP CONSTRAINT contacts_tier_counter_pkey, ADD PRIMARY KEY (slot, account, used)');
+-- counters and accounts are accessed without SQL: ordinary tables with the very key
+CALL attach_after('ALTER TABLE contacts_tier_counter DROP CONSTRAINT contacts_tier_counter_pkey, ADD PRIMARY KEY (slot, account)');
+CALL attach_after('ALTER TABLE contacts_tier_account RENAME TO old; CREATE TABLE contacts_tier_account (LIKE old INCLUDING ALL) PARTITION BY HASH (account)');
+CALL attach_after('ALTER TABLE contacts_tier_account RENAME TO old; CREATE ACCESS METHOD regress_attach_heap TYPE TABLE HANDLER heap_tableam_handler;'
+                  ' CREATE TABLE contacts_tier_account (LIKE old INCLUDING ALL) USING regress_attach_heap');
 CALL attach_after('DROP TABLE contacts_tier_ledger');
 CALL attach_after('DROP TABLE contacts_tier_ledger; CREATE VIEW contacts_tier_ledger AS SELECT 1 AS account');
 CALL attach_after('ALTER TABLE contacts_tier_counter OWNER TO regress_attach_owner');
 CALL attach_after('ALTER TABLE contacts_tier_account ADD remark text');
+-- nor does attach() itself create others where that is the default
+CALL attach_after('DROP TABLE contacts_tier_account, contacts_tier_counter, contacts_tier_ledger CASCADE;'
+                  ' CREATE ACCESS METHOD regress_attach_heap TYPE TABLE HANDLER heap_tableam_handler; SET LOCAL default_table_access_method = regress_attach_heap');
 
 SET client_min_messages = error;
 DROP SCHEMA moved, attach CASCADE;

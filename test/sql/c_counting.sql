@@ -125,12 +125,6 @@ CALL torture(600);
 SELECT bool_and(counted > 0) FROM contacts_tier.verify('contacts') WHERE account <> '9';
 TABLE mistake;
 TABLE drift;
--- the same where counters are written by SQL statements, as it is when they are distributed
-SET contacts_tier.direct_access = off;
-CALL torture(300);
-RESET contacts_tier.direct_access;
-TABLE mistake;
-TABLE drift;
 
 -- at other isolation levels
 BEGIN ISOLATION LEVEL SERIALIZABLE;

@@ -189,11 +189,6 @@ UPDATE r7.contacts SET marketing_contact_status = 'non_marketing' WHERE id = 11;
 SET contacts_tier.now = '2026-03-10 10:00+00';
 INSERT INTO r7.contacts VALUES (14, 'block', 'marketing');
 TABLE r7.drift;
--- the same by SQL statements
-SET contacts_tier.direct_access = off;
-INSERT INTO r7.contacts VALUES (15, 'b', 'marketing');
-RESET contacts_tier.direct_access;
-TABLE r7.drift;
 
 -- A trigger that writes contacts itself
 CREATE FUNCTION r7.follow() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -73,12 +73,6 @@ $$;
 BEGIN;
 CALL policies();
 ROLLBACK;
--- the same where accounts are read by SQL
-SET contacts_tier.direct_access = off;
-BEGIN;
-CALL policies();
-ROLLBACK;
-RESET contacts_tier.direct_access;
 -- within a statement the answer is one, and asked for once
 CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -104,11 +98,6 @@ UPDATE contacts SET marketing_contact_status = 'marketing' WHERE length(account)
 \echo :SQLSTATE
 UPDATE contacts SET account = :'long' WHERE account = 'a' AND marketing_contact_status = 'marketing';
 \echo :SQLSTATE
-SET contacts_tier.direct_access = off;
-INSERT INTO contacts (account) VALUES (:'long');
-INSERT INTO contacts (account, marketing_contact_status) VALUES (:'long', 'marketing');
-\echo :SQLSTATE
-RESET contacts_tier.direct_access;
 SELECT contacts_tier.subscribe('contacts', :'long', 's4_change');
 \echo :SQLSTATE
 DELETE FROM contacts WHERE length(account) > 1000;

@@ -33,19 +33,16 @@ $node->safe_psql('postgres', 'CREATE EXTENSION contacts_tier');
 my $torture = Torture->new(node => $node);
 
 # what the phases without a given time take is about a third of a short run
-foreach my $access ('on', 'off')
-{
-	my $share = $seconds * ($access eq 'on' ? 0.45 : 0.15);
+my $share = $seconds * 0.6;
 
-	$torture->use_schema("direct_$access", 'contacts_tier.direct_access' => $access);
-	$torture->exact_limit_phase();
-	$torture->exact_fit_phase();
-	$torture->upgrade_phase();
-	$torture->churn_phase(transactions => int(10 * $share));
-	$torture->single_phase(clients => $clients, seconds => $share * 0.2);
-	$torture->single_phase(clients => $clients, seconds => $share * 0.2, rollovers => 1);
-	$torture->mixed_phase(clients => $clients, seconds => $share * 0.6, crashes => 1 + int($share / 40));
-}
+$torture->use_schema('torture');
+$torture->exact_limit_phase();
+$torture->exact_fit_phase();
+$torture->upgrade_phase();
+$torture->churn_phase(transactions => int(10 * $share));
+$torture->single_phase(clients => $clients, seconds => $share * 0.2);
+$torture->single_phase(clients => $clients, seconds => $share * 0.2, rollovers => 1);
+$torture->mixed_phase(clients => $clients, seconds => $share * 0.6, crashes => 1 + int($share / 40));
 $torture->check_server_log();
 $torture->summary();
 

@@ -49,19 +49,15 @@ $node->safe_psql('life', slurp_file("$FindBin::RealBin/../property/$_.sql")) for
 
 foreach my $seed (@seeds)
 {
-	# the counters by SQL in every second life
-	my $access = $seed % 2 ? 'on' : 'off';
-
 	diag("SEED=$seed ACCOUNTS=$accounts STEPS=$steps");
 	$node->safe_psql('postgres', "CREATE DATABASE life_$seed TEMPLATE life");
 	my ($status, $stdout, $stderr) = $node->psql(
 		"life_$seed", qq{
 		SET client_min_messages = error;
 		SET timezone = 'UTC';
-		SET contacts_tier.direct_access = $access;
 		CALL property.live($seed, $accounts, $steps)});
 
-	is($stderr, '', "seed $seed: $accounts accounts live through $steps steps, direct access $access");
+	is($stderr, '', "seed $seed: $accounts accounts live through $steps steps");
 	my $mismatches = $node->safe_psql(
 		"life_$seed", q{
 		SET timezone = 'UTC';

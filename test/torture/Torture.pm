@@ -103,11 +103,11 @@ sub report
 # Make a schema with tables and accounts, and let all that follows work in it.
 sub use_schema
 {
-	my ($self, $schema, %settings) = @_;
+	my ($self, $schema) = @_;
 	my $node = $self->{node};
 
 	$self->{schema} = $schema;
-	$self->{pgoptions} = join ' ', "-c search_path=$schema", map { "-c $_=$settings{$_}" } sort keys %settings;
+	$self->{pgoptions} = "-c search_path=$schema";
 	$self->{phase} = "schema $schema";
 	$node->safe_psql('postgres', "CREATE SCHEMA $schema; SET search_path = $schema;" . slurp_file("$FindBin::RealBin/../torture/schema.sql"));
 }
