@@ -269,9 +269,23 @@ begin_period(CtLockedSlots *locked)
 		locked->slot[i].demoted = 0;
 		locked->slot[i].corrected = 0;
 		locked->slot[i].peak = 0;
-		locked->slot[i].observed = false;
-		locked->slot[i].alone = true;
 		locked->slot[i].fell = false;
+	}
+}
+
+/*
+ * Have each fall noted until the counter is settled: whoever withdraws it may announce thresholds,
+ * and contacts may be counted in before the next claim asks, so that it would not see the fall.
+ */
+static void
+observe_all(CtLockedSlots *locked)
+{
+	for (int i = 0; i < locked->count; i++)
+	{
+		locked->slot[i].observed = true;
+		locked->slot[i].alone = locked->count == 1;
+		locked->slot[i].bottom = PG_INT64_MAX;
+		locked->slot[i].floor = locked->slot[i].used;
 	}
 }
 
@@ -318,6 +332,7 @@ ct_slots_withdraw(CtCounters *counters, Datum account, bool close_period, bool c
 	count = sum_slots(locked);
 	if (close_period)
 		begin_period(locked);
+	observe_all(locked);
 	if (closes_entries)
 		close_entries(locked);
 	/* what is recorded changes with the policy, not with the period */

@@ -260,7 +260,8 @@ TABLE drift;
 -- the room of the richest.  Seen from that slot, room is in the fourth alone.
 SELECT contacts_tier.subscribe('contacts', '10', 'c_counting');
 INSERT INTO contacts_tier_counter (account, slot) SELECT 10, slot FROM generate_series(1, 7) slot;
-UPDATE contacts_tier_counter SET granted = 10 WHERE account = 10;
+-- as if something had been granted by a decision that has announced nothing
+UPDATE contacts_tier_counter SET granted = 10, floor = NULL, bottom = NULL WHERE account = 10;
 INSERT INTO contacts (id, account, marketing_contact_status) VALUES (31, 10, 'marketing');
 CREATE TEMP TABLE home AS SELECT slot FROM contacts_tier_counter WHERE account = 10 AND used = 1;
 CREATE VIEW slot AS

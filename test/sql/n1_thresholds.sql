@@ -80,6 +80,17 @@ INSERT INTO n1_more (id, account, marketing_contact_status) SELECT n, 6, 'market
 SELECT go(6, 80);
 TRUNCATE n1_more;
 SELECT go(6, 80);
+-- a fall after a rollover has told, and contacts that are counted in before the next promotion
+SELECT go(9, 50);
+INSERT INTO n1_more (id, account, marketing_contact_status) SELECT n, 9, 'marketing' FROM generate_series(1, 30) n;
+SET contacts_tier.now = '2026-03-10 10:00+00';
+SELECT news(9) AS "80";
+CALL contacts_tier.rollover('n1');
+SELECT news(9) AS "80, told";
+SELECT contacts_tier.detach('n1_more');
+SELECT contacts_tier.attach('n1_more', 'account');
+SELECT news(9) AS "80, counted in", go(9, 81);
+TRUNCATE n1_more;
 -- repair() leaves a fall noted, in one slot of several
 INSERT INTO contacts_tier_counter (account, slot) SELECT 8, s FROM generate_series(1, 3) s;
 SELECT go(8, 80), go(8, 70), go(8, 72, 'each');
