@@ -15,6 +15,8 @@ my $node = new_node('thresholds');
 my $clients = 8;
 
 attached_table($node, 'c', 12000, 1, 1000);
+# the scripts below look for the next contact of a status
+$node->safe_psql('postgres', 'CREATE INDEX ON c (marketing_contact_status, id)');
 
 # Transactions that hold what they have claimed or released for a moment
 my %script = (

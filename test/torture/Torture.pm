@@ -63,6 +63,7 @@ sub new
 
 	return bless {
 		node => $arg{node},
+		seconds => $arg{seconds},
 		schema => undef,
 		pgoptions => '',
 		counts => {},
@@ -550,6 +551,14 @@ sub stop_checkers
 	$self->finish_clients($until);
 }
 
+# Transactions of each client in a phase without a time: fewer in a short run, where the limits are reached all the same
+sub transactions
+{
+	my ($self, $most) = @_;
+
+	return $self->{seconds} >= 60 ? $most : POSIX::ceil($most / 2);
+}
+
 sub expect
 {
 	my ($self, $what, $got, $expected) = @_;
@@ -562,7 +571,7 @@ sub expect
 sub exact_limit_phase
 {
 	my ($self) = @_;
-	my ($count, $refused) = $self->exact_phase('more wanted than fits', 'exact', 16, 60,
+	my ($count, $refused) = $self->exact_phase('more wanted than fits', 'exact', 16, $self->transactions(60),
 		"\\set n random(1, 2)\n" . $begin . "SELECT claim('exact', :n);" . $end);
 
 	$self->expect('contacts where the limit was fought for', $count, 400);
@@ -585,7 +594,7 @@ sub exact_fit_phase
 	$self->judge($_) foreach split /\n/, $self->query("SELECT wrong_thresholds('fits', 1)");
 	$self->end_phase();
 
-	($count, $refused) = $self->exact_phase('one goes and one comes at the limit', 'fits', 16, 60, $begin . "SELECT swap('fits');" . $end);
+	($count, $refused) = $self->exact_phase('one goes and one comes at the limit', 'fits', 16, $self->transactions(60), $begin . "SELECT swap('fits');" . $end);
 	$self->expect('contacts after swapping at the limit', $count, 400);
 	$self->expect('refusals when swapping at the limit', $refused, 0);
 	$self->audit();
@@ -611,7 +620,7 @@ sub churn_phase
 sub upgrade_phase
 {
 	my ($self) = @_;
-	my ($count, $refused) = $self->exact_phase('upgrades by many at once', 'grows', 16, 25,
+	my ($count, $refused) = $self->exact_phase('upgrades by many at once', 'grows', 16, $self->transactions(25),
 		"\\set n random(1, 4)\n" . $begin . "SELECT claim('grows', :n);" . $end);
 
 	$self->expect('refusals where the tier grows', $refused, 0);
