@@ -3,7 +3,7 @@
 #
 #   SEED=7      only these lives; otherwise always the same ones
 #   SEEDS=50    so many random ones
-#   ACCOUNTS, STEPS   how many accounts live, and in how many steps
+#   ACCOUNTS, STEPS   how many accounts live, and in how many steps; "make property" has more of both
 # Rules S1, S2, S4, T4, T5, T6, T7, T8, T9, P1, P2, P3, P4, P5, D1, D2 and D3.
 
 use strict;
@@ -15,13 +15,15 @@ use ContactsTier::Test;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $accounts = $ENV{ACCOUNTS} || 150;
-my $steps = $ENV{STEPS} || 3000;
+my $accounts = $ENV{ACCOUNTS} || 25;
+my $steps = $ENV{STEPS} || 1500;
 my @seeds = $ENV{SEED} ? ($ENV{SEED}) : $ENV{SEEDS} ? () : (1, 2);
 push @seeds, map { 2 + int rand 1000000 } 1 .. ($ENV{SEED} ? 0 : $ENV{SEEDS} || 0);
 
-# What must have come about for the lives that are always the same to test
+# What must have come about in the lives that are always the same to test
 # anything; of random ones it is only told
+my $same = !$ENV{SEED} && !$ENV{SEEDS} && $accounts >= 25 && $steps >= 1500;
+my %counts;
 my %coverage = (
 	'refused promotions' => q{SELECT count(*) FROM property.step WHERE outcome = 'MC001'},
 	'promotions without access' => q{SELECT count(*) FROM property.step WHERE outcome = 'MC002'},
@@ -65,15 +67,21 @@ foreach my $seed (@seeds)
 	is($mismatches, '', "seed $seed: nothing differs from the model")
 	  or diag("SEED=$seed ACCOUNTS=$accounts STEPS=$steps; the last steps were\n"
 		  . $node->safe_psql("life_$seed", q{SET timezone = 'UTC'; TABLE property.last_steps}));
+	# in one session
+	my @counts = split /\n/, $node->safe_psql("life_$seed", join ';', map { $coverage{$_} } sort keys %coverage);
 	foreach my $what (sort keys %coverage)
 	{
-		my $count = $node->safe_psql("life_$seed", $coverage{$what});
+		my $count = shift @counts;
 
 		note("$what: $count");
-		cmp_ok($count, '>', 0, "seed $seed: there were $what")
-		  if $seed == 1 && !$mismatches && !$stderr && !$ENV{STEPS} && !$ENV{ACCOUNTS};
+		$counts{$what} += $count;
 	}
+	$same &&= !$mismatches && !$stderr;
 	$node->safe_psql('postgres', "DROP DATABASE life_$seed");
+}
+if ($same)
+{
+	cmp_ok($counts{$_}, '>', 0, "there were $_") foreach sort keys %coverage;
 }
 
 $node->stop;
