@@ -57,7 +57,7 @@ SCRIPT = sql/$(EXTENSION)--$(EXTVERSION).sql
 DATA_built = $(SCRIPT)
 DATA = $(filter-out $(SCRIPT),$(patsubst $(HERE)%,%,$(wildcard $(HERE)sql/$(EXTENSION)--*.sql)))
 # Not as DOCS, which PGXS would install beside the README.md of each other extension
-DOCUMENTS = README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md LICENSE $(patsubst $(HERE)%,%,$(wildcard $(HERE)docs/*.md $(HERE)docs/*.svg \
+INSTALLED_DOCUMENTS = README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md LICENSE $(patsubst $(HERE)%,%,$(wildcard $(HERE)docs/*.md $(HERE)docs/*.svg \
 	$(HERE)examples/* $(HERE)monitoring/*))
 
 REGRESS = $(patsubst $(HERE)test/sql/%.sql,%,$(sort $(wildcard $(HERE)test/sql/*.sql)))
@@ -111,8 +111,8 @@ remove_link:
 document_dir = $(DESTDIR)$(docdir)/$(EXTENSION)
 install: install_documents
 install_documents:
-	$(MKDIR_P) $(patsubst %,'$(document_dir)/%',$(sort $(dir $(DOCUMENTS))))
-	$(foreach d,$(DOCUMENTS),$(INSTALL_DATA) '$(HERE)$d' '$(document_dir)/$d' &&) :
+	$(MKDIR_P) $(patsubst %,'$(document_dir)/%',$(sort $(dir $(INSTALLED_DOCUMENTS))))
+	$(foreach d,$(INSTALLED_DOCUMENTS),$(INSTALL_DATA) '$(HERE)$d' '$(document_dir)/$d' &&) :
 uninstall: uninstall_documents
 uninstall_documents:
 	rm -rf '$(document_dir)'

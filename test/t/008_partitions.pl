@@ -96,7 +96,7 @@ $node->safe_psql(
 is_exact($node, 'postgres', 'all are back');
 
 # All at once, for some seconds
-my $seconds = $ENV{SECONDS_OF_LOOPS} || 6;
+my $seconds = $ENV{SECONDS_OF_LOOPS} || 4;
 my $dir = PostgreSQL::Test::Utils::tempdir;
 my %loops = (
 	managing => q{

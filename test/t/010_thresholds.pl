@@ -56,7 +56,7 @@ sub go
 
 is(go(648), '', 'nothing is announced far from the thresholds');
 cmp_ok($node->safe_psql('postgres', 'SELECT count(*) FROM contacts_tier_counter'), '>', 1, 'writers use several slots');
-foreach my $round (1 .. 3)
+foreach my $round (1 .. 2)
 {
 	is(go(920), '75 90', 'each threshold once');
 	is(go(864), '', 'less is no news');

@@ -63,10 +63,15 @@ sub script_of
 		}
 		elsif ($kind eq 'clock')
 		{
-			my $set = $text eq '' ? 'RESET contacts_tier.now' : "SET contacts_tier.now = '$text'";
+			my $set = $text eq '' ? 'RESET contacts_tier.now' : "SET contacts_tier.now = :'time'";
+			my $time = $text =~ /^\+(.*)/ ? "now() + interval '$1'" : "'$text'";
 			$script .= elsewhere($number, 'postgres',
-				"ALTER DATABASE crm $set;\nALTER DATABASE crm SET contacts_tier.clock_warning = off;\n")
+				"SELECT $time AS time \\gset\nALTER DATABASE crm $set;\nALTER DATABASE crm SET contacts_tier.clock_warning = off;\n")
 			  . "\\connect - $role\n";
+		}
+		elsif ($kind eq 'restart')
+		{
+			$script .= '\! pg_ctl -s -m fast -D ' . $node->data_dir . ' -l ' . $node->logfile . " restart\n\\connect - $role\n";
 		}
 		elsif ($kind eq 'run')
 		{

@@ -31,6 +31,7 @@ $node->append_conf(
 $node->start;
 $node->safe_psql('postgres', 'CREATE EXTENSION contacts_tier');
 
+my @provoked = ('statements', 'rollbacks', 'snapshots compared', 'backends killed', 'crashes', 'error MC001', 'error MC002', 'error 40P01');
 my $torture = Torture->new(node => $node, seconds => $seconds);
 
 # what the phases without a given time take is about a third of a short run
@@ -40,16 +41,20 @@ $torture->use_schema('torture');
 $torture->exact_limit_phase();
 $torture->exact_fit_phase();
 $torture->upgrade_phase();
-$torture->churn_phase(transactions => int(10 * $share));
+$torture->churn_phase(transactions => $torture->transactions(int(10 * $share)));
 $torture->single_phase(clients => $clients, seconds => $share * 0.2);
 $torture->single_phase(clients => $clients, seconds => $share * 0.2, rollovers => 1);
-$torture->mixed_phase(clients => $clients, seconds => $share * 0.6, crashes => 1 + int($share / 40));
+# again, where a busy machine has not come to all of it
+foreach (1 .. 5)
+{
+	$torture->mixed_phase(clients => $clients, seconds => $share * 0.6, crashes => 1 + int($share / 40));
+	last unless grep { !$torture->{counts}{$_} } @provoked;
+}
 $torture->check_server_log();
 $torture->summary();
 
 is(join("\n", $torture->violations), '', 'no violations');
-cmp_ok($torture->{counts}{$_} // 0, '>', 0, "there were $_")
-  foreach 'statements', 'rollbacks', 'snapshots compared', 'backends killed', 'crashes', 'error MC001', 'error MC002', 'error 40P01';
+cmp_ok($torture->{counts}{$_} // 0, '>', 0, "there were $_") foreach @provoked;
 
 $node->stop;
 done_testing();

@@ -551,7 +551,7 @@ sub stop_checkers
 	$self->finish_clients($until);
 }
 
-# Transactions of each client in a phase without a time: fewer in a short run, where the limits are reached all the same
+# Transactions of each client in a phase without a time: fewer in a short run, where limits are reached all the same
 sub transactions
 {
 	my ($self, $most) = @_;

@@ -9,6 +9,7 @@
 #   run         statements that the reader does not see, as "role" if they have one
 #   role        the role of what follows
 #   clock       the time that it is
+#   restart     of the server
 
 package ContactsTier::Document;
 
@@ -73,7 +74,7 @@ sub read_comment
 	{
 		push @{ $self->{parts} }, { kind => 'run', line => $line, text => $text, role => $1 };
 	}
-	elsif ($words =~ /^(role|clock)(?: (.*))?$/)
+	elsif ($words =~ /^(role|clock|restart)(?: (.*))?$/)
 	{
 		push @{ $self->{parts} }, { kind => $1, line => $line, text => $2 // '' };
 	}
