@@ -41,7 +41,7 @@ $torture->use_schema('torture');
 $torture->exact_limit_phase();
 $torture->exact_fit_phase();
 $torture->upgrade_phase();
-$torture->churn_phase(transactions => $torture->transactions(int(10 * $share)));
+$torture->churn_phase(transactions => $torture->transactions(int(10 * $share), int(4 * $share)));
 $torture->single_phase(clients => $clients, seconds => $share * 0.2);
 $torture->single_phase(clients => $clients, seconds => $share * 0.2, rollovers => 1);
 # again, where a busy machine has not come to all of it
