@@ -2,29 +2,17 @@
 -- Tables that Citus distributes
 ------------------------------------------------------------------------------
 
-CREATE FUNCTION contacts_tier_internal.shard_beside(shard regclass, contacts text) RETURNS oid
-LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'contacts_tier_shard_beside';
-COMMENT ON FUNCTION contacts_tier_internal.shard_beside(regclass, text) IS
-'shard of a distributed table, by its qualified name, that is on this node beside the given shard of another one';
+-- As the caller, who is the owner of the contacts: a query of a report on another node has it.
+CREATE FUNCTION contacts_tier_internal.report_on_shard(shard regclass, contacts text, report name, account anyelement) RETURNS jsonb
+LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'contacts_tier_report_on_shard';
+COMMENT ON FUNCTION contacts_tier_internal.report_on_shard(regclass, text, name, anyelement) IS
+'rows of a report about an account, run on the shard of the contacts beside the given shard';
 
 -- As the role that inserts, which can only run what it may run anyway.
 CREATE FUNCTION contacts_tier_internal.run_call() RETURNS trigger
-LANGUAGE plpgsql
+LANGUAGE c
 SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    IF TG_WHEN = 'BEFORE' THEN
-        IF NEW.call LIKE 'CALL %' THEN
-            EXECUTE format(NEW.call, contacts_tier_internal.shard_beside(TG_RELID, NEW.contacts));
-        ELSE
-            EXECUTE format(NEW.call, contacts_tier_internal.shard_beside(TG_RELID, NEW.contacts)) INTO NEW.result;
-        END IF;
-        RETURN NEW;
-    END IF;
-    EXECUTE format('DELETE FROM %I.%I WHERE call_id = $1', TG_TABLE_SCHEMA, TG_TABLE_NAME) USING NEW.call_id;
-    RETURN NULL;
-END
-$$;
+AS 'MODULE_PATHNAME', 'contacts_tier_run_call';
 COMMENT ON FUNCTION contacts_tier_internal.run_call() IS
 'trigger: calls a managing function on the shard that the row came to, and deletes the row';
 
@@ -42,6 +30,7 @@ BEGIN
             call_id  uuid NOT NULL DEFAULT gen_random_uuid(),
             contacts text NOT NULL,
             call     text NOT NULL,
+            role     text,
             result   jsonb,
             PRIMARY KEY (account, call_id)
         )$sql$, schema, account_type);
@@ -51,6 +40,7 @@ BEGIN
         COMMENT ON COLUMN %1$s.contacts_tier_call.call_id IS 'key of the call';
         COMMENT ON COLUMN %1$s.contacts_tier_call.contacts IS 'qualified name of the table of contacts';
         COMMENT ON COLUMN %1$s.contacts_tier_call.call IS 'statement to run, a format in which %%1$s is the shard of that table';
+        COMMENT ON COLUMN %1$s.contacts_tier_call.role IS 'role that called, for the ledger; counts only where the owner inserts';
         COMMENT ON COLUMN %1$s.contacts_tier_call.result IS 'result of the call'
         $sql$, schema);
     EXECUTE format('GRANT ALL ON %1$s.contacts_tier_call TO %2$I; REVOKE ALL ON %1$s.contacts_tier_call FROM PUBLIC', schema, current_user);

@@ -30,7 +30,7 @@ BEGIN
           AND p.proname NOT IN ('grant_owner', 'grant_functions')
           AND (p.pronamespace = 'contacts_tier'::regnamespace
                OR p.proname IN ('maintain_status', 'count_contact', 'apply_counts', 'count_truncate', 'guard_send',
-                                'create_companions', 'run_call', 'shard_beside', 'create_call_table', 'run_on_shards', 'release_columns', 'guarded_by',
+                                'create_companions', 'run_call', 'report_on_shard', 'create_call_table', 'run_on_shards', 'release_columns', 'guarded_by',
                                 'exists_condition', 'eligible_condition'))
           AND NOT EXISTS (SELECT FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
                           WHERE a.privilege_type = 'EXECUTE' AND a.grantee IN (0, 'pg_monitor'::regrole))

@@ -173,7 +173,7 @@ GRANT EXECUTE ON FUNCTION
     contacts_tier_internal.guard_send(),
     contacts_tier_internal.create_companions(text, text),
     contacts_tier_internal.run_call(),
-    contacts_tier_internal.shard_beside(regclass, text),
+    contacts_tier_internal.report_on_shard(regclass, text, name, anyelement),
     contacts_tier_internal.create_call_table(text, text),
     contacts_tier_internal.run_on_shards(regclass, text, text),
     contacts_tier_internal.grant_functions(name),

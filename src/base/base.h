@@ -103,6 +103,21 @@ extern void ct_xact_list_init(void);
 extern void ct_xact_list_add(CtXactList *list);
 extern void ct_xact_note(CtXactList *list, CtXactNote *note);
 
+/* caller.c */
+
+/* A call on behalf of a role, for what is done as an owner */
+typedef struct CtCaller
+{
+	Oid			owner;
+	const char *name;			/* of the role */
+	const struct CtCaller *outer;	/* which it is a part of; NULL: none */
+} CtCaller;
+
+extern void ct_caller_begin(CtCaller *call, Oid owner, const char *name);
+extern void ct_caller_end(void);
+extern Oid	ct_caller(void);
+extern char *ct_caller_name(void);
+
 /* spi.c */
 
 /*
@@ -124,7 +139,6 @@ extern void ct_set_exact_text(void);
 extern void ct_set_for_now(const char *name, const char *value);
 extern bool ct_acts_as_owner(void);
 extern void ct_restore_identity(const CtIdentity *saved);
-extern char *ct_caller_name(void);
 extern void ct_connect_spi(void);
 extern SPIPlanPtr ct_prepare(const char *command, int nargs, Oid *types, int options);
 extern struct CachedPlan *ct_plan_by_index(SPIPlanPtr plan);

@@ -128,30 +128,6 @@ ct_restore_identity(const CtIdentity *saved)
 }
 
 /*
- * Name of the role on whose behalf the session works, whatever identity a
- * trigger or a SECURITY DEFINER function has assumed: provenance records who
- * requested the change, not who owns the table.
- */
-char *
-ct_caller_name(void)
-{
-	static Oid	role = InvalidOid;
-	static char name[NAMEDATALEN];
-	static uint64 known_at;
-	uint64		changes = ct_name_changes();
-
-	/* looked up once: a statement needs it for its rows and for the ledger */
-	if (role != GetOuterUserId() || known_at != changes)
-	{
-		role = InvalidOid;
-		strlcpy(name, GetUserNameFromId(GetOuterUserId(), false), sizeof(name));
-		role = GetOuterUserId();
-		known_at = changes;
-	}
-	return pstrdup(name);
-}
-
-/*
  * Connect to SPI, until SPI_finish(); an error ends it too.
  */
 void

@@ -66,6 +66,7 @@ extern bool ct_may_have_companions(Oid relid, const CtNames *names);
 extern bool ct_is_work_of_citus(Oid relid, Oid parent);
 extern void ct_allow_distributed_ddl(void);
 extern void ct_allow_distributed_ddl_of_others(void);
+extern Oid	ct_shard_beside(Oid relid, const char *contacts);
 
 /* The account of a table that has no account column */
 #define CT_DEFAULT_ACCOUNT	"default"

@@ -408,27 +408,24 @@ ct_allow_distributed_ddl_of_others(void)
 							 true, 0, false);
 }
 
-PG_FUNCTION_INFO_V1(contacts_tier_shard_beside);
-
 /*
- * shard_beside(shard regclass, contacts text) oid: the shard of a distributed table, by its qualified
- * name, beside a shard of another one.  Errors: 42P01 if there is none.
+ * The shard of a distributed table, by its qualified name, that is on this node beside a shard of another
+ * one.  Errors: 42P01 if there is none.
  */
-Datum
-contacts_tier_shard_beside(PG_FUNCTION_ARGS)
+Oid
+ct_shard_beside(Oid relid, const char *contacts)
 {
-	char	   *whole = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	RangeVar   *name = makeRangeVarFromNameList(ct_string_to_qualified_name_list(whole));
-	Oid			relid = RangeVarGetRelid(name, NoLock, false);
+	RangeVar   *name = makeRangeVarFromNameList(ct_string_to_qualified_name_list(contacts));
+	Oid			whole = RangeVarGetRelid(name, NoLock, false);
 	Shard		shard;
 	Shard		beside;
 	Oid			result = InvalidOid;
 
-	if (find_shard(PG_GETARG_OID(0), &shard) && find_sibling(relid, shard.minimum, &beside))
-		result = ct_find_relation(get_namespace_name(get_rel_namespace(relid)), shard_name(relid, beside.number));
+	if (find_shard(relid, &shard) && find_sibling(whole, shard.minimum, &beside))
+		result = ct_find_relation(get_namespace_name(get_rel_namespace(whole)), shard_name(whole, beside.number));
 	if (!OidIsValid(result))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("there is no shard of table \"%s\" beside \"%s\"", whole, get_rel_name(PG_GETARG_OID(0)))));
-	PG_RETURN_OID(result);
+				 errmsg("there is no shard of table \"%s\" beside \"%s\"", contacts, get_rel_name(relid))));
+	return result;
 }

@@ -7,7 +7,6 @@
  */
 #include "postgres.h"
 
-#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
@@ -80,7 +79,7 @@ static struct
 static bool
 is_said(const CtSourceText *text, const char *setting)
 {
-	return text->setting != NULL && text->role == GetOuterUserId() && strcmp(text->setting, setting) == 0;
+	return text->setting != NULL && OidIsValid(text->role) && text->role == ct_caller() && strcmp(text->setting, setting) == 0;
 }
 
 /* Note what the session says, in a memory context. */
@@ -91,7 +90,7 @@ note_said(CtSourceText *text, CtTriggerArg which, const char *setting, MemoryCon
 	char	   *copy = pstrdup(setting);
 
 	text	  ->value = session_text(which);
-	text	  ->role = GetOuterUserId();
+	text	  ->role = ct_caller();
 	text	  ->setting = copy;
 	text	  ->borrowed = false;
 

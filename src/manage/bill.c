@@ -38,12 +38,12 @@
 
 /*
  * The charges for the tier changes of the period of a row "b", whose account,
- * start and end it has; NULL where one of them is not known
+ * start and end it has; NULL where one of them is not known.  %4$s chooses the account once more, for Citus.
  */
 #define CHARGES \
 	"LATERAL (SELECT CASE WHEN count(*) = count(l.details->>'charge')" \
 	"   THEN coalesce(sum((l.details->>'charge')::numeric), 0) END AS charges" \
-	"  FROM {ledger} l WHERE l.account {=} b.account AND l.event = 'tier_change'" \
+	"  FROM {ledger} l WHERE l.account {=} b.account%4$s AND l.event = 'tier_change'" \
 	"  AND l.recorded_at >= b.period_start AND l.recorded_at < b.period_end)"
 
 /* A text with its table and account filled in; it names the account column "account". */
@@ -51,7 +51,8 @@ static char *
 bill_query(const CtReport *report, const char *text)
 {
 	return ct_sqlf(report->table->table, text, report->table->table->relid,
-				   ct_report_account(report, "AND", "account"), ct_report_counter(report));
+				   ct_report_account(report, "AND", "account"), ct_report_counter(report),
+				   ct_report_account(report, "AND", "l.account"));
 }
 
 /* A bound of the time, if the argument is one; the index on account and time serves it. */
@@ -165,7 +166,13 @@ PG_FUNCTION_INFO_V1(contacts_tier_billing_periods);
 Datum
 contacts_tier_billing_periods(PG_FUNCTION_ARGS)
 {
-	static const CtReportKind billing_periods = {.query = billing_periods_query,.reads_ledger = true,.by_shard = true};
+	static const CtReportKind billing_periods = {
+		.query = billing_periods_query,.reads_ledger = true,
+		.accounts = "SELECT coalesce(a.account, l.account) AS account, coalesce(a.shard, l.shard) AS shard"
+		" FROM (SELECT account, tableoid AS shard FROM {account}) a"
+		" FULL JOIN (SELECT account, min(tableoid) AS shard FROM {ledger} WHERE event = 'billing_period' GROUP BY account) l"
+		" ON a.account {=} l.account"
+	};
 
 	ct_report(fcinfo, &billing_periods);
 	return (Datum) 0;
@@ -268,7 +275,8 @@ forecast_query(const CtReport *report)
 				   "  WHERE t.plan = b.plan AND t.contact_limit > b.contact_limit"
 				   "  ORDER BY t.contact_limit LIMIT 1) n ON true, " CHARGES " c"
 				   " ORDER BY b.account",
-				   report->table->table->relid, ct_applied_accounts(report), ct_report_counter(report));
+				   report->table->table->relid, ct_applied_accounts(report), ct_report_counter(report),
+				   ct_report_account(report, "AND", "l.account"));
 }
 
 PG_FUNCTION_INFO_V1(contacts_tier_forecast);
@@ -280,7 +288,10 @@ PG_FUNCTION_INFO_V1(contacts_tier_forecast);
 Datum
 contacts_tier_forecast(PG_FUNCTION_ARGS)
 {
-	static const CtReportKind forecast = {.query = forecast_query,.reads_ledger = true,.by_shard = true};
+	static const CtReportKind forecast = {
+		.query = forecast_query,.reads_ledger = true,
+		.accounts = "SELECT account, tableoid AS shard FROM {account} WHERE ended_at IS NULL"
+	};
 
 	ct_report(fcinfo, &forecast);
 	return (Datum) 0;

@@ -6,7 +6,7 @@
  *
  * The companion tables of a distributed table have one more beside them, contacts_tier_call.  An INSERT into
  * it goes to the shard of the account, as any row of it; there a trigger calls the function for the
- * shard of the contacts (run_call()), and the result comes back with RETURNING.  So errors keep
+ * shard of the contacts (call.c), on behalf of the role that called here, and the result comes back with RETURNING.  So errors keep
  * their SQLSTATE, a rollback takes everything back, and Citus commits on two nodes as for any rows.
  * A second trigger deletes the row.
  *
@@ -100,14 +100,14 @@ call_of(FunctionCallInfo fcinfo, const char *shard, const char *account)
 
 /* Run a call on the shard of an account; its result as JSON, in the given memory context, or NULL. */
 static char *
-run_call(CtManaged *managed, Datum account, const char *call, MemoryContext context)
+run_call(const CtManaged *managed, Datum account, const char *call, MemoryContext context)
 {
 	char	   *result;
 
-	ct_executef("INSERT INTO %s (account, contacts, call) VALUES (%s::%s, %s, %s) RETURNING result::pg_catalog.text",
+	ct_executef("INSERT INTO %s (account, contacts, call, role) VALUES (%s::%s, %s, %s, %s) RETURNING result::pg_catalog.text",
 				quote_qualified_identifier(NameStr(managed->table->names.schema), CT_CALL_TABLE),
 				quote_literal_cstr(ct_account_text(managed->table, account)), managed->account_type,
-				quote_literal_cstr(ct_qualified_name(managed->rel)), quote_literal_cstr(call));
+				quote_literal_cstr(ct_qualified_name(managed->rel)), quote_literal_cstr(call), quote_literal_cstr(ct_caller_name()));
 	result = ct_result_text(1);
 	return result == NULL ? NULL : MemoryContextStrdup(context, result);
 }
@@ -117,14 +117,16 @@ run_call(CtManaged *managed, Datum account, const char *call, MemoryContext cont
  * is the shard; one that begins with CALL has no result.  Errors: those of the command.
  */
 void
-ct_run_on_shard(CtManaged *managed, Datum account, const char *command)
+ct_run_on_shard(const CtManaged *managed, Datum account, const char *command)
 {
 	(void) run_call(managed, account, command, CurrentMemoryContext);
 }
 
-/* Columns of a record as in a statement, but tables, which are shards elsewhere */
-static char *
-column_list(TupleDesc tupdesc)
+/*
+ * Columns of a record as in a statement, for jsonb_to_record(), but tables, which are shards elsewhere.
+ */
+char *
+ct_columns_of_json(TupleDesc tupdesc)
 {
 	StringInfoData columns;
 
@@ -133,21 +135,6 @@ column_list(TupleDesc tupdesc)
 		if (TupleDescAttr(tupdesc, i)->atttypid != REGCLASSOID)
 			appendStringInfo(&columns, "%s%s %s", columns.len > 0 ? ", " : "", quote_identifier(NameStr(TupleDescAttr(tupdesc, i)->attname)),
 							 ct_type_name(TupleDescAttr(tupdesc, i)->atttypid));
-	return columns.data;
-}
-
-/* Columns of rows that shards gave: what is a table is the whole, not a shard. */
-static char *
-result_list(TupleDesc tupdesc, Oid whole)
-{
-	StringInfoData columns;
-
-	initStringInfo(&columns);
-	for (int i = 0; i < tupdesc->natts; i++)
-		if (TupleDescAttr(tupdesc, i)->atttypid == REGCLASSOID)
-			appendStringInfo(&columns, "%s%u::pg_catalog.regclass", i > 0 ? ", " : "", whole);
-		else
-			appendStringInfo(&columns, "%sr.%s", i > 0 ? ", " : "", quote_identifier(NameStr(TupleDescAttr(tupdesc, i)->attname)));
 	return columns.data;
 }
 
@@ -164,36 +151,6 @@ check_shards(uint64 count)
 					(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
 					 errmsg_internal("%s", SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2))));
 	}
-}
-
-/*
- * Rows of a report, for a table that Citus distributes: what the function that was called gives for each shard, or
- * for that of the account, as the query of a statement.  Each shard is read in a transaction of its
- * own.  The caller is the owner, connected to SPI.
- */
-char *
-ct_shards_query(FunctionCallInfo fcinfo, const CtManaged *table, const char *account)
-{
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	char	   *call = psprintf("SELECT pg_catalog.jsonb_agg(r) FROM %s r", call_of(fcinfo, "%1$L", account));
-	char	   *run = psprintf("contacts_tier_internal.run_on_shards(%u, %s, %s)", table->table->relid,
-							   quote_literal_cstr(call), account == NULL ? "NULL" : quote_literal_cstr(account));
-	uint64		count = ct_query(psprintf("SELECT success, result, shard FROM %s WHERE NOT success OR result <> ''", run));
-	StringInfoData values;
-	bool		has_account = false;
-
-	check_shards(count);
-	initStringInfo(&values);
-	for (uint64 i = 0; i < count; i++)
-		appendStringInfo(&values, "%s(%s, %s::pg_catalog.jsonb)", i > 0 ? ", " : "",
-						 SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 3),
-						 quote_literal_cstr(SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2)));
-	for (int i = 0; i < result->setDesc->natts; i++)
-		has_account |= strcmp(NameStr(TupleDescAttr(result->setDesc, i)->attname), "account") == 0;
-	return psprintf("SELECT %s FROM (VALUES %s) s (shard, rows), pg_catalog.jsonb_array_elements(s.rows) WITH ORDINALITY e (row, number),"
-					" pg_catalog.jsonb_to_record(e.row) AS r (%s) ORDER BY %ss.shard, e.number",
-					result_list(result->setDesc, table->table->relid), values.len > 0 ? values.data : "(0, '[]'::pg_catalog.jsonb)",
-					column_list(result->setDesc), has_account ? psprintf("r.account::%s, ", table->account_type) : "");
 }
 
 /*
@@ -242,7 +199,7 @@ value_of_json(FunctionCallInfo fcinfo, const char *json, Oid type)
 		return result;
 	}
 	ct_connect_spi();
-	ct_execute(psprintf("SELECT r FROM pg_catalog.jsonb_to_record($1::pg_catalog.jsonb) AS r (%s)", column_list(tupdesc)), 1, types, values, NULL);
+	ct_execute(psprintf("SELECT r FROM pg_catalog.jsonb_to_record($1::pg_catalog.jsonb) AS r (%s)", ct_columns_of_json(tupdesc)), 1, types, values, NULL);
 	result = SPI_datumTransfer(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull), false, -1);
 	SPI_finish();
 	return result;

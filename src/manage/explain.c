@@ -137,7 +137,7 @@ PG_FUNCTION_INFO_V1(contacts_tier_explain_change);
 Datum
 contacts_tier_explain_change(PG_FUNCTION_ARGS)
 {
-	static const CtReportKind explain = {.query = explain_query,.reads_ledger = true,.by_shard = true};
+	static const CtReportKind explain = {.query = explain_query,.reads_ledger = true};
 
 	ct_check_account_not_null(fcinfo);
 	ct_report(fcinfo, &explain);

@@ -213,7 +213,7 @@ PG_FUNCTION_INFO_V1(contacts_tier_usage_history);
 Datum
 contacts_tier_usage_history(PG_FUNCTION_ARGS)
 {
-	static const CtReportKind history = {.query = history_query,.reads_ledger = true,.by_shard = true};
+	static const CtReportKind history = {.query = history_query,.reads_ledger = true};
 
 	report_history(fcinfo, &history);
 	return (Datum) 0;

@@ -85,8 +85,10 @@ typedef struct CtReportKind
 								 * tables */
 	bool		reads_table;	/* of the one asked for */
 	bool		records;		/* it writes to the ledger; for owners only */
-	bool		by_shard;		/* where Citus distributes the table, run on
-								 * each shard: Citus cannot plan the query */
+	const char *accounts;		/* where Citus distributes the table, and the
+								 * query is more than it can plan for all
+								 * accounts: a query of these, and a shard
+								 * that has a row of each */
 } CtReportKind;
 
 /* dispatch.c */
@@ -94,8 +96,8 @@ typedef struct CtReportKind
 extern bool ct_is_dispatched(FunctionCallInfo fcinfo);
 extern Datum ct_dispatch(FunctionCallInfo fcinfo);
 extern char *ct_double_percent(const char *part);
-extern void ct_run_on_shard(CtManaged *managed, Datum account, const char *command);
-extern char *ct_shards_query(FunctionCallInfo fcinfo, const CtManaged *table, const char *account);
+extern void ct_run_on_shard(const CtManaged *managed, Datum account, const char *command);
+extern char *ct_columns_of_json(TupleDesc tupdesc);
 extern Datum ct_sum_of_shards(FunctionCallInfo fcinfo);
 
 extern void ct_report(FunctionCallInfo fcinfo, const CtReportKind *kind);
@@ -104,6 +106,10 @@ extern void ct_report_all(FunctionCallInfo fcinfo, const CtReportKind *kind);
 extern char *ct_counter_of(const CtTable *table, const char *condition);
 extern char *ct_report_counter(const CtReport *report);
 extern char *ct_report_account(const CtReport *report, const char *keyword, const char *column);
+
+/* shard_report.c */
+
+extern char *ct_shards_query(const CtReport *report, const char *accounts);
 
 /* metrics_read.c */
 

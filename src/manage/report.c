@@ -211,8 +211,8 @@ report_group(void *arg)
 	if (group->patience != NULL)
 		ct_limit_lock_waits(1000);
 	report->table = &managed;
-	if (group->kind->by_shard && ct_is_distributed(group->relid))
-		count = ct_query(ct_shards_query(report->fcinfo, &managed, report->account));
+	if (group->kind->accounts != NULL && report->account == NULL && ct_is_distributed(group->relid))
+		count = ct_query(ct_shards_query(report, group->kind->accounts));
 	else
 		count = group->kind->records ? ct_execute(group->kind->query(report), 0, NULL, NULL, NULL) :
 			ct_query(group->kind->query(report));
