@@ -83,11 +83,11 @@ ct_applied_accounts(const CtReport *report)
 		return ct_sqlf(table, "(SELECT " COLUMNS("0::bigint", "0::numeric") " FROM {account} a WHERE true%s)", of_account);
 	return ct_sqlf(table, "(WITH RECURSIVE flagged AS (SELECT a.account, a.updated_at FROM (%2$s) a WHERE true%1$s),"
 				   " dates AS (SELECT " COLUMNS("0::bigint", "0::numeric") ","
-				   "   (SELECT coalesce(sum(c.used), 0)::bigint FROM {counter} c WHERE c.account {=} a.account) AS used,"
+				   "   (SELECT coalesce(sum(c.used), 0)::bigint FROM {counter} c WHERE c.account {=} a.account%3$s) AS used,"
 				   "   a.billing_cycle, a.renewal_cycle, a.renewal_limit, a.auto_downgrade, a.anchor, a.time_zone"
 				   "  FROM {account} a WHERE a.next_update_at <= contacts_tier.clock()%1$s"
 				   " UNION ALL" NEXT_DATE ")"
 				   " SELECT " COLUMNS("0", "0") " FROM {account} a WHERE a.next_update_at > contacts_tier.clock()%1$s"
 				   " UNION ALL SELECT " COLUMNS("a.gone", "a.charge") " FROM dates a WHERE a.next_update_at > contacts_tier.clock())",
-				   of_account, ct_flagged_query(sound_tables(report)));
+				   of_account, ct_flagged_query(sound_tables(report)), ct_report_account(report, "AND", "c.account"));
 }
