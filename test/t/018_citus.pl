@@ -20,7 +20,7 @@ my $directory = $PostgreSQL::Test::Utils::tmp_check;
 
 # The errors that load meets
 my $expected = join '|', 'contact tier of account', 'current transaction is aborted', 'savepoint "s" does not exist', 'distributed deadlock',
-  'deadlock detected', 'could not find valid entry for shard', 'shard for the given value does not exist', 'duplicate key', 'connection',
+  'deadlock detected', 'could not find valid entry for shard', 'could not commit transaction for shard', 'shard for the given value does not exist', 'duplicate key', 'connection',
   'terminat', 'shutting down';
 
 # Does a statement fail with this SQLSTATE, and a message like this?
@@ -172,6 +172,40 @@ is(sql($coordinator, q{SELECT count(*), count(DISTINCT contacts) FROM contacts_t
 is(sql($workers[0], q{SELECT count(*) FROM contacts_tier.billing_periods('contacts', '3')}), '1', 'billing_periods() of an account, on a worker');
 is(sql($coordinator, q{SELECT count(*) FROM contacts_tier.forecast('contacts')}), '12', 'forecast()');
 is(sql($coordinator, q{SELECT count(*) FROM contacts_tier.activity('contacts', '1')}) > 0, 1, 'activity()');
+
+# in the transaction of the caller, with what he has not committed; also with an account that has a counter and no subscription
+is(sql($coordinator, q{
+	BEGIN;
+	INSERT INTO contacts (id, account_id, marketing_contact_status) SELECT 200000 + i, 3, 'marketing' FROM generate_series(1, 7) i;
+	INSERT INTO contacts_tier_counter (account, slot) VALUES (77, 0);
+	SELECT contacts_tier.change_tier('contacts', '3', 200);
+	SELECT (SELECT f.marketing_contacts = u.marketing_contacts AND f.marketing_contacts = g.marketing_contacts
+	         AND b.closing = u.marketing_contacts AND c.closing = u.marketing_contacts AND h.marketing_contacts = u.marketing_contacts AND h.contact_limit = 200
+	        FROM contacts_tier.usage('contacts', '3') u, contacts_tier.forecast('contacts', '3') f, contacts_tier.forecast('contacts') g,
+	             contacts_tier.billing_periods('contacts', '3') b, contacts_tier.billing_periods('contacts') c,
+	             (SELECT * FROM contacts_tier.usage_history('contacts', '3') ORDER BY at DESC LIMIT 1) h
+	        WHERE g.account = '3' AND c.account = '3'),
+	       (SELECT count(*) > 0 FROM contacts_tier.explain_change('contacts', '3')), contacts_tier.usage_page('contacts', '3') LIKE '<svg%',
+	       (SELECT string_agg(account, ',') FROM contacts_tier.forecast('contacts')), (SELECT string_agg(account, ',') FROM contacts_tier.billing_periods('contacts'));
+	ROLLBACK}), "\nt|t|t|0,1,2,3,4,5,6,7,8,9,10,11|0,1,2,3,4,5,6,7,8,9,10,11", 'reports see what their transaction has done, and each account once');
+foreach my $node ($coordinator, $workers[1])
+{
+	is(sql($node, q{
+		BEGIN READ ONLY;
+		SELECT (SELECT count(*) FROM contacts_tier.billing_periods('contacts')), (SELECT count(*) FROM contacts_tier.forecast('contacts')),
+		       (SELECT count(*) FROM contacts_tier.forecast('contacts', '5')), (SELECT count(*) FROM contacts_tier.explain_change('contacts', '5')),
+		       (SELECT count(*) > 1 FROM contacts_tier.usage_history('contacts', '5')), (SELECT count(*) > 1 FROM contacts_tier.usage_history('contacts', '99')),
+		       (SELECT count(*) FROM contacts_tier.bills WHERE contacts = 'contacts')}), '12|12|1|0|t|t|12',
+		'reports in a transaction that only reads, from ' . $node->name);
+}
+foreach my $report (q{billing_periods('contacts', '3')}, q{usage_history('contacts', '3')}, q{explain_change('contacts', '3')}, q{forecast('contacts')})
+{
+	my ($status, $out, $error) = $coordinator->psql('postgres', "SET citus.log_remote_commands = on; SELECT count(*) FROM contacts_tier.$report");
+	my @statements = $error =~ /issuing (SELECT|WITH)/g;
+
+	is(scalar(@statements), $report =~ /,/ ? 1 : 6, "$report is one task for each shard that it needs");
+}
+
 is(sql($coordinator, q{SELECT contacts_tier.has_access('contacts', '1'), contacts_tier.has_access('contacts', '99')}), 't|f', 'has_access()');
 is(sql($coordinator, q{SELECT count(*) FROM contacts_tier.preview('contacts', '1', 5)}), '1', 'preview()');
 is(sql($coordinator, q{SELECT string_agg(account, ',' ORDER BY n) FROM contacts_tier.usage('contacts') WITH ORDINALITY u (c, account, p, l, m, pe, pr, av, pc, al, nu, re, n)}),
@@ -382,7 +416,78 @@ $app->(q{
 is($app->(q{SELECT marketing_contact_status_source_name FROM crm.contacts WHERE account_id = 1 AND id = 100}), 'app',
 	'the source is the role of the session');
 is($crm->(q{SELECT sum(marketing_contacts) FROM contacts_tier.usage('crm.contacts')}), '31', 'an owner reads his usage');
-is($crm->(q{SELECT count(*) FROM contacts_tier.forecast('crm.contacts')}), '6', 'and reports by shard');
+is($crm->(q{SELECT count(*) FROM contacts_tier.forecast('crm.contacts')}), '6', 'and reports of all shards');
+
+# A role that reads, one that has the privileges of the owner, and what the ledger says of whom
+sql($coordinator, q{
+	CREATE ROLE reader LOGIN;
+	CREATE ROLE clerk LOGIN;
+	GRANT crm TO clerk});
+$crm->(q{
+	GRANT USAGE ON SCHEMA crm TO reader;
+	GRANT SELECT ON crm.contacts_tier_account, crm.contacts_tier_counter, crm.contacts_tier_ledger TO reader});
+my $reader = sub { $coordinator->safe_psql('postgres', "SET client_min_messages = warning; $_[0]", extra_params => [ '-U', 'reader' ]) };
+my $clerk = sub { $coordinator->safe_psql('postgres', "SET client_min_messages = warning; $_[0]", extra_params => [ '-U', 'clerk' ]) };
+is($reader->(q{SELECT (SELECT count(*) FROM contacts_tier.forecast('crm.contacts')), (SELECT count(*) FROM contacts_tier.forecast('crm.contacts', '1')),
+	(SELECT count(*) FROM contacts_tier.billing_periods('crm.contacts')), (SELECT count(*) > 0 FROM contacts_tier.usage_history('crm.contacts', '1'))}), '6|1|6|t',
+	'who may only read the companion tables reads all reports');
+$clerk->(q{
+	SELECT contacts_tier.set_policy('crm.contacts', '1', grace => 3);
+	SELECT contacts_tier.change_tier('crm.contacts', '1', 20);
+	SELECT period_started_at AS since FROM crm.contacts_tier_account WHERE account = 1 \gset
+	SELECT contacts_tier.undo_promotion('crm.contacts', '1', 'USER', 'app', :'since');
+	UPDATE crm.contacts SET marketing_contact_status = 'marketing' WHERE account_id = 1;
+	UPDATE crm.contacts_tier_counter SET used = used + 1 WHERE account = 2;
+	SELECT contacts_tier.verify('crm.contacts', true);
+	SELECT contacts_tier.repair('crm.contacts')});
+is($crm->(q{SELECT string_agg(DISTINCT event || ' ' || role, ', ' ORDER BY event || ' ' || role) FROM crm.contacts_tier_ledger
+	WHERE account IN (1, 2) AND event IN ('policy', 'tier_change', 'undo', 'verify', 'repair', 'subscribe')}),
+	'policy clerk, repair clerk, subscribe crm, tier_change clerk, undo clerk, verify clerk', 'the ledger names the role that called');
+is($crm->(q{SELECT count(*) FROM contacts_tier.activity('crm.contacts', '1') WHERE role = 'clerk' AND source_name = 'clerk' AND demoted = 6}), '1',
+	'so does the activity, with the role as the source');
+is($crm->(q{
+	BEGIN;
+	SELECT count(*) FROM contacts_tier.verify('crm.contacts', true);
+	UPDATE crm.contacts_tier_counter SET used = used + 1 WHERE account = 2;
+	SELECT count(*) FROM contacts_tier.verify('crm.contacts', true) WHERE drift <> 0;
+	ROLLBACK}), "6\n1", 'verify(record => true) sees what its transaction has done');
+is($crm->(q{SELECT count(*) FROM crm.contacts_tier_ledger WHERE event = 'verify'}), '1', 'and what it records can be rolled back');
+
+# The role is believed only for what the owner could write into the ledger himself
+$crm->(q{
+	CREATE FUNCTION crm.intrude(shard oid) RETURNS jsonb LANGUAGE plpgsql AS $$
+	BEGIN
+		EXECUTE format('INSERT INTO %s (id, account_id, marketing_contact_status) VALUES (70000 + (random() * 10000)::integer, 1, %L)', shard::regclass, 'marketing');
+		RETURN 1;
+	END $$;
+	GRANT SELECT, INSERT, DELETE ON crm.contacts_tier_call TO app});
+sql($coordinator, q{GRANT INSERT ON public.contacts TO crm});
+my $intrude = q{INSERT INTO crm.contacts_tier_call (account, contacts, call, role) VALUES (1, '%s.contacts', 'SELECT crm.intrude(%%1$s)', 'postgres')};
+$crm->(sprintf $intrude, 'public');
+is(sql($coordinator, q{SELECT string_agg(DISTINCT role, ',' ORDER BY role) FROM contacts_tier.activity('public.contacts', '1')}), 'crm,postgres',
+	'an owner who names another role is named himself in the ledger of somebody else');
+$app->(sprintf $intrude, 'crm');
+is($crm->(q{SELECT string_agg(DISTINCT role, ',' ORDER BY role) FROM contacts_tier.activity('crm.contacts', '1')}), 'app,clerk',
+	'so is, in his, whom he lets insert calls');
+$crm->(sprintf $intrude, 'crm');
+is($crm->(q{SELECT string_agg(DISTINCT role, ',' ORDER BY role) FROM contacts_tier.activity('crm.contacts', '1')}), 'app,clerk,postgres',
+	'into his own he can write what he likes');
+$crm->(q{REVOKE ALL ON crm.contacts_tier_call FROM app; DELETE FROM crm.contacts WHERE id >= 70000});
+sql($coordinator, q{REVOKE INSERT ON public.contacts FROM crm; DELETE FROM public.contacts WHERE id >= 70000});
+$clerk->(q{
+	UPDATE crm.contacts_tier_account SET period_started_at = now() - interval '31 days', next_update_at = now() - interval '1 hour' WHERE account = 5;
+	BEGIN;
+	CALL contacts_tier.rollover('crm.contacts', '5');
+	COMMIT});
+is($crm->(q{SELECT string_agg(DISTINCT event || ' ' || role, ', ' ORDER BY event || ' ' || role) FROM crm.contacts_tier_ledger
+	WHERE event IN ('rollover', 'rollover_run', 'billing_period')}), 'billing_period clerk, rollover clerk, rollover_run clerk',
+	'a rollover in a transaction names the role that called');
+is($reader->(q{SELECT (SELECT count(*) FROM contacts_tier.billing_periods('crm.contacts')), (SELECT count(*) FROM contacts_tier.billing_periods('crm.contacts', '5'))}),
+	'7|2', 'a closed period is in the bill');
+is($crm->(q{BEGIN;
+	DELETE FROM crm.contacts_tier_account WHERE account IN (2, 5);
+	SELECT (SELECT count(*) FROM contacts_tier.billing_periods('crm.contacts')), (SELECT count(*) FROM contacts_tier.billing_periods('crm.contacts', '5')),
+		(SELECT count(*) FROM contacts_tier.forecast('crm.contacts'))}), '5|1|4', 'also of an account that the ledger alone knows');
 foreach my $statement (
 	q{INSERT INTO crm.contacts_tier_call (account, contacts, call) VALUES (1, 'crm.contacts', 'SELECT 1')},
 	q{SELECT * FROM crm.contacts_tier_account},
