@@ -297,6 +297,9 @@ $_->append_conf('postgresql.conf', "contacts_tier.now = '" . sql($coordinator, q
   foreach $coordinator, @workers;
 sleep 1;
 my $flagged = sql($coordinator, q{SELECT sum(pending_non_marketing) FROM contacts_tier.usage('contacts')});
+is(sql($coordinator, q{SELECT (SELECT marketing_contacts FROM contacts_tier.forecast('contacts', '3')) = (SELECT marketing_contacts FROM contacts_tier.forecast('contacts') WHERE account = '3'),
+	(SELECT count(*) FROM contacts_tier.preview('contacts', '3', 1)), contacts_tier.usage_page('contacts', '3') LIKE '<svg%'}), 't|1|t',
+	'reports look through an update date that has passed');
 {
 	my @sessions = load_files($directory, 200, 12, 'contacts', $coordinator, @workers);
 
@@ -364,6 +367,9 @@ sql($coordinator, q{
 	UPDATE tenant.contacts SET marketing_contact_status = 'marketing' WHERE id <= 5});
 is(sql($workers[2], q{SELECT marketing_contacts FROM contacts_tier.usage('tenant.contacts', 'default')}), '5', 'a table of a tenant schema');
 is(drift($coordinator, 'tenant.contacts'), '0|0', 'is counted');
+is(sql($workers[2], q{SELECT (SELECT marketing_contacts FROM contacts_tier.forecast('tenant.contacts')), (SELECT closing FROM contacts_tier.billing_periods('tenant.contacts')),
+	(SELECT count(*) FROM contacts_tier.usage_history('tenant.contacts', 'default')), (SELECT count(*) FROM contacts_tier.verify('tenant.contacts', true))}), '5|5|2|1',
+	'reported, from any node');
 sql($coordinator, q{
 	UPDATE tenant.contacts_tier_counter SET used = used + 1;
 	SELECT contacts_tier.repair('tenant.contacts');
