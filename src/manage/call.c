@@ -66,7 +66,9 @@ run_statement(const TriggerData *trigger, const char *statement)
 	char	   *role = column_text(trigger, "role");
 	CtCaller	call;
 
-	if (role == NULL || !object_ownercheck(RelationRelationId, RelationGetRelid(rel), GetUserId()))
+	/* no role has a longer name */
+	if (role == NULL || strlen(role) >= NAMEDATALEN ||
+		!object_ownercheck(RelationRelationId, RelationGetRelid(rel), GetUserId()))
 	{
 		ct_execute(statement, 0, NULL, NULL, NULL);
 		return;
@@ -124,7 +126,7 @@ PG_FUNCTION_INFO_V1(contacts_tier_run_call);
  * run_call(): trigger of contacts_tier_call, for each row that is inserted: before, calls a managing function on
  * the shard of the contacts, with the result in the row; after, deletes the row.
  *
- * Errors: those of the call; 39P01, 42703 on another table.
+ * Errors: those of the call; 22004, 39P01, 42P01, 42703 on another table.
  */
 Datum
 contacts_tier_run_call(PG_FUNCTION_ARGS)
