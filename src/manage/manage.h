@@ -245,6 +245,8 @@ typedef struct CtRun
 	char	   *id;				/* a uuid, as text */
 	char	   *only_account;	/* as text; NULL for all */
 	List	   *groups;			/* of CtTableGroup */
+	bool		for_shard;		/* called for a shard, by the whole table? */
+	List	   *failed_shards;	/* of distributed tables: lines for messages */
 	bool		may_be_lost;	/* could the step at hand be done again after
 								 * a crash? */
 	int			patience;		/* with locks, in milliseconds */

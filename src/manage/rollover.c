@@ -222,6 +222,7 @@ group_of_shard(CtRun *run, Oid shard)
 
 	ct_attached_names(shard, &names);
 	relids = ct_attached_tables(&names);
+	run->for_shard = true;
 	group->run = run;
 	group->schema = MemoryContextStrdup(run->context, NameStr(names.schema));
 	group->relids = MemoryContextAlloc(run->context, sizeof(Oid) * Max(list_length(relids), 1));
@@ -315,26 +316,41 @@ call_for_shard(const CtRun *run, const char *shard)
 					run->batch_size);
 }
 
+/* What a shard has refused: Citus gives the first line of an error, with its severity. */
+static const char *
+without_severity(const char *message)
+{
+	return strncmp(message, "ERROR:  ", 8) == 0 ? message + 8 : message;
+}
+
 /*
  * Roll the shards over of a table that Citus distributes, in parallel, each in transactions of its
  * own.  What fails on one is a WARNING here, and part of the error at the end.
  */
 static void
-do_shards(CtRun *run, Oid relid, int *failed)
+do_shards(CtRun *run, Oid relid)
 {
 	char	   *name = get_rel_name(relid);
 	uint64		count = ct_executef("SELECT shard::pg_catalog.text, result FROM contacts_tier_internal.run_on_shards(%u, %s, %s) WHERE NOT success",
 									relid,
 									quote_literal_cstr(call_for_shard(run, "%1$L")),
 									run->only_account == NULL ? "NULL" : quote_literal_cstr(run->only_account));
+	SPITupleTable *failed = SPI_tuptable;
 
 	for (uint64 i = 0; i < count; i++)
+	{
+		char	   *shard = SPI_getvalue(failed->vals[i], failed->tupdesc, 1);
+		const char *message = without_severity(SPI_getvalue(failed->vals[i], failed->tupdesc, 2));
+		MemoryContext old = MemoryContextSwitchTo(run->context);
+
+		run->failed_shards = lappend(run->failed_shards, psprintf("shard %s of table \"%s\": %s", shard, name, message));
+		MemoryContextSwitchTo(old);
 		ereport(WARNING,
 				(errcode(ERRCODE_WARNING),
-				 errmsg("rollover of shard %s of table \"%s\" failed", SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1), name),
-				 errdetail_internal("%s", SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2))));
-	*failed += count;
-	SPI_freetuptable(SPI_tuptable);
+				 errmsg("rollover of shard %s of table \"%s\" failed", shard, name),
+				 errdetail_internal("%s", message)));
+	}
+	SPI_freetuptable(failed);
 }
 
 /*
@@ -355,17 +371,6 @@ roll_over_in_block(FunctionCallInfo fcinfo, const CtRun *run)
 	ct_run_on_shard(&managed, ct_managed_account(&managed, run->only_account),
 					call_for_shard(run, "%1$s"));
 	ct_manage_end(&managed);
-}
-
-/* Shards of tables that Citus distributes have failed: 55000. */
-static void
-raise_failed_shards(int failed)
-{
-	if (failed > 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg_plural("rollover of %d shard failed", "rollover of %d shards failed", failed, failed),
-				 errhint("The next rollover tries again.")));
 }
 
 /* What all steps of a run have in common; in memory that outlives their transactions. */
@@ -402,7 +407,6 @@ contacts_tier_rollover(PG_FUNCTION_ARGS)
 {
 	CtRun		run = {0};
 	ListCell   *cell;
-	int			failed = 0;
 
 	ct_check_not_null(fcinfo, 2, "batch_size");
 	if (PG_GETARG_INT32(2) <= 0)
@@ -433,7 +437,7 @@ contacts_tier_rollover(PG_FUNCTION_ARGS)
 		CtTableGroup *group = lfirst(cell);
 
 		if (ct_is_distributed(group->relids[0]))
-			do_shards(&run, group->relids[0], &failed);
+			do_shards(&run, group->relids[0]);
 		else
 			do_group(group);
 	}
@@ -442,6 +446,5 @@ contacts_tier_rollover(PG_FUNCTION_ARGS)
 	record_run(&run);
 	SPI_finish();
 	ct_rollover_raise_failures(&run);
-	raise_failed_shards(failed);
 	PG_RETURN_VOID();
 }

@@ -199,12 +199,56 @@ ct_rollover_record(CtWork *work)
 	SPI_finish();
 }
 
+/* Begin a line of a list of failures, or an item where all must be in one line. */
+static void
+append_separator(StringInfo buf, const CtRun *run)
+{
+	if (buf->len > 0)
+		appendStringInfoString(buf, run->for_shard ? "; " : "\n");
+}
+
+/* What was skipped, the first of it */
+static void
+append_skipped(StringInfo buf, const CtRun *run)
+{
+	int			listed = 0;
+	ListCell   *cell;
+	ListCell   *inner;
+
+	foreach(cell, run->groups)
+	{
+		foreach(inner, ((CtTableGroup *) lfirst(cell))->skipped)
+		{
+			if (listed++ >= MAX_IN_ERROR)
+				break;
+			append_separator(buf, run);
+			appendStringInfo(buf, _("skipped: %s"), ((CtTrouble *) lfirst(inner))->what);
+		}
+	}
+}
+
+/* Shards that have failed, as many as there is room for */
+static void
+append_shards(StringInfo buf, const CtRun *run, int room)
+{
+	ListCell   *cell;
+
+	foreach(cell, run->failed_shards)
+	{
+		if (room-- <= 0)
+			break;
+		append_separator(buf, run);
+		appendStringInfoString(buf, lfirst(cell));
+	}
+}
+
 /*
- * The first failures of all groups and, behind them, what was skipped, as DETAIL; "failures"
- * is how many there are.
+ * The first failures of all groups and of shards and, behind them, what was skipped; "failures" is how
+ * many there are of groups.  Of an error on a shard Citus tells the coordinator the first line
+ * only, so there it is one line.
  */
-static int
-errdetail_failures(const CtRun *run, int failures)
+static char *
+list_of_failures(const CtRun *run, int failures)
 {
 	StringInfoData buf;
 	int			listed = 0;
@@ -218,21 +262,24 @@ errdetail_failures(const CtRun *run, int failures)
 		{
 			const CtTrouble *trouble = lfirst(inner);
 
-			if (listed++ < MAX_IN_ERROR)
-				appendStringInfo(&buf, "%s%s: %s: %s", buf.len > 0 ? "\n" : "", trouble->what,
-								 unpack_sql_state(trouble->sqlstate), trouble->message);
+			if (listed++ >= MAX_IN_ERROR)
+				break;
+			append_separator(&buf, run);
+			appendStringInfo(&buf, "%s: %s: %s", trouble->what, unpack_sql_state(trouble->sqlstate), trouble->message);
 		}
 	}
+	append_shards(&buf, run, MAX_IN_ERROR - Min(listed, MAX_IN_ERROR));
+	failures += list_length(run->failed_shards);
 	if (failures > MAX_IN_ERROR)
-		appendStringInfo(&buf, _("\nand %d more"), failures - MAX_IN_ERROR);
-	listed = 0;
-	foreach(cell, run->groups)
 	{
-		foreach(inner, ((CtTableGroup *) lfirst(cell))->skipped)
-			if (listed++ < MAX_IN_ERROR)
-			appendStringInfo(&buf, _("\nskipped: %s"), ((CtTrouble *) lfirst(inner))->what);
+		append_separator(&buf, run);
+		appendStringInfo(&buf, _("and %d more"), failures - MAX_IN_ERROR);
 	}
-	return errdetail_internal("%s", buf.data);
+	append_skipped(&buf, run);
+	for (char *c = buf.data; run->for_shard && *c != '\0'; c++)
+		if (*c == '\n')
+			*c = ' ';
+	return buf.data;
 }
 
 /*
@@ -241,18 +288,29 @@ errdetail_failures(const CtRun *run, int failures)
 void
 ct_rollover_raise_failures(const CtRun *run)
 {
+	int			shards = list_length(run->failed_shards);
 	int			failures = 0;
+	char	   *list;
 	ListCell   *cell;
 
 	foreach(cell, run->groups)
 		failures += ((CtTableGroup *) lfirst(cell))->nfailed;
-	if (failures > 0)
+	if (failures + shards == 0)
+		return;
+	list = list_of_failures(run, failures);
+	if (run->for_shard)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg_plural("rollover of %d account failed", "rollover of %d accounts failed",
-							   failures, failures),
-				 errdetail_failures(run, failures),
+				 errmsg_plural("rollover of %d account failed: %s", "rollover of %d accounts failed: %s",
+							   failures, failures, list),
 				 errhint("The next rollover tries again.")));
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 failures > 0 ?
+			 errmsg_plural("rollover of %d account failed", "rollover of %d accounts failed", failures, failures) :
+			 errmsg_plural("rollover of %d shard failed", "rollover of %d shards failed", shards, shards),
+			 errdetail_internal("%s", list),
+			 errhint("The next rollover tries again.")));
 }
 
 /*

@@ -15,7 +15,8 @@ use Test::More;
 
 plan(skip_all => 'Citus is not installed') unless has_citus();
 
-my ($coordinator, @workers) = start_cluster();
+my @settings = has_cron() ? cron_settings() : ();
+my ($coordinator, @workers) = start_cluster(@settings);
 my $directory = $PostgreSQL::Test::Utils::tmp_check;
 
 # The errors that load meets
@@ -249,7 +250,7 @@ is(sql($workers[1], q{SELECT count(*) FROM contacts_tier.verify('contacts') WHER
 
 	is($move->(1, 'block_writes'), 0, 'a shard moves, writes wait');
 	is($move->(2, 'force_logical'), 0, 'a shard moves, writes go on');
-	push @workers, add_worker($coordinator, 'worker3');
+	push @workers, add_worker($coordinator, 'worker3', @settings);
 	sql($coordinator, q{SELECT rebalance_table_shards('contacts', shard_transfer_mode => 'block_writes')});
 	is(sql($coordinator, q{SELECT count(DISTINCT nodeport) FROM pg_dist_shard JOIN pg_dist_shard_placement USING (shardid)
 		WHERE logicalrelid = 'contacts'::regclass}), '3', 'shards are on three workers');
@@ -524,6 +525,59 @@ like($coordinator->safe_psql('postgres', q{LISTEN contacts_tier;
 is(sql($coordinator, q{SELECT readable, accounts, accounts_overdue FROM contacts_tier.metrics() WHERE schema = 'crm'}), 't|6|0',
 	'metrics(): a row for the shards of all nodes');
 is(sql($workers[2], q{SELECT count(*) FROM contacts_tier.account_metrics(3)}), '3', 'account_metrics(), from a worker');
+
+#
+# pg_cron on the coordinator: a job of the owner rolls over what is due on all shards
+#
+SKIP:
+{
+	skip('pg_cron is not installed', 11) unless has_cron();
+	my $periods = q{SELECT string_agg(account || ':' || n, ' ' ORDER BY account)
+		FROM (SELECT account, count(*) AS n FROM crm.contacts_tier_ledger WHERE event = 'billing_period' GROUP BY account) p};
+	my $clock = sub {
+		my ($days) = @_;
+		my $now = $days == 0 ? '' : sql($coordinator, qq{SELECT (now() + interval '$days days')::text});
+
+		$_->append_conf('postgresql.conf', "contacts_tier.now = '$now'"), $_->reload foreach $coordinator, @workers;
+		sleep 1;
+	};
+
+	sql($coordinator, q{
+		CREATE EXTENSION pg_cron;
+		GRANT USAGE ON SCHEMA cron TO crm});
+	$crm->(q{
+		UPDATE crm.contacts SET marketing_contact_status = 'non_marketing' WHERE account_id IN (1, 2, 3) AND id < 15;
+		ALTER TABLE crm.contacts ADD CONSTRAINT stays CHECK (account_id <> 3 OR marketing_contact_status = 'marketing')});
+	$clock->(32);
+	my $cron = sql($coordinator, q{SELECT extversion FROM pg_extension WHERE extname = 'pg_cron'});
+	my $often = $cron =~ /^1\.[0-4]/ ? '* * * * *' : '1 second';
+	my $job = $crm->("SELECT contacts_tier.schedule_rollover('$often')");
+	is(sql($coordinator, q{SELECT username, command FROM cron.job}), 'crm|CALL contacts_tier.rollover()', 'a job of the owner');
+	is(sql($workers[0], q{SELECT count(*) FROM cron.job}), '0', 'on the coordinator alone');
+	ok($coordinator->poll_query_until('postgres', qq{SELECT count(*) > 0 FROM cron.job_run_details WHERE jobid = $job AND status = 'failed'}),
+		'pg_cron is told that an account failed');
+	like(sql($coordinator, qq{SELECT return_message FROM cron.job_run_details WHERE jobid = $job AND status = 'failed' LIMIT 1}),
+		qr/rollover of 1 shard failed.*table "contacts": rollover of 1 account failed: account "3" in schema "crm": 23514: .*"stays_/s, 'which, and why');
+	is(sql($coordinator, $periods), '0:1 1:1 2:1 4:1 5:1', 'all others of all shards have one period');
+	$crm->(q{ALTER TABLE crm.contacts DROP CONSTRAINT stays});
+	ok($coordinator->poll_query_until('postgres', qq{SELECT count(*) > 0 FROM cron.job_run_details WHERE jobid = $job AND status = 'succeeded'}),
+		'the next run succeeds');
+	is(sql($coordinator, $periods), '0:1 1:1 2:1 3:1 4:1 5:1', 'and the one that failed has its period');
+	is($crm->(q{SELECT contacts_tier.unschedule_rollover()}), 't', 'the job is dropped');
+
+	# a worker is down for a while; then all nodes are told at once, by a member of the owner
+	sql($coordinator, q{CREATE ROLE ops LOGIN; GRANT crm TO ops});
+	$clock->(95);
+	$workers[0]->stop('immediate');
+	isnt($coordinator->psql('postgres', q{CALL contacts_tier.rollover('crm.contacts')}, extra_params => [ '-U', 'ops' ]), 0, 'shards of a worker that is down fail');
+	$workers[0]->start;
+	my @calls = map { IPC::Run::start([ 'psql', '-XAtq', '-U', 'ops', '-d', $_->connstr('postgres'), '-c', 'CALL contacts_tier.rollover()' ], '>', \my $o, '2>', \my $e) }
+	  $coordinator, @workers;
+	IPC::Run::finish($_) foreach @calls;
+	is(sql($coordinator, $periods), '0:3 1:3 2:3 3:3 4:3 5:3', 'each update date was applied once');
+	is(drift($coordinator, 'crm.contacts'), '0|0', 'counters are right');
+	$clock->(0);
+}
 
 #
 # A table that outgrew its server; local tables beside it

@@ -9,16 +9,31 @@ use Exporter 'import';
 use PostgreSQL::Test::Cluster;
 use Test::More;
 
-our @EXPORT = qw(has_citus start_cluster add_worker on_all sql drift load_files run_load);
+our @EXPORT = qw(has_citus has_cron cron_settings start_cluster add_worker on_all sql drift load_files run_load);
 
-# Has the server Citus?
-sub has_citus
+# Has the server this extension?
+sub has_extension
 {
+	my ($name) = @_;
 	my $share = `$ENV{PG_CONFIG} --sharedir` if $ENV{PG_CONFIG};
 
 	$share = `pg_config --sharedir` unless $share;
 	chomp $share;
-	return -e "$share/extension/citus.control";
+	return -e "$share/extension/$name.control";
+}
+
+sub has_citus { return has_extension('citus'); }
+
+sub has_cron { return has_extension('pg_cron'); }
+
+# Lines of configuration with which pg_cron works beside Citus
+sub cron_settings
+{
+	return (
+		"shared_preload_libraries = 'citus,pg_cron'",
+		"cron.database_name = 'postgres'",
+		'cron.use_background_workers = on',
+		'max_worker_processes = 30');
 }
 
 # A running server with Citus
