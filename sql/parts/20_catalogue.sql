@@ -50,6 +50,10 @@ BEGIN
         END IF;
     END IF;
     IF TG_OP = 'TRUNCATE' THEN
+        -- rows that were left when Citus made it a reference table
+        IF current_setting('citus.enable_ddl_propagation', true) = 'off' THEN
+            RETURN NULL;
+        END IF;
         DELETE FROM contacts_tier.tier;
     ELSIF TG_OP = 'DELETE' THEN
         DELETE FROM contacts_tier.tier WHERE plan = OLD.name;

@@ -123,3 +123,78 @@ END
 $$;
 COMMENT ON FUNCTION contacts_tier.relay_notifications(regclass, timestamptz, interval) IS
 'notifies listeners on this node of what the ledger of a distributed table has recorded since an instant; returns the instant to continue from';
+
+-- Citus creates the extension on a node that is added, and the roles, but it does not hand on what was
+-- granted on members of an extension.
+CREATE FUNCTION contacts_tier_internal.grants() RETURNS SETOF text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT format('GRANT %s ON %s TO %s%s', a.privilege_type, o.object, coalesce(quote_ident(r.rolname), 'PUBLIC'),
+                  CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
+    FROM (SELECT 'ROUTINE ' || p.oid::regprocedure, p.proacl, p.proowner
+          FROM pg_depend d JOIN pg_proc p ON p.oid = d.objid
+          WHERE d.classid = 'pg_proc'::regclass AND d.deptype = 'e' AND d.refclassid = 'pg_extension'::regclass
+            AND d.refobjid = (SELECT e.oid FROM pg_extension e WHERE e.extname = 'contacts_tier')
+          UNION ALL
+          SELECT 'TABLE ' || c.oid::regclass, c.relacl, c.relowner
+          FROM pg_depend d JOIN pg_class c ON c.oid = d.objid
+          WHERE d.classid = 'pg_class'::regclass AND d.deptype = 'e' AND d.refclassid = 'pg_extension'::regclass
+            AND d.refobjid = (SELECT e.oid FROM pg_extension e WHERE e.extname = 'contacts_tier')) o (object, acl, owner),
+         aclexplode(o.acl) a LEFT JOIN pg_roles r ON r.oid = a.grantee
+    WHERE a.grantee <> o.owner;
+END;
+COMMENT ON FUNCTION contacts_tier_internal.grants() IS
+'what is granted on functions and tables of the extension on this node, as statements';
+
+-- Each node in a transaction of its own, as the caller.  A statement waits for others there only for some seconds, since the
+-- caller's own transaction may be what it waits for.
+CREATE FUNCTION contacts_tier_internal.grant_missing() RETURNS TABLE (node text, error text)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT contacts_tier_internal.is_in_cluster() OR (SELECT l.groupid <> 0 FROM pg_dist_local_group l) THEN
+        RETURN;
+    END IF;
+    RETURN QUERY
+        WITH lacking AS (
+            SELECT w.nodename, w.nodeport, CASE WHEN NOT w.success THEN w.result END AS error,
+                   (SELECT string_agg(g, '; ') FROM contacts_tier_internal.grants() g
+                    WHERE w.success AND NOT w.result::jsonb ? g) AS statements
+            FROM run_command_on_workers('SELECT coalesce(jsonb_agg(g), ''[]'') FROM contacts_tier_internal.grants() g') w),
+        granted AS (
+            SELECT m.node_name, m.node_port, m.success, m.result
+            FROM (SELECT array_agg(l.nodename) AS nodes, array_agg(l.nodeport) AS ports,
+                         array_agg(format('DO %L', format('BEGIN SET LOCAL citus.enable_ddl_propagation = off;'
+                                                          ' SET LOCAL lock_timeout = ''5s''; %s; END', l.statements))) AS commands
+                  FROM lacking l WHERE l.statements IS NOT NULL) c,
+                 master_run_on_worker(c.nodes, c.ports, c.commands, true) m
+            WHERE c.nodes IS NOT NULL)
+        SELECT format('%s:%s', l.nodename, l.nodeport), l.error FROM lacking l WHERE l.error IS NOT NULL
+        UNION ALL
+        SELECT format('%s:%s', g.node_name, g.node_port), g.result FROM granted g WHERE NOT g.success;
+END
+$$;
+COMMENT ON FUNCTION contacts_tier_internal.grant_missing() IS
+'grants on other nodes what is granted on the coordinator on functions and tables of the extension; returns the nodes where that failed';
+
+CREATE FUNCTION contacts_tier.grant_nodes() RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    failed record;
+BEGIN
+    IF to_regclass('pg_catalog.pg_dist_local_group') IS NOT NULL AND (SELECT l.groupid <> 0 FROM pg_dist_local_group l) THEN
+        RAISE object_not_in_prerequisite_state
+            USING MESSAGE = 'grant_nodes() must be called on the coordinator';
+    END IF;
+    FOR failed IN SELECT m.node, m.error FROM contacts_tier_internal.grant_missing() m LIMIT 1 LOOP
+        RAISE external_routine_exception
+            USING MESSAGE = format('nothing is granted on node %s', failed.node), DETAIL = failed.error;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION contacts_tier.grant_nodes() IS
+'grants on all nodes of Citus what is granted on the coordinator on functions and tables of the extension, as for a node that was added';

@@ -25,27 +25,6 @@ LANGUAGE c STABLE ROWS 10 AS 'MODULE_PATHNAME', 'contacts_tier_metrics';
 COMMENT ON FUNCTION contacts_tier_internal.metrics() IS
 'of each set of companion tables on this node, of which a schema of distributed ones has several, for contacts_tier.metrics()';
 
--- Rows of a function of ours on all nodes of a cluster of Citus
-CREATE FUNCTION contacts_tier_internal.on_all_nodes(rows text) RETURNS SETOF jsonb
-LANGUAGE plpgsql STABLE ROWS 100
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    node record;
-BEGIN
-    FOR node IN SELECT n.success, n.result
-                FROM run_command_on_all_nodes(format('SELECT coalesce(jsonb_agg(m), ''[]'') FROM %s m', on_all_nodes.rows)) n LOOP
-        IF NOT node.success THEN
-            RAISE WARNING USING MESSAGE = 'a node is skipped', DETAIL = node.result;
-            CONTINUE;
-        END IF;
-        RETURN QUERY SELECT jsonb_array_elements(node.result::jsonb);
-    END LOOP;
-END
-$$;
-COMMENT ON FUNCTION contacts_tier_internal.on_all_nodes(text) IS
-'rows of a function, as JSON, on all nodes of a cluster of Citus';
-
 CREATE FUNCTION contacts_tier_internal.is_in_cluster() RETURNS boolean
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -59,6 +38,32 @@ END
 $$;
 COMMENT ON FUNCTION contacts_tier_internal.is_in_cluster() IS
 'true if this server is one of several nodes of Citus';
+
+-- Rows of a function of ours on all nodes of a cluster of Citus
+CREATE FUNCTION contacts_tier_internal.on_all_nodes(rows text) RETURNS SETOF jsonb
+LANGUAGE plpgsql STABLE ROWS 100
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    node record;
+BEGIN
+    -- a cluster of one
+    IF NOT contacts_tier_internal.is_in_cluster() THEN
+        RETURN QUERY EXECUTE format('SELECT to_jsonb(m) FROM %s m', on_all_nodes.rows);
+        RETURN;
+    END IF;
+    FOR node IN SELECT n.success, n.result
+                FROM run_command_on_all_nodes(format('SELECT coalesce(jsonb_agg(m), ''[]'') FROM %s m', on_all_nodes.rows)) n LOOP
+        IF NOT node.success THEN
+            RAISE WARNING USING MESSAGE = 'a node is skipped', DETAIL = node.result;
+            CONTINUE;
+        END IF;
+        RETURN QUERY SELECT jsonb_array_elements(node.result::jsonb);
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION contacts_tier_internal.on_all_nodes(text) IS
+'rows of a function, as JSON, on all nodes of a cluster of Citus';
 
 CREATE FUNCTION contacts_tier.metrics(OUT schema text,
                                       OUT readable boolean,
@@ -83,7 +88,7 @@ LANGUAGE plpgsql STABLE ROWS 10
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF NOT contacts_tier_internal.is_in_cluster() THEN
+    IF to_regclass('pg_catalog.pg_dist_node') IS NULL THEN
         RETURN QUERY SELECT m.* FROM contacts_tier_internal.metrics() m;
         RETURN;
     END IF;

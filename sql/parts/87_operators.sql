@@ -27,7 +27,7 @@ BEGIN
         FROM pg_depend d JOIN pg_proc p ON p.oid = d.objid
         WHERE d.classid = 'pg_proc'::regclass AND d.deptype = 'e' AND d.refclassid = 'pg_extension'::regclass
           AND d.refobjid = (SELECT e.oid FROM pg_extension e WHERE e.extname = 'contacts_tier')
-          AND p.proname NOT IN ('grant_owner', 'grant_functions')
+          AND p.proname NOT IN ('grant_owner', 'grant_functions', 'grant_nodes')
           AND (p.pronamespace = 'contacts_tier'::regnamespace
                OR p.proname IN ('maintain_status', 'count_contact', 'apply_counts', 'count_truncate', 'guard_send',
                                 'create_companions', 'run_call', 'report_on_shard', 'create_call_table', 'run_on_shards', 'release_columns', 'guarded_by',
@@ -48,8 +48,6 @@ CREATE FUNCTION contacts_tier.grant_owner(role name) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    node record;
 BEGIN
     IF role IS NULL THEN
         RAISE null_value_not_allowed USING MESSAGE = 'argument "role" must not be null';
@@ -57,12 +55,7 @@ BEGIN
     PERFORM contacts_tier_internal.grant_functions(role);
     -- Citus hands on what is granted on tables, but not on functions of an extension
     IF contacts_tier_internal.is_in_cluster() THEN
-        FOR node IN SELECT * FROM run_command_on_workers(format('SELECT contacts_tier_internal.grant_functions(%L)', role)) LOOP
-            IF NOT node.success THEN
-                RAISE external_routine_exception
-                    USING MESSAGE = format('nothing is granted on node %s:%s', node.nodename, node.nodeport), DETAIL = node.result;
-            END IF;
-        END LOOP;
+        PERFORM contacts_tier.grant_nodes();
     END IF;
     EXECUTE format('GRANT INSERT ON contacts_tier.plan, contacts_tier.tier TO %I', role);
 END

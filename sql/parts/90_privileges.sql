@@ -177,6 +177,8 @@ GRANT EXECUTE ON FUNCTION
     contacts_tier_internal.create_call_table(text, text),
     contacts_tier_internal.run_on_shards(regclass, text, text),
     contacts_tier_internal.grant_functions(name),
+    contacts_tier_internal.grants(),
+    contacts_tier_internal.grant_missing(),
     contacts_tier_internal.is_in_cluster()
     TO @extowner@ WITH GRANT OPTION;
 
@@ -202,6 +204,7 @@ GRANT EXECUTE ON FUNCTION
     contacts_tier.guard(regclass, name, name, regclass, text, name),
     contacts_tier.unguard(regclass),
     contacts_tier.grant_owner(name),
+    contacts_tier.grant_nodes(),
     contacts_tier.grant_reader(regclass, name),
     contacts_tier.uninstall(regclass, boolean, boolean),
     contacts_tier_internal.release_columns(regclass),

@@ -217,9 +217,10 @@ contacts_tier_count_truncate(PG_FUNCTION_ARGS)
 	/*
 	 * a former partition may still have this trigger, and is not counted; a
 	 * shard gets it when Citus moves it, and its contacts are counted out
-	 * with those of the whole table
+	 * with those of the whole table; and Citus can truncate what it has left
+	 * in a table that it distributed
 	 */
-	if (ct_find_trigger(rel, CT_TRIGGER_STATUS) == NULL || ct_is_shard(RelationGetRelid(rel)))
+	if (ct_find_trigger(rel, CT_TRIGGER_STATUS) == NULL || ct_is_work_of_citus(RelationGetRelid(rel), InvalidOid))
 		return PointerGetDatum(NULL);
 	ct_complete_args(trigdata->tg_trigger->tgnargs, trigdata->tg_trigger->tgargs, args);
 	if (rel->rd_rel->relkind == RELKIND_RELATION)

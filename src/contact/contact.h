@@ -58,6 +58,7 @@ extern char *ct_names_sqlf(const CtNames *names, const char *format,...) pg_attr
 
 extern bool ct_has_citus(void);
 extern bool ct_is_shard(Oid relid);
+extern bool ct_is_left_behind(Oid relid);
 extern bool ct_may_become_shard(Oid relid);
 extern bool ct_is_distributed(Oid relid);
 extern bool ct_is_reference(Oid relid);

@@ -334,7 +334,7 @@ ct_attached_tables(const CtNames *names)
 	return relids;
 }
 
-/* visit_attached(): the companion tables that it says it has, unless Citus distributes them */
+/* visit_attached(): the companion tables that it says it has, unless Citus distributes them or has moved them */
 static void
 collect_names(Oid relid, char *args[CT_NARGS], void *arg)
 {
@@ -342,7 +342,7 @@ collect_names(Oid relid, char *args[CT_NARGS], void *arg)
 	CtNames    *names;
 	ListCell   *cell;
 
-	if (!OidIsValid(get_namespace_oid(args[CT_ARG_SCHEMA], true)) || ct_is_distributed(relid))
+	if (!OidIsValid(get_namespace_oid(args[CT_ARG_SCHEMA], true)) || ct_is_distributed(relid) || ct_is_left_behind(relid))
 		return;
 	names = palloc(sizeof(CtNames));
 	ct_names_resolve(names, relid, args[CT_ARG_SCHEMA]);

@@ -57,7 +57,7 @@ ct_has_citus(void)
 
 /*
  * Find a row in a table of Citus' catalogue for which "matches" is true, among those with this value
- * of a column, by an index on it.  By a catalogue snapshot: what others have committed is seen,
+ * of a column, by an index on it, or among all if "column" is NULL.  By a catalogue snapshot: what others have committed is seen,
  * whatever the isolation level.
  */
 static bool
@@ -75,8 +75,9 @@ find_row(const char *catalogue, const char *index, const char *column, RegProced
 	if (!OidIsValid(relid))
 		return false;
 	rel = table_open(relid, AccessShareLock);
-	ScanKeyInit(&key, get_attnum(relid, column), BTEqualStrategyNumber, equals, value);
-	scan = systable_beginscan(rel, indexrelid, OidIsValid(indexrelid), NULL, 1, &key);
+	if (column != NULL)
+		ScanKeyInit(&key, get_attnum(relid, column), BTEqualStrategyNumber, equals, value);
+	scan = systable_beginscan(rel, indexrelid, OidIsValid(indexrelid), NULL, column != NULL ? 1 : 0, &key);
 	while (!found && HeapTupleIsValid(row = systable_getnext(scan)))
 		found = matches(row, RelationGetDescr(rel), arg);
 	systable_endscan(scan);
@@ -233,6 +234,42 @@ ct_is_shard(Oid relid)
 	Shard		shard;
 
 	return ct_has_citus() && find_shard(relid, &shard);
+}
+
+/* find_row(): read the number of this node */
+static bool
+read_group(HeapTuple row, TupleDesc tupdesc, void *arg)
+{
+	bool		isnull;
+
+	*(int32 *) arg = DatumGetInt32(column_of(row, tupdesc, "groupid", &isnull));
+	return true;
+}
+
+/* find_row(): is a copy of a shard on the node with this number? */
+static bool
+is_on_node(HeapTuple row, TupleDesc tupdesc, void *arg)
+{
+	int32		group;
+
+	(void) read_group(row, tupdesc, &group);
+	return group == *(int32 *) arg;
+}
+
+/*
+ * Is the relation what Citus has left of a shard that it has moved to another node?  It drops that
+ * later.
+ */
+bool
+ct_is_left_behind(Oid relid)
+{
+	Shard		shard;
+	int32		node;
+
+	return ct_has_citus() && find_shard(relid, &shard) &&
+		find_row("pg_dist_local_group", "pg_dist_local_group_pkey", NULL, InvalidOid, (Datum) 0, read_group, &node) &&
+		!find_row("pg_dist_placement", "pg_dist_placement_shardid_index", "shardid",
+				  F_INT8EQ, Int64GetDatum(shard.number), is_on_node, &node);
 }
 
 /*

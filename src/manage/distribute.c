@@ -150,6 +150,7 @@ contacts_tier_distribute(PG_FUNCTION_ARGS)
 	ct_connect_spi();
 	ct_manage_as_owner(owner, &identity);
 	ct_allow_distributed_ddl();
+	ct_grant_on_nodes();
 	ct_distribute_catalogue();
 	for (int i = 0; i < ntables; i++)
 	{

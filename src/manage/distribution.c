@@ -110,6 +110,30 @@ restate_privileges(Oid relid)
 }
 
 /*
+ * Nodes that were added do not know what was granted on functions of the extension, so that the owner of a
+ * table can have no triggers there: grant it, as the owner of the extension.  Where that is not
+ * possible, a WARNING says so, and Citus is going to say what it misses.
+ */
+void
+ct_grant_on_nodes(void)
+{
+	CtIdentity	identity;
+	uint64		count;
+
+	ct_manage_as_owner(ct_companion_owner(get_relname_relid(catalogue[0], get_namespace_oid("contacts_tier", false))), &identity);
+	ct_connect_spi();
+	count = ct_executef("SELECT node, error FROM contacts_tier_internal.grant_missing()");
+	for (uint64 i = 0; i < count; i++)
+		ereport(WARNING,
+				(errcode(ERRCODE_WARNING_PRIVILEGE_NOT_GRANTED),
+				 errmsg("nothing is granted on node %s", SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1)),
+				 errdetail_internal("%s", SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2)),
+				 errhint("Have a superuser run: SELECT contacts_tier.grant_nodes().")));
+	SPI_finish();
+	ct_restore_identity(&identity);
+}
+
+/*
  * Make the catalogue reference tables, with which each node has a copy of, as the role that owns
  * them, for whoever attaches a table first.  Nothing of the caller's takes part.
  */
@@ -154,6 +178,7 @@ ct_begin_distributed(Oid relid, const char *account_column)
 		return false;
 	check_distribution(relid, account_column);
 	ct_allow_distributed_ddl();
+	ct_grant_on_nodes();
 	ct_distribute_catalogue();
 	return true;
 }

@@ -25,6 +25,7 @@ extern void ct_create_companions(const CtTable *table, bool is_repair);
 /* distribution.c */
 
 extern char *ct_name_in_statement(Oid relid);
+extern void ct_grant_on_nodes(void);
 extern void ct_distribute_catalogue(void);
 extern bool ct_begin_distributed(Oid relid, const char *account_column);
 extern void ct_distribute_companions(Oid contacts, const CtTable *table);

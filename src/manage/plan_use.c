@@ -316,6 +316,9 @@ contacts_tier_accounts_subscribed(PG_FUNCTION_ARGS)
 			search.limit = DatumGetInt64(heap_getattr(trigdata->tg_trigtuple, 2, RelationGetDescr(rel), &isnull));
 		lock_out_subscribers(&search);
 	}
+	/* rows that were left when the table became a reference table */
+	else if (ct_is_work_of_citus(RelationGetRelid(rel), InvalidOid))
+		return (Datum) 0;
 	search_all(&search);
 	if (search.found)
 		in_use_error(&search, rel, is_tier);

@@ -226,6 +226,8 @@ repair_group(void *arg)
 		return;
 	ct_frames_check_none(relids);
 	is_shard = ct_is_shard(linitial_oid(relids));
+	if (ct_is_distributed(linitial_oid(relids)))
+		ct_grant_on_nodes();
 	/* what a shard has lost comes back with the whole */
 	if (!is_shard)
 		restore_group(group, relids);

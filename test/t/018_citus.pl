@@ -509,6 +509,38 @@ foreach my $statement (
 fails($coordinator, q{DROP TABLE crm.contacts_tier_counter}, '2BP01', 'attached table "contacts" depends on it', 'a companion table is not dropped');
 
 #
+# A node that comes later has what was granted before on functions of the extension (R6)
+#
+{
+	my $grants = q{SELECT count(DISTINCT result) FROM run_command_on_all_nodes(
+		'SELECT md5(string_agg(g, chr(10) ORDER BY g)) FROM contacts_tier_internal.grants() g')};
+
+	sql($coordinator, q{
+		CREATE ROLE scheduler;
+		GRANT EXECUTE ON FUNCTION contacts_tier.repair(regclass) TO scheduler WITH GRANT OPTION});
+	push @workers, add_worker($coordinator, 'worker4', @settings);
+	is(sql($coordinator, $grants), '3', 'what was granted by GRANT is on one node, and nothing is on a new one');
+	sql($coordinator, q{CREATE SCHEMA leads AUTHORIZATION crm});
+	$crm->(q{
+		CREATE TABLE crm.leads (id bigint, account_id integer NOT NULL, PRIMARY KEY (account_id, id));
+		SELECT create_distributed_table('crm.leads', 'account_id', colocate_with => 'none');
+		SELECT contacts_tier.attach('crm.leads', 'account_id', companion_schema => 'leads');
+		SELECT contacts_tier.subscribe('crm.leads', a::text, 'crm', 10) FROM generate_series(0, 5) a;
+		INSERT INTO crm.leads (id, account_id, marketing_contact_status) SELECT i, i % 6, 'marketing' FROM generate_series(1, 30) i});
+	is(sql($coordinator, $grants), '1', 'attach() grants it');
+	is(drift($coordinator, 'crm.leads'), '0|0', 'and a table of an owner can have shards there');
+	sql($coordinator, q{GRANT EXECUTE ON FUNCTION contacts_tier.detach(regclass, boolean) TO scheduler; SELECT contacts_tier.grant_nodes()});
+	is(sql($coordinator, $grants), '1', 'so does grant_nodes()');
+	fails($workers[0], q{SELECT contacts_tier.grant_nodes()}, '55000', 'must be called on the coordinator', 'which the coordinator is asked for');
+	is($coordinator->psql('postgres', q{
+		SELECT replicate_reference_tables();
+		SELECT citus_move_shard_placement(s.shardid, s.nodename, s.nodeport, '127.0.0.1', } . $workers[3]->port . q{, 'block_writes')
+		FROM (SELECT shardid, nodename, nodeport FROM pg_dist_shard JOIN pg_dist_shard_placement USING (shardid)
+		      WHERE logicalrelid = 'crm.contacts'::regclass ORDER BY shardid LIMIT 1) s}), 0, 'a shard moves to it');
+	is(drift($coordinator, 'crm.contacts'), '0|0', 'and is counted there');
+}
+
+#
 # What is announced on a worker reaches those who listen on the coordinator by a relay
 #
 is(sql($coordinator, q{
@@ -605,6 +637,11 @@ is(sql($coordinator, $history), $before, 'distribute() keeps the history');
 is(sql($coordinator, q{SELECT count(*) FROM grown.before JOIN (SELECT account, sum(used) AS used, sum(promoted) AS promoted,
 	sum(demoted) AS demoted, sum(corrected) AS corrected FROM grown.contacts_tier_counter GROUP BY account) now
 	USING (account, used, promoted, demoted, corrected)}), '10', 'and the counters of the period');
+sql($coordinator, q{
+	SELECT truncate_local_data_after_distributing_table(t) FROM unnest('{grown.contacts, grown.leads, grown.contacts_tier_account,
+		grown.contacts_tier_counter, grown.contacts_tier_ledger, contacts_tier.plan, contacts_tier.source_type}'::regclass[]) t});
+is(drift($coordinator, 'grown.contacts') . ' ' . sql($coordinator, $history), "0|0 $before", 'rows that Citus has left on the coordinator can be removed');
+is(sql($coordinator, q{SELECT count(*) > 0 FROM contacts_tier.tier}), 't', 'those of plans, too');
 sql($workers[0], q{
 	SET search_path = grown;
 	INSERT INTO leads (id, account_id, marketing_contact_status) SELECT i, i % 10, 'marketing' FROM generate_series(1001, 1040) i;
@@ -642,7 +679,7 @@ sql($coordinator, q{
 is(drift($coordinator, 'grown.contacts'), '0|0', 'back to one server: detach, undistribute, attach');
 
 $crm->(q{SELECT contacts_tier.uninstall('crm.contacts')});
-is(sql($coordinator, q{SELECT count(*) FROM pg_tables WHERE schemaname = 'crm'}), '4', 'uninstall() of a distributed table leaves plain tables');
+is(sql($coordinator, q{SELECT count(*) FROM pg_tables WHERE schemaname = 'crm' AND tablename <> 'leads'}), '4', 'uninstall() of a distributed table leaves plain tables');
 sql($coordinator, q{DROP TABLE p.contacts, public.contacts});
 pass('distributed tables are dropped');
 is(sql($coordinator, q{SELECT sum(used) FROM contacts_tier_counter}), '0', 'DROP TABLE counts out');
