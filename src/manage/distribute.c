@@ -11,9 +11,25 @@
 
 #include "access/relation.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 
 #include "manage/manage.h"
+
+/* Triggers of shards that Citus replicates by statements would count on each node by themselves: 0A000. */
+static void
+check_replication(Relation rel)
+{
+	const char *factor = GetConfigOption("citus.shard_replication_factor", true, false);
+
+	if (factor != NULL && strcmp(factor, "1") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot distribute table \"%s\" while citus.shard_replication_factor is %s", RelationGetRelationName(rel), factor),
+				 errdetail("Citus would replicate its shards by statements, and triggers would count on each node by themselves."),
+				 errhint("SET citus.shard_replication_factor = 1.  To be safe from the loss of a node, give it a standby."),
+				 errtable(rel)));
+}
 
 /*
  * Which attached tables share the companion tables, and can Citus distribute them all?  Errors: 0A000
@@ -26,6 +42,7 @@ check_distributable(const CtManaged *tables, int ntables)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("extension \"citus\" is not installed in this database")));
+	check_replication(tables[0].rel);
 	for (int i = 0; i < ntables; i++)
 		if (!AttributeNumberIsValid(tables[i].table->attno[CT_ARG_ACCOUNT]))
 			ereport(ERROR,

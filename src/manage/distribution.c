@@ -33,30 +33,55 @@ ct_name_in_statement(Oid relid)
 	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)), get_rel_name(relid));
 }
 
+/* Ways in which Citus distributes tables that cannot be attached, as pg_dist_partition has them */
+static const struct
+{
+	const char *method;			/* partmethod and repmodel; a prefix */
+	const char *detail;
+	const char *hint;
+}			refused[] =
+{
+	/* each node would choose slots, ids and times, and decide, by itself */
+	{"hc", "Citus replicates its shards by statements, and triggers would count on each node by themselves.",
+	"Use undistribute_table(), and distribute the table again with citus.shard_replication_factor = 1.  To be safe from the loss of a node, give it a standby."},
+	{"nc", "Citus replicates its shard by statements, and triggers would count on each node by themselves.",
+	"Use undistribute_table(), and distribute the table again with citus.shard_replication_factor = 1.  To be safe from the loss of a node, give it a standby."},
+	{"nt", "It is a reference table, and contacts of an account must be on one node.",
+	"Use undistribute_table(), and distribute the table by its account column with create_distributed_table()."},
+	{"n0", "Citus manages it as a local table, and its companion tables would not be managed.",
+	"Use undistribute_table(), or distribute the table by its account column with create_distributed_table()."},
+	{"", "Citus distributes the table, but not by the hash of a column, nor by schema.",
+	"Use undistribute_table(), and distribute the table by its account column with create_distributed_table()."}
+};
+
 /*
  * The column by which a table is distributed, NULL for a table of one shard, as in a tenant schema.
- * Errors: 0A000 for a table that is distributed otherwise than by hash.
+ * Errors: 0A000 for a table that is distributed otherwise than by hash, or whose shards are replicated.
  */
 static char *
 distribution_column(Oid relid)
 {
 	char	   *method;
 	char	   *column;
+	size_t		way = 0;
 
-	ct_executef("SELECT pg_catalog.concat(d.partmethod, d.repmodel),"
+	ct_executef("SELECT CASE WHEN d.partmethod OPERATOR(pg_catalog.=) 'n' AND d.repmodel OPERATOR(pg_catalog.=) 's' AND d.colocationid OPERATOR(pg_catalog.=) 0 THEN 'n0'"
+				"  ELSE pg_catalog.concat(d.partmethod, d.repmodel) END,"
 				" pg_catalog.column_to_column_name(d.logicalrelid, d.partkey)"
 				" FROM pg_catalog.pg_dist_partition d WHERE d.logicalrelid OPERATOR(pg_catalog.=) %u", relid);
 	method = ct_result_text(1);
 	column = ct_result_text(2);
-	if (method == NULL || strcmp(method, "hs") == 0 || strcmp(method, "hc") == 0)
+	if (method == NULL || strcmp(method, "hs") == 0)
 		return column;
 	if (strcmp(method, "ns") == 0)
 		return NULL;
+	while (strncmp(method, refused[way].method, strlen(refused[way].method)) != 0)
+		way++;
 	ereport(ERROR,
 			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 			 errmsg("cannot attach \"%s\"", get_rel_name(relid)),
-			 errdetail("Citus distributes the table, but not by the hash of a column, nor by schema."),
-			 errhint("Use undistribute_table(), and distribute the table by its account column with create_distributed_table()."),
+			 errdetail_internal("%s", refused[way].detail),
+			 errhint("%s", refused[way].hint),
 			 ct_errtable(relid)));
 }
 
