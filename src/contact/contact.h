@@ -61,6 +61,7 @@ extern bool ct_is_shard(Oid relid);
 extern bool ct_is_left_behind(Oid relid);
 extern bool ct_may_become_shard(Oid relid);
 extern bool ct_is_distributed(Oid relid);
+extern bool ct_has_replacement(Oid relid);
 extern bool ct_is_reference(Oid relid);
 extern void ct_names_localise(CtNames *names, Oid relid);
 extern bool ct_may_have_companions(Oid relid, const CtNames *names);

@@ -22,6 +22,7 @@
 #include "access/table.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_namespace.h"
+#include "common/hashfn.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
@@ -310,6 +311,20 @@ ct_is_reference(Oid relid)
 	Distribution distribution;
 
 	return ct_has_citus() && find_distribution(relid, &distribution) && distribution.is_reference;
+}
+
+/*
+ * Is there the table by which Citus replaces this distributed one?  Its name has a hash of
+ * the name behind it.
+ */
+bool
+ct_has_replacement(Oid relid)
+{
+	char	   *name = get_rel_name(relid);
+
+	return name != NULL && ct_is_distributed(relid) &&
+		OidIsValid(get_relname_relid(shard_name(relid, DatumGetUInt32(hash_any((unsigned char *) name, strlen(name)))),
+									 get_rel_namespace(relid)));
 }
 
 /* Use the names of the shards at the side of this one.  False if some are not distributed like it. */

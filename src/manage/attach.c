@@ -390,6 +390,8 @@ attach_table(Oid relid, const char *name, char **args, bool whole_row_saves)
 	ct_create_companions(table, false);
 	if (is_distributed)
 		ct_distribute_companions(relid, table);
+	else
+		ct_check_companions_local(table);
 	table_close(rel, NoLock);
 
 	ct_execute_each(create_index);

@@ -136,6 +136,8 @@ altered(Oid class_id, Oid object_id, int sub_id, const ObjectAccessPostAlter *al
 		inheritance_changed(object_id, alter->auxiliary_id);
 	else if (class_id == RelationRelationId && sub_id > 0)
 		ct_guard_column_altered(object_id, sub_id);
+	else if (class_id == TriggerRelationId)
+		ct_guard_trigger_renamed(object_id);
 	else if (class_id == RelationRelationId && sub_id == 0)
 		add_note(object_id, ALTERED, InvalidOid);
 }

@@ -37,6 +37,7 @@
 #include "catalog/index.h"
 #include "catalog/pg_attribute.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -297,6 +298,8 @@ ct_guard_dropped(Oid class_id, Oid object_id, int sub_id, int dropflags)
 {
 	char		relkind;
 
+	if (class_id == TriggerRelationId)
+		ct_guard_replaced(object_id);
 	if (class_id != RelationRelationId)
 		return;
 	relkind = get_rel_relkind(object_id);

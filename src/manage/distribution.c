@@ -271,3 +271,21 @@ ct_distribute_companions(Oid contacts, const CtTable *table)
 	if (!OidIsValid(ct_find_relation(NameStr(names->schema), CT_CALL_TABLE)))
 		create_call_table(contacts, table, by_account);
 }
+
+/*
+ * The companion tables of contacts that Citus does not distribute must not be distributed, either: 0A000.
+ */
+void
+ct_check_companions_local(const CtTable *table)
+{
+	Oid			relid = ct_companion_relid(&table->names, CT_ACCOUNT);
+
+	if (ct_is_distributed(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("companion tables of schema \"%s\" are distributed, and table \"%s\" is not",
+						NameStr(table->names.schema), get_rel_name(table->relid)),
+				 errhint("Distribute the table with colocate_with => %s, or pass another schema as argument \"companion_schema\".",
+						 quote_literal_cstr(ct_name_in_statement(relid))),
+				 ct_errtable(table->relid)));
+}

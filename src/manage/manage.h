@@ -28,6 +28,7 @@ extern char *ct_name_in_statement(Oid relid);
 extern void ct_grant_on_nodes(void);
 extern void ct_distribute_catalogue(void);
 extern bool ct_begin_distributed(Oid relid, const char *account_column);
+extern void ct_check_companions_local(const CtTable *table);
 extern void ct_distribute_companions(Oid contacts, const CtTable *table);
 
 /* The table beside companion tables that takes calls to a shard: see dispatch.c */
@@ -427,6 +428,10 @@ extern bool ct_sets_condition(void);
 
 extern HeapTuple ct_read_trigger(Oid trigger, Snapshot snapshot);
 extern void ct_guard_trigger_created(Oid trigger);
+
+/* ddl_citus.c */
+extern void ct_guard_replaced(Oid trigger);
+extern void ct_guard_trigger_renamed(Oid trigger);
 
 /* ddl_guard.c */
 

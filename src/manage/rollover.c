@@ -227,7 +227,16 @@ group_of_shard(CtRun *run, Oid shard)
 	group->schema = MemoryContextStrdup(run->context, NameStr(names.schema));
 	group->relids = MemoryContextAlloc(run->context, sizeof(Oid) * Max(list_length(relids), 1));
 	foreach(cell, relids)
+	{
+		/* nor call its own shards again */
+		if (ct_is_distributed(lfirst_oid(cell)))
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("shard \"%s\" has no companion tables beside it", get_rel_name(shard)),
+					 errdetail("The companion tables are not distributed like the contacts."),
+					 ct_errtable(shard)));
 		group->relids[group->ntables++] = lfirst_oid(cell);
+	}
 	return group;
 }
 
