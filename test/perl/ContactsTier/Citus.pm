@@ -9,7 +9,7 @@ use Exporter 'import';
 use PostgreSQL::Test::Cluster;
 use Test::More;
 
-our @EXPORT = qw(has_citus has_cron cron_settings start_cluster add_worker on_all sql drift load_files run_load);
+our @EXPORT = qw(has_citus has_cron cron_settings start_node start_cluster add_worker on_all sql drift load_files run_load);
 
 # Has the server this extension?
 sub has_extension
