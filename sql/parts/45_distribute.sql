@@ -154,7 +154,10 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF NOT contacts_tier_internal.is_in_cluster() OR (SELECT l.groupid <> 0 FROM pg_dist_local_group l) THEN
+    IF NOT contacts_tier_internal.is_in_cluster() THEN
+        RETURN;
+    END IF;
+    IF (SELECT l.groupid <> 0 FROM pg_dist_local_group l) THEN
         RETURN;
     END IF;
     RETURN QUERY
@@ -186,7 +189,10 @@ AS $$
 DECLARE
     failed record;
 BEGIN
-    IF to_regclass('pg_catalog.pg_dist_local_group') IS NOT NULL AND (SELECT l.groupid <> 0 FROM pg_dist_local_group l) THEN
+    IF NOT contacts_tier_internal.is_in_cluster() THEN
+        RETURN;
+    END IF;
+    IF (SELECT l.groupid <> 0 FROM pg_dist_local_group l) THEN
         RAISE object_not_in_prerequisite_state
             USING MESSAGE = 'grant_nodes() must be called on the coordinator';
     END IF;
