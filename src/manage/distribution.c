@@ -150,7 +150,7 @@ ct_grant_on_nodes(void)
 	count = ct_executef("SELECT node, error FROM contacts_tier_internal.grant_missing()");
 	for (uint64 i = 0; i < count; i++)
 		ereport(WARNING,
-				(errcode(ERRCODE_WARNING_PRIVILEGE_NOT_GRANTED),
+				(errcode(ERRCODE_WARNING),
 				 errmsg("nothing is granted on node %s", SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1)),
 				 errdetail_internal("%s", SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2)),
 				 errhint("Have a superuser run: SELECT contacts_tier.grant_nodes().")));
