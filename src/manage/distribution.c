@@ -34,13 +34,14 @@ ct_name_in_statement(Oid relid)
 }
 
 /* Ways in which Citus distributes tables that cannot be attached, as pg_dist_partition has them */
-static const struct
+typedef struct Refusal
 {
 	const char *method;			/* partmethod and repmodel; a prefix */
 	const char *detail;
 	const char *hint;
-}			refused[] =
-{
+} Refusal;
+
+static const Refusal refused[] = {
 	/* each node would choose slots, ids and times, and decide, by itself */
 	{"hc", "Citus replicates its shards by statements, and triggers would count on each node by themselves.",
 	"Use undistribute_table(), and distribute the table again with citus.shard_replication_factor = 1.  To be safe from the loss of a node, give it a standby."},
