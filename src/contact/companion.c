@@ -161,12 +161,22 @@ ct_is_ordinary(Relation rel, const CtTable *table, const AttrNumber *key, int nk
 
 /*
  * Refuse an open companion table that must be accessed without SQL, and is not as attach()
- * creates it.  Errors: those of ct_check_companions(); 55000 for what it lets pass.
+ * creates it.  Errors: those of ct_check_companions(); 40001 and 55000 for what it lets pass.
  */
 void
 ct_refuse_companion(Relation rel, const CtTable *table)
 {
 	ct_check_companions(table);
+
+	/*
+	 * a shard that Citus has moved or split at this moment: this node is told
+	 * of it as the last
+	 */
+	if (ct_is_distributed(RelationGetRelid(rel)))
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("\"%s\" is not known as a shard on this node yet", get_rel_name(table->relid)),
+				 errhint("Try again.")));
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("companion table \"%s\" is not an ordinary table of this server", ct_qualified_name(rel)),

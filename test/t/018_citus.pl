@@ -21,7 +21,7 @@ my $directory = $PostgreSQL::Test::Utils::tmp_check;
 
 # The errors that load meets
 my $expected = join '|', 'contact tier of account', 'current transaction is aborted', 'savepoint "s" does not exist', 'distributed deadlock',
-  'deadlock detected', 'could not find valid entry for shard', 'could not commit transaction for shard', 'shard for the given value does not exist', 'duplicate key', 'connection',
+  'deadlock detected', 'could not find valid entry for shard', 'could not commit transaction for shard', 'shard for the given value does not exist', 'is not known as a shard on this node yet', 'duplicate key', 'connection',
   'terminat', 'shutting down';
 
 # Does a statement fail with this SQLSTATE, and a message like this?
