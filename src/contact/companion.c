@@ -172,7 +172,7 @@ ct_refuse_companion(Relation rel, const CtTable *table)
 	 * a shard that Citus has moved or split at this moment: this node is told
 	 * of it as the last
 	 */
-	if (ct_is_distributed(RelationGetRelid(rel)))
+	if (ct_is_distributed(RelationGetRelid(rel)) && !ct_is_shard(table->relid))
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("\"%s\" is not known as a shard on this node yet", get_rel_name(table->relid)),
