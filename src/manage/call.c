@@ -19,6 +19,7 @@
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/rel.h"
 
 #include "manage/manage.h"
@@ -85,26 +86,27 @@ run_statement(const TriggerData *trigger, const char *statement)
 	PG_END_TRY();
 }
 
-/* Run the call of a row, and return the row with the result of it, of which CALL has none. */
+/* Run the call of a row, and return the row with the result of it: a null of JSON if there is none, so that who calls sees that it ran. */
 static HeapTuple
 with_result(const TriggerData *trigger)
 {
 	HeapTuple	row = trigger->tg_trigtuple;
 	int			column = SPI_fnumber(RelationGetDescr(trigger->tg_relation), "result");
 	char	   *statement;
-	bool		isnull;
-	Datum		result;
-	char		null;
+	bool		isnull = true;
+	Datum		result = (Datum) 0;
 
 	ct_connect_spi();
 	statement = statement_of(trigger);
 	run_statement(trigger, statement);
-	if (SPI_tuptable != NULL && SPI_processed > 0 && column > 0)
+	if (column > 0)
 	{
 		ct_check_result_type(RelationGetDescr(trigger->tg_relation), column, JSONBOID);
-		result = ct_result(1, JSONBOID, &isnull);
-		null = isnull ? 'n' : ' ';
-		row = SPI_modifytuple(trigger->tg_relation, row, 1, &column, &result, &null);
+		if (SPI_tuptable != NULL && SPI_processed > 0)
+			result = ct_result(1, JSONBOID, &isnull);
+		if (isnull)
+			result = DirectFunctionCall1(jsonb_in, CStringGetDatum("null"));
+		row = SPI_modifytuple(trigger->tg_relation, row, 1, &column, &result, NULL);
 	}
 	SPI_finish();
 	return row;

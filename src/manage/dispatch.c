@@ -98,18 +98,27 @@ call_of(FunctionCallInfo fcinfo, const char *shard, const char *account)
 	return buf.data;
 }
 
-/* Run a call on the shard of an account; its result as JSON, in the given memory context, or NULL. */
+/*
+ * Run a call on the shard of an account; its result as JSON, in the given memory context, or NULL.  Errors: those of
+ * the call and of ct_call_table(), 55000.
+ */
 static char *
 run_call(const CtManaged *managed, Datum account, const char *call, MemoryContext context)
 {
 	char	   *result;
 
 	ct_executef("INSERT INTO %s (account, contacts, call, role) VALUES (%s::%s, %s, %s, %s) RETURNING result::pg_catalog.text",
-				quote_qualified_identifier(NameStr(managed->table->names.schema), CT_CALL_TABLE),
+				ct_call_table(managed->table),
 				quote_literal_cstr(ct_account_text(managed->table, account)), managed->account_type,
 				quote_literal_cstr(ct_qualified_name(managed->rel)), quote_literal_cstr(call), quote_literal_cstr(ct_caller_name()));
 	result = ct_result_text(1);
-	return result == NULL ? NULL : MemoryContextStrdup(context, result);
+	if (result == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("a call for table \"%s\" did nothing", RelationGetRelationName(managed->rel)),
+				 errdetail("Table \"%s.%s\" has lost triggers, or they are disabled.", NameStr(managed->table->names.schema), CT_CALL_TABLE),
+				 errhint("Drop that table, and create it again with contacts_tier.repair().")));
+	return strcmp(result, "null") == 0 ? NULL : MemoryContextStrdup(context, result);
 }
 
 /*

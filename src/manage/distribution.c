@@ -246,7 +246,8 @@ create_call_table(Oid contacts, const CtTable *table, bool by_account)
 
 /*
  * Distribute the companion tables of distributed contacts like these.  The caller is the
- * owner, connected to SPI, after ct_begin_distributed().  Errors: 0A000 if they are distributed otherwise.
+ * owner, connected to SPI, after ct_begin_distributed().  Errors: 0A000 if they are distributed otherwise, those of
+ * ct_find_call_table().
  */
 void
 ct_distribute_companions(Oid contacts, const CtTable *table)
@@ -269,8 +270,10 @@ ct_distribute_companions(Oid contacts, const CtTable *table)
 							 quote_literal_cstr(ct_name_in_statement(relid))),
 					 ct_errtable(contacts)));
 	}
-	if (!OidIsValid(ct_find_relation(NameStr(names->schema), CT_CALL_TABLE)))
+	if (!OidIsValid(ct_find_call_table(table)))
 		create_call_table(contacts, table, by_account);
+	/* Citus hands on what is granted, and not what is revoked from the owner */
+	ct_restate_ledger_privileges(table);
 }
 
 /*

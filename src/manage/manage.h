@@ -30,6 +30,8 @@ extern void ct_distribute_catalogue(void);
 extern bool ct_begin_distributed(Oid relid, const char *account_column);
 extern void ct_check_companions_local(const CtTable *table);
 extern void ct_distribute_companions(Oid contacts, const CtTable *table);
+extern Oid	ct_find_call_table(const CtTable *table);
+extern char *ct_call_table(const CtTable *table);
 
 /* The table beside companion tables that takes calls to a shard: see dispatch.c */
 #define CT_CALL_TABLE	"contacts_tier_call"

@@ -180,7 +180,10 @@ static void
 restate_group(CtManaged *tables, int ntables)
 {
 	if (ct_is_distributed(RelationGetRelid(tables[0].rel)))
+	{
 		ct_allow_distributed_ddl();
+		ct_distribute_companions(RelationGetRelid(tables[0].rel), tables[0].table);
+	}
 	ct_restore_privileges(tables[0].table);
 	for (int i = 0; i < ntables; i++)
 	{

@@ -19,8 +19,8 @@
 
 /*
  * Entries of the ledger are only inserted: revoke from its owner what create_companions() does,
- * on its partitions, too.  What he has granted to others stays.  The caller is the owner, and
- * connected to SPI.
+ * on its partitions, too, and on all nodes if Citus distributes it.  What he has granted to others stays.  The
+ * caller is the owner, and connected to SPI.
  */
 void
 ct_restate_ledger_privileges(const CtTable *table)
@@ -31,11 +31,11 @@ ct_restate_ledger_privileges(const CtTable *table)
 									" FROM pg_catalog.pg_class c WHERE c.relowner OPERATOR(pg_catalog.=) %u"
 									" AND (c.oid OPERATOR(pg_catalog.=) %u"
 									"  OR c.oid IN (SELECT t.relid FROM pg_catalog.pg_partition_tree(%u) t))"
-									" AND EXISTS (SELECT FROM pg_catalog.aclexplode("
+									" AND (%s OR EXISTS (SELECT FROM pg_catalog.aclexplode("
 									"   coalesce(c.relacl, pg_catalog.acldefault('r', c.relowner))) a"
 									"  WHERE a.grantee OPERATOR(pg_catalog.=) c.relowner"
-									"  AND a.privilege_type IN ('UPDATE', 'DELETE', 'TRUNCATE'))",
-									table->owner, ledger, ledger);
+									"  AND a.privilege_type IN ('UPDATE', 'DELETE', 'TRUNCATE')))",
+									table->owner, ledger, ledger, ct_is_distributed(ledger) ? "true" : "false");
 	SPITupleTable *found = SPI_tuptable;
 
 	for (uint64 i = 0; i < count; i++)

@@ -1,6 +1,6 @@
 # Tables that Citus distributes, on a coordinator and two workers, later three: attach() and distribute(),
 # all kinds of statements, load through all nodes while shards move, managing, rollover, reports.
-# Rules C1, C2, C3, D2, O4, S4 and S6.
+# Rules C1, C2, C3, D2, L2, O4, S4 and S6.
 
 use strict;
 use warnings;
@@ -495,6 +495,52 @@ is($crm->(q{BEGIN;
 	DELETE FROM crm.contacts_tier_account WHERE account IN (2, 5);
 	SELECT (SELECT count(*) FROM contacts_tier.billing_periods('crm.contacts')), (SELECT count(*) FROM contacts_tier.billing_periods('crm.contacts', '5')),
 		(SELECT count(*) FROM contacts_tier.forecast('crm.contacts'))}), '5|1|4', 'also of an account that the ledger alone knows');
+# Calls run with the rights of the owner: never through a table of somebody else's, and none is lost in silence
+sql($coordinator, q{CREATE ROLE intruder LOGIN});
+$crm->(q{
+	CREATE SCHEMA shared;
+	GRANT ALL ON SCHEMA shared TO intruder;
+	CREATE TABLE shared.contacts (id bigint, account_id integer NOT NULL, PRIMARY KEY (account_id, id));
+	SELECT create_distributed_table('shared.contacts', 'account_id');
+	SELECT contacts_tier.attach('shared.contacts', 'account_id');
+	DROP TABLE shared.contacts_tier_call});
+my $subscribe = q{SELECT contacts_tier.subscribe('shared.contacts', '1', 'plan', 100)};
+fails($coordinator, $subscribe, '42P01', 'table "shared.contacts_tier_call" does not exist', 'a call without the table of calls');
+sql($coordinator, q{
+	SET ROLE intruder;
+	CREATE TABLE shared.intrusion (role text);
+	CREATE TABLE shared.contacts_tier_call (account integer, contacts text, call text, role text, result jsonb);
+	GRANT ALL ON shared.intrusion, shared.contacts_tier_call TO PUBLIC;
+	CREATE FUNCTION shared.intrude() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO shared.intrusion VALUES (current_user); RETURN NEW; END $$;
+	CREATE TRIGGER intrude BEFORE INSERT ON shared.contacts_tier_call FOR EACH ROW EXECUTE FUNCTION shared.intrude()});
+foreach my $call ($subscribe, q{SELECT contacts_tier.repair('shared.contacts')})
+{
+	fails($coordinator, $call, '42501', 'table "shared.contacts_tier_call" is no table of the owner of "contacts"', "a table of calls of somebody else: $call");
+}
+is(sql($coordinator, q{SELECT count(*) FROM shared.intrusion}), '0', 'whose trigger has not run');
+sql($coordinator, q{DROP TABLE shared.contacts_tier_call});
+$crm->(q{CREATE TABLE shared.contacts_tier_call (LIKE crm.contacts_tier_call)});
+fails($coordinator, $subscribe, '42809', 'table "shared.contacts_tier_call" is not distributed', 'a table of calls that takes none to a shard');
+$crm->(q{
+	DROP TABLE shared.contacts_tier_call;
+	SELECT contacts_tier.repair('shared.contacts');
+	SET citus.enable_unsafe_triggers = on;
+	ALTER TABLE shared.contacts_tier_call DISABLE TRIGGER contacts_tier_call});
+fails($coordinator, $subscribe, '55000', 'a call for table "contacts" did nothing', 'a table of calls without its trigger');
+$crm->(qq{
+	DROP TABLE shared.contacts_tier_call;
+	SELECT contacts_tier.repair('shared.contacts');
+	$subscribe});
+is($crm->(q{SELECT count(*) FROM contacts_tier.usage('shared.contacts')}), '1', 'repair() creates the table of calls again');
+
+# Entries of the ledger are changed by mistake from no node (L2)
+foreach my $node ($coordinator, @workers[0, 1])
+{
+	fails($node, qq{SET ROLE crm; $_}, '42501', 'permission denied', "from " . $node->name . ": $_")
+	  foreach q{UPDATE shared.contacts_tier_ledger SET role = 'x' WHERE account = 1}, q{DELETE FROM crm.contacts_tier_ledger};
+}
+is($crm->(q{SELECT contacts_tier.prune_ledger('shared.contacts', now())}), '0', 'and pruned nonetheless');
+
 foreach my $statement (
 	q{INSERT INTO crm.contacts_tier_call (account, contacts, call) VALUES (1, 'crm.contacts', 'SELECT 1')},
 	q{SELECT * FROM crm.contacts_tier_account},
