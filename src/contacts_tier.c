@@ -23,6 +23,7 @@ void
 _PG_init(void)
 {
 	ct_settings_init();
+	ct_propagated_init();
 	ct_cache_init();
 	ct_xact_list_init();
 	ct_table_init();

@@ -118,6 +118,12 @@ extern void ct_caller_end(void);
 extern Oid	ct_caller(void);
 extern char *ct_caller_name(void);
 
+/* propagated.c */
+
+extern void ct_propagated_init(void);
+extern void ct_propagated_set(void);
+extern void ct_check_propagated(Oid role);
+
 /* spi.c */
 
 /*

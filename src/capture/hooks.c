@@ -202,6 +202,8 @@ process_utility(PlannedStmt *planned, const char *query, bool read_only_tree,
 {
 	CtStatement statement = {.key = planned,.end_is_noticed = true};
 
+	if (IsA(planned->utilityStmt, VariableSetStmt))
+		ct_propagated_set();
 	if (!copies_in(planned) && !IsA(planned->utilityStmt, TruncateStmt))
 	{
 		next_utility(planned, query, read_only_tree, context, params, environment, dest, completion);

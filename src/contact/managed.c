@@ -265,12 +265,14 @@ find_table(Relation rel)
 }
 
 /*
- * Begin to work on an open table as its owner.
+ * Begin to work on an open table as its owner.  Errors: those of ct_check_propagated() if it is distributed.
  */
 static void
 begin(CtManaged *managed)
 {
 	managed->table = find_table(managed->rel);
+	if (ct_is_distributed(RelationGetRelid(managed->rel)))
+		ct_check_propagated(managed->rel->rd_rel->relowner);
 	ct_connect_spi();
 	ct_manage_as_owner(managed->rel->rd_rel->relowner, &managed->identity);
 	managed->account_type = ct_type_name(managed->table->account_type);

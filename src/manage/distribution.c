@@ -176,6 +176,7 @@ ct_distribute_catalogue(void)
 
 		if (!OidIsValid(relid) || ct_is_distributed(relid))
 			continue;
+		ct_check_propagated(ct_companion_owner(relid));
 		ct_manage_as_owner(ct_companion_owner(relid), &identity);
 		ct_executef("SELECT pg_catalog.create_reference_table(%s)", quote_literal_cstr(ct_name_in_statement(relid)));
 		restate_privileges(relid);

@@ -422,6 +422,8 @@ uncount_as_owner(Relation rel, char **args, Node *exists)
 {
 	CtIdentity	identity;
 
+	if (ct_is_distributed(RelationGetRelid(rel)))
+		ct_check_propagated(rel->rd_rel->relowner);
 	ct_connect_spi();
 	ct_manage_as_owner(rel->rd_rel->relowner, &identity);
 	uncount(rel, args, exists);

@@ -533,6 +533,35 @@ $crm->(qq{
 	$subscribe});
 is($crm->(q{SELECT count(*) FROM contacts_tier.usage('shared.contacts')}), '1', 'repair() creates the table of calls again');
 
+# Settings that Citus hands on to nodes, with all that is in their string, do not reach sessions of the owner
+sql($coordinator, q{GRANT ALL ON SCHEMA shared TO reader});
+$crm->(q{
+	SELECT contacts_tier.grant_reader('shared.contacts', 'reader');
+	GRANT TRUNCATE ON shared.contacts TO reader;
+	CREATE TABLE shared.proof (id integer, role text);
+	SELECT create_distributed_table('shared.proof', 'id');
+	GRANT ALL ON shared.proof TO PUBLIC});
+my $hand_on = q{SET LOCAL citus.propagate_set_commands = 'local'; SET LOCAL search_path = shared, pg_catalog};
+my $acts = qr/cannot act as role "crm" in a transaction that has handed on settings/;
+foreach my $act (
+	q{SELECT count(*) FROM contacts_tier.usage('shared.contacts', '1')},
+	q{SELECT count(*) FROM contacts_tier.forecast('shared.contacts')},
+	q{SELECT contacts_tier.has_access('shared.contacts', '1')})
+{
+	fails($coordinator, "SET ROLE reader; BEGIN; $hand_on; $act", '25001', $acts, "settings, and then: $act");
+	fails($workers[0], "SET ROLE reader; BEGIN; $act; $hand_on", '25001', 'cannot hand on settings to nodes', "then settings: $act");
+}
+fails($coordinator, "SET ROLE reader; BEGIN; $hand_on; TRUNCATE shared.contacts", '25001', $acts, 'settings, and then TRUNCATE');
+fails($coordinator, 'SET ROLE reader; TRUNCATE shared.contacts', '25001', 'by a different user', 'TRUNCATE needs the owner');
+fails($coordinator, q{SET ROLE reader;
+	CREATE FUNCTION shared.hand_on() RETURNS void LANGUAGE plpgsql SET citus.propagate_set_commands = 'local'
+	AS $$ BEGIN SET LOCAL search_path = shared, pg_catalog; END $$;
+	SELECT shared.hand_on(), contacts_tier.has_access('shared.contacts', '1')}, '25001', $acts, 'settings in a function');
+is($reader->(q{BEGIN; SET LOCAL search_path = shared, pg_catalog;
+	SELECT count(*) FROM contacts_tier.usage('shared.contacts', '1');
+	COMMIT}), '1', 'settings that are not handed on');
+is($crm->("BEGIN; $hand_on; SELECT count(*) FROM contacts_tier.usage('shared.contacts', '1'); COMMIT"), '1', 'the owner may hand on his own');
+
 # Entries of the ledger are changed by mistake from no node (L2)
 foreach my $node ($coordinator, @workers[0, 1])
 {
@@ -731,6 +760,14 @@ sql($coordinator, q{
 	SELECT contacts_tier.attach('contacts', 'account_id');
 	SELECT contacts_tier.attach('leads', 'account_id')});
 is(drift($coordinator, 'grown.contacts'), '0|0', 'back to one server: detach, undistribute, attach');
+
+# Without preloading nobody knows which settings the transaction that loads the library has handed on
+$coordinator->append_conf('postgresql.conf', "shared_preload_libraries = 'citus'");
+$coordinator->restart;
+fails($coordinator, q{SET ROLE reader; SELECT contacts_tier.has_access('crm.contacts', '1')}, '55000', 'in the transaction that has loaded the library',
+	'who lacks the privileges of the owner is refused in it');
+is(sql($coordinator, q{SELECT contacts_tier.has_access('crm.contacts', '1'); SET ROLE reader; SELECT contacts_tier.has_access('crm.contacts', '1')}),
+	"t\nt", 'and served in the next one, as the others are in it');
 
 $crm->(q{SELECT contacts_tier.uninstall('crm.contacts')});
 is(sql($coordinator, q{SELECT count(*) FROM pg_tables WHERE schemaname = 'crm' AND tablename NOT IN ('leads', 'periods')}), '4', 'uninstall() of a distributed table leaves plain tables');

@@ -44,7 +44,7 @@ sub start_node
 
 	$node->init(allows_streaming => 1, extra => [ '--encoding=UTF8', '--locale=C' ]);
 	$node->append_conf('postgresql.conf', "$_\n")
-	  foreach "shared_preload_libraries = 'citus'", "listen_addresses = '127.0.0.1'", 'wal_level = logical',
+	  foreach "shared_preload_libraries = 'citus, contacts_tier'", "listen_addresses = '127.0.0.1'", 'wal_level = logical',
 	  'max_prepared_transactions = 50', 'max_connections = 100', 'max_wal_senders = 20', 'max_replication_slots = 20',
 	  "citus.node_conninfo = 'sslmode=prefer'", 'citus.shard_count = 6', 'citus.enable_statistics_collection = off',
 	  'contacts_tier.clock_warning = off', @settings;
