@@ -562,6 +562,27 @@ is($reader->(q{BEGIN; SET LOCAL search_path = shared, pg_catalog;
 	COMMIT}), '1', 'settings that are not handed on');
 is($crm->("BEGIN; $hand_on; SELECT count(*) FROM contacts_tier.usage('shared.contacts', '1'); COMMIT"), '1', 'the owner may hand on his own');
 
+# Row-level security that is forced on the owner hides contacts from him on nodes: nothing is counted there then (C1)
+my $forced = 'cannot count contacts of distributed table "contacts" while its row-level security is forced';
+$crm->(q{
+	INSERT INTO shared.contacts (id, account_id, marketing_contact_status) VALUES (1, 1, 'marketing'), (2, 1, 'marketing');
+	CREATE POLICY own ON shared.contacts USING (id = 1) WITH CHECK (true);
+	ALTER TABLE shared.contacts ENABLE ROW LEVEL SECURITY;
+	ALTER TABLE shared.contacts FORCE ROW LEVEL SECURITY;
+	INSERT INTO shared.contacts (id, account_id, marketing_contact_status) VALUES (3, 1, 'marketing')});
+is($crm->(q{SELECT marketing_contacts FROM contacts_tier.usage('shared.contacts', '1')}), '3', 'forced row-level security does not affect counting');
+fails($coordinator, "SET ROLE crm; $_", '0A000', $forced, "nor is counted what it hides: $_")
+  foreach q{SELECT contacts_tier.verify('shared.contacts')}, q{TRUNCATE shared.contacts}, q{SELECT contacts_tier.detach('shared.contacts')};
+is($crm->(q{CALL contacts_tier.rollover('shared.contacts');
+	BEGIN;
+	ALTER TABLE shared.contacts NO FORCE ROW LEVEL SECURITY;
+	SELECT account, actual, drift FROM contacts_tier.verify('shared.contacts');
+	SELECT contacts_tier.detach('shared.contacts');
+	COMMIT;
+	ALTER TABLE shared.contacts FORCE ROW LEVEL SECURITY}), "1|3|0\n", 'while it is not forced it is');
+fails($coordinator, q{SET ROLE crm; SELECT contacts_tier.attach('shared.contacts', 'account_id')}, '0A000', $forced, 'nor is such a table attached');
+$crm->(q{ALTER TABLE shared.contacts NO FORCE ROW LEVEL SECURITY; SELECT contacts_tier.attach('shared.contacts', 'account_id')});
+
 # Entries of the ledger are changed by mistake from no node (L2)
 foreach my $node ($coordinator, @workers[0, 1])
 {
