@@ -752,6 +752,14 @@ sql($workers[0], q{
 	UPDATE contacts SET deleted_at = now() WHERE account_id = 5;
 	UPDATE contacts SET deleted_at = NULL WHERE account_id = 4});
 is(drift($coordinator, 'grown.contacts'), '0|0', 'both tables share their counters, and the condition holds');
+my $marketing = q{SELECT sum(marketing_contacts) FROM contacts_tier.usage('grown.contacts')};
+my $all = sql($coordinator, q{SELECT contacts_tier.set_condition('grown.contacts', 'exists', NULL)} . "; $marketing");
+is(sql($coordinator, q{SELECT contacts_tier.set_condition('grown.contacts', 'exists', 'deleted_at IS NULL AND account_id <> 6')} . "; $marketing") =~ s/\s//r,
+	$all - 30 - 30, 'a condition is dropped, and another one set');
+is(drift($coordinator, 'grown.contacts'), '0|0', 'and counted by');
+fails($coordinator, q{SET citus.enable_unsafe_triggers = on;
+	CREATE OR REPLACE TRIGGER contacts_tier_exists AFTER DELETE ON grown.contacts FOR EACH ROW WHEN (false) EXECUTE FUNCTION contacts_tier_internal.exists_condition()},
+	'55000', 'cannot change a condition', 'CREATE TRIGGER changes none');
 
 sql($coordinator, q{
 	CREATE SCHEMA local; SET search_path = local;
