@@ -223,6 +223,33 @@ ct_limit_lock_waits(int milliseconds)
 }
 
 /*
+ * Lock a table on all nodes, if Citus distributes it, against writers at least, as the owner: before rows of shards are, since
+ * writers on other nodes lock it there first.  Citus does not find such deadlocks, as a single
+ * statement has no distributed transaction.
+ */
+static void
+lock_on_nodes(Oid relid, LOCKMODE lockmode)
+{
+	CtIdentity	identity;
+
+	if (lockmode < ShareRowExclusiveLock || !ct_is_distributed(relid))
+		return;
+
+	/*
+	 * LOCK needs one of these: not so for the ledger, on which attach()
+	 * revokes them, and to which nobody else writes
+	 */
+	if (pg_class_aclmask(relid, ct_companion_owner(relid), ACL_UPDATE | ACL_DELETE | ACL_TRUNCATE, ACLMASK_ANY) == 0)
+		return;
+	ct_connect_spi();
+	ct_manage_as_owner(ct_companion_owner(relid), &identity);
+	ct_executef("LOCK TABLE %s IN %s MODE", quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)), get_rel_name(relid)),
+				lockmode == AccessExclusiveLock ? "ACCESS EXCLUSIVE" : lockmode == ExclusiveLock ? "EXCLUSIVE" : "SHARE ROW EXCLUSIVE");
+	ct_restore_identity(&identity);
+	SPI_finish();
+}
+
+/*
  * Open a table that the caller owns and lock it.  Ownership is looked at before
  * the lock is requested, so that nobody can block other people's tables.  Errors: 42501,
  * 42P01.
@@ -234,6 +261,7 @@ ct_open_owned(Oid relid, LOCKMODE lockmode)
 
 	ct_check_owner(relid);
 	ct_warn_of_clock();
+	lock_on_nodes(relid, lockmode);
 	rel = try_relation_open(relid, lockmode);
 	if (rel == NULL)
 		ct_no_relation_error(relid);
