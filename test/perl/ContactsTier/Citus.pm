@@ -30,7 +30,7 @@ sub has_cron { return has_extension('pg_cron'); }
 sub cron_settings
 {
 	return (
-		"shared_preload_libraries = 'citus,pg_cron'",
+		"shared_preload_libraries = 'citus,contacts_tier,pg_cron'",
 		"cron.database_name = 'postgres'",
 		'cron.use_background_workers = on',
 		'max_worker_processes = 30');
