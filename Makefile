@@ -52,10 +52,13 @@ OBJS = $(patsubst $(HERE)%.c,%.o,$(sort $(wildcard $(HERE)src/*.c $(HERE)src/*/*
 PG_CPPFLAGS = -I$(HERE)src -DCONTACTS_TIER_VERSION='"$(EXTVERSION)"'
 
 # The script of the version under development is generated from its parts; the
-# scripts of released versions are frozen files.
+# scripts of released versions are files that sql/freeze has frozen.
 SCRIPT = sql/$(EXTENSION)--$(EXTVERSION).sql
+FROZEN := $(shell grep -Fxs '$(EXTVERSION)' $(HERE)sql/frozen)
+ifeq ($(FROZEN),)
 DATA_built = $(SCRIPT)
-DATA = $(filter-out $(SCRIPT),$(patsubst $(HERE)%,%,$(wildcard $(HERE)sql/$(EXTENSION)--*.sql)))
+endif
+DATA = $(filter-out $(DATA_built),$(patsubst $(HERE)%,%,$(wildcard $(HERE)sql/$(EXTENSION)--*.sql)))
 # Not as DOCS, which PGXS would install beside the README.md of each other extension
 INSTALLED_DOCUMENTS = README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md LICENSE $(patsubst $(HERE)%,%,$(wildcard $(HERE)docs/*.md $(HERE)docs/*.svg \
 	$(HERE)examples/* $(HERE)monitoring/*))
@@ -80,10 +83,13 @@ $(error contacts_tier needs PostgreSQL 15 or later, and $(PG_CONFIG) is of Postg
 endif
 include $(PGXS)
 
+ifeq ($(FROZEN),)
 all: $(SCRIPT)
 
+$(SCRIPT): | sql/
 $(SCRIPT): $(sort $(wildcard $(HERE)sql/parts/*.sql))
 	cat $^ > $@
+endif
 
 # Only sources are looked for where they are: by VPATH, make would also find there what a
 # build in the sources has left, and take that for its own.
@@ -95,7 +101,6 @@ override VPATH :=
 endif
 
 $(OBJS) $(OBJS:.o=.bc): | $(sort $(dir $(OBJS)))
-$(SCRIPT): | sql/
 $(sort $(dir $(OBJS))) sql/:
 	@$(MKDIR_P) $@
 $(OBJS) $(OBJS:.o=.bc): $(wildcard $(HERE)src/*/*.h) $(HERE)$(EXTENSION).control

@@ -142,3 +142,15 @@ contacts_tier_run_call(PG_FUNCTION_ARGS)
 	delete_row(trigger);
 	return PointerGetDatum(NULL);
 }
+
+PG_FUNCTION_INFO_V1(contacts_tier_shard_beside);
+
+/*
+ * shard_beside(shard regclass, contacts text) oid: of version 0.1.0, whose run_call() needs it until the extension is
+ * updated, and a dump of it to be restored.  Errors: 42P01.
+ */
+Datum
+contacts_tier_shard_beside(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_OID(ct_shard_beside(PG_GETARG_OID(0), text_to_cstring(PG_GETARG_TEXT_PP(1))));
+}

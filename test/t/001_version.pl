@@ -30,6 +30,12 @@ foreach my $key (qw(abstract maintainer license meta-spec))
 	ok(defined $meta->{$key}, "META.json: $key");
 }
 
+if (-e "$root/sql/frozen" && slurp_file("$root/sql/frozen") =~ /^\Q$version\E$/m)
+{
+	is(slurp_file("$root/$provided->{file}"), join('', map { slurp_file($_) } sort glob("$root/sql/parts/*.sql")),
+		"sql/parts are as version $version was frozen: what changes needs another version, by make freeze VERSION=...");
+}
+
 my ($newest) = slurp_file("$root/CHANGELOG.md") =~ /^## (\S+)/m;
 is($newest, $version, 'CHANGELOG.md begins with the version');
 
