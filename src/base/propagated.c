@@ -3,11 +3,11 @@
  * propagated.c
  *	  Settings that Citus hands on to other nodes, and whom they must not reach.
  *
- * With citus.propagate_set_commands = local Citus sends the text of each SET LOCAL, and all that is in one string with it, to
- * all connections to nodes that the transaction has and will have, whosever these are: one
- * who sets a search_path, or adds a statement to the string, has it run as the role that a managing function acts as
- * there.  So a transaction that hands on settings does not act on nodes as a role whose privileges the caller
- * lacks, and one that has done so hands on none.
+ * With citus.propagate_set_commands = local Citus sends the text of each SET LOCAL, and all that is in
+ * one string with it, to all connections to nodes that the transaction has and will have, whosever
+ * these are: one who sets a search_path, or adds a statement to the string, has it run as the role that
+ * a managing function acts as there.  So a transaction that hands on settings does not act on nodes as
+ * a role whose privileges the caller lacks, and one that has done so hands on none.
  *
  * The hook sees each SET from when the library is loaded (capture/hooks.c).  What was set before, in the same
  * transaction, nobody can tell; so the library must have been there when that began.
@@ -49,7 +49,8 @@ ct_propagated_init(void)
 }
 
 /*
- * A SET or RESET is about to run.  Errors: 25001 where Citus would hand it on, and the transaction has acted as another role.
+ * A SET or RESET is about to run.  Errors: 25001 where Citus would hand it on, and the transaction has
+ * acted as another role.
  */
 void
 ct_propagated_set(void)
@@ -68,8 +69,8 @@ ct_propagated_set(void)
 }
 
 /*
- * The caller is about to act as this role on other nodes.  Errors: 25001 and 55000 where settings of a caller without the
- * privileges of that role may reach its sessions.
+ * The caller is about to act as this role on other nodes.  Errors: 25001 and 55000 where settings of a
+ * caller without the privileges of that role may reach its sessions.
  */
 void
 ct_check_propagated(Oid role)

@@ -223,9 +223,9 @@ ct_limit_lock_waits(int milliseconds)
 }
 
 /*
- * Lock a table on all nodes, if Citus distributes it, against writers at least, as the owner: before rows of shards are, since
- * writers on other nodes lock it there first.  Citus does not find such deadlocks, as a single
- * statement has no distributed transaction.
+ * Lock a table on all nodes, if Citus distributes it, against writers at least, as the owner: before
+ * rows of shards are, since writers on other nodes lock it there first.  Citus does not find such
+ * deadlocks, as a single statement has no distributed transaction.
  */
 static void
 lock_on_nodes(Oid relid, LOCKMODE lockmode)

@@ -275,9 +275,9 @@ typedef void (*Visit) (Oid relid, char *args[CT_NARGS], void *arg);
 
 /*
  * Call "visit" for each attached table that is sound, and "visit_unsound" for the others,
- * or warn of them where that is NULL; shards are left out, or visited too.  With names that are not NULL, call "visit" for all
- * whose companion tables these are, are there and theirs: one of them that is not sound must not be
- * left out of what is counted together.
+ * or warn of them where that is NULL; shards are left out, or visited too.  With names that are not
+ * NULL, call "visit" for all whose companion tables these are, are there and theirs: one of them that
+ * is not sound must not be left out of what is counted together.
  */
 static void
 visit_attached(const CtNames *names, bool shards, Visit visit, Visit visit_unsound, void *arg)

@@ -58,8 +58,8 @@ ct_has_citus(void)
 
 /*
  * Find a row in a table of Citus' catalogue for which "matches" is true, among those with this value
- * of a column, by an index on it, or among all if "column" is NULL.  By a catalogue snapshot: what others have committed is seen,
- * whatever the isolation level.
+ * of a column, by an index on it, or among all if "column" is NULL.  By a catalogue snapshot: what
+ * others have committed is seen, whatever the isolation level.
  */
 static bool
 find_row(const char *catalogue, const char *index, const char *column, RegProcedure equals, Datum value,
@@ -416,8 +416,8 @@ ct_may_have_companions(Oid relid, const CtNames *names)
 /*
  * Is a command on a table one by which Citus hands on what another session was told, moves shards, or
  * makes a node know a table?  Then the table is a shard, or was one until this command, or the whole
- * that commands here do not reach the shards of ("parent" is what it becomes, or was, a partition of, or invalid).  What
- * follows from the command, the session does that was told.
+ * that commands here do not reach the shards of ("parent" is what it becomes, or was, a partition of,
+ * or invalid).  What follows from the command, the session does that was told.
  */
 bool
 ct_is_work_of_citus(Oid relid, Oid parent)

@@ -38,8 +38,8 @@ lock_slot(CtCounter *counter, CtSlots *slots, int index, bool wait, CtLockedSlot
 
 /*
  * Lock slots until they have room for "wanted", or all of them, as where one is
- * closed; and if it promotes, where the account has a brake.  Slot 0 comes first: who holds it is alone on the slow path, and no
- * slots are added.
+ * closed; and if it promotes, where the account has a brake.  Slot 0 comes first: who holds it is alone
+ * on the slow path, and no slots are added.
  */
 static void
 lock_room(CtCounter *counter, CtSlots *slots, int64 wanted, bool promotes, CtLockedSlots *locked)

@@ -225,8 +225,9 @@ tell_of_column(Oid relid, const char *column, const char *key)
 
 /*
  * Add the status columns that are missing.  "had" says which were there already, by
- * CtTriggerArg less CT_ARG_STATUS.  The table must not be open, as ALTER TABLE demands (CheckTableNotInUse()).  A column with a constant
- * default is added without rewriting the table (ATExecAddColumn()), however large it is.
+ * CtTriggerArg less CT_ARG_STATUS.  The table must not be open, as ALTER TABLE demands
+ * (CheckTableNotInUse()).  A column with a constant default is added without rewriting the table
+ * (ATExecAddColumn()), however large it is.
  * Errors: 42703 where the account column is missing, 42P10.
  */
 static void

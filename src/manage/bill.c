@@ -233,8 +233,8 @@ activity_query(const CtReport *report)
 PG_FUNCTION_INFO_V1(contacts_tier_activity);
 
 /*
- * activity(contacts regclass, account text, since timestamptz, until timestamptz): which role and source changed how many
- * contacts, newest first
+ * activity(contacts regclass, account text, since timestamptz, until timestamptz): which role and
+ * source changed how many contacts, newest first
  */
 Datum
 contacts_tier_activity(PG_FUNCTION_ARGS)
@@ -246,9 +246,9 @@ contacts_tier_activity(PG_FUNCTION_ARGS)
 }
 
 /*
- * Update dates that have passed count as applied (applied.c).  Contacts that are flagged leave on the next update date, which is not later
- * than the renewal; with a cancelled subscription all do, at the renewal,
- * and no tier is needed.
+ * Update dates that have passed count as applied (applied.c).  Contacts that are flagged leave on the
+ * next update date, which is not later than the renewal; with a cancelled subscription all do, at the
+ * renewal, and no tier is needed.
  */
 static char *
 forecast_query(const CtReport *report)

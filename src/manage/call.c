@@ -86,7 +86,10 @@ run_statement(const TriggerData *trigger, const char *statement)
 	PG_END_TRY();
 }
 
-/* Run the call of a row, and return the row with the result of it: a null of JSON if there is none, so that who calls sees that it ran. */
+/*
+ * Run the call of a row, and return the row with the result of it: a null of JSON if there is none, so
+ * that who calls sees that it ran.
+ */
 static HeapTuple
 with_result(const TriggerData *trigger)
 {

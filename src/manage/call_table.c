@@ -3,9 +3,10 @@
  * call_table.c
  *	  Is the table of calls of distributed companion tables what attach() creates?
  *
- * An INSERT into it is run with the rights of the owner of the contacts, and so are its triggers.  Anybody who may create tables in
- * the schema can create one of this name, before attach() or after the owner has dropped his.  So whose it is
- * is looked at before each call; what the owner has put on a table of his own is his affair.
+ * An INSERT into it is run with the rights of the owner of the contacts, and so are its triggers.
+ * Anybody who may create tables in the schema can create one of this name, before attach() or after the
+ * owner has dropped his.  So whose it is is looked at before each call; what the owner has put on a
+ * table of his own is his affair.
  *
  *-------------------------------------------------------------------------
  */

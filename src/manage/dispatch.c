@@ -6,9 +6,9 @@
  *
  * The companion tables of a distributed table have one more beside them, contacts_tier_call.  An INSERT into
  * it goes to the shard of the account, as any row of it; there a trigger calls the function for the
- * shard of the contacts (call.c), on behalf of the role that called here, and the result comes back with RETURNING.  So errors keep
- * their SQLSTATE, a rollback takes everything back, and Citus commits on two nodes as for any rows.
- * A second trigger deletes the row.
+ * shard of the contacts (call.c), on behalf of the role that called here, and the result comes back
+ * with RETURNING.  So errors keep their SQLSTATE, a rollback takes everything back, and Citus commits
+ * on two nodes as for any rows. A second trigger deletes the row.
  *
  *-------------------------------------------------------------------------
  */
@@ -122,8 +122,9 @@ run_call(const CtManaged *managed, Datum account, const char *call, MemoryContex
 }
 
 /*
- * Run a command on the shard of an account, in the transaction of the caller, who is the owner.  It is a format, in which %1$s
- * is the shard; one that begins with CALL has no result.  Errors: those of the command.
+ * Run a command on the shard of an account, in the transaction of the caller, who is the owner.  It is
+ * a format, in which %1$s is the shard; one that begins with CALL has no result.  Errors: those of the
+ * command.
  */
 void
 ct_run_on_shard(const CtManaged *managed, Datum account, const char *command)

@@ -70,8 +70,8 @@ typedef struct EntryScan
 } EntryScan;
 
 /*
- * Is this an index of the entries by their keys, with this predicate?  It must also be one that this snapshot may use, as
- * get_relation_info() has it.
+ * Is this an index of the entries by their keys, with this predicate?  It must also be one that this
+ * snapshot may use, as get_relation_info() has it.
  */
 static bool
 has_predicate(Relation index, Relation rel, const char *expected)

@@ -477,8 +477,9 @@ was_shard(Relation rel, char **args)
 
 /*
  * A table is about to be dropped, which has lost its triggers already; they said
- * what is in "args", and the condition of the contacts that exist, if not NULL.  The table is locked exclusively.  Where it cannot be counted, a WARNING
- * says so: a DROP must not fail for the sake of counters.
+ * what is in "args", and the condition of the contacts that exist, if not NULL.  The table is locked
+ * exclusively.  Where it cannot be counted, a WARNING says so: a DROP must not fail for the sake of
+ * counters.
  */
 void
 ct_table_dropped(Oid relid, char **args, Node *exists)

@@ -73,8 +73,8 @@ PG_FUNCTION_INFO_V1(contacts_tier_prune_ledger);
  * it has deleted: 0 when there are no more, but for those that others have locked.
  *
  * Locks: the contacts, as a SELECT does; the ledger, as a DELETE does; slots with idle entries;
- * entries that are deleted.  It waits for neither slots nor entries.  Errors: 22004, 22023, 25006, those of ct_manage_begin() and
- * ct_check_companions().
+ * entries that are deleted.  It waits for neither slots nor entries.  Errors: 22004, 22023, 25006,
+ * those of ct_manage_begin() and ct_check_companions().
  */
 Datum
 contacts_tier_prune_ledger(PG_FUNCTION_ARGS)

@@ -4,9 +4,9 @@
  *	  Reports on all accounts of a table that Citus distributes, where their query is more than it can plan.
  *
  * It is one query over all shards, in the transaction of the caller, as for any other report:
- * Citus hands it down, since each account is on one of them, with a function in it that tells of each account what the same
- * report says on the shard (report_on_shard()).  There the shard is a table as any other.  The function runs the
- * report once for all accounts of a shard.
+ * Citus hands it down, since each account is on one of them, with a function in it that tells of each
+ * account what the same report says on the shard (report_on_shard()).  There the shard is a table as
+ * any other.  The function runs the report once for all accounts of a shard.
  *
  *-------------------------------------------------------------------------
  */
@@ -38,8 +38,9 @@ result_list(TupleDesc tupdesc, Oid whole)
 }
 
 /*
- * The query of a report on all accounts.  "accounts" is a query of them that Citus can hand down, by placeholders: each account
- * once, with the OID of a shard that has a row of it.  The rows of an account keep their order.
+ * The query of a report on all accounts.  "accounts" is a query of them that Citus can hand down, by
+ * placeholders: each account once, with the OID of a shard that has a row of it.  The rows of an
+ * account keep their order.
  */
 char *
 ct_shards_query(const CtReport *report, const char *accounts)

@@ -65,8 +65,8 @@ recorded_accounts(const CtReport *report)
 
 /*
  * Record what is found on the shards of a table that Citus distributes, in the transaction of the caller: on those that
- * have a drift, or have had one.  Any account is the address of its shard.  The query of accounts has no distributed table
- * in it, so that it runs here, where the shards of all of them are known.
+ * have a drift, or have had one.  Any account is the address of its shard.  The query of accounts has
+ * no distributed table in it, so that it runs here, where the shards of all of them are known.
  */
 static void
 record_on_shards(const CtReport *report)
@@ -101,8 +101,8 @@ PG_FUNCTION_INFO_V1(contacts_tier_verify);
  * contacts
  *
  * One statement, so one snapshot: exact while others write.  With "record" it writes each
- * drift to the ledger, and only the owner of the tables may; on shards by one more statement each.  Errors: 22004, those of
- * ct_report().
+ * drift to the ledger, and only the owner of the tables may; on shards by one more statement each.
+ * Errors: 22004, those of ct_report().
  */
 Datum
 contacts_tier_verify(PG_FUNCTION_ARGS)
