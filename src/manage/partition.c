@@ -4,13 +4,11 @@
  *	  Partitions that are attached to a managed table or detached from it, and tables
  *	  that are dropped: the counters follow (rule C1).
  *
- * PostgreSQL gives the row triggers to each partition.  The statement triggers it
- * does not, and so they can mark a partition: one that has them is counted.
- * The contacts of a partition are neither promoted nor demoted when it is attached
- * or detached; they correct the period (D3).
+ * PostgreSQL gives the row triggers to each partition.  The statement triggers it does not, and so
+ * they can mark a partition: one that has them is counted.  The contacts of a partition are neither
+ * promoted nor demoted when it is attached or detached; they correct the period (D3).
  *
- * ddl.c calls these functions, at the end of the command that did it, or just
- * before a table is gone.
+ * ddl.c calls these functions, at the end of the command that did it, or just before a table is gone.
  *
  *-------------------------------------------------------------------------
  */
@@ -476,10 +474,9 @@ was_shard(Relation rel, char **args)
 }
 
 /*
- * A table is about to be dropped, which has lost its triggers already; they said
- * what is in "args", and the condition of the contacts that exist, if not NULL.  The table is locked
- * exclusively.  Where it cannot be counted, a WARNING says so: a DROP must not fail for the sake of
- * counters.
+ * A table is about to be dropped, which has lost its triggers already; they said what is in "args",
+ * and the condition of the contacts that exist, if not NULL.  The table is locked exclusively.  Where it
+ * cannot be counted, a WARNING says so: a DROP must not fail for the sake of counters.
  */
 void
 ct_table_dropped(Oid relid, char **args, Node *exists)
