@@ -29,26 +29,29 @@
 	"  FROM {ledger} WHERE event = 'tier_change'%1$s%2$s" \
 	"  ORDER BY recorded_at DESC, entry DESC LIMIT 1)," \
 	" periods AS (SELECT (details->>'started_at')::timestamptz AS started_at, (details->>'ended_at')::timestamptz AS ended_at," \
-	"   (details->>'opening')::bigint AS opening, NULL::timestamptz AS renews_at" \
+	"   (details->>'opening')::bigint AS opening, NULL::timestamptz AS renews_at, entry AS closed_by" \
 	"  FROM {ledger} WHERE event = 'billing_period'%1$s" \
-	"  UNION ALL SELECT period_started_at, next_update_at, period_opening, renews_at" \
+	"  UNION ALL SELECT period_started_at, next_update_at, period_opening, renews_at, NULL" \
 	"  FROM {account} WHERE ended_at IS NULL%1$s),"
 
 /*
  * The period that pays for it, and the one in which contacts led to it: on an update date that
  * is the one that ended.  There, what the ledger has of each role and source up to it; an entry
- * that was open then is counted whole.
+ * that was open then is counted whole.  A rollover that is late has entries after the update date, and its
+ * keys come after all that it counted, as usage_history() has it.
  */
 #define ACTIVITY_BEFORE \
 	" bill AS (SELECT p.* FROM c, periods p WHERE p.started_at <= c.at AND c.at < p.ended_at LIMIT 1)," \
-	" p AS (SELECT p.* FROM c, periods p WHERE CASE WHEN c.reason IN ('grace', 'renewal')" \
+	" p AS (SELECT p.*, (SELECT q.closed_by FROM periods q WHERE q.ended_at = p.started_at ORDER BY q.closed_by DESC LIMIT 1) AS after" \
+	"  FROM c, periods p WHERE CASE WHEN c.reason IN ('grace', 'renewal')" \
 	"   THEN p.started_at < c.at AND c.at <= p.ended_at ELSE p.started_at <= c.at AND c.at < p.ended_at END LIMIT 1)," \
 	" a AS (SELECT l.recorded_at, coalesce((l.details->>'ended_at')::timestamptz, l.recorded_at) AS ended_at, l.role," \
 	"   l.details->>'source_type' AS source_type, l.details->>'source_name' AS source_name," \
 	"   coalesce((l.details->>'statements')::bigint, 1) AS statements, l.contacts AS promoted," \
 	"   coalesce((l.details->>'demoted')::bigint, 0) AS demoted" \
 	"  FROM (SELECT * FROM " CT_WHOLE_LEDGER " w WHERE event = 'activity'%1$s) l, c, p" \
-	"  WHERE l.recorded_at >= p.started_at AND l.recorded_at <= c.at)," \
+	"  WHERE l.recorded_at >= p.started_at AND coalesce(l.entry > p.after, true)" \
+	"   AND CASE WHEN c.reason IN ('grace', 'renewal') THEN l.entry < c.entry ELSE l.recorded_at <= c.at END)," \
 	" s AS (SELECT a.* FROM a, c WHERE c.reason = 'exceeded' AND a.role = c.role AND a.ended_at >= c.at AND a.promoted > 0" \
 	"  ORDER BY a.promoted DESC LIMIT 1)," \
 	" g AS (SELECT role, source_type, source_name, min(recorded_at) AS recorded_at, max(ended_at) AS ended_at," \

@@ -69,6 +69,19 @@ SELECT line FROM contacts_tier.explain_change('contacts', 'a');
 SELECT contacts_tier.change_tier('contacts', 'b', 400);
 SELECT line FROM contacts_tier.explain_change('contacts', 'b');
 
+-- By a rollover that is late: flagged contacts that it demotes count before the change, and not in the next period
+SET contacts_tier.now = '2026-02-02 10:00+00';
+SELECT contacts_tier.subscribe('contacts', 'c', 'explain_change', 20);
+SELECT contacts_tier.set_policy('contacts', 'c', auto_downgrade => true);
+SELECT promote('c', 3001, 3015, 'IMPORT/spring');
+UPDATE contacts SET marketing_contact_until_next_update = true WHERE id BETWEEN 3001 AND 3008;
+SET contacts_tier.now = '2026-03-02 10:00+00';
+CALL contacts_tier.rollover();
+SELECT line FROM contacts_tier.explain_change('contacts', 'c');
+SET contacts_tier.now = '2026-03-09 10:00+00';
+SELECT promote('c', 3021, 3024, 'FORM/signup');
+SELECT line FROM contacts_tier.explain_change('contacts', 'c');
+
 -- What is refused
 SELECT line FROM contacts_tier.explain_change('contacts', 'b', '00000000-0000-0000-0000-000000000000');
 \echo :SQLSTATE
