@@ -373,6 +373,22 @@ $$;
 COMMENT ON FUNCTION contacts_tier.grant_nodes() IS
 'grants on all nodes of Citus what is granted on the coordinator on functions and tables of the extension, as for a node that was added';
 
+CREATE OR REPLACE FUNCTION contacts_tier.schedule_rollover(schedule text DEFAULT '*/5 * * * *') RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_extension e WHERE e.extname = 'pg_cron') THEN
+        RAISE undefined_object
+            USING MESSAGE = 'extension "pg_cron" is not installed in this database',
+                  HINT = format('Create it with CREATE EXTENSION pg_cron, or in the database of pg_cron run, as a superuser,'
+                                ' SELECT cron.schedule_in_database(''contacts_tier rollover'', %s, ''CALL contacts_tier.rollover()'', %s, %s).',
+                                quote_nullable(schedule_rollover.schedule), quote_literal(current_database()), quote_literal(current_user));
+    END IF;
+    RETURN cron.schedule('contacts_tier rollover', schedule_rollover.schedule, 'CALL contacts_tier.rollover()');
+END
+$$;
+
 CREATE OR REPLACE FUNCTION contacts_tier_internal.on_all_nodes(rows text) RETURNS SETOF jsonb
 LANGUAGE plpgsql STABLE ROWS 100
 SET search_path = pg_catalog, pg_temp

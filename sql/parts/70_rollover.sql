@@ -35,9 +35,9 @@ BEGIN
     IF NOT EXISTS (SELECT FROM pg_extension e WHERE e.extname = 'pg_cron') THEN
         RAISE undefined_object
             USING MESSAGE = 'extension "pg_cron" is not installed in this database',
-                  HINT = format('Create it with CREATE EXTENSION pg_cron, or in the database of pg_cron run'
-                                ' SELECT cron.schedule_in_database(''contacts_tier rollover'', %s, ''CALL contacts_tier.rollover()'', %s).',
-                                quote_nullable(schedule_rollover.schedule), quote_literal(current_database()));
+                  HINT = format('Create it with CREATE EXTENSION pg_cron, or in the database of pg_cron run, as a superuser,'
+                                ' SELECT cron.schedule_in_database(''contacts_tier rollover'', %s, ''CALL contacts_tier.rollover()'', %s, %s).',
+                                quote_nullable(schedule_rollover.schedule), quote_literal(current_database()), quote_literal(current_user));
     END IF;
     RETURN cron.schedule('contacts_tier rollover', schedule_rollover.schedule, 'CALL contacts_tier.rollover()');
 END

@@ -419,8 +419,12 @@ SELECT unchanged();
 
 
 -- the pg_cron job, where pg_cron is not installed
+GRANT EXECUTE ON FUNCTION contacts_tier.schedule_rollover(text) TO regress_bad_input_other;
+SET ROLE regress_bad_input_other;
 SELECT contacts_tier.schedule_rollover();
 \echo :SQLSTATE
+RESET ROLE;
+REVOKE EXECUTE ON FUNCTION contacts_tier.schedule_rollover(text) FROM regress_bad_input_other;
 SELECT contacts_tier.unschedule_rollover();
 
 
