@@ -283,7 +283,8 @@ static void
 visit_attached(const CtNames *names, bool shards, Visit visit, Visit visit_unsound, void *arg)
 {
 	Relation	pg_trigger = table_open(TriggerRelationId, AccessShareLock);
-	SysScanDesc scan = systable_beginscan(pg_trigger, InvalidOid, false, NULL, 0, NULL);
+	/* by the index: so warnings come in the order of the tables, too */
+	SysScanDesc scan = systable_beginscan(pg_trigger, TriggerRelidNameIndexId, true, NULL, 0, NULL);
 	HeapTuple	tuple;
 
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
