@@ -70,7 +70,7 @@ ISOLATION_OPTS = --inputdir=$(HERE)test --outputdir=. --load-extension=$(EXTENSI
 # Tests set the clock, and one of them is about the warning; specs that do not name an
 # isolation level mean this one, whatever the server's default is.
 installcheck: export PGOPTIONS += -c contacts_tier.clock_warning=off -c default_transaction_isolation=read\ committed
-EXTRA_CLEAN = results regression.diffs regression.out output_iso tmp_check log
+EXTRA_CLEAN = results regression.diffs regression.out output_iso tmp_check log demo/usage-page.svg
 
 PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs)

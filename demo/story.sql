@@ -535,7 +535,7 @@ SELECT recorded_at, role, source_type, source_name, created, promoted
 \echo 'part of the month, + the charges above = total.'
 \echo
 \set ECHO queries
-SELECT name AS company, period_start::date AS "from", period_end::date AS "to",
+SELECT name AS company, (period_start AT TIME ZONE time_zone)::date AS "from", (period_end AT TIME ZONE time_zone)::date AS "to",
        opening, promoted, demoted, closing, peak, b.contact_limit AS tier, monthly_price AS price, month_share AS months, tier_charges AS charges, total
   FROM contacts_tier.billing_periods('crm.contacts') b JOIN crm.companies ON company_id::text = account
  WHERE closed ORDER BY account, period_start;
