@@ -11,8 +11,10 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/datetime.h"
 #include "utils/timestamp.h"
 
 #include "tier/tier.h"
@@ -113,6 +115,21 @@ demoting_statement(const CtUpdateDate *due, const CtManaged *managed, const char
 					condition, spare_clause(count_arrays(due)));
 }
 
+/* An update date as a source name: in UTC, so that it is the same whoever applies it */
+static char *
+name_of_date(TimestampTz date)
+{
+	struct pg_tm tm;
+	fsec_t		fsec;
+	char		name[MAXDATELEN + 1];
+
+	if (timestamp2tm(date, NULL, &tm, &fsec, NULL, NULL) != 0)
+		elog(ERROR, "update date is out of range");
+	tm.tm_isdst = 0;			/* else no zone is written */
+	EncodeDateTime(&tm, fsec, true, 0, NULL, USE_ISO_DATES, name);
+	return pstrdup(name);
+}
+
 /* Run that statement. */
 static int64
 demote(const CtUpdateDate *due, const CtManaged *managed, const char *condition)
@@ -128,7 +145,7 @@ demote(const CtUpdateDate *due, const CtManaged *managed, const char *condition)
 	values[1] = TimestampTzGetDatum(due->date);
 	values[2] = TimestampTzGetDatum(due->now);
 	types[3] = TEXTOID;
-	values[3] = CStringGetTextDatum(timestamptz_to_str(due->date));
+	values[3] = CStringGetTextDatum(name_of_date(due->date));
 	for (int i = 0; i < narrays; i++)
 	{
 		types[4 + 2 * i] = OIDARRAYOID;

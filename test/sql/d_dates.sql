@@ -181,10 +181,13 @@ SET contacts_tier.now = '2026-02-16 10:00+00';
 UPDATE contacts SET marketing_contact_status = 'non_marketing' WHERE id = 6;
 -- a flag that stood before the date stands as of then, also where the row is written once more
 UPDATE contacts SET marketing_contact_status = 'non_marketing', email = 'again' WHERE id = 1;
--- the procedure comes five days late
+-- the procedure comes five days late, in a session with a time zone of its own
 SET contacts_tier.now = '2026-02-20 10:00+00';
+SET timezone = 'Asia/Tokyo';
 CALL contacts_tier.rollover('contacts', 'a');
+SET timezone = 'UTC';
 SELECT * FROM contact WHERE account = 'a';
+SELECT marketing_contact_status_source_name AS date, count(*) FROM contacts WHERE marketing_contact_status_source_type = 'ROLLOVER' GROUP BY 1;
 SELECT account, period_started_at, next_update_at FROM date;
 TABLE drift;
 -- once more does nothing
