@@ -521,7 +521,7 @@ typedef struct CtKnownTable
 extern CtKnownTable *ct_known_table(CtCache *cache, Relation rel, const CtTable *table, bool *is_new);
 extern AttrNumber ct_typed_column(Oid relid, const char *name, Oid type);
 extern bool ct_is_ordinary(Relation rel, const CtTable *table, const AttrNumber *key, int nkeys);
-extern void ct_refuse_companion(Relation rel, const CtTable *table) pg_attribute_noreturn();
+pg_noreturn extern void ct_refuse_companion(Relation rel, const CtTable *table);
 
 /* account_map.c */
 
