@@ -35,7 +35,6 @@ ct_counters_open(const CtTable *table)
 {
 	CtCounters *counters = palloc(sizeof(CtCounters));
 
-	counters->table = table;
 	counters->locked = NULL;
 	ct_slots_open(&counters->counter, table);
 	return counters;

@@ -353,7 +353,6 @@ typedef struct CtCounter
 /* The counters of the accounts of an attached table, open for changes */
 struct CtCounters
 {
-	const CtTable *table;
 	CtCounter	counter;
 	CtSlots		slots;			/* of the account that is changed */
 	CtLockedSlots *locked;		/* those locked for a change; else NULL */

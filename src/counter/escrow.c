@@ -184,8 +184,8 @@ ct_counter_claim(CtCounters *counters, const CtChange *change)
 		{
 			if (added)
 				elog(ERROR, "counter of account \"%s\" is not found where it was inserted",
-					 ct_account_text(counters->table, change->account));
-			ct_slots_add_first(counters->table, change->account);
+					 ct_account_text(counter->table, change->account));
+			ct_slots_add_first(counter->table, change->account);
 			added = true;
 		}
 		else if (fresh && outcome == NO_ROOM)

@@ -177,7 +177,7 @@ write_changed(CtCounters *counters, const CtChange *change, int64 room)
 	write_slots(&counters->counter, &counters->slots, locked, room);
 	counters->slots.home = first->index;
 	ct_slot_note_fall(&counters->counter, &counters->slots, first, change);
-	ct_counter_remember_room(counters->table, change->account, locked->closed ? 0 : first->granted - first->used);
+	ct_counter_remember_room(counters->counter.table, change->account, locked->closed ? 0 : first->granted - first->used);
 	ct_slots_changed(&counters->counter, &counters->slots);
 	counters->locked = NULL;
 }
@@ -214,7 +214,7 @@ ct_counter_lock(CtCounters *counters, const CtChange *change, CtExact *exact)
 	/* only the sum of all is exact */
 	if (locked->count < slots->count)
 		elog(ERROR, "could not lock all slots of account \"%s\"",
-			 ct_account_text(counters->table, change->account));
+			 ct_account_text(counter->table, change->account));
 	*exact = sum_up(locked);
 	return false;
 }
@@ -325,7 +325,7 @@ ct_slots_withdraw(CtCounters *counters, Datum account, bool close_period, bool c
 	(void) ct_slots_recall_listed(counter, account, slots);
 	if (slots->count == 0)
 	{
-		ct_slots_add_first(counters->table, account);
+		ct_slots_add_first(counter->table, account);
 		(void) ct_slots_list(counter, slots);
 	}
 	lock_room(counter, slots, PG_INT64_MAX, true, locked);

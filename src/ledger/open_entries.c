@@ -123,19 +123,6 @@ close_chosen(const CtTable *table, const CtQuery *query)
 	return nclosed;
 }
 
-/* What a counter says, with its entries in the ledger; see ct_counter_withdraw() */
-typedef CtCount (*Withdraw) (const CtTable *table, Datum account, List **finished);
-
-static CtCount
-withdraw(const CtTable *table, Datum account, Withdraw counter_withdraw)
-{
-	List	   *finished;
-	CtCount		count = counter_withdraw(table, account, &finished);
-
-	ct_ledger_record_activity(table, finished);
-	return count;
-}
-
 /*
  * As ct_counter_withdraw(), and the open entries of the account are closed: they stand in the
  * ledger before what the caller records there.  The caller is the table's owner.
@@ -143,7 +130,11 @@ withdraw(const CtTable *table, Datum account, Withdraw counter_withdraw)
 CtCount
 ct_ledger_withdraw(const CtTable *table, Datum account)
 {
-	return withdraw(table, account, ct_counter_withdraw);
+	List	   *finished;
+	CtCount		count = ct_counter_withdraw(table, account, &finished);
+
+	ct_ledger_record_activity(table, finished);
+	return count;
 }
 
 /*
@@ -152,7 +143,11 @@ ct_ledger_withdraw(const CtTable *table, Datum account)
 CtCount
 ct_ledger_close_period(const CtTable *table, Datum account)
 {
-	return withdraw(table, account, ct_counter_close_period);
+	List	   *finished;
+	CtCount		count = ct_counter_close_period(table, account, &finished);
+
+	ct_ledger_record_activity(table, finished);
+	return count;
 }
 
 static const CtQuery choose_all_query = {
