@@ -168,9 +168,10 @@ ct_refuse_companion(Relation rel, const CtTable *table)
 
 	/*
 	 * a shard that Citus has moved or split at this moment: this node is told
-	 * of it as the last
+	 * of it as the last, and may know it by now, but not when names were
+	 * looked up
 	 */
-	if (ct_is_distributed(RelationGetRelid(rel)) && !ct_is_shard(table->relid))
+	if (ct_is_distributed(RelationGetRelid(rel)) && table->is_unsettled)
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("\"%s\" is not known as a shard on this node yet", get_rel_name(table->relid)),

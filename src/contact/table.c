@@ -241,8 +241,9 @@ fill_table(CtTable *table, Relation rel, char **args, MemoryContext context)
 	table->id = ++last_id;
 	table->known_at = ct_name_changes();
 	table->names_known_at = ct_relation_name_changes();
-	ct_names_resolve(&table->names, table->relid, args[CT_ARG_SCHEMA]);
+	/* first: what becomes known from here on may have come too late for its names */
 	table->is_unsettled = ct_may_become_shard(table->relid);
+	ct_names_resolve(&table->names, table->relid, args[CT_ARG_SCHEMA]);
 	table->attno[CT_ARG_ACCOUNT] = args[CT_ARG_ACCOUNT][0] == '\0' ? InvalidAttrNumber :
 		resolve_column(rel, args[CT_ARG_ACCOUNT], CT_ARG_ACCOUNT);
 	for (int i = CT_ARG_STATUS; i < CT_COLUMNS_END; i++)
