@@ -225,6 +225,7 @@ extern void ct_table_copy(CtTable *copy, const CtTable *table, MemoryContext con
 /* registry.c */
 
 extern bool ct_look_up_args(Oid relid, char *args[CT_NARGS]);
+pg_noreturn extern void ct_not_attached_error(Oid relid);
 extern char *ct_companion_schema(Oid relid);
 extern void ct_attached_names(Oid relid, CtNames *names);
 extern List *ct_attached_tables(const CtNames *names);

@@ -277,18 +277,9 @@ find_table(Relation rel)
 {
 	char	   *args[CT_NARGS];
 
-	if (!ct_trigger_args(rel, CT_TRIGGER_STATUS, args) || rel->rd_rel->relpersistence == RELPERSISTENCE_TEMP)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table \"%s\" is not attached", RelationGetRelationName(rel)),
-				 errhint("Use contacts_tier.attached() to list attached tables."),
-				 errtable(rel)));
-	if (rel->rd_rel->relispartition)
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("\"%s\" is a partition", RelationGetRelationName(rel)),
-				 errhint("Name the partitioned table that is attached."),
-				 errtable(rel)));
+	if (!ct_trigger_args(rel, CT_TRIGGER_STATUS, args) || rel->rd_rel->relpersistence == RELPERSISTENCE_TEMP ||
+		rel->rd_rel->relispartition)
+		ct_not_attached_error(RelationGetRelid(rel));
 	return ct_table_resolve(rel, CT_NARGS, args);
 }
 

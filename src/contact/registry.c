@@ -19,6 +19,7 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "catalog/namespace.h"
+#include "catalog/partition.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_trigger.h"
@@ -106,23 +107,42 @@ is_permanent_table(Oid relid)
 }
 
 /*
+ * Raise an error for a relation that is not attached: 42P01 where there is none, 42809 for
+ * a partition of an attached table, else 55000.
+ */
+void
+ct_not_attached_error(Oid relid)
+{
+	char	   *args[CT_NARGS];
+	char	   *name = get_rel_name(relid);
+	List	   *roots = get_rel_relispartition(relid) ? get_partition_ancestors(relid) : NIL;
+
+	if (name == NULL)
+		ct_no_relation_error(relid);
+	if (roots != NIL && ct_look_up_args(llast_oid(roots), args))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" is a partition", name),
+				 errhint("Name the partitioned table that is attached."),
+				 ct_errtable(relid)));
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("table \"%s\" is not attached", name),
+			 errhint("Use contacts_tier.attached() to list attached tables."),
+			 ct_errtable(relid)));
+}
+
+/*
  * Schema of the companion tables of an attached table, without a lock on it.
- * Errors: 42P01 where there is no such relation, 55000 where it is not attached.
+ * Errors: those of ct_not_attached_error().
  */
 char *
 ct_companion_schema(Oid relid)
 {
 	char	   *args[CT_NARGS];
-	char	   *name = get_rel_name(relid);
 
-	if (name == NULL)
-		ct_no_relation_error(relid);
 	if (!is_permanent_table(relid) || !ct_look_up_args(relid, args))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table \"%s\" is not attached", name),
-				 errhint("Use contacts_tier.attached() to list attached tables."),
-				 ct_errtable(relid)));
+		ct_not_attached_error(relid);
 	return args[CT_ARG_SCHEMA];
 }
 
@@ -283,6 +303,7 @@ static void
 visit_attached(const CtNames *names, bool shards, Visit visit, Visit visit_unsound, void *arg)
 {
 	Relation	pg_trigger = table_open(TriggerRelationId, AccessShareLock);
+
 	/* by the index: so warnings come in the order of the tables, too */
 	SysScanDesc scan = systable_beginscan(pg_trigger, TriggerRelidNameIndexId, true, NULL, 0, NULL);
 	HeapTuple	tuple;

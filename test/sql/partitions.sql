@@ -35,6 +35,15 @@ CREATE VIEW drift AS
      WHERE drift <> 0 OR pending_counted <> pending_actual;
 -- one table is attached, not its partitions
 SELECT contacts, companion_schema FROM contacts_tier.attached() WHERE companion_schema = 'partitions';
+-- each function says so of a partition, whoever may call it; one of another table is not attached
+SELECT * FROM contacts_tier.usage('contacts_us', 'a');
+SELECT * FROM contacts_tier.repair('contacts_eu_low');
+SELECT contacts_tier.set_condition('contacts_us', 'exists', 'true');
+SELECT contacts_tier.set_policy('contacts_us', 'a', grace => 0);
+CREATE TABLE plain (id integer) PARTITION BY LIST (id);
+CREATE TABLE plain_1 PARTITION OF plain FOR VALUES IN (1);
+SELECT * FROM contacts_tier.usage('plain_1', 'a');
+SELECT contacts_tier.set_policy('plain_1', 'a', grace => 0);
 TABLE contact;
 
 
