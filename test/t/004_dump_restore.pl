@@ -139,5 +139,36 @@ is($node->safe_psql('twice', 'SELECT counted, actual, drift, pending_counted, pe
 is($node->safe_psql('twice', 'SELECT account, drift FROM contacts_tier.repair()'), 'default|3', 'repair() says so');
 is_exact($node, 'twice', 'after repair()');
 
+# The recipe of docs/operations.md: a superuser restores what an owner who is none has granted (rule R6)
+$node->safe_psql(
+	'postgres', q{
+	CREATE ROLE installer;
+	CREATE ROLE other;
+	CREATE ROLE reader;
+	CREATE DATABASE granted;
+	CREATE DATABASE granted_again;
+	GRANT CREATE ON DATABASE granted, granted_again TO installer;
+	\c granted
+	SET ROLE installer;
+	CREATE EXTENSION contacts_tier;
+	SELECT contacts_tier.grant_owner('other');
+	RESET ROLE;
+	CREATE SCHEMA other AUTHORIZATION other;
+	SET ROLE other;
+	CREATE TABLE other.people (id integer PRIMARY KEY);
+	SELECT contacts_tier.attach('other.people');
+	SELECT contacts_tier.grant_reader('other.people', 'reader');
+	GRANT EXECUTE ON FUNCTION contacts_tier.pass_brake() TO reader;
+});
+dump_to('granted', 'granted.dump', '-Fc');
+$node->safe_psql('granted_again', 'SET ROLE installer; CREATE EXTENSION contacts_tier');
+my ($list) = run_command([ 'pg_restore', '-l', "$dir/granted.dump" ]);
+append_to_file("$dir/granted.list", join("\n", grep { !/ SCHEMA - contacts_tier / } split /\n/, $list) . "\n");
+$node->command_ok([ 'pg_restore', '-e', '-d', 'granted_again', '-L', "$dir/granted.list", "$dir/granted.dump" ],
+	'restore grants of the owner of the extension');
+my $acls = q{SELECT p.oid::regprocedure, a.grantor::regrole, a.grantee::regrole, a.is_grantable FROM pg_proc p, aclexplode(p.proacl) a
+	WHERE p.pronamespace::regnamespace::text LIKE 'contacts\_tier%' AND a.grantee <> 0 ORDER BY p.oid::regprocedure::text, 2, 3};
+is($node->safe_psql('granted_again', $acls), $node->safe_psql('granted', $acls), 'the same privileges');
+
 $node->stop;
 done_testing();
