@@ -184,7 +184,7 @@ find_table_fault(const CtCompanionOf *of, CtCompanion which, Oid relid, CtFault 
 		return fault_is(fault, ERRCODE_UNDEFINED_TABLE,
 						psprintf("companion table \"%s.%s\" of attached table \"%s\" does not exist",
 								 NameStr(of->names.schema), name, of->contacts),
-						"If the companion table or its schema was renamed, rename it back.  If it was dropped, create it again with contacts_tier.repair().");
+						"If the companion table or its schema was renamed, rename it back.  If it was dropped, call contacts_tier.repair() with the table as its argument to create it again.");
 	if (owner != of->owner)
 		return fault_is(fault, ERRCODE_INSUFFICIENT_PRIVILEGE,
 						psprintf("companion table \"%s.%s\" does not belong to the owner of \"%s\"",
@@ -235,7 +235,7 @@ static bool
 find_column_fault(const CtCompanionOf *of, int column, Oid relid, CtFault *fault)
 {
 	static const char *const hint =
-		"Add the column without a default, after dropping it if it has another type.  Or drop the companion tables with CASCADE, and create them again with contacts_tier.repair(), or with attach() if the table is not attached: their history is lost then.";
+		"Add the column without a default, after dropping it if it has another type.  Or drop the companion tables with CASCADE, and create them again by contacts_tier.repair() with the table as its argument, or by attach() if the table is not attached: their history is lost then.";
 	const char *name = NameStr(of->names.companions[companion_columns[column].which]);
 	const char *own_type = companion_columns[column].own_type;
 	Oid			type = own_type != NULL ? ct_own_type(own_type) : companion_columns[column].type;

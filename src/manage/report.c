@@ -89,7 +89,7 @@ companion(const CtNames *names, CtCompanion which, bool missing_ok)
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("companion table \"%s.%s\" does not exist",
 						NameStr(names->schema), NameStr(names->companions[which])),
-				 errhint("If it was renamed, rename it back.  If it was dropped, create it again with contacts_tier.repair().")));
+				 errhint("If it was renamed, rename it back.  If it was dropped, call contacts_tier.repair() with the table as its argument to create it again.")));
 	return relid;
 }
 
