@@ -60,7 +60,7 @@ DATA_built = $(SCRIPT)
 endif
 DATA = $(filter-out $(DATA_built),$(patsubst $(HERE)%,%,$(wildcard $(HERE)sql/$(EXTENSION)--*.sql)))
 # Not as DOCS, which PGXS would install beside the README.md of each other extension
-INSTALLED_DOCUMENTS = README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md LICENSE $(patsubst $(HERE)%,%,$(wildcard $(HERE)docs/*.md $(HERE)docs/*.svg \
+INSTALLED_DOCUMENTS = README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md LICENSE $(patsubst $(HERE)%,%,$(wildcard $(HERE)docs/*.md $(HERE)docs/*.svg $(HERE)docs/*.csv \
 	$(HERE)examples/* $(HERE)monitoring/*))
 
 REGRESS = $(patsubst $(HERE)test/sql/%.sql,%,$(sort $(wildcard $(HERE)test/sql/*.sql)))
