@@ -191,12 +191,13 @@ is(sql($coordinator, q{
 	ROLLBACK}), "\nt|t|t|0,1,2,3,4,5,6,7,8,9,10,11|0,1,2,3,4,5,6,7,8,9,10,11", 'reports see what their transaction has done, and each account once');
 foreach my $node ($coordinator, $workers[1])
 {
+	# a column of the view, as Citus 13.2 on PostgreSQL 17 fails where a LEFT JOIN can be removed
 	is(sql($node, q{
 		BEGIN READ ONLY;
 		SELECT (SELECT count(*) FROM contacts_tier.billing_periods('contacts')), (SELECT count(*) FROM contacts_tier.forecast('contacts')),
 		       (SELECT count(*) FROM contacts_tier.forecast('contacts', '5')), (SELECT count(*) FROM contacts_tier.explain_change('contacts', '5')),
 		       (SELECT count(*) > 1 FROM contacts_tier.usage_history('contacts', '5')), (SELECT count(*) > 1 FROM contacts_tier.usage_history('contacts', '99')),
-		       (SELECT count(*) FROM contacts_tier.bills WHERE contacts = 'contacts')}), '12|12|1|0|t|t|12',
+		       (SELECT count(table_schema) FROM contacts_tier.bills WHERE contacts = 'contacts')}), '12|12|1|0|t|t|12',
 		'reports in a transaction that only reads, from ' . $node->name);
 }
 foreach my $report (q{billing_periods('contacts', '3')}, q{usage_history('contacts', '3')}, q{explain_change('contacts', '3')}, q{forecast('contacts')})
