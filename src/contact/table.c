@@ -241,7 +241,11 @@ fill_table(CtTable *table, Relation rel, char **args, MemoryContext context)
 	table->id = ++last_id;
 	table->known_at = ct_name_changes();
 	table->names_known_at = ct_relation_name_changes();
-	/* first: what becomes known from here on may have come too late for its names */
+
+	/*
+	 * first: what becomes known from here on may have come too late for its
+	 * names
+	 */
 	table->is_unsettled = ct_may_become_shard(table->relid);
 	ct_names_resolve(&table->names, table->relid, args[CT_ARG_SCHEMA]);
 	table->attno[CT_ARG_ACCOUNT] = args[CT_ARG_ACCOUNT][0] == '\0' ? InvalidAttrNumber :

@@ -60,6 +60,7 @@ extern void ct_lock_plan(const char *plan);
 /* policy.c */
 
 extern void ct_check_grace(int64 grace);
+extern void ct_check_time_zone(Datum time_zone);
 
 /* applied.c */
 
@@ -232,7 +233,7 @@ typedef enum CtGuardArg
 	CT_GUARD_TABLE,
 	CT_GUARD_MODE,				/* on_excluded */
 	CT_GUARD_NARGS
-} CtGuardArg;
+}			CtGuardArg;
 
 extern void ct_guard_init(void);
 

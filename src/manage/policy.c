@@ -40,6 +40,15 @@ ct_check_grace(int64 grace)
 }
 
 /*
+ * A time zone must be known to PostgreSQL: 22023 here, rather than deep in a statement.
+ */
+void
+ct_check_time_zone(Datum time_zone)
+{
+	(void) DirectFunctionCall2(timestamptz_zone, time_zone, TimestampTzGetDatum(0));
+}
+
+/*
  * Thresholds are percentages of the limit, in ascending order, so there are no more than
  * CT_MAX_THRESHOLDS of them.  Errors: 22023.
  */
@@ -326,6 +335,8 @@ contacts_tier_set_policy(PG_FUNCTION_ARGS)
 		return ct_dispatch(fcinfo);
 	if (!PG_ARGISNULL(POL_GRACE))
 		ct_check_grace(PG_GETARG_INT64(POL_GRACE));
+	if (!PG_ARGISNULL(POL_TIME_ZONE))
+		ct_check_time_zone(PG_GETARG_DATUM(POL_TIME_ZONE));
 	if (!PG_ARGISNULL(POL_THRESHOLDS))
 		check_thresholds(PG_GETARG_ARRAYTYPE_P(POL_THRESHOLDS));
 	if (!PG_ARGISNULL(POL_MAX_LIMIT) && PG_GETARG_INT64(POL_MAX_LIMIT) < 0)

@@ -232,6 +232,7 @@ check_subscribe_arguments(FunctionCallInfo fcinfo)
 	ct_check_not_null(fcinfo, SUB_ON_EXCEED, "on_exceed");
 	ct_check_not_null(fcinfo, SUB_GRACE, "grace");
 	ct_check_grace(PG_GETARG_INT64(SUB_GRACE));
+	ct_check_time_zone(PG_GETARG_DATUM(SUB_TIME_ZONE));
 }
 
 /* An account has one subscription at a time.  Locks its row.  Errors: 42710. */
