@@ -233,7 +233,7 @@ typedef enum CtGuardArg
 	CT_GUARD_TABLE,
 	CT_GUARD_MODE,				/* on_excluded */
 	CT_GUARD_NARGS
-}			CtGuardArg;
+} CtGuardArg;
 
 extern void ct_guard_init(void);
 
