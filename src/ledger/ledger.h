@@ -24,30 +24,35 @@ extern void ct_ledger_record(const CtTable *table, Datum account, const char *ev
 
 /* open_entries.c */
 
-/* A member of the details that counts something; a count of 0 is left out */
-#define CT_OPEN_COUNT(member) \
-	"'" member "', nullif(c.entry_" member ", 0)"
+/* A member of the details that counts something; a count of 0 is left out.  "cast" is nothing, or that to text. */
+#define CT_OPEN_COUNT(member, cast) \
+	"'" member "', nullif(c.entry_" member ", 0)" cast
 
 /*
- * The details of an open entry of a row "c" of the counter table, as those of the ledger; the
+ * The members of the details of an open entry of a row "c" of the counter table, as those of the ledger; the
  * two texts are the only nulls that the columns have beside those counts
  */
+#define CT_OPEN_MEMBERS(cast, ended_at) \
+	"'source_type', c.entry_source_type," \
+	" 'source_name', c.entry_source_name, " CT_OPEN_COUNT("created", cast) ", " CT_OPEN_COUNT("deleted", cast) "," \
+	" " CT_OPEN_COUNT("promoted", cast) ", " CT_OPEN_COUNT("demoted", cast) ", " CT_OPEN_COUNT("flagged", cast) "," \
+	" " CT_OPEN_COUNT("unflagged", cast) ", " CT_OPEN_COUNT("dropped", cast) "," \
+	" 'statements', nullif(c.entry_statements, 1)" cast "," \
+	" 'ended_at', CASE WHEN c.entry_statements" CT_GT "1 THEN " ended_at " END"
+
 #define CT_OPEN_DETAILS \
-	"pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object('source_type', c.entry_source_type," \
-	" 'source_name', c.entry_source_name, " CT_OPEN_COUNT("created") ", " CT_OPEN_COUNT("deleted") "," \
-	" " CT_OPEN_COUNT("promoted") ", " CT_OPEN_COUNT("demoted") ", " CT_OPEN_COUNT("flagged") "," \
-	" " CT_OPEN_COUNT("unflagged") ", " CT_OPEN_COUNT("dropped") "," \
-	" 'statements', nullif(c.entry_statements, 1)," \
-	" 'ended_at', CASE WHEN c.entry_statements" CT_GT "1 THEN c.entry_ended_at END))"
+	"pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(" CT_OPEN_MEMBERS("", "c.entry_ended_at") "))"
 
 /*
  * For a FROM clause: the ledger with what is open, as it would stand there now; "entry" is NULL
- * for that, which sorts after all others.  For statements that are no CtQuery, under a safe
- * search_path.
+ * for that, which sorts after all others, and its details have texts only.  For statements that are no CtQuery, under a safe
+ * search_path.  Citus may send it to nodes: see ct_report().
  */
 #define CT_WHOLE_LEDGER \
 	"(SELECT account, recorded_at, entry, event, role, contacts, details FROM {ledger}" \
-	" UNION ALL SELECT c.account, c.entry_started_at, NULL, 'activity', c.entry_role, c.entry_promoted, " CT_OPEN_DETAILS \
+	" UNION ALL SELECT c.account, c.entry_started_at, NULL, 'activity', c.entry_role, c.entry_promoted," \
+	"  jsonb_strip_nulls(jsonb_object(ARRAY[" \
+	CT_OPEN_MEMBERS("::text", "to_char(c.entry_ended_at, 'YYYY-MM-DD\"T\"HH24:MI:SS.USTZH:TZM')") "]))" \
 	" FROM {counter} c WHERE c.entry_started_at IS NOT NULL)"
 
 extern CtCount ct_ledger_withdraw(const CtTable *table, Datum account);

@@ -46,17 +46,17 @@ banner_query(const CtManaged *managed, const char *account)
 									quote_literal_cstr(ct_account_text(managed->table, value)), managed->account_type);
 
 	return ct_sqlf(managed->table, "SELECT CASE"
-				   " WHEN n.used > n.contact_limit THEN format('This account uses %%s marketing contacts, %%s more than its contact tier of %%s.',"
-				   "  " COUNT_TEXT("n.used") ", " COUNT_TEXT("n.used - n.contact_limit") ", " COUNT_TEXT("n.contact_limit") ")"
-				   " WHEN n.used = n.contact_limit THEN format('This account uses all %%s marketing contacts of its contact tier.',"
-				   "  " COUNT_TEXT("n.contact_limit") ")"
-				   " ELSE format('This account uses %%s of %%s marketing contacts (%%s %%%%).',"
-				   "  " COUNT_TEXT("n.used") ", " COUNT_TEXT("n.contact_limit") ", trunc(100.0 * n.used / n.contact_limit, 1)) END"
+				   " WHEN n.used > n.contact_limit THEN 'This account uses ' || " COUNT_TEXT("n.used") " || ' marketing contacts, '"
+				   "  || " COUNT_TEXT("n.used - n.contact_limit") " || ' more than its contact tier of ' || " COUNT_TEXT("n.contact_limit") " || '.'"
+				   " WHEN n.used = n.contact_limit THEN 'This account uses all ' || " COUNT_TEXT("n.contact_limit")
+				   "  || ' marketing contacts of its contact tier.'"
+				   " ELSE 'This account uses ' || " COUNT_TEXT("n.used") " || ' of ' || " COUNT_TEXT("n.contact_limit") " || ' marketing contacts ('"
+				   "  || trunc(100.0 * n.used / n.contact_limit, 1) || ' %%).' END"
 				   " FROM (SELECT a.contact_limit, a.thresholds, coalesce((SELECT sum(c.used) FROM %1$s c), 0)::bigint AS used"
 				   "  FROM {account} a WHERE %2$s AND a.ended_at IS NULL AND a.contact_limit > 0"
 				   "  OFFSET 0) n"
 				   " WHERE n.used >= n.contact_limit"
-				   "  * coalesce((SELECT max(t) FROM unnest(n.thresholds) t WHERE t < 100), 100) / 100.0",
+				   "  * coalesce((SELECT max((n.thresholds[:])[i]) FROM generate_series(1, 100) i WHERE (n.thresholds[:])[i] < 100), 100) / 100.0",
 				   ct_counter_of(managed->table, condition), condition);
 }
 

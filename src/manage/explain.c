@@ -18,14 +18,15 @@
 
 /*
  * In the texts, %1$s is AND with a condition that chooses the account, and %2$s one that chooses
- * the entry, or nothing.  Each row has a sentence, and the numbers of it as columns.
+ * the entry, or nothing.  Each row has a sentence, and the numbers of it as columns.  Citus may send them to
+ * nodes (see ct_report()), so texts are put together with ||; what the details of an entry may lack is '' there.
  */
 
 /* The tier change, and the billing periods of the account, the running one included */
 #define CHANGE_AND_PERIODS \
 	"WITH c AS (SELECT account::text AS account, entry, recorded_at AS at, role, contacts, details," \
 	"   details->>'reason' AS reason, details->>'from' AS from_limit, details->>'to' AS to_limit," \
-	"   concat(' ', details->>'currency') AS currency" \
+	"   ' ' || coalesce(details->>'currency', '') AS currency" \
 	"  FROM {ledger} WHERE event = 'tier_change'%1$s%2$s" \
 	"  ORDER BY recorded_at DESC, entry DESC LIMIT 1)," \
 	" periods AS (SELECT (details->>'started_at')::timestamptz AS started_at, (details->>'ended_at')::timestamptz AS ended_at," \
@@ -60,51 +61,52 @@
 	" rest AS (SELECT c.contacts - p.opening - (SELECT coalesce(sum(promoted - demoted), 0) FROM g) AS contacts FROM c, p)"
 
 #define SOURCE_OF(row) \
-	"concat('role ', " row ".role, ', source ', coalesce(" row ".source_type, 'unknown or several')," \
-	" CASE WHEN " row ".source_name IS NOT NULL THEN concat(' \"', " row ".source_name, '\"') END)"
+	"'role ' || " row ".role || ', source ' || coalesce(" row ".source_type, 'unknown or several')" \
+	" || coalesce(' \"' || " row ".source_name || '\"', '')"
 
 /* What happened, and what it costs */
 #define LINES_OF_CHANGE \
-	" SELECT 1 AS part, concat('Account \"', c.account, '\" moved from the tier of ', c.from_limit, ' contacts to the tier of '," \
-	"   c.to_limit, ' at ', c.at, ': ', CASE c.reason" \
-	"    WHEN 'exceeded' THEN concat(c.contacts, ' marketing contacts exceeded the limit')" \
-	"    WHEN 'grace' THEN concat(c.contacts, ' marketing contacts were above the limit on the update date')" \
-	"    WHEN 'requested' THEN concat('role ', c.role, ' requested it')" \
-	"    WHEN 'approved' THEN concat('role ', c.role, ' approved the request for it')" \
+	" SELECT 1 AS part, 'Account \"' || c.account || '\" moved from the tier of ' || coalesce(c.from_limit, '') || ' contacts to the tier of '" \
+	"   || coalesce(c.to_limit, '') || ' at ' || c.at || ': ' || CASE c.reason" \
+	"    WHEN 'exceeded' THEN c.contacts || ' marketing contacts exceeded the limit'" \
+	"    WHEN 'grace' THEN c.contacts || ' marketing contacts were above the limit on the update date'" \
+	"    WHEN 'requested' THEN 'role ' || c.role || ' requested it'" \
+	"    WHEN 'approved' THEN 'role ' || c.role || ' approved the request for it'" \
 	"    WHEN 'renewal' THEN 'it was requested for the renewal date, or the smallest tier that fits'" \
-	"    WHEN 'undo' THEN concat('role ', c.role, ' undid the promotions that had moved it up')" \
-	"    ELSE c.reason END, '.') AS line, c.at AS recorded_at, c.at AS ended_at, c.role, NULL AS source_type, NULL AS source_name," \
+	"    WHEN 'undo' THEN 'role ' || c.role || ' undid the promotions that had moved it up'" \
+	"    ELSE coalesce(c.reason, '') END || '.' AS line, c.at AS recorded_at, c.at AS ended_at, c.role, NULL AS source_type, NULL AS source_name," \
 	"   NULL::bigint AS statements, NULL::bigint AS promoted, NULL::bigint AS demoted, p.opening AS count_before, c.contacts AS count_after" \
 	"  FROM c LEFT JOIN p ON true" \
 	" UNION ALL SELECT 2, CASE WHEN c.details->>'charge' IS NULL THEN 'Its charge is not known: a tier has no price.'" \
-	"   ELSE concat('The charge is ', c.details->>'charge', c.currency, ' for ', c.details->>'period_fraction'," \
-	"    ' of the billing period', CASE WHEN b.ended_at IS NOT NULL THEN concat(' until ', b.ended_at) END," \
-	"    CASE WHEN (c.details->>'month_share')::numeric <> 1 THEN concat(', which is ', c.details->>'month_share', ' of a month') END," \
-	"    '. From then on the monthly price is ', c.details->>'to_price', c.currency, ' instead of ', c.details->>'from_price', c.currency, '.') END," \
+	"   ELSE 'The charge is ' || (c.details->>'charge') || c.currency || ' for ' || coalesce(c.details->>'period_fraction', '')" \
+	"    || ' of the billing period' || coalesce(' until ' || b.ended_at, '')" \
+	"    || CASE WHEN (c.details->>'month_share')::numeric <> 1 THEN ', which is ' || (c.details->>'month_share') || ' of a month' ELSE '' END" \
+	"    || '. From then on the monthly price is ' || coalesce(c.details->>'to_price', '') || c.currency" \
+	"    || ' instead of ' || coalesce(c.details->>'from_price', '') || c.currency || '.' END," \
 	"  c.at, b.ended_at, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM c LEFT JOIN bill b ON true" \
-	" UNION ALL SELECT 3, concat('The tier can be lowered on the renewal date, ', b.renews_at, '.')," \
+	" UNION ALL SELECT 3, 'The tier can be lowered on the renewal date, ' || b.renews_at || '.'," \
 	"  b.renews_at, b.renews_at, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL" \
 	"  FROM bill b, {account} n, c WHERE n.contact_limit::text = c.to_limit AND c.to_limit::bigint > c.from_limit::bigint" \
 	"   AND b.renews_at IS NOT NULL%3$s" \
-	" UNION ALL SELECT 4, concat('It was withdrawn at ', u.recorded_at, ' by role ', u.role, ', with its charge.')," \
+	" UNION ALL SELECT 4, 'It was withdrawn at ' || u.recorded_at || ' by role ' || u.role || ', with its charge.'," \
 	"  u.recorded_at, u.recorded_at, u.role, NULL, NULL, NULL, NULL, NULL, NULL, u.contacts" \
 	"  FROM {ledger} u, c WHERE u.event = 'tier_change' AND u.details->>'undoes' = c.entry::text AND u.recorded_at >= c.at%4$s"
 
 /* Who did it: the statement, and all that was promoted before */
 #define LINES_OF_ACTIVITY \
-	" UNION ALL SELECT 5, concat('It was ', CASE s.statements WHEN 1 THEN 'a statement' ELSE concat('one of ', s.statements, ' statements') END," \
-	"   ' of ', " SOURCE_OF("s") ", ', which promoted ', s.promoted, ' and demoted ', s.demoted," \
-	"   CASE WHEN s.statements = 1 THEN concat(' contacts: from ', c.contacts - s.promoted + s.demoted, ' to ', c.contacts, '.')" \
-	"    ELSE ' contacts within a minute.' END)," \
+	" UNION ALL SELECT 5, 'It was ' || CASE s.statements WHEN 1 THEN 'a statement' ELSE 'one of ' || s.statements || ' statements' END" \
+	"   || ' of ' || " SOURCE_OF("s") " || ', which promoted ' || s.promoted || ' and demoted ' || s.demoted" \
+	"   || CASE WHEN s.statements = 1 THEN ' contacts: from ' || (c.contacts - s.promoted + s.demoted) || ' to ' || c.contacts || '.'" \
+	"    ELSE ' contacts within a minute.' END," \
 	"  s.recorded_at, s.ended_at, s.role, s.source_type, s.source_name, s.statements, s.promoted, s.demoted," \
 	"  CASE s.statements WHEN 1 THEN c.contacts - s.promoted + s.demoted END, CASE s.statements WHEN 1 THEN c.contacts END FROM s, c" \
-	" UNION ALL SELECT 6, concat('The billing period began at ', p.started_at, ' with ', p.opening, ' marketing contacts. '," \
-	"   CASE WHEN EXISTS (SELECT FROM g) THEN 'Up to the change:' ELSE 'Nothing was promoted or demoted up to the change.' END)," \
+	" UNION ALL SELECT 6, 'The billing period began at ' || p.started_at || ' with ' || p.opening || ' marketing contacts. '" \
+	"   || CASE WHEN EXISTS (SELECT FROM g) THEN 'Up to the change:' ELSE 'Nothing was promoted or demoted up to the change.' END," \
 	"  p.started_at, c.at, NULL, NULL, NULL, NULL, NULL, NULL, p.opening, c.contacts FROM p, c" \
-	" UNION ALL SELECT 7, concat('- ', " SOURCE_OF("g") ", ': ', g.promoted, ' promoted, ', g.demoted, ' demoted, in '," \
-	"   g.statements, CASE g.statements WHEN 1 THEN ' statement' ELSE ' statements' END, '.')," \
+	" UNION ALL SELECT 7, '- ' || " SOURCE_OF("g") " || ': ' || g.promoted || ' promoted, ' || g.demoted || ' demoted, in '" \
+	"   || g.statements || CASE g.statements WHEN 1 THEN ' statement' ELSE ' statements' END || '.'," \
 	"  g.recorded_at, g.ended_at, g.role, g.source_type, g.source_name, g.statements, g.promoted, g.demoted, NULL, NULL FROM g" \
-	" UNION ALL SELECT 8, concat('- otherwise: ', rest.contacts, ', with partitions, by repair(), by statements that the ledger does not have, or after the change within its minute.')," \
+	" UNION ALL SELECT 8, '- otherwise: ' || rest.contacts || ', with partitions, by repair(), by statements that the ledger does not have, or after the change within its minute.'," \
 	"  NULL, NULL, NULL, NULL, NULL, NULL, greatest(rest.contacts, 0)::bigint, greatest(-rest.contacts, 0)::bigint, NULL, NULL" \
 	"  FROM rest WHERE rest.contacts <> 0"
 

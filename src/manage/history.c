@@ -72,14 +72,16 @@ enum
  * leave that were not flagged.
  */
 #define DELTAS \
-	" deltas AS (SELECT e.span, e.entry, width_bucket(e.recorded_at - interval '1 microsecond', p.points) AS point," \
+	" deltas AS (SELECT e.span, e.entry, coalesce(e.point, 0) AS point," \
 	"   CASE e.event WHEN 'activity' THEN e.contacts - e.demoted WHEN 'repair' THEN - e.drift" \
 	"    WHEN 'rollover' THEN - greatest(e.contacts - e.rolled_already, 0) ELSE 0 END AS marketing," \
 	"   CASE e.event WHEN 'activity' THEN e.flagged - CASE WHEN e.rolled THEN e.demoted ELSE 0 END" \
 	"    WHEN 'rollover' THEN e.not_flagged - greatest(e.contacts - e.rolled_already, 0) ELSE 0 END AS pending" \
-	"  FROM (SELECT *, coalesce(sum(demoted) FILTER (WHERE event = 'activity' AND rolled)" \
-	"    OVER (PARTITION BY span), 0) AS rolled_already FROM entries) e," \
-	"   (SELECT array_agg(at ORDER BY at) FROM points) p (points)),"
+	"  FROM (SELECT *, max(number) OVER (ORDER BY at) AS point," \
+	"    coalesce(sum(demoted) FILTER (WHERE event = 'activity' AND rolled) OVER (PARTITION BY span), 0) AS rolled_already" \
+	"   FROM (SELECT *, recorded_at - interval '1 microsecond' AS at, NULL::bigint AS number FROM entries" \
+	"    UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, at, point FROM points) u) e" \
+	"  WHERE e.event IS NOT NULL),"
 
 /* All of a point, and how far the count was above that at their end */
 #define CHANGES \
@@ -238,8 +240,9 @@ contacts_tier_page_history(PG_FUNCTION_ARGS)
 static char *
 sources_query(const CtReport *report)
 {
-	return ct_sqlf(report->table->table, "SELECT source_type, count(DISTINCT source_name), sum(marketing)::bigint, sum(pending)::bigint"
-				   " FROM (%s) s WHERE true%s GROUP BY source_type ORDER BY 3 DESC, 1",
+	return ct_sqlf(report->table->table, "SELECT source_type, count(*) FILTER (WHERE source_name IS NOT NULL), sum(marketing)::bigint, sum(pending)::bigint"
+				   " FROM (SELECT source_type, source_name, sum(marketing) AS marketing, sum(pending) AS pending"
+				   "  FROM (%s) s WHERE true%s GROUP BY 1, 2) s GROUP BY source_type ORDER BY 3 DESC, 1",
 				   ct_recount_sources_query(report->relids),
 				   ct_report_account(report, "AND", "account"));
 }

@@ -332,6 +332,11 @@ ct_report_all(FunctionCallInfo fcinfo, const CtReportKind *kind)
  * else for every set of companion tables that the caller may read, where what fails or stays
  * locked is left out with a WARNING, and a NOTICE counts the schemas that are hidden from
  * the caller.  "account" is the account asked for, NULL for all.
+ *
+ * Citus sends the query to nodes, as the owner, without the schema of functions of pg_catalog, and his sessions there
+ * have his search_path.  So a query calls none that takes "any" or a polymorphic type: one of that name in a schema
+ * of the path would fit its arguments better, whoever has created it (R3).  Operators come with their schema.
+ *
  * Errors: 42501, 42P01, 55000 where the table is not attached.
  */
 void
