@@ -41,7 +41,7 @@
  * start and end it has; NULL where one of them is not known.  %4$s chooses the account once more, for Citus.
  */
 #define CHARGES \
-	"LATERAL (SELECT CASE WHEN count(*) = count(l.details->>'charge')" \
+	"LATERAL (SELECT CASE WHEN count(*) FILTER (WHERE l.details->>'charge' IS NULL) = 0" \
 	"   THEN coalesce(sum((l.details->>'charge')::numeric), 0) END AS charges" \
 	"  FROM {ledger} l WHERE l.account {=} b.account%4$s AND l.event = 'tier_change'" \
 	"  AND l.recorded_at >= b.period_start AND l.recorded_at < b.period_end)"

@@ -1,6 +1,6 @@
 # Tables that Citus distributes, on a coordinator and two workers, later three: attach() and distribute(),
 # all kinds of statements, load through all nodes while shards move, managing, rollover, reports.
-# Rules C1, C2, C3, D2, L2, O4, S4 and S6.
+# Rules C1, C2, C3, D2, L2, O4, R3, S4 and S6.
 
 use strict;
 use warnings;
@@ -611,6 +611,49 @@ foreach my $node ($coordinator, @workers[0, 1])
 	  foreach q{UPDATE shared.contacts_tier_ledger SET role = 'x' WHERE account = 1}, q{DELETE FROM crm.contacts_tier_ledger};
 }
 is($crm->(q{SELECT contacts_tier.prune_ledger('shared.contacts', now())}), '0', 'and pruned nonetheless');
+
+# Functions that others create in a schema of the search_path on nodes do not come into what nodes are sent (R3)
+{
+	my @nodes = ($coordinator, @workers);
+	my %read = map { $_->name => -s $_->logfile } @nodes;
+
+	sql($_, q{ALTER SYSTEM SET log_statement = 'all'; SELECT pg_reload_conf()}) foreach @nodes;
+	sleep 1;
+	my @reports = ('contacts_tier.rollover_progress()', 'contacts_tier.overdue', q{contacts_tier.preview('crm.contacts', '1', 3)},
+		q{contacts_tier.audience('crm.contacts', '1', 'marketing_email')});
+	push @reports, map { "contacts_tier.$_('crm.contacts', '1')" }
+	  qw(usage forecast billing_periods tier_changes activity notifications ineligible usage_history explain_change sources banner has_access usage_page);
+	push @reports, map { "contacts_tier.$_('crm.contacts')" } qw(usage forecast billing_periods tier_changes activity notifications ineligible verify);
+	$crm->(join ';', map { "SELECT count(*) FROM $_" } @reports);
+	sql($_, q{ALTER SYSTEM RESET log_statement; SELECT pg_reload_conf()}) foreach @nodes;
+	my %polymorphic = map { $_ => 1 } split /\n/, sql($coordinator, q{SELECT DISTINCT proname FROM pg_proc
+		WHERE pronamespace = 'pg_catalog'::regnamespace AND proname NOT IN ('min', 'max')
+		AND EXISTS (SELECT FROM unnest(proargtypes::oid[]) t JOIN pg_type y ON y.oid = t WHERE y.typtype = 'p')});
+	my (%found, %seen);
+	foreach my $node (@nodes)
+	{
+		foreach my $statement (slurp_file($node->logfile, $read{$node->name}) =~ /citus_internal[^\n]*?LOG:  (?:statement|execute \S+): ((?:SELECT|WITH|INSERT|UPDATE).*?)(?=^\d{4}-\d\d-\d\d )/gms)
+		{
+			next unless $statement =~ /contacts_tier_(?:account|counter|ledger|call)_\d/;
+			$seen{$1} = 1 while $statement =~ /(moved from the tier of|marketing contacts of its contact tier|OVER later)/g;
+			$found{$1} = 1 while $statement =~ /(?<![.\w"])([a-z_]\w*)\((?!\*\))/g;
+		}
+	}
+	is(join(',', sort grep { $polymorphic{$_} } keys %found), '', 'no function that takes "any" is in the statements of reports');
+	is(join(',', sort keys %seen), 'OVER later,marketing contacts of its contact tier,moved from the tier of', 'which have been looked at');
+}
+sql($coordinator, q{
+	CREATE SCHEMA proof; GRANT ALL ON SCHEMA proof TO PUBLIC;
+	SELECT run_command_on_all_nodes('GRANT CREATE ON SCHEMA public TO intruder')});
+sql($coordinator, q{
+	SET ROLE intruder;
+	CREATE FUNCTION public.jsonb_agg_step(state jsonb, value text) RETURNS jsonb LANGUAGE plpgsql AS $$
+	BEGIN EXECUTE format('CREATE TABLE IF NOT EXISTS proof.%I ()', session_user); RETURN coalesce(state, '[]') || to_jsonb(value); END $$;
+	CREATE AGGREGATE public.jsonb_agg(text) (sfunc = public.jsonb_agg_step, stype = jsonb)});
+$crm->(q{SELECT contacts_tier.repair('crm.contacts')});
+is(sql($coordinator, q{SELECT string_agg(DISTINCT result, ',') FROM run_command_on_all_nodes($$SELECT count(*) FROM pg_class WHERE relnamespace = 'proof'::regnamespace$$)}),
+	'0', 'nor in those by which grants reach nodes, as a superuser');
+sql($coordinator, q{SET ROLE intruder; DROP AGGREGATE public.jsonb_agg(text); DROP FUNCTION public.jsonb_agg_step(jsonb, text)});
 
 foreach my $statement (
 	q{INSERT INTO crm.contacts_tier_call (account, contacts, call) VALUES (1, 'crm.contacts', 'SELECT 1')},
