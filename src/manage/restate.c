@@ -12,20 +12,20 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "storage/lmgr.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
 #include "manage/manage.h"
 
 /*
- * Entries of the ledger are only inserted: revoke from its owner what create_companions() does,
- * on its partitions, too, and on all nodes if Citus distributes it.  What he has granted to others stays.  The
- * caller is the owner, and connected to SPI.
+ * Revoke from the owner of a ledger what create_companions() does, of it and of its partitions: where he has it by the
+ * privileges that are known here, or "anyway".  The caller is the owner, and connected to SPI.
  */
-void
-ct_restate_ledger_privileges(const CtTable *table)
+static void
+revoke_from_owner(Oid owner, Oid ledger, bool anyway)
 {
-	Oid			ledger = ct_companion_relid(&table->names, CT_LEDGER);
 	uint64		count = ct_executef("SELECT pg_catalog.format('REVOKE UPDATE, DELETE, TRUNCATE ON %%s FROM %%I',"
 									"  c.oid::pg_catalog.regclass, pg_catalog.pg_get_userbyid(c.relowner))"
 									" FROM pg_catalog.pg_class c WHERE c.relowner OPERATOR(pg_catalog.=) %u"
@@ -35,11 +35,47 @@ ct_restate_ledger_privileges(const CtTable *table)
 									"   coalesce(c.relacl, pg_catalog.acldefault('r', c.relowner))) a"
 									"  WHERE a.grantee OPERATOR(pg_catalog.=) c.relowner"
 									"  AND a.privilege_type IN ('UPDATE', 'DELETE', 'TRUNCATE')))",
-									table->owner, ledger, ledger, ct_is_distributed(ledger) ? "true" : "false");
+									owner, ledger, ledger, anyway ? "true" : "false");
 	SPITupleTable *found = SPI_tuptable;
 
 	for (uint64 i = 0; i < count; i++)
 		ct_execute(SPI_getvalue(found->vals[i], found->tupdesc, 1), 0, NULL, NULL, NULL);
+}
+
+/*
+ * Entries of the ledger are only inserted: revoke the other privileges from its owner, on all nodes if Citus
+ * distributes it.  What he has granted to others stays.  The caller is the owner, and connected to SPI.
+ */
+void
+ct_restate_ledger_privileges(const CtTable *table)
+{
+	Oid			ledger = ct_companion_relid(&table->names, CT_LEDGER);
+
+	revoke_from_owner(table->owner, ledger, ct_is_distributed(ledger));
+}
+
+/*
+ * The same on the node of a shard, of its ledger and of the whole as this node knows it: to a node that comes later, and
+ * with a shard that moves, Citus hands on what is granted, and not what is revoked from the owner.  Until the identity is
+ * restored, commands here reach no other node.
+ *
+ * Locks: the ledgers, as VACUUM does, so that two do not revoke at once; one that is locked so is left for the next time.
+ */
+void
+ct_restate_ledger_on_node(const CtTable *table)
+{
+	CtNames		whole;
+	Oid			ledgers[2];
+
+	ct_names_resolve(&whole, InvalidOid, NameStr(table->names.schema));
+	ledgers[0] = ct_companion_relid(&table->names, CT_LEDGER);
+	ledgers[1] = ct_companion_relid(&whole, CT_LEDGER);
+	ct_set_for_now("citus.enable_ddl_propagation", "off");
+	for (size_t i = 0; i < lengthof(ledgers); i++)
+		if (OidIsValid(ledgers[i]) &&
+			pg_class_aclmask(ledgers[i], table->owner, ACL_UPDATE | ACL_DELETE | ACL_TRUNCATE, ACLMASK_ANY) != 0 &&
+			ConditionalLockRelationOid(ledgers[i], ShareUpdateExclusiveLock))
+			revoke_from_owner(table->owner, ledgers[i], false);
 }
 
 /*

@@ -107,8 +107,8 @@ ct_rollover_partitions(CtWork *work)
 }
 
 /*
- * Step: close entries of activity that idle, a batch of them.  Not where the run is about one
- * account.
+ * Step: close entries of activity that idle, a batch of them; on a shard, see also to privileges that Citus has
+ * not revoked here.  Not where the run is about one account.
  */
 void
 ct_rollover_close_entries(CtWork *work)
@@ -119,6 +119,8 @@ ct_rollover_close_entries(CtWork *work)
 	PushActiveSnapshot(GetTransactionSnapshot());	/* as in apply() */
 	work->finished = ntables == 0 || ct_ledger_close_entries(tables[0].table, true) < CT_ENTRIES_AT_ONCE;
 	PopActiveSnapshot();
+	if (ntables > 0 && work->run->for_shard)
+		ct_restate_ledger_on_node(tables[0].table);
 	ct_rollover_close_group(work->group, tables, ntables);
 }
 

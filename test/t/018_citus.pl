@@ -698,6 +698,14 @@ fails($coordinator, q{DROP TABLE crm.contacts_tier_counter}, '2BP01', 'attached 
 		FROM (SELECT shardid, nodename, nodeport FROM pg_dist_shard JOIN pg_dist_shard_placement USING (shardid)
 		      WHERE logicalrelid = 'crm.contacts'::regclass ORDER BY shardid LIMIT 1) s}), 0, 'a shard moves to it');
 	is(drift($coordinator, 'crm.contacts'), '0|0', 'and is counted there');
+
+	# Citus hands on no REVOKE from the owner of the ledger: the next rollover does (L2)
+	my $changes = q{SELECT string_agg(DISTINCT result, ',' ORDER BY result) FROM (
+		SELECT result FROM run_command_on_shards('crm.contacts_tier_ledger', $$SELECT has_table_privilege('crm', '%s', 'UPDATE, DELETE')$$)
+		UNION ALL SELECT result FROM run_command_on_all_nodes($$SELECT has_table_privilege('crm', 'crm.contacts_tier_ledger', 'UPDATE, DELETE')$$)) r};
+	is(sql($coordinator, $changes), 'f,t', 'the owner may change entries of the ledger on a node that came, and of a shard that moved');
+	$crm->(q{CALL contacts_tier.rollover('crm.contacts')});
+	is(sql($coordinator, $changes), 'f', 'until the next rollover');
 }
 
 #
