@@ -162,7 +162,10 @@ uncount_table(Relation rel, const CtTable *table)
 	CtIdentity	identity;
 
 	if (ct_is_distributed(RelationGetRelid(rel)))
+	{
+		ct_check_companions(table);
 		ct_check_propagated(table->owner);
+	}
 	ct_connect_spi();
 	ct_act_as_owner(table->owner, &identity);
 	identity.guc_level = NewGUCNestLevel();

@@ -583,6 +583,14 @@ is($reader->(q{BEGIN; SET LOCAL search_path = shared, pg_catalog;
 	COMMIT}), '1', 'settings that are not handed on');
 is($crm->("BEGIN; $hand_on; SELECT count(*) FROM contacts_tier.usage('shared.contacts', '1'); COMMIT"), '1', 'the owner may hand on his own');
 
+# Who is not the owner reads reports before he writes, or the companion tables
+$crm->(q{GRANT INSERT ON shared.contacts TO reader});
+my $write = q{INSERT INTO shared.contacts (id, account_id) VALUES (7, 1)};
+my $usage = q{SELECT count(*) FROM contacts_tier.usage('shared.contacts', '1')};
+fails($coordinator, "SET ROLE reader; BEGIN; $write; $usage", '25001', 'by a different user', 'a report after a write of another role');
+is($reader->("BEGIN; $usage; $write; ROLLBACK"), '1', 'before it');
+is($reader->("BEGIN; $write; SELECT sum(used) FROM shared.contacts_tier_counter WHERE account = 1; ROLLBACK"), '0', 'and the companion tables after it');
+
 # Row-level security that is forced on the owner hides contacts from him on nodes: nothing is counted there then (C1)
 my $forced = 'cannot count contacts of distributed table "contacts" while its row-level security is forced';
 $crm->(q{

@@ -192,6 +192,34 @@ fails($coordinator, q{INSERT INTO a.contacts (id, account_id, marketing_contact_
 sql($coordinator, q{SELECT update_distributed_table_colocation('a.contacts_tier_counter', colocate_with => 'a.contacts')});
 is(drift($coordinator, 'a.contacts'), '0|0', 'nothing is lost');
 
+# a schema that is renamed under a table, and tables that get another owner
+sql($coordinator, q{ALTER SCHEMA a RENAME TO b});
+fails($coordinator, $_, '42P01', 'companion table "a.contacts_tier_account".* of attached table "contacts.*HINT:  If the companion table or its schema was renamed', "a renamed schema: $_")
+  foreach q{TRUNCATE b.contacts CASCADE}, q{INSERT INTO b.contacts (id, account_id, marketing_contact_status) VALUES (1001, 1, 'marketing')}, q{SELECT contacts_tier.repair('b.contacts')};
+sql($coordinator, q{
+	ALTER SCHEMA b RENAME TO a;
+	CREATE ROLE heir LOGIN; CREATE ROLE other LOGIN;
+	SELECT contacts_tier.grant_owner('heir'); SELECT contacts_tier.grant_owner('other')});
+sql($coordinator, q{
+	GRANT ALL ON SCHEMA a TO heir, other;
+	ALTER TABLE a.contacts OWNER TO heir});
+fails($coordinator, q{INSERT INTO a.contacts (id, account_id, marketing_contact_status) VALUES (1001, 1, 'marketing')}, '42501',
+	'does not belong to the owner of', 'contacts of another owner than the companion tables');
+sql($coordinator, 'ALTER TABLE a.contacts_tier_account OWNER TO heir; ALTER TABLE a.contacts_tier_counter OWNER TO heir; ALTER TABLE a.contacts_tier_ledger OWNER TO heir');
+fails($coordinator, q{SELECT contacts_tier.set_policy('a.contacts', '1', grace => 5)}, '42501', 'is no table of the owner of "contacts".*OWNER TO', 'and than the table of calls');
+sql($coordinator, 'ALTER TABLE a.contacts_tier_call OWNER TO heir; REASSIGN OWNED BY heir TO other');
+is(sql($coordinator, q{
+	SET ROLE other;
+	INSERT INTO a.contacts (id, account_id, marketing_contact_status) VALUES (1001, 1, 'marketing');
+	SELECT contacts_tier.set_policy('a.contacts', '1', grace => 5);
+	CALL contacts_tier.rollover('a.contacts');
+	SELECT contacts_tier.repair('a.contacts');
+	SELECT string_agg(DISTINCT result, ',') FROM run_command_on_shards('a.contacts_tier_ledger', $$SELECT relowner::regrole || ' ' || has_table_privilege(relowner, oid, 'UPDATE') FROM pg_class WHERE oid = '%s'::regclass$$)}),
+	"\nother false", 'another owner of all tables');
+is(drift($coordinator, 'a.contacts'), '0|0', 'whose contacts are counted');
+sql($coordinator, 'ALTER TABLE a.contacts OWNER TO postgres; ALTER TABLE a.contacts_tier_account OWNER TO postgres; ALTER TABLE a.contacts_tier_counter OWNER TO postgres;'
+	  . ' ALTER TABLE a.contacts_tier_ledger OWNER TO postgres; ALTER TABLE a.contacts_tier_call OWNER TO postgres');
+
 #
 # Shards on the coordinator
 #
