@@ -439,12 +439,13 @@ ct_is_work_of_citus(Oid relid, Oid parent)
 
 /*
  * Let statements of ours that come change triggers of distributed tables, until the identity is
- * restored; and use one connection to each node, since triggers are created where rows of the same
- * transaction are.
+ * restored, on all nodes, whatever the session has set; and use one connection to each node, since triggers are created
+ * where rows of the same transaction are.
  */
 void
 ct_allow_distributed_ddl(void)
 {
+	ct_set_for_now("citus.enable_ddl_propagation", "on");
 	ct_set_for_now("citus.enable_unsafe_triggers", "on");
 	ct_set_for_now("citus.multi_shard_modify_mode", "sequential");
 }

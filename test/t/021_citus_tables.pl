@@ -95,15 +95,20 @@ fails($coordinator, q{SELECT create_distributed_table_concurrently('grown.contac
 	'attached table "contacts" cannot become', 'a local attached table is not distributed without distribute()');
 fails($coordinator, q{SELECT create_distributed_table('grown.contacts', 'account_id')}, 'XX000', 'because it has triggers', 'by none of both functions');
 
-# companion tables are distributed while the setting says otherwise: as the contacts are
+# companion tables are distributed while settings say otherwise: as the contacts are
 sql($coordinator, q{
 	CREATE SCHEMA once; SET search_path = once;
 	CREATE TABLE contacts (id bigint, account_id integer NOT NULL, PRIMARY KEY (account_id, id));
 	SELECT create_distributed_table('contacts', 'account_id');
 	SET citus.shard_replication_factor = 2;
+	SET citus.enable_ddl_propagation = off;
 	SELECT contacts_tier.attach('contacts', 'account_id')});
 is(sql($coordinator, q{SELECT string_agg(DISTINCT repmodel::text, ',') FROM pg_dist_partition d JOIN pg_class c ON c.oid = d.logicalrelid
 	WHERE c.relnamespace = 'once'::regnamespace}), 's', 'companion tables are distributed like the contacts');
+is(sql($workers[0], q{
+	SELECT contacts_tier.subscribe('once.contacts', '1', 'plan', 100);
+	INSERT INTO once.contacts (id, account_id, marketing_contact_status) VALUES (1, 1, 'marketing');
+	SELECT marketing_contacts FROM contacts_tier.usage('once.contacts')}), "\n1", 'and triggers are on all nodes, though the session hands on no DDL');
 
 #
 # Names that need quotes, accounts of several types, two tables with the same companion tables
