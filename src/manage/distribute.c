@@ -86,6 +86,23 @@ condition_triggers(Oid relid, MemoryContext context)
 	return result;
 }
 
+/* A guard would look for contacts where they are no more (guard_contact.c): 0A000. */
+static void
+check_guards(const Distributed *table)
+{
+	char	   *name;
+
+	ct_executef("SELECT pg_catalog.min(g::pg_catalog.text) FROM contacts_tier_internal.guarded_by(%u) g", table->relid);
+	name = ct_result_text(1);
+	if (name != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot distribute table \"%s\"", get_rel_name(table->relid)),
+				 errdetail("Table \"%s\" is guarded by its contacts, and a guard looks contacts up on its own node.", name),
+				 errhint("Drop the guard first, with contacts_tier.unguard(), and use contacts_tier.can_use() where rows are inserted."),
+				 ct_errtable(table->relid)));
+}
+
 /* Triggers of the application would fire for each row that Citus moves to a shard: 0A000. */
 static void
 check_triggers(const Distributed *table)
@@ -174,6 +191,7 @@ contacts_tier_distribute(PG_FUNCTION_ARGS)
 		tables[i].conditions = condition_triggers(tables[i].relid, context);
 		ct_drop_triggers(tables[i].relid);
 		check_triggers(&tables[i]);
+		check_guards(&tables[i]);
 	}
 	ct_ddl_forget();
 	for (int i = 0; i < ntables; i++)

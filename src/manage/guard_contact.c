@@ -213,10 +213,24 @@ check_privileges(Oid contacts, AttrNumber status, const CtContactKey *key, Relat
 		may_not_read_error(guarded, name, true);
 }
 
+/* Where Citus distributes either of the tables, contacts are not where the guard looks: 0A000. */
+static void
+check_distribution(Oid contacts, Relation guarded)
+{
+	if (!ct_is_distributed(contacts) && !ct_is_distributed(RelationGetRelid(guarded)))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("table \"%s\" cannot be guarded by contacts of table \"%s\"", RelationGetRelationName(guarded), get_rel_name(contacts)),
+			 errdetail("A guard looks contacts up on its own node, and Citus distributes a table of the two."),
+			 errhint("Use contacts_tier.can_use() where rows are inserted.  A guard is dropped with contacts_tier.unguard()."),
+			 errtable(guarded)));
+}
+
 /*
  * Open the contacts and find their key, on behalf of the owner of the guarded table, whose
  * privileges are checked before they are locked, and after.  Locks: ACCESS SHARE on the contacts.
- * Errors: 42501, 42P01, 42809, 55000.
+ * Errors: 0A000 (distributed), 42501, 42P01, 42809, 55000.
  */
 const CtTable *
 ct_open_contacts(Oid relid, Relation guarded, AttrNumber contact, Relation *rel, CtContactKey *key)
@@ -225,6 +239,7 @@ ct_open_contacts(Oid relid, Relation guarded, AttrNumber contact, Relation *rel,
 
 	(void) ct_companion_schema(relid);
 	check_privileges(relid, InvalidAttrNumber, NULL, guarded);
+	check_distribution(relid, guarded);
 	ct_read_open(&managed, relid);
 	find_key(managed.table, managed.rel, guarded, contact, key);
 	for (int i = 0; i < key->nkeys; i++)
@@ -236,7 +251,7 @@ ct_open_contacts(Oid relid, Relation guarded, AttrNumber contact, Relation *rel,
 
 /*
  * Check that the contacts can be looked up that a column of a guarded table names.
- * Errors: 42501, 42P01, 42809, 55000.
+ * Errors: 0A000 (distributed), 42501, 42P01, 42809, 55000.
  */
 void
 ct_check_lookup(Oid contacts, Relation guarded, AttrNumber contact)

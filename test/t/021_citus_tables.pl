@@ -189,6 +189,29 @@ sql($coordinator, q{
 	DELETE FROM contacts WHERE id <= 12});
 is(sql($coordinator, q{SELECT count(*) FROM a.sends}) . ' ' . drift($coordinator, 'a.contacts'), '60 0|0', 'a foreign key of a colocated table');
 
+# a guard looks contacts up on its own node: refused, and not "contact does not exist"
+fails($coordinator, q{SET citus.enable_unsafe_triggers = on;
+	CREATE TABLE a.mails (id bigint, account_id integer NOT NULL, contact bigint, tool text);
+	SELECT contacts_tier.guard('a.mails', 'tool', 'contact', 'a.contacts')}, '0A000',
+	'table "mails" cannot be guarded by contacts of table "contacts".*can_use', 'a guard of distributed contacts');
+fails($coordinator, q{CREATE TABLE grown.sends (id bigint, account_id integer NOT NULL, contact bigint, tool text);
+	SELECT contacts_tier.guard('grown.sends', 'tool', 'contact', 'grown.contacts');
+	SELECT contacts_tier.distribute('grown.contacts')}, '0A000', 'cannot distribute table "contacts".*guarded.*unguard', 'contacts that guard a table are not distributed');
+
+# reset() empties the ledger, too, whose entries the owner may not delete
+is(sql($coordinator, q{
+	CREATE ROLE tester LOGIN; SELECT contacts_tier.grant_owner('tester');
+	CREATE SCHEMA tested AUTHORIZATION tester;
+	SET ROLE tester; SET search_path = tested;
+	CREATE TABLE contacts (id bigint, account_id integer NOT NULL, PRIMARY KEY (account_id, id));
+	SELECT create_distributed_table('contacts', 'account_id', colocate_with => 'none');
+	SELECT contacts_tier.attach('contacts', 'account_id');
+	SELECT contacts_tier.subscribe('contacts', a::text, 'plan', 100) FROM generate_series(1, 2) a;
+	INSERT INTO contacts (id, account_id, marketing_contact_status) SELECT i, 1 + i % 2, 'marketing' FROM generate_series(1, 60) i;
+	SELECT contacts_tier.reset('contacts');
+	SELECT (SELECT count(*) FROM contacts), (SELECT count(*) FROM contacts_tier_counter), (SELECT count(*) FROM contacts_tier_account),
+		(SELECT count(*) FROM contacts_tier_ledger), has_table_privilege('contacts_tier_ledger', 'DELETE')}), "\n\n\n\n\n\n0|0|0|0|f", 'reset()');
+
 # a rollover of shards whose companion tables were moved away ends, and does not go round
 sql($coordinator, q{SELECT update_distributed_table_colocation('a.contacts_tier_counter', colocate_with => 'none')});
 fails($coordinator, q{CALL contacts_tier.rollover('a.contacts')}, '55000', 'has no companion tables beside it', 'companion tables that are not distributed like the contacts');
