@@ -118,19 +118,36 @@ invalidate_attached(void)
 	}
 }
 
-/* Nodes do not know what was granted on a table before it was distributed: grant it again.  As its owner. */
+/* Roles to which this node grants privileges on each table that the role of the session creates, as a JSON array */
+#define DEFAULT_GRANTEES \
+	"SELECT coalesce(pg_catalog.jsonb_agg(coalesce(pg_catalog.quote_ident(g.rolname), 'PUBLIC')), '[]')" \
+	" FROM pg_catalog.pg_default_acl d JOIN pg_catalog.pg_roles o ON o.oid OPERATOR(pg_catalog.=) d.defaclrole," \
+	" LATERAL pg_catalog.aclexplode(d.defaclacl) a LEFT JOIN pg_catalog.pg_roles g ON g.oid OPERATOR(pg_catalog.=) a.grantee" \
+	" WHERE o.rolname OPERATOR(pg_catalog.=) current_user AND d.defaclobjtype OPERATOR(pg_catalog.=) 'r' AND a.grantee OPERATOR(pg_catalog.<>) o.oid"
+
+/*
+ * State the privileges on a table that Citus has distributed, as they are here (R6), as its owner: nodes do not know what
+ * was granted before, and have created it with default privileges of theirs, which ALTER DEFAULT PRIVILEGES has set there.
+ */
 static void
 restate_privileges(Oid relid)
 {
+	const char *name = ct_name_in_statement(relid);
 	uint64		count = ct_executef("SELECT pg_catalog.format('GRANT %%s ON %%s TO %%s%%s', a.privilege_type, %s, coalesce(pg_catalog.quote_ident(r.rolname), 'PUBLIC'),"
 									"  CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)"
 									" FROM pg_catalog.pg_class c CROSS JOIN LATERAL pg_catalog.aclexplode(c.relacl) a"
 									" LEFT JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) a.grantee"
 									" WHERE c.oid OPERATOR(pg_catalog.=) %u AND a.grantee OPERATOR(pg_catalog.<>) c.relowner"
 									" AND a.grantor OPERATOR(pg_catalog.=) c.relowner",
-									quote_literal_cstr(ct_name_in_statement(relid)), relid);
+									quote_literal_cstr(name), relid);
 	SPITupleTable *grants = SPI_tuptable;
+	uint64		ngrantees = ct_executef("SELECT DISTINCT g FROM pg_catalog.run_command_on_all_nodes(%s) n,"
+										" pg_catalog.jsonb_array_elements_text(CASE WHEN n.success THEN n.result::pg_catalog.jsonb ELSE '[]' END) g",
+										quote_literal_cstr(DEFAULT_GRANTEES));
+	SPITupleTable *grantees = SPI_tuptable;
 
+	for (uint64 i = 0; i < ngrantees; i++)
+		ct_executef("REVOKE ALL ON %s FROM %s", name, SPI_getvalue(grantees->vals[i], grantees->tupdesc, 1));
 	for (uint64 i = 0; i < count; i++)
 		ct_execute(SPI_getvalue(grants->vals[i], grants->tupdesc, 1), 0, NULL, NULL, NULL);
 }
@@ -291,9 +308,11 @@ ct_distribute_companions(Oid contacts, const CtTable *table)
 					 errhint("Distribute the table with colocate_with => %s, or pass another schema as argument \"companion_schema\".",
 							 quote_literal_cstr(ct_name_in_statement(relid))),
 					 ct_errtable(contacts)));
+		restate_privileges(relid);
 	}
 	if (!OidIsValid(ct_find_call_table(table)))
 		create_call_table(contacts, table, by_account);
+	restate_privileges(ct_find_call_table(table));
 	/* Citus hands on what is granted, and not what is revoked from the owner */
 	ct_restate_ledger_privileges(table);
 }

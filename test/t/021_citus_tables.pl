@@ -1,6 +1,6 @@
 # Which tables Citus has, and which of them can be attached; what Citus does to attached ones; a cluster of one
 # node, and shards on the coordinator.
-# Rules C1, O3 and O4.
+# Rules C1, O3, O4 and R6.
 
 use strict;
 use warnings;
@@ -199,9 +199,12 @@ fails($coordinator, q{CREATE TABLE grown.sends (id bigint, account_id integer NO
 	SELECT contacts_tier.distribute('grown.contacts')}, '0A000', 'cannot distribute table "contacts".*guarded.*unguard', 'contacts that guard a table are not distributed');
 
 # reset() empties the ledger, too, whose entries the owner may not delete
-is(sql($coordinator, q{
+sql($coordinator, q{
 	CREATE ROLE tester LOGIN; SELECT contacts_tier.grant_owner('tester');
-	CREATE SCHEMA tested AUTHORIZATION tester;
+	CREATE ROLE "A stranger"; CREATE ROLE "A reader";
+	CREATE SCHEMA tested AUTHORIZATION tester});
+sql($coordinator, q{SELECT run_command_on_all_nodes('ALTER DEFAULT PRIVILEGES FOR ROLE tester GRANT ALL ON TABLES TO PUBLIC, "A stranger", "A reader"')});
+is(sql($coordinator, q{
 	SET ROLE tester; SET search_path = tested;
 	CREATE TABLE contacts (id bigint, account_id integer NOT NULL, PRIMARY KEY (account_id, id));
 	SELECT create_distributed_table('contacts', 'account_id', colocate_with => 'none');
@@ -210,7 +213,20 @@ is(sql($coordinator, q{
 	INSERT INTO contacts (id, account_id, marketing_contact_status) SELECT i, 1 + i % 2, 'marketing' FROM generate_series(1, 60) i;
 	SELECT contacts_tier.reset('contacts');
 	SELECT (SELECT count(*) FROM contacts), (SELECT count(*) FROM contacts_tier_counter), (SELECT count(*) FROM contacts_tier_account),
-		(SELECT count(*) FROM contacts_tier_ledger), has_table_privilege('contacts_tier_ledger', 'DELETE')}), "\n\n\n\n\n\n0|0|0|0|f", 'reset()');
+		(SELECT count(*) FROM contacts_tier_ledger), has_table_privilege('contacts_tier_ledger', 'DELETE')}), "\n\n\n\n\n0|0|0|0|f", 'reset()');
+
+# and who may do what with companion tables is the same on all nodes, whatever ALTER DEFAULT PRIVILEGES says there (R6)
+sql($coordinator, q{
+	SET ROLE tester; SET search_path = tested;
+	SELECT contacts_tier.grant_reader('contacts', 'A reader');
+	SELECT contacts_tier.repair('contacts')});
+is(sql($coordinator, q{SELECT string_agg(DISTINCT r.result, ' ') FROM (VALUES ('account'), ('counter'), ('ledger'), ('call')) t (name),
+	LATERAL (SELECT result FROM run_command_on_all_nodes(format($$SELECT string_agg(a.grantee || ':' || a.privilege_type, ' ' ORDER BY 1)
+			FROM pg_class c, LATERAL aclexplode(c.relacl) x, LATERAL (SELECT CASE x.grantee WHEN 0 THEN 'PUBLIC' ELSE x.grantee::regrole::text END, x.privilege_type) a (grantee, privilege_type)
+			WHERE c.oid = 'tested.contacts_tier_%s'::regclass AND x.grantee <> c.relowner$$, t.name))
+		UNION ALL SELECT result FROM run_command_on_shards(format('tested.contacts_tier_%s', t.name), $$SELECT string_agg(a.grantee || ':' || a.privilege_type, ' ' ORDER BY 1)
+			FROM pg_class c, LATERAL aclexplode(c.relacl) x, LATERAL (SELECT CASE x.grantee WHEN 0 THEN 'PUBLIC' ELSE x.grantee::regrole::text END, x.privilege_type) a (grantee, privilege_type)
+			WHERE c.oid = '%s'::regclass AND x.grantee <> c.relowner$$)) r WHERE r.result <> ''}), '"A reader":SELECT', 'on all nodes only the reader reads companion tables');
 
 # a rollover of shards whose companion tables were moved away ends, and does not go round
 sql($coordinator, q{SELECT update_distributed_table_colocation('a.contacts_tier_counter', colocate_with => 'none')});
