@@ -379,7 +379,7 @@ extern CtManaged *ct_manage_sharing(Oid relid, LOCKMODE lockmode, List **relids)
 /* restate.c */
 
 extern void ct_restate_ledger_privileges(const CtTable *table);
-extern void ct_restate_ledger_on_node(const CtTable *table);
+extern void ct_restate_on_node(const CtTable *table);
 extern void ct_restate_dependencies(const CtTable *table);
 
 /* attach.c */

@@ -13,7 +13,6 @@
 
 #include "catalog/pg_type.h"
 #include "storage/lmgr.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
@@ -55,27 +54,63 @@ ct_restate_ledger_privileges(const CtTable *table)
 }
 
 /*
- * The same on the node of a shard, of its ledger and of the whole as this node knows it: to a node that comes later, and
- * with a shard that moves, Citus hands on what is granted, and not what is revoked from the owner.  Until the identity is
- * restored, commands here reach no other node.
+ * Lock a companion table on this node, so that two do not change its privileges at once, as VACUUM does; false if
+ * somebody holds a lock, or there is no such table.
+ */
+static bool
+lock_companion(Oid relid)
+{
+	return OidIsValid(relid) && ConditionalLockRelationOid(relid, ShareUpdateExclusiveLock);
+}
+
+/* Revoke from others what they have on a shard, and not on the whole table as this node knows it: default privileges. */
+static void
+revoke_from_others(Oid shard, Oid whole)
+{
+	uint64		count = ct_executef("SELECT DISTINCT pg_catalog.format('REVOKE %%s ON %%s FROM %%s', a.privilege_type, s.oid::pg_catalog.regclass,"
+									"  coalesce(pg_catalog.quote_ident(r.rolname), 'PUBLIC'))"
+									" FROM pg_catalog.pg_class s JOIN pg_catalog.pg_class w ON w.oid OPERATOR(pg_catalog.=) %u,"
+									" LATERAL pg_catalog.aclexplode(s.relacl) a LEFT JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) a.grantee"
+									" WHERE s.oid OPERATOR(pg_catalog.=) %u AND a.grantee OPERATOR(pg_catalog.<>) s.relowner"
+									" AND a.grantor OPERATOR(pg_catalog.=) s.relowner"
+									" AND NOT EXISTS (SELECT FROM pg_catalog.aclexplode(w.relacl) x"
+									"  WHERE x.grantee OPERATOR(pg_catalog.=) a.grantee AND x.privilege_type OPERATOR(pg_catalog.=) a.privilege_type)",
+									whole, shard);
+	SPITupleTable *found = SPI_tuptable;
+
+	for (uint64 i = 0; i < count; i++)
+		ct_execute(SPI_getvalue(found->vals[i], found->tupdesc, 1), 0, NULL, NULL, NULL);
+}
+
+/*
+ * State privileges on the node of a shard, of its companion tables and of the whole ledger as this node knows it.  To a
+ * node that comes later, and with a shard that moves, Citus hands on what is granted, and not what is revoked from
+ * the owner, nor from those who have default privileges on that node.  Until the identity is restored, commands here reach no
+ * other node.
  *
- * Locks: the ledgers, as VACUUM does, so that two do not revoke at once; one that is locked so is left for the next time.
+ * Locks: the companion tables, as VACUUM does; one that is locked so is left for the next time.
  */
 void
-ct_restate_ledger_on_node(const CtTable *table)
+ct_restate_on_node(const CtTable *table)
 {
 	CtNames		whole;
-	Oid			ledgers[2];
+	Oid			ledger;
 
 	ct_names_resolve(&whole, InvalidOid, NameStr(table->names.schema));
-	ledgers[0] = ct_companion_relid(&table->names, CT_LEDGER);
-	ledgers[1] = ct_companion_relid(&whole, CT_LEDGER);
 	ct_set_for_now("citus.enable_ddl_propagation", "off");
-	for (size_t i = 0; i < lengthof(ledgers); i++)
-		if (OidIsValid(ledgers[i]) &&
-			pg_class_aclmask(ledgers[i], table->owner, ACL_UPDATE | ACL_DELETE | ACL_TRUNCATE, ACLMASK_ANY) != 0 &&
-			ConditionalLockRelationOid(ledgers[i], ShareUpdateExclusiveLock))
-			revoke_from_owner(table->owner, ledgers[i], false);
+	for (int i = 0; i < CT_NCOMPANIONS; i++)
+	{
+		Oid			shard = ct_companion_relid(&table->names, i);
+
+		if (!lock_companion(shard))
+			continue;
+		revoke_from_others(shard, ct_companion_relid(&whole, i));
+		if (i == CT_LEDGER)
+			revoke_from_owner(table->owner, shard, false);
+	}
+	ledger = ct_companion_relid(&whole, CT_LEDGER);
+	if (lock_companion(ledger))
+		revoke_from_owner(table->owner, ledger, false);
 }
 
 /*

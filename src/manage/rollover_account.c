@@ -120,7 +120,7 @@ ct_rollover_close_entries(CtWork *work)
 	work->finished = ntables == 0 || ct_ledger_close_entries(tables[0].table, true) < CT_ENTRIES_AT_ONCE;
 	PopActiveSnapshot();
 	if (ntables > 0 && work->run->for_shard)
-		ct_restate_ledger_on_node(tables[0].table);
+		ct_restate_on_node(tables[0].table);
 	ct_rollover_close_group(work->group, tables, ntables);
 }
 

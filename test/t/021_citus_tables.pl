@@ -220,13 +220,21 @@ sql($coordinator, q{
 	SET ROLE tester; SET search_path = tested;
 	SELECT contacts_tier.grant_reader('contacts', 'A reader');
 	SELECT contacts_tier.repair('contacts')});
-is(sql($coordinator, q{SELECT string_agg(DISTINCT r.result, ' ') FROM (VALUES ('account'), ('counter'), ('ledger'), ('call')) t (name),
+my $others = q{SELECT string_agg(DISTINCT r.result, ' ') FROM (VALUES ('account'), ('counter'), ('ledger'), ('call')) t (name),
 	LATERAL (SELECT result FROM run_command_on_all_nodes(format($$SELECT string_agg(a.grantee || ':' || a.privilege_type, ' ' ORDER BY 1)
 			FROM pg_class c, LATERAL aclexplode(c.relacl) x, LATERAL (SELECT CASE x.grantee WHEN 0 THEN 'PUBLIC' ELSE x.grantee::regrole::text END, x.privilege_type) a (grantee, privilege_type)
 			WHERE c.oid = 'tested.contacts_tier_%s'::regclass AND x.grantee <> c.relowner$$, t.name))
 		UNION ALL SELECT result FROM run_command_on_shards(format('tested.contacts_tier_%s', t.name), $$SELECT string_agg(a.grantee || ':' || a.privilege_type, ' ' ORDER BY 1)
 			FROM pg_class c, LATERAL aclexplode(c.relacl) x, LATERAL (SELECT CASE x.grantee WHEN 0 THEN 'PUBLIC' ELSE x.grantee::regrole::text END, x.privilege_type) a (grantee, privilege_type)
-			WHERE c.oid = '%s'::regclass AND x.grantee <> c.relowner$$)) r WHERE r.result <> ''}), '"A reader":SELECT', 'on all nodes only the reader reads companion tables');
+			WHERE c.oid = '%s'::regclass AND x.grantee <> c.relowner$$)) r WHERE r.result <> ''};
+is(sql($coordinator, $others), '"A reader":SELECT', 'on all nodes only the reader reads companion tables');
+sql($coordinator, q{SELECT citus_move_shard_placement(s.shardid, s.nodename, s.nodeport, n.nodename, n.nodeport, 'block_writes')
+	FROM (SELECT shardid, nodename, nodeport FROM pg_dist_shard JOIN pg_dist_shard_placement USING (shardid) WHERE logicalrelid = 'tested.contacts'::regclass ORDER BY shardid LIMIT 1) s
+	JOIN pg_dist_node n ON n.nodeport <> s.nodeport AND n.groupid > 0 LIMIT 1});
+$others =~ s/, \('call'\)//;
+like(sql($coordinator, $others), qr/"A stranger"/, 'a shard that moves has default privileges of the other node');
+sql($coordinator, q{SET ROLE tester; CALL contacts_tier.rollover('tested.contacts')});
+is(sql($coordinator, $others), '"A reader":SELECT', 'until the next rollover');
 
 # a rollover of shards whose companion tables were moved away ends, and does not go round
 sql($coordinator, q{SELECT update_distributed_table_colocation('a.contacts_tier_counter', colocate_with => 'none')});
