@@ -165,11 +165,11 @@ BEGIN
             SELECT w.nodename, w.nodeport, CASE WHEN NOT w.success THEN w.result END AS error,
                    (SELECT string_agg(g, '; ') FROM contacts_tier_internal.grants() g
                     WHERE w.success AND NOT w.result::jsonb ? g) AS statements
-            FROM run_command_on_workers('SELECT coalesce(jsonb_agg(g), ''[]'') FROM contacts_tier_internal.grants() g') w),
+            FROM run_command_on_workers('SELECT coalesce(pg_catalog.jsonb_agg(g), ''[]'') FROM contacts_tier_internal.grants() g') w),
         granted AS (
             SELECT m.node_name, m.node_port, m.success, m.result
             FROM (SELECT array_agg(l.nodename) AS nodes, array_agg(l.nodeport) AS ports,
-                         array_agg(format('DO %L', format('BEGIN SET LOCAL citus.enable_ddl_propagation = off;'
+                         array_agg(format('DO %L', format('BEGIN SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL citus.enable_ddl_propagation = off;'
                                                           ' SET LOCAL lock_timeout = ''5s''; %s; END', l.statements))) AS commands
                   FROM lacking l WHERE l.statements IS NOT NULL) c,
                  master_run_on_worker(c.nodes, c.ports, c.commands, true) m

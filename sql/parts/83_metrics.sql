@@ -53,7 +53,7 @@ BEGIN
         RETURN;
     END IF;
     FOR node IN SELECT n.success, n.result
-                FROM run_command_on_all_nodes(format('SELECT coalesce(jsonb_agg(m), ''[]'') FROM %s m', on_all_nodes.rows)) n LOOP
+                FROM run_command_on_all_nodes(format('SELECT coalesce(pg_catalog.jsonb_agg(m), ''[]'') FROM %s m', on_all_nodes.rows)) n LOOP
         IF NOT node.success THEN
             RAISE WARNING USING MESSAGE = 'a node is skipped', DETAIL = node.result;
             CONTINUE;

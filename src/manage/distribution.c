@@ -153,26 +153,6 @@ restate_privileges(Oid relid)
 }
 
 /*
- * On the coordinator, nodes on which something was not granted, and why.  As contacts_tier_internal.grant_missing() in
- * version 0.2.0, but that all names are qualified in what nodes are sent: their sessions are those of a superuser,
- * with a search_path in which others may create functions.
- */
-#define MISSING_GRANTS \
-	"WITH lacking AS (" \
-	"  SELECT w.nodename, w.nodeport, CASE WHEN NOT w.success THEN w.result END AS error," \
-	"   (SELECT string_agg(g, '; ') FROM contacts_tier_internal.grants() g WHERE w.success AND NOT w.result::jsonb ? g) AS statements" \
-	"  FROM run_command_on_workers('SELECT coalesce(pg_catalog.jsonb_agg(g), ''[]'') FROM contacts_tier_internal.grants() g') w)," \
-	" granted AS (" \
-	"  SELECT m.node_name, m.node_port, m.success, m.result" \
-	"  FROM (SELECT array_agg(nodename) AS nodes, array_agg(nodeport) AS ports," \
-	"     array_agg(format('DO %L', format('BEGIN SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL citus.enable_ddl_propagation = off;" \
-	" SET LOCAL lock_timeout = ''5s''; %s; END', statements))) AS commands" \
-	"    FROM lacking WHERE statements IS NOT NULL) c, master_run_on_worker(c.nodes, c.ports, c.commands, true) m" \
-	"  WHERE c.nodes IS NOT NULL)" \
-	" SELECT format('%s:%s', nodename, nodeport), error FROM lacking WHERE error IS NOT NULL" \
-	" UNION ALL SELECT format('%s:%s', node_name, node_port), result FROM granted WHERE NOT success"
-
-/*
  * Nodes that were added do not know what was granted on functions of the extension, so that the owner of a
  * table can have no triggers there: grant it, as the owner of the extension.  Where that is not
  * possible, a WARNING says so, and Citus is going to say what it misses.
@@ -185,8 +165,7 @@ ct_grant_on_nodes(void)
 
 	ct_manage_as_owner(ct_companion_owner(get_relname_relid(catalogue[0], get_namespace_oid("contacts_tier", false))), &identity);
 	ct_connect_spi();
-	ct_executef("SELECT contacts_tier_internal.is_in_cluster() AND (SELECT l.groupid = 0 FROM pg_catalog.pg_dist_local_group l)");
-	count = ct_result_bool(1) ? ct_execute(MISSING_GRANTS, 0, NULL, NULL, NULL) : 0;
+	count = ct_executef("SELECT node, error FROM contacts_tier_internal.grant_missing()");
 	for (uint64 i = 0; i < count; i++)
 		ereport(WARNING,
 				(errcode(ERRCODE_WARNING),

@@ -657,11 +657,16 @@ sql($coordinator, q{
 	SET ROLE intruder;
 	CREATE FUNCTION public.jsonb_agg_step(state jsonb, value text) RETURNS jsonb LANGUAGE plpgsql AS $$
 	BEGIN EXECUTE format('CREATE TABLE IF NOT EXISTS proof.%I ()', session_user); RETURN coalesce(state, '[]') || to_jsonb(value); END $$;
-	CREATE AGGREGATE public.jsonb_agg(text) (sfunc = public.jsonb_agg_step, stype = jsonb)});
+	CREATE AGGREGATE public.jsonb_agg(text) (sfunc = public.jsonb_agg_step, stype = jsonb);
+	CREATE FUNCTION public.jsonb_agg_step(state jsonb, value record) RETURNS jsonb LANGUAGE plpgsql AS $$
+	BEGIN EXECUTE format('CREATE TABLE IF NOT EXISTS proof.%I ()', session_user); RETURN coalesce(state, '[]') || to_jsonb(value); END $$;
+	CREATE AGGREGATE public.jsonb_agg(record) (sfunc = public.jsonb_agg_step, stype = jsonb)});
 $crm->(q{SELECT contacts_tier.repair('crm.contacts')});
+sql($coordinator, q{SELECT contacts_tier.grant_nodes(); SELECT count(*) FROM contacts_tier.metrics()});
 is(sql($coordinator, q{SELECT string_agg(DISTINCT result, ',') FROM run_command_on_all_nodes($$SELECT count(*) FROM pg_class WHERE relnamespace = 'proof'::regnamespace$$)}),
-	'0', 'nor in those by which grants reach nodes, as a superuser');
-sql($coordinator, q{SET ROLE intruder; DROP AGGREGATE public.jsonb_agg(text); DROP FUNCTION public.jsonb_agg_step(jsonb, text)});
+	'0', 'nor in those by which grants reach nodes and metrics are read there, as a superuser');
+sql($coordinator, q{SET ROLE intruder; DROP AGGREGATE public.jsonb_agg(text), public.jsonb_agg(record);
+	DROP FUNCTION public.jsonb_agg_step(jsonb, text), public.jsonb_agg_step(jsonb, record)});
 
 foreach my $statement (
 	q{INSERT INTO crm.contacts_tier_call (account, contacts, call) VALUES (1, 'crm.contacts', 'SELECT 1')},
