@@ -234,8 +234,6 @@ find_account_fault(const CtCompanionOf *of, const char *name, Oid relid, AttrNum
 static bool
 find_column_fault(const CtCompanionOf *of, int column, Oid relid, CtFault *fault)
 {
-	static const char *const hint =
-		"Add the column without a default, after dropping it if it has another type.  Or drop the companion tables with CASCADE, and create them again by contacts_tier.repair() with the table as its argument, or by attach() if the table is not attached: their history is lost then.";
 	const char *name = NameStr(of->names.companions[companion_columns[column].which]);
 	const char *own_type = companion_columns[column].own_type;
 	Oid			type = own_type != NULL ? ct_own_type(own_type) : companion_columns[column].type;
@@ -244,14 +242,18 @@ find_column_fault(const CtCompanionOf *of, int column, Oid relid, CtFault *fault
 	if (attno <= 0)
 		return fault_is(fault, ERRCODE_UNDEFINED_COLUMN,
 						psprintf("companion table \"%s.%s\" has no column \"%s\"",
-								 NameStr(of->names.schema), name, companion_columns[column].name), hint);
+								 NameStr(of->names.schema), name, companion_columns[column].name),
+						psprintf("Add the column as %s without a default.  Or drop the companion tables with CASCADE, and create them again by contacts_tier.repair() with the table as its argument, or by attach() if the table is not attached: their history is lost then.",
+								 format_type_be_qualified(OidIsValid(type) ? type : of->account_type)));
 	if (!OidIsValid(type))
 		return find_account_fault(of, name, relid, attno, fault);
 	if (get_atttype(relid, attno) != type)
 		return fault_is(fault, ERRCODE_DATATYPE_MISMATCH,
 						psprintf("column \"%s\" of companion table \"%s.%s\" must be of type %s, not %s",
 								 companion_columns[column].name, NameStr(of->names.schema), name, format_type_be(type),
-								 format_type_be(get_atttype(relid, attno))), hint);
+								 format_type_be(get_atttype(relid, attno))),
+						psprintf("Use %s.", ct_retype_statement(quote_qualified_identifier(NameStr(of->names.schema), name), relid,
+																companion_columns[column].name, type, InvalidOid)));
 	return false;
 }
 

@@ -391,6 +391,7 @@ extern List *ct_pending_index_statements(Relation rel, const CtTable *table);
 
 extern void ct_restore_companions(const CtTable *table);
 extern void ct_restore_registered(Oid relid);
+extern void ct_restore_ledger_default(const CtTable *table);
 extern void ct_restore_table(Oid relid, bool is_impatient);
 extern void ct_restore_privileges(const CtTable *table);
 

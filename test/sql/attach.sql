@@ -355,6 +355,35 @@ DROP EXTENSION contacts_tier CASCADE;
 CREATE EXTENSION contacts_tier;
 SELECT contacts_tier.attach('contacts', 'account');
 ROLLBACK;
+-- after uninstall(), the HINTs lead back to an attached table with its history (rule O4) ...
+BEGIN;
+SET LOCAL client_min_messages = error;
+SELECT contacts_tier.subscribe('contacts', 'a', 'attach');
+INSERT INTO contacts (id, account, marketing_contact_status) VALUES (1, 'a', 'marketing');
+SELECT contacts_tier.uninstall('contacts');
+DROP EXTENSION contacts_tier CASCADE;
+CREATE EXTENSION contacts_tier;
+SELECT contacts_tier.create_plan('attach', '{3, 1000}');
+SET LOCAL client_min_messages = warning;
+DO $$
+DECLARE hint text; message text;
+BEGIN
+    FOR i IN 1..9 LOOP
+        BEGIN
+            PERFORM contacts_tier.attach('contacts', 'account');
+            RETURN;
+        EXCEPTION WHEN datatype_mismatch THEN
+            GET STACKED DIAGNOSTICS hint = PG_EXCEPTION_HINT, message = MESSAGE_TEXT;
+        END;
+        RAISE WARNING '%: %', message, hint;
+        EXECUTE substring(hint, 'ALTER TABLE .*[^.]');
+    END LOOP;
+END $$;
+INSERT INTO contacts (id, account, marketing_contact_status) VALUES (2, 'a', 'marketing');
+SELECT contacts_tier.cancel('contacts', 'a');
+SELECT account, counted, actual FROM contacts_tier.verify('contacts');
+SELECT event, count(*), count(DISTINCT entry) FROM contacts_tier_ledger GROUP BY event ORDER BY event;
+ROLLBACK;
 -- ... and others have columns of another type, another collation, and no primary key
 SELECT contacts_tier.detach('contacts', true);
 CREATE PROCEDURE attach_after(change text) LANGUAGE plpgsql AS $$

@@ -178,6 +178,12 @@ DROP TABLE contacts_tier_account, contacts_tier_counter, contacts_tier_ledger CA
 SELECT account, counted, actual FROM contacts_tier.repair('contacts');
 CALL works();
 ROLLBACK;
+-- the key of the ledger has lost its default
+BEGIN;
+ALTER TABLE contacts_tier_ledger ALTER COLUMN entry DROP DEFAULT;
+SELECT count(*) FROM contacts_tier.repair('contacts');
+SELECT contacts_tier.set_policy('contacts', 'a', grace => 1);
+ROLLBACK;
 BEGIN;
 ALTER TABLE contacts_tier_counter DROP CONSTRAINT contacts_tier_counter_pkey;
 SAVEPOINT s;
