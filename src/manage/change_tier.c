@@ -30,7 +30,7 @@ ct_manage_subscription(CtManaged *managed, FunctionCallInfo fcinfo)
 
 	(void) ct_catch_up(managed->table, account, NULL);
 	subscribed.count = ct_ledger_withdraw(managed->table, account).marketing;
-	if (ct_execute_now(ct_sqlf(managed->table, "SELECT plan, contact_limit, coalesce(requested_limit, 0), ended_at IS NOT NULL"
+	if (ct_execute_now(ct_sqlf(managed->table, "SELECT coalesce(plan, ''), contact_limit, coalesce(requested_limit, 0), ended_at IS NOT NULL"
 							   " FROM {account} WHERE account {=} $1 FOR NO KEY UPDATE"),
 					   lengthof(types), types, &account) == 0 ||
 		ct_result_bool(4))

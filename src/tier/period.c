@@ -46,9 +46,28 @@ static const CtQuery find_update_date_query = {
 };
 
 /*
+ * A date that was applied is still there: a rule, trigger or policy of the owner's keeps the account row
+ * as it is.  The period would be closed again and again.
+ */
+static void
+check_moved_on(const CtUpdateDate *due)
+{
+	const CtTable *table = due->tables[0].table;
+
+	if (due->applied != 0 && due->date <= due->applied)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the update date of account \"%s\" could not be changed", ct_account_text(table, due->account)),
+				 errdetail("A rule, trigger or row security policy on table \"%s\" suppressed or changed the update.",
+						   NameStr(table->names.companions[CT_ACCOUNT])),
+				 errhint("Drop it.")));
+}
+
+/*
  * Find the update date of the account that is to be applied, the earliest up to "now";
  * false if there is none.  Fills in "date", "ends", "flagged" and "marketing", and locks nothing: the
  * date may be gone when ct_apply_update_date() looks.  The caller is the owner of the tables.
+ * Errors: 55000 where the date that was applied last has not been moved on.
  */
 bool
 ct_find_update_date(CtUpdateDate *due)
@@ -62,6 +81,7 @@ ct_find_update_date(CtUpdateDate *due)
 	due->ends = ct_result_bool(2);
 	due->flagged = ct_result_int64(3);
 	due->marketing = ct_result_int64(4);
+	check_moved_on(due);
 	return true;
 }
 
@@ -406,6 +426,7 @@ ct_apply_update_date(CtUpdateDate *due)
 		demote(due, account.ends);
 	closing = ct_ledger_close_period(table, due->account);
 	close_period(due, &closing, account.ends ? left.marketing - left.pending : 0);
+	due->applied = due->date;
 	if (account.ends)
 	{
 		end_subscription(due);

@@ -215,6 +215,7 @@ typedef struct CtUpdateDate
 	const CtRowPlaces *statement;	/* which contacts it has promoted, NULL:
 									 * none */
 	int64		demoted;		/* contacts, by the last step of the date */
+	TimestampTz applied;		/* the last date that was applied; 0: none */
 } CtUpdateDate;
 
 /* period.c */

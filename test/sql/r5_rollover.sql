@@ -81,6 +81,20 @@ CALL contacts_tier.rollover();
 TABLE r5.contact;
 DROP TRIGGER raise ON r5.contacts;
 
+-- an account whose date stays fails, and is not rolled over for ever; nor is it by a statement
+CALL r5.prepare('2026-08-06', 'x', 0);
+CREATE FUNCTION r5.stay() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RETURN NULL; END$$;
+CREATE TRIGGER stay BEFORE UPDATE ON r5.contacts_tier_account FOR EACH ROW EXECUTE FUNCTION r5.stay();
+SET statement_timeout = '60s';
+CALL contacts_tier.rollover();
+TABLE r5.contact;
+UPDATE r5.contacts_tier_counter SET granted = used;
+INSERT INTO r5.contacts (id, account, marketing_contact_status) SELECT i, 'a', 'marketing' FROM generate_series(11, 1100) i;
+RESET statement_timeout;
+DROP TRIGGER stay ON r5.contacts_tier_account;
+CALL contacts_tier.rollover();
+TABLE r5.contact;
+
 -- an account of a type whose text and cast to text differ is found again
 CREATE SCHEMA r5_type;
 CREATE TYPE r5_type.code AS ENUM ('x', 'y');
