@@ -143,7 +143,7 @@ ct_typed_column(Oid relid, const char *name, Oid type)
 }
 
 /*
- * May a companion table be accessed without SQL?  If it is an ordinary heap of this
+ * May a companion table be accessed without SQL?  If it is an ordinary, logged heap of this
  * node, of the same owner, for privileges are not looked at, and has the primary
  * key that attach() created: anybody can create tables of these names.
  */
@@ -152,6 +152,7 @@ ct_is_ordinary(Relation rel, const CtTable *table, const AttrNumber *key, int nk
 {
 	return rel->rd_rel->relkind == RELKIND_RELATION &&
 		rel->rd_rel->relam == HEAP_TABLE_AM_OID &&
+		rel->rd_rel->relpersistence == RELPERSISTENCE_PERMANENT &&
 		rel->rd_rel->relowner == table->owner &&
 		ct_has_key(ct_primary_key_index(rel), table->account_collation, key, nkeys) &&
 		!ct_is_distributed(RelationGetRelid(rel));

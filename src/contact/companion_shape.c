@@ -170,7 +170,7 @@ access_method(Oid relid)
 /*
  * Is a companion table missing, not the owner's, or of another kind than it must be?  His rights
  * are what statements on it run with, so it must be his (R3).  Counters and accounts are accessed
- * without SQL, so they are heaps.
+ * without SQL, so they are heaps.  A crash empties unlogged tables, and not the contacts.
  */
 static bool
 find_table_fault(const CtCompanionOf *of, CtCompanion which, Oid relid, CtFault *fault)
@@ -198,6 +198,10 @@ find_table_fault(const CtCompanionOf *of, CtCompanion which, Oid relid, CtFault 
 		return fault_is(fault, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
 						psprintf("companion table \"%s.%s\" does not have access method heap", NameStr(of->names.schema), name),
 						"Use ALTER TABLE ... SET ACCESS METHOD heap.");
+	if (get_rel_persistence(relid) != RELPERSISTENCE_PERMANENT)
+		return fault_is(fault, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+						psprintf("companion table \"%s.%s\" is unlogged, so a crash would empty it", NameStr(of->names.schema), name),
+						"Use ALTER TABLE ... SET LOGGED.");
 	return false;
 }
 

@@ -123,7 +123,7 @@ refuse_trigger(CtCounter *counter, const char *what)
 }
 
 /*
- * Write the row in counter->new_row for a slot whose table has triggers; the results are
+ * Write the row in counter->new_row for a slot whose table needs the executor; the results are
  * those of ct_slot_write().  The version that was read is locked first, so that no
  * concurrent change can come between, in which the executor would look at another.
  */
@@ -152,6 +152,15 @@ write_firing(CtCounter *counter, CtSlots *slots, const CtSlot *slot,
 	*tid = counter->new_row->tts_tid;
 	ct_slot_folded(counter, slots, slot);
 	return TM_Ok;
+}
+
+/* Has somebody added what the executor serves: triggers, CHECK constraints or generated columns? */
+static bool
+needs_executor(Relation rel)
+{
+	const TupleConstr *constr = RelationGetDescr(rel)->constr;
+
+	return rel->trigdesc != NULL || (constr != NULL && (constr->num_check > 0 || constr->has_generated_stored));
 }
 
 /* Columns of a slot that are written each time, and those of a brake */
@@ -183,7 +192,7 @@ write_brake(const CtCounterTable *info, const CtSlot *slot, int at, int *attnos,
  * As heapam_tuple_update() does it for a tuple in a tuple slot, which is not needed here; without
  * a crosscheck heap_update() updates the version at the place or says why not.
  *
- * Errors: 55000 where a trigger on the counter table interferes.
+ * Errors: 55000 where a trigger on the counter table interferes; those of its constraints.
  */
 TM_Result
 ct_slot_write(CtCounter *counter, CtSlots *slots, CtSlot *slot, bool wait, TransactionId *holder)
@@ -217,7 +226,7 @@ ct_slot_write(CtCounter *counter, CtSlots *slots, CtSlot *slot, bool wait, Trans
 	if (!wait && ct_slot_is_held(counter, slots, slot->index, holder))
 		return TM_BeingModified;
 	tuple = ct_slot_form(counter, slot->tuple, ncolumns, attnos, values, nulls);
-	if (counter->rel->trigdesc != NULL)
+	if (needs_executor(counter->rel))
 	{
 		ExecForceStoreHeapTuple(tuple, ct_new_counter_row(counter), false);
 		return write_firing(counter, slots, slot, attnos, values, nulls, ncolumns);

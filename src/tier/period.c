@@ -60,7 +60,7 @@ check_moved_on(const CtUpdateDate *due)
 				 errmsg("the update date of account \"%s\" could not be changed", ct_account_text(table, due->account)),
 				 errdetail("A rule, trigger or row security policy on table \"%s\" suppressed or changed the update.",
 						   NameStr(table->names.companions[CT_ACCOUNT])),
-				 errhint("Drop it.")));
+				 errhint("Drop it, and begin a new session if it was a rule.")));
 }
 
 /*

@@ -407,6 +407,7 @@ CALL attach_after('ALTER TABLE contacts_tier_counter DROP CONSTRAINT contacts_ti
 CALL attach_after('ALTER TABLE contacts_tier_account RENAME TO old; CREATE TABLE contacts_tier_account (LIKE old INCLUDING ALL) PARTITION BY HASH (account)');
 CALL attach_after('ALTER TABLE contacts_tier_account RENAME TO old; CREATE ACCESS METHOD regress_attach_heap TYPE TABLE HANDLER heap_tableam_handler;'
                   ' CREATE TABLE contacts_tier_account (LIKE old INCLUDING ALL) USING regress_attach_heap');
+CALL attach_after('ALTER TABLE contacts_tier_ledger SET UNLOGGED');
 CALL attach_after('DROP TABLE contacts_tier_ledger');
 CALL attach_after('DROP TABLE contacts_tier_ledger; CREATE VIEW contacts_tier_ledger AS SELECT 1 AS account');
 CALL attach_after('ALTER TABLE contacts_tier_counter OWNER TO regress_attach_owner');

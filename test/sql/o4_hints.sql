@@ -178,6 +178,19 @@ DROP TABLE contacts_tier_account, contacts_tier_counter, contacts_tier_ledger CA
 SELECT account, counted, actual FROM contacts_tier.repair('contacts');
 CALL works();
 ROLLBACK;
+-- a crash would empty the counters, and not the contacts
+BEGIN;
+ALTER TABLE contacts_tier_counter SET UNLOGGED;
+CALL works();
+ALTER TABLE contacts_tier_counter SET LOGGED;
+CALL works();
+ROLLBACK;
+-- a subscription has lost its plan
+BEGIN;
+ALTER TABLE contacts_tier_account ALTER COLUMN plan DROP NOT NULL;
+UPDATE contacts_tier_account SET plan = NULL;
+SELECT contacts_tier.change_tier('contacts', 'a', 20);
+ROLLBACK;
 -- the key of the ledger has lost its default
 BEGIN;
 ALTER TABLE contacts_tier_ledger ALTER COLUMN entry DROP DEFAULT;

@@ -23,6 +23,14 @@ SELECT contacts_tier.subscribe('r7.contacts', c, 'r7', on_exceed => c::contacts_
 GRANT SELECT, INSERT, UPDATE, DELETE ON r7.contacts TO regress_r7_writer;
 -- a column that somebody has added
 ALTER TABLE r7.contacts_tier_counter ADD changes integer;
+-- a constraint that somebody has added holds
+BEGIN;
+ALTER TABLE r7.contacts_tier_counter ADD CONSTRAINT few CHECK (used < 10);
+INSERT INTO r7.contacts SELECT i, 'a', 'marketing' FROM generate_series(1, 5) i;
+\set VERBOSITY sqlstate
+INSERT INTO r7.contacts SELECT i, 'a', 'marketing' FROM generate_series(11, 15) i;
+\set VERBOSITY default
+ROLLBACK;
 
 -- A copy that is kept by triggers, as tools keep one that rewrite a table beside its
 -- writers; it must be the same in the end
