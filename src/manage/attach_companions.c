@@ -233,7 +233,7 @@ ct_create_companions(const CtTable *table, bool is_repair)
 	{
 		check_account_type(table);
 		ct_check_companions(table);
-		ct_restore_ledger_default(table);
+		ct_restate_ledger_default(table);
 		ct_restate_ledger_privileges(table);
 		return;
 	}

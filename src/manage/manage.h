@@ -379,6 +379,7 @@ extern CtManaged *ct_manage_sharing(Oid relid, LOCKMODE lockmode, List **relids)
 /* restate.c */
 
 extern void ct_restate_ledger_privileges(const CtTable *table);
+extern void ct_restate_ledger_default(const CtTable *table);
 extern void ct_restate_on_node(const CtTable *table);
 extern void ct_restate_dependencies(const CtTable *table);
 
@@ -391,7 +392,6 @@ extern List *ct_pending_index_statements(Relation rel, const CtTable *table);
 
 extern void ct_restore_companions(const CtTable *table);
 extern void ct_restore_registered(Oid relid);
-extern void ct_restore_ledger_default(const CtTable *table);
 extern void ct_restore_table(Oid relid, bool is_impatient);
 extern void ct_restore_privileges(const CtTable *table);
 

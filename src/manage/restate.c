@@ -54,6 +54,25 @@ ct_restate_ledger_privileges(const CtTable *table)
 }
 
 /*
+ * Entries of the ledger get their keys by a default, which uninstall() and DROP EXTENSION drop: create it
+ * again.  Ledgers that are not as attach() creates them ct_check_companions() refuses.  The caller is the
+ * owner, and connected to SPI.
+ *
+ * Locks: ACCESS EXCLUSIVE on the ledger, if it has no such default.
+ */
+void
+ct_restate_ledger_default(const CtTable *table)
+{
+	if (ct_executef("SELECT pg_catalog.format('ALTER TABLE %%s ALTER entry SET DEFAULT contacts_tier_internal.ledger_entry()',"
+					"  c.oid::pg_catalog.regclass)"
+					" FROM pg_catalog.pg_class c JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) c.oid"
+					" WHERE c.oid OPERATOR(pg_catalog.=) %u AND c.relowner OPERATOR(pg_catalog.=) %u AND c.relkind IN ('r', 'p')"
+					" AND a.attname OPERATOR(pg_catalog.=) 'entry' AND NOT a.atthasdef AND a.atttypid OPERATOR(pg_catalog.=) %u",
+					ct_companion_relid(&table->names, CT_LEDGER), table->owner, UUIDOID) > 0)
+		ct_execute(ct_result_text(1), 0, NULL, NULL, NULL);
+}
+
+/*
  * Lock a companion table on this node, so that two do not change its privileges at once, as VACUUM does; false if
  * somebody holds a lock, or there is no such table.
  */

@@ -13,7 +13,6 @@
 
 #include "access/relation.h"
 #include "catalog/namespace.h"
-#include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -178,25 +177,6 @@ enable_triggers(const CtTable *table)
 }
 
 /*
- * Entries of the ledger get their keys by a default, which uninstall() and DROP EXTENSION drop: create it
- * again.  Ledgers that are not as attach() creates them ct_check_companions() refuses.  The caller is the
- * owner, and connected to SPI.
- *
- * Locks: ACCESS EXCLUSIVE on the ledger, if it has no such default.
- */
-void
-ct_restore_ledger_default(const CtTable *table)
-{
-	if (ct_executef("SELECT pg_catalog.format('ALTER TABLE %%s ALTER entry SET DEFAULT contacts_tier_internal.ledger_entry()',"
-					"  c.oid::pg_catalog.regclass)"
-					" FROM pg_catalog.pg_class c JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) c.oid"
-					" WHERE c.oid OPERATOR(pg_catalog.=) %u AND c.relowner OPERATOR(pg_catalog.=) %u AND c.relkind IN ('r', 'p')"
-					" AND a.attname OPERATOR(pg_catalog.=) 'entry' AND NOT a.atthasdef AND a.atttypid OPERATOR(pg_catalog.=) %u",
-					ct_companion_relid(&table->names, CT_LEDGER), table->owner, UUIDOID) > 0)
-		ct_execute(ct_result_text(1), 0, NULL, NULL, NULL);
-}
-
-/*
  * Create again what an attached table has lost: triggers, the index, defaults of its columns and of the
  * ledger; and enable its triggers.  Who is impatient waits for no lock long: only a lost default needs
  * more than the lock against writers, which the caller holds.
@@ -232,7 +212,7 @@ ct_restore_table(Oid relid, bool is_impatient)
 	enable_triggers(table);
 	ct_execute_each(create_index);
 	ct_set_defaults(relid, name, args, false);
-	ct_restore_ledger_default(table);
+	ct_restate_ledger_default(table);
 	ct_restore_identity(&identity);
 	SPI_finish();
 }
