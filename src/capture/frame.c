@@ -247,8 +247,6 @@ events_wait(List *relids)
 void
 ct_frames_check_none(List *relids)
 {
-	if (ct_is_truncating())
-		ct_truncate_look();
 	if (slist_is_empty(&frames.notes) && !ct_is_truncating() && !events_wait(relids))
 		return;
 	ereport(ERROR,

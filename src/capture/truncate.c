@@ -113,11 +113,13 @@ ct_truncate_ends(const CtStatement *statement)
 }
 
 /*
- * Is there a table that a TRUNCATE has counted off, and perhaps not emptied yet?
+ * Is there a table that a TRUNCATE has counted off, and not emptied yet?  The worker of logical
+ * replication begins no statement that would look.
  */
 bool
 ct_is_truncating(void)
 {
+	ct_truncate_look();
 	return !slist_is_empty(&counted_off.notes);
 }
 

@@ -87,6 +87,35 @@ is( answers_around(
 	'a plan');
 is_exact($subscriber, 'postgres', 'at the end');
 
+# What the worker itself writes is counted where triggers are made to fire (R1, C1), also
+# after a TRUNCATE of its transaction
+$publisher->safe_psql(
+	'postgres', q{
+	CREATE TABLE d (id integer PRIMARY KEY, account text, marketing_contact_status contacts_tier.marketing_status);
+	INSERT INTO d SELECT n, 'a', 'marketing' FROM generate_series(1, 3) AS n;
+	CREATE PUBLICATION contacts FOR TABLE d;
+});
+$subscriber->safe_psql(
+	'postgres', q{
+	CREATE TABLE d (id integer PRIMARY KEY, account text);
+	SELECT contacts_tier.attach('d', 'account');
+	ALTER TABLE d ENABLE ALWAYS TRIGGER zz_contacts_tier_status;
+	ALTER TABLE d ENABLE ALWAYS TRIGGER aa_contacts_tier_count;
+	ALTER TABLE d ENABLE ALWAYS TRIGGER contacts_tier_truncate;
+});
+$subscriber->safe_psql('postgres', "CREATE SUBSCRIPTION contacts CONNECTION '$source' PUBLICATION contacts");
+$subscriber->wait_for_subscription_sync($publisher, 'contacts');
+$publisher->safe_psql(
+	'postgres', q{
+	BEGIN;
+	TRUNCATE d;
+	INSERT INTO d SELECT n, 'a', 'marketing' FROM generate_series(4, 5) AS n;
+	COMMIT;
+});
+$publisher->wait_for_catchup('contacts');
+is($subscriber->safe_psql('postgres', "SELECT count(*) FROM d WHERE marketing_contact_status = 'marketing'"), 2, 'what the worker has written');
+is_exact($subscriber, 'postgres', 'after the worker has written contacts');
+
 $subscriber->stop;
 $publisher->stop;
 done_testing();
