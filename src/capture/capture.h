@@ -150,6 +150,7 @@ typedef enum CtFate
 extern CtFate ct_notes_fate(const CtTable *table, Oid relid, const CtRow *written, CtRow *latest);
 extern int	ct_notes_mend(const CtTable *table, Oid relid, const CtRow *decided);
 extern void ct_notes_dropped(const CtTable *table, Datum account);
+extern void ct_notes_source(const CtTable *table, const CtRow *promoted);
 extern void ct_count_row(const CtTable *table, const CtRowChange *change);
 
 /* by_default.c */

@@ -37,8 +37,13 @@ add_change(const CtTable *table, const CtRowChange *change, const CtDelta *delta
 		if (entry->ahead > 0)
 			entry->ahead--;
 	}
-	/* the source of one that comes back as it was is that of long ago */
-	ct_delta_add_source(&frame->deltas, entry, change->comes_back ? NULL : change->new);
+
+	/*
+	 * the source of one that comes back as it was is that of long ago, and so
+	 * is that of one that was dropped and stays as it was: ct_notes_source()
+	 */
+	if (!change->dropped || change->old == NULL)
+		ct_delta_add_source(&frame->deltas, entry, change->comes_back ? NULL : change->new);
 }
 
 /* The queue of the rows that must be mended */
@@ -161,4 +166,15 @@ void
 ct_notes_dropped(const CtTable *table, Datum account)
 {
 	ct_delta_entry(&ct_frame(table)->deltas, account)->delta.dropped++;
+}
+
+/*
+ * Note the source of a promotion that is dropped early: the row will not have it.
+ */
+void
+ct_notes_source(const CtTable *table, const CtRow *promoted)
+{
+	CtDeltas   *deltas = &ct_frame(table)->deltas;
+
+	ct_delta_add_source(deltas, ct_delta_entry(deltas, promoted->value[CT_ARG_ACCOUNT]), promoted);
 }

@@ -344,6 +344,7 @@ ct_row_change(const CtTable *table, const CtRow *old, CtRow *row, const Bitmapse
 	{
 		/* it stays what it is (S5), corrected if S3 does not allow it */
 		decision->dropped = true;
+		ct_notes_source(table, row);
 		ct_row_copy_properties(row, old);
 		ct_row_set_status(table, row, ct_status_on_insert(ct_row_status(table, old), false));
 	}

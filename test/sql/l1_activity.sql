@@ -167,8 +167,27 @@ INSERT INTO contacts VALUES (44, 'a', 'marketing');
 SELECT contacts_tier.detach('contacts');
 TABLE open;
 SELECT contacts, details->'created' AS created FROM contacts_tier_ledger WHERE event = 'activity' ORDER BY entry DESC LIMIT 1;
+-- a promotion that does not fit is told with its own source, not with that of the contact's
+-- status, whichever way the row is written
+CREATE TABLE full_account (id integer PRIMARY KEY, account text, marketing_contact_status contacts_tier.marketing_status);
+SELECT contacts_tier.create_plan('l1_full', '{2}');
+SELECT contacts_tier.attach('full_account', 'account');
+SELECT contacts_tier.subscribe('full_account', account, 'l1_full', on_exceed => 'cap') FROM unnest('{e, f}'::text[]) AS account;
+SET contacts_tier.source_type = 'CRM_SYNC';
+INSERT INTO full_account SELECT n, CASE WHEN n < 10 THEN 'e' ELSE 'f' END, 'non_marketing' FROM generate_series(5, 14) AS n;
+SET contacts_tier.source_type = 'IMPORT';
+SET client_min_messages = error;
+SET contacts_tier.fast_path = on;
+UPDATE full_account SET marketing_contact_status = 'marketing' WHERE account = 'e';
+UPDATE full_account SET marketing_contact_status = 'marketing' WHERE id = 9;
+SET contacts_tier.fast_path = off;
+UPDATE full_account SET marketing_contact_status = 'marketing' WHERE account = 'f';
+UPDATE full_account SET marketing_contact_status = 'marketing' WHERE id = 14;
+RESET contacts_tier.fast_path;
+SELECT account, source_type, created, promoted, dropped, statements FROM contacts_tier.activity('full_account') WHERE account IN ('e', 'f')
+    ORDER BY account, source_type, promoted DESC;
 RESET search_path;
 SET client_min_messages = error;
 DROP SCHEMA l1 CASCADE;
-DELETE FROM contacts_tier.plan WHERE name = 'l1';
+DELETE FROM contacts_tier.plan WHERE name LIKE 'l1%';
 DROP ROLE regress_l1_writer;
