@@ -93,10 +93,20 @@ ct_check_owner(Oid relid)
 }
 
 /*
+ * Does the user, or the administrator of the server, want a statement to end?  Then it is
+ * ProcessInterrupts() that raises the error; any function can raise the same codes.
+ */
+bool
+ct_is_interrupt(const ErrorData *error)
+{
+	return ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION &&
+		error->funcname != NULL && strcmp(error->funcname, "ProcessInterrupts") == 0;
+}
+
+/*
  * Do some work that others must not depend on, in a subtransaction.  Where it fails, a
  * WARNING says so, the work is rolled back, and the result is false.  "what" names it in
- * the WARNING.  As in PL/pgSQL, a cancelled query and a failed assertion are errors still
- * (exception_matches_conditions()).
+ * the WARNING.  A cancelled query is an error still.
  */
 bool
 ct_attempt(void (*work) (void *arg), void *arg, const char *what)
@@ -118,10 +128,17 @@ ct_attempt(void (*work) (void *arg), void *arg, const char *what)
 
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
-		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED || error->sqlerrcode == ERRCODE_ASSERT_FAILURE)
-			PG_RE_THROW();
 		FlushErrorState();
+
+		/*
+		 * also where the error goes on: a statement must not end in a
+		 * subtransaction
+		 */
 		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+		if (ct_is_interrupt(error))
+			ReThrowError(error);
 		ereport(WARNING,
 				(errcode(ERRCODE_WARNING),
 				 errmsg("%s is skipped", what),

@@ -452,10 +452,12 @@ try_to_uncount(Relation rel, char **args, Node *exists)
 
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
-		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
-			PG_RE_THROW();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+		if (ct_is_interrupt(error))
+			ReThrowError(error);
 		warn_still_counted(rel, error->message);
 	}
 	PG_END_TRY();

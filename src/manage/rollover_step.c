@@ -137,17 +137,6 @@ do_step(CtWork *work)
 }
 
 /*
- * Does the user, or the administrator of the server, want the run to end?  Then it is
- * ProcessInterrupts() that raises the error; any function can raise the same codes.
- */
-static bool
-is_interrupt(const ErrorData *error)
-{
-	return ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION &&
-		error->funcname != NULL && strcmp(error->funcname, "ProcessInterrupts") == 0;
-}
-
-/*
  * Remember what a step was doing when it met a lock: the innermost line of the context of
  * the error.
  */
@@ -185,7 +174,7 @@ errgroup(const CtTableGroup *group)
 static CtStepResult
 judge_error(CtWork *work, ErrorData *error)
 {
-	if (is_interrupt(error))
+	if (ct_is_interrupt(error))
 		ReThrowError(error);
 	if (error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ||
 		error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED)

@@ -132,8 +132,65 @@ SELECT * FROM contacts_tier.repair('good.contacts');
 ALTER TABLE good.leads RENAME COLUMN status TO marketing_contact_status;
 CALL good.all_tables();
 
+-- a query that is cancelled ends the call all the same, and leaves nothing of it: neither a
+-- transaction, nor a subtransaction for who catches the error; one that says it was cancelled is
+-- skipped like others
+CREATE FUNCTION good.fail() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF current_setting('good.sleeps')::boolean THEN
+        PERFORM pg_sleep(600);
+    END IF;
+    RAISE EXCEPTION 'failed' USING ERRCODE = 'query_canceled';
+END
+$$;
+CREATE TRIGGER fail BEFORE UPDATE OR DELETE ON good.contacts_tier_counter FOR EACH ROW EXECUTE FUNCTION good.fail();
+SET session_replication_role = replica;
+DELETE FROM good.leads;
+RESET session_replication_role;
+SET good.sleeps = false;
+SELECT * FROM contacts_tier.repair();
+SET good.sleeps = true;
+SET statement_timeout = '200ms';
+SELECT * FROM contacts_tier.repair();
+\echo :SQLSTATE
+SELECT count(*) AS locks FROM pg_locks WHERE relation IN ('good.contacts'::regclass, 'good.leads'::regclass) AND pid = pg_backend_pid();
+DO $$
+BEGIN
+    PERFORM contacts_tier.repair();
+EXCEPTION WHEN query_canceled THEN
+    RAISE WARNING 'caught';
+END
+$$;
+RESET statement_timeout;
+-- the same where a role drops a table of another's
+CREATE SCHEMA owned AUTHORIZATION regress_neighbour;
+SELECT contacts_tier.grant_owner('regress_neighbour');
+GRANT USAGE ON SCHEMA good TO regress_neighbour;
+SET ROLE regress_neighbour;
+CREATE TABLE owned.contacts (id integer PRIMARY KEY, account text);
+CREATE TABLE owned.leads (id integer PRIMARY KEY, account text);
+SELECT contacts_tier.attach('owned.contacts', 'account');
+SELECT contacts_tier.attach('owned.leads', 'account');
+SELECT contacts_tier.subscribe('owned.contacts', 'a', 'neighbours');
+INSERT INTO owned.contacts (id, account, marketing_contact_status) VALUES (1, 'a', 'marketing');
+INSERT INTO owned.leads (id, account, marketing_contact_status) VALUES (1, 'a', 'marketing');
+CREATE TRIGGER fail BEFORE UPDATE ON owned.contacts_tier_counter FOR EACH ROW EXECUTE FUNCTION good.fail();
+RESET ROLE;
+SET statement_timeout = '200ms';
+DROP TABLE owned.contacts;
+\echo :SQLSTATE
+RESET statement_timeout;
+SET good.sleeps = false;
+DROP TABLE owned.leads;
+SELECT to_regclass('owned.contacts') AS contacts, to_regclass('owned.leads') AS leads;
+
 SET client_min_messages = error;
+SET ROLE regress_neighbour;
+DROP TRIGGER fail ON owned.contacts_tier_counter;
+RESET ROLE;
+DROP SCHEMA owned CASCADE;
+DROP TRIGGER fail ON good.contacts_tier_counter;
 DROP SCHEMA good CASCADE;
-REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA contacts_tier, contacts_tier_internal FROM regress_neighbour;
+DROP OWNED BY regress_neighbour;
 DROP ROLE regress_neighbour, regress_neighbour_reader;
 DELETE FROM contacts_tier.plan WHERE name = 'neighbours';
