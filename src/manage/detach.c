@@ -40,27 +40,6 @@ drop_index(Oid relid)
 }
 
 /*
- * Refuse companion tables that have other names now: contacts would stay counted in them, and the history would be
- * lost.  Where they are dropped, and not renamed, the trigger for TRUNCATE, which depends on all of them,
- * has gone with them.  Errors: 42P01.
- */
-static void
-check_renamed(const CtManaged *managed)
-{
-	const CtNames *names = &managed->table->names;
-
-	if (OidIsValid(ct_companion_relid(names, CT_ACCOUNT)) && OidIsValid(ct_companion_relid(names, CT_COUNTER)) &&
-		OidIsValid(ct_companion_relid(names, CT_LEDGER)))
-		return;
-	if (ct_executef("SELECT FROM pg_catalog.pg_trigger t"
-					" JOIN pg_catalog.pg_depend d ON d.classid = t.tableoid AND d.objid = t.oid"
-					" JOIN pg_catalog.pg_type y ON y.tableoid = d.refclassid AND y.oid = d.refobjid"
-					" WHERE t.tgrelid = %u AND t.tgfoid = %u AND y.typrelid NOT IN (0, t.tgrelid)",
-					RelationGetRelid(managed->rel), ct_function_oid(CT_TRIGGER_TRUNCATE)) > 0)
-		ct_check_companions(managed->table);
-}
-
-/*
  * The statement that drops the status columns that attach() added, and the defaults that
  * set_defaults() gave others; NULL if there is nothing to drop.
  */
@@ -118,7 +97,7 @@ contacts_tier_detach(PG_FUNCTION_ARGS)
 	(void) find_all_inheritors(relid, AccessExclusiveLock, NULL);
 	ct_detach_pending(relid);
 	command = alter_columns(&managed, PG_GETARG_BOOL(1));
-	check_renamed(&managed);
+	ct_refuse_renamed(managed.table);
 	ct_restore_companions(managed.table);
 	if (OidIsValid(ct_companion_relid(&managed.table->names, CT_COUNTER)))
 		ct_uncount(managed.table, ct_qualified_name(managed.rel), false);

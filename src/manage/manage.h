@@ -382,6 +382,7 @@ extern void ct_restate_ledger_privileges(const CtTable *table);
 extern void ct_restate_ledger_default(const CtTable *table);
 extern void ct_restate_on_node(const CtTable *table);
 extern void ct_restate_dependencies(const CtTable *table);
+extern void ct_refuse_renamed(const CtTable *table);
 
 /* attach.c */
 

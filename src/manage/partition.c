@@ -279,10 +279,7 @@ ct_partition_attached(Oid relid, Oid parent)
 		manage_tree(relid, args, owner, count_partition, NULL);
 }
 
-/*
- * Are there counters to subtract the contacts of a table from?  They may have been dropped,
- * or be about to be by the same command.
- */
+/* Are there counters to subtract contacts from?  They may have been dropped, or be about to be by the same command. */
 static bool
 has_counters(Relation rel, char **args)
 {
@@ -331,6 +328,8 @@ uncount_detached(Oid relid, char **args, Oid owner, Relation parent)
 	Relation	rel = relation_open(relid, NoLock);
 	Node	   *exists = ct_condition_of_relation(parent, CT_TRIGGER_EXISTS);
 
+	if (may_have_contacts(rel) && !has_counters(rel, args))
+		ct_refuse_renamed(ct_table_resolve(parent, CT_NARGS, args));
 	if (ct_is_distributed(relid))
 		ct_allow_distributed_ddl();
 	if (belongs_to(rel, owner))
@@ -340,9 +339,8 @@ uncount_detached(Oid relid, char **args, Oid owner, Relation parent)
 }
 
 /*
- * A table ceased to be a partition: if it was one of an attached table, subtract it from
- * the counters.  The command that did it has locked both, and what is below it.  Errors:
- * 42501 where it belongs to another role and has contacts.
+ * A table ceased to be a partition: if it was one of an attached table, subtract it from the counters.  The command that
+ * did it has locked both, and what is below it.  Errors: 42501 where it belongs to another role and has contacts, 42P01.
  */
 void
 ct_partition_detached(Oid relid, Oid parent)

@@ -164,3 +164,25 @@ ct_restate_dependencies(const CtTable *table)
 		ct_create_truncate_trigger(SPI_getvalue(found->vals[i], found->tupdesc, 1),
 								   SPI_getvalue(found->vals[i], found->tupdesc, 2), args);
 }
+
+/*
+ * Refuse companion tables that have other names now: contacts would stay counted in them, and the history would be
+ * lost.  Where they are dropped, and not renamed, the trigger for TRUNCATE of an attached table has gone with them.
+ * The caller is the owner, and connected to SPI.  Errors: 42P01.
+ */
+void
+ct_refuse_renamed(const CtTable *table)
+{
+	const CtNames *names = &table->names;
+
+	if (OidIsValid(ct_companion_relid(names, CT_ACCOUNT)) && OidIsValid(ct_companion_relid(names, CT_COUNTER)) &&
+		OidIsValid(ct_companion_relid(names, CT_LEDGER)))
+		return;
+	if (ct_executef("SELECT FROM pg_catalog.pg_trigger t"
+					" JOIN pg_catalog.pg_depend d ON d.classid OPERATOR(pg_catalog.=) t.tableoid AND d.objid OPERATOR(pg_catalog.=) t.oid"
+					" JOIN pg_catalog.pg_type y ON y.tableoid OPERATOR(pg_catalog.=) d.refclassid AND y.oid OPERATOR(pg_catalog.=) d.refobjid"
+					" WHERE t.tgrelid OPERATOR(pg_catalog.=) %u AND t.tgfoid OPERATOR(pg_catalog.=) %u"
+					" AND y.typrelid OPERATOR(pg_catalog.<>) 0::pg_catalog.oid AND y.typrelid OPERATOR(pg_catalog.<>) t.tgrelid",
+					table->relid, ct_function_oid(CT_TRIGGER_TRUNCATE)) > 0)
+		ct_check_companions(table);
+}

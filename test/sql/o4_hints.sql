@@ -172,6 +172,15 @@ ALTER SCHEMA o4_renamed RENAME TO o4;
 SET LOCAL search_path = o4;
 CALL works();
 ROLLBACK;
+BEGIN;
+CREATE SCHEMA o4_parts;
+CREATE TABLE o4_parts.contacts (id integer, account text, PRIMARY KEY (account, id)) PARTITION BY LIST (account);
+CREATE TABLE o4_parts.part PARTITION OF o4_parts.contacts DEFAULT;
+SELECT contacts_tier.attach('o4_parts.contacts', 'account');
+INSERT INTO o4_parts.contacts (id, account) VALUES (1, 'a');
+ALTER SCHEMA o4_parts RENAME TO o4_renamed;
+ALTER TABLE o4_renamed.contacts DETACH PARTITION o4_renamed.part;
+ROLLBACK;
 -- or are damaged
 BEGIN;
 ALTER TABLE contacts_tier_account DROP COLUMN grace;
