@@ -632,7 +632,8 @@ is($crm->(q{SELECT contacts_tier.prune_ledger('shared.contacts', now())}), '0', 
 	push @reports, map { "contacts_tier.$_('crm.contacts', '1')" }
 	  qw(usage forecast billing_periods tier_changes activity notifications ineligible usage_history explain_change sources banner has_access usage_page);
 	push @reports, map { "contacts_tier.$_('crm.contacts')" } qw(usage forecast billing_periods tier_changes activity notifications ineligible verify);
-	$crm->(join ';', map { "SELECT count(*) FROM $_" } @reports);
+	# all columns of it: see above on LEFT JOIN
+	$crm->(join ';', map { "SELECT count(r) FROM $_ r" } @reports);
 	sql($_, q{ALTER SYSTEM RESET log_statement; SELECT pg_reload_conf()}) foreach @nodes;
 	my %polymorphic = map { $_ => 1 } split /\n/, sql($coordinator, q{SELECT DISTINCT proname FROM pg_proc
 		WHERE pronamespace = 'pg_catalog'::regnamespace AND proname NOT IN ('min', 'max')
