@@ -259,7 +259,7 @@ extern void ct_check_not_null(FunctionCallInfo fcinfo, int argument, const char 
 extern void ct_check_account_not_null(FunctionCallInfo fcinfo);
 extern char *ct_account_argument(FunctionCallInfo fcinfo, int argument);
 extern void ct_check_owner(Oid relid);
-extern bool ct_is_interrupt(const ErrorData *error);
+extern ErrorData *ct_try(void (*work) (void *arg), void *arg);
 extern bool ct_attempt(void (*work) (void *arg), void *arg, const char *what);
 extern void ct_lock_within(Oid relid, LOCKMODE lockmode, int *patience);
 extern void ct_limit_lock_waits(int milliseconds);

@@ -96,24 +96,23 @@ ct_check_owner(Oid relid)
  * Does the user, or the administrator of the server, want a statement to end?  Then it is
  * ProcessInterrupts() that raises the error; any function can raise the same codes.
  */
-bool
-ct_is_interrupt(const ErrorData *error)
+static bool
+is_interrupt(const ErrorData *error)
 {
 	return ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION &&
 		error->funcname != NULL && strcmp(error->funcname, "ProcessInterrupts") == 0;
 }
 
 /*
- * Do some work that others must not depend on, in a subtransaction.  Where it fails, a
- * WARNING says so, the work is rolled back, and the result is false.  "what" names it in
- * the WARNING.  A cancelled query is an error still.
+ * Do some work in a subtransaction.  Where it fails, the work is rolled back, and the result is the error, else
+ * NULL.  A cancelled query is an error still; it, too, must not end its statement in the subtransaction.
  */
-bool
-ct_attempt(void (*work) (void *arg), void *arg, const char *what)
+ErrorData *
+ct_try(void (*work) (void *arg), void *arg)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
-	volatile bool done = true;
+	ErrorData  *volatile error = NULL;
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
@@ -124,32 +123,36 @@ ct_attempt(void (*work) (void *arg), void *arg, const char *what)
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error;
-
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
 		FlushErrorState();
-
-		/*
-		 * also where the error goes on: a statement must not end in a
-		 * subtransaction
-		 */
 		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-		if (ct_is_interrupt(error))
-			ReThrowError(error);
-		ereport(WARNING,
-				(errcode(ERRCODE_WARNING),
-				 errmsg("%s is skipped", what),
-				 errdetail_internal("%s", error->message),
-				 error->hint != NULL ? errhint("%s", error->hint) : 0));
-		done = false;
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
-	return done;
+	if (error != NULL && is_interrupt(error))
+		ReThrowError(error);
+	return error;
+}
+
+/*
+ * Do some work that others must not depend on, as ct_try().  Where it fails, a WARNING says so, and the
+ * result is false.  "what" names it in the WARNING.
+ */
+bool
+ct_attempt(void (*work) (void *arg), void *arg, const char *what)
+{
+	ErrorData  *error = ct_try(work, arg);
+
+	if (error == NULL)
+		return true;
+	ereport(WARNING,
+			(errcode(ERRCODE_WARNING),
+			 errmsg("%s is skipped", what),
+			 errdetail_internal("%s", error->message),
+			 error->hint != NULL ? errhint("%s", error->hint) : 0));
+	return false;
 }
 
 /*

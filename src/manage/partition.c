@@ -16,7 +16,6 @@
 
 #include "access/relation.h"
 #include "access/table.h"
-#include "access/xact.h"
 #include "catalog/partition.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
@@ -25,8 +24,6 @@
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
-#include "utils/memutils.h"
-#include "utils/resowner.h"
 
 #include "manage/manage.h"
 
@@ -412,17 +409,26 @@ ct_partition_altered(Oid relid)
 	relation_close(rel, AccessShareLock);
 }
 
-/* Subtract a table that is about to be dropped from the counters, as its owner. */
-static void
-uncount_as_owner(Relation rel, char **args, Node *exists)
+/* A table that is about to be dropped; see ct_table_dropped() */
+typedef struct Going
 {
+	Relation	rel;
+	char	  **args;
+	Node	   *exists;
+} Going;
+
+/* Subtract it from the counters, as its owner; for ct_try(). */
+static void
+uncount_as_owner(void *arg)
+{
+	Going	   *going = arg;
 	CtIdentity	identity;
 
-	if (ct_is_distributed(RelationGetRelid(rel)))
-		ct_check_propagated(rel->rd_rel->relowner);
+	if (ct_is_distributed(RelationGetRelid(going->rel)))
+		ct_check_propagated(going->rel->rd_rel->relowner);
 	ct_connect_spi();
-	ct_manage_as_owner(rel->rd_rel->relowner, &identity);
-	uncount(rel, args, exists);
+	ct_manage_as_owner(going->rel->rd_rel->relowner, &identity);
+	uncount(going->rel, going->args, going->exists);
 	ct_restore_identity(&identity);
 	SPI_finish();
 }
@@ -432,35 +438,12 @@ uncount_as_owner(Relation rel, char **args, Node *exists)
  * has been dropped before it.  What the owner has put on the counters must not prevent that (R5).
  */
 static void
-try_to_uncount(Relation rel, char **args, Node *exists)
+try_to_uncount(Going *going)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData  *error = ct_try(uncount_as_owner, going);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		uncount_as_owner(rel, args, exists);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-		if (ct_is_interrupt(error))
-			ReThrowError(error);
-		warn_still_counted(rel, error->message);
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
+	if (error != NULL)
+		warn_still_counted(going->rel, error->message);
 }
 
 /* Was it a shard until this command?  Its counters are distributed, and it is not. */
@@ -482,6 +465,7 @@ void
 ct_table_dropped(Oid relid, char **args, Node *exists)
 {
 	Relation	rel = ct_is_work_of_citus(relid, InvalidOid) ? NULL : try_relation_open(relid, NoLock);
+	Going		going = {rel, args, exists};
 
 	if (rel == NULL)
 		return;
@@ -491,9 +475,9 @@ ct_table_dropped(Oid relid, char **args, Node *exists)
 		if (!ct_has_columns(rel, args))
 			warn_still_counted(rel, "The columns of the table are not those that it was attached with.");
 		else if (rel->rd_rel->relowner == GetUserId() && exists == NULL)
-			uncount_as_owner(rel, args, NULL);
+			uncount_as_owner(&going);
 		else
-			try_to_uncount(rel, args, exists);
+			try_to_uncount(&going);
 	}
 	relation_close(rel, NoLock);
 }

@@ -20,7 +20,6 @@
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 #include "utils/timestamp.h"
 
 #include "manage/manage.h"
@@ -122,11 +121,12 @@ patience(const CtRun *run)
 
 /*
  * Do a step, with bounded waits: those of the user, if he has set smaller ones.  lock_timeout
- * holds for row locks, too (XactLockTableWait()), and is restored when the step fails.
+ * holds for row locks, too (XactLockTableWait()), and is restored when the step fails.  For ct_try().
  */
 static void
-do_step(CtWork *work)
+do_step(void *arg)
 {
+	CtWork	   *work = arg;
 	int			level = NewGUCNestLevel();
 	int			bound = patience(work->run);
 
@@ -174,8 +174,6 @@ errgroup(const CtTableGroup *group)
 static CtStepResult
 judge_error(CtWork *work, ErrorData *error)
 {
-	if (ct_is_interrupt(error))
-		ReThrowError(error);
 	if (error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ||
 		error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED)
 	{
@@ -204,11 +202,11 @@ try_step(CtWork *work)
 {
 	CtRun	   *run = work->run;
 	CtWork		before = *work;
-	MemoryContext context = CurrentMemoryContext;
 	MemoryContext step_context = AllocSetContextCreate(run->context, "contacts_tier rollover step",
 													   ALLOCSET_DEFAULT_SIZES);
-	ResourceOwner owner = CurrentResourceOwner;
-	volatile CtStepResult result = CT_STEP_DONE;
+	MemoryContext old = MemoryContextSwitchTo(step_context);
+	CtStepResult result = CT_STEP_DONE;
+	ErrorData  *error;
 
 	run->may_be_lost = false;
 
@@ -218,29 +216,14 @@ try_step(CtWork *work)
 	 */
 	if (run->commits)
 		XactIsoLevel = XACT_READ_COMMITTED;
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(step_context);
-	PG_TRY();
+	error = ct_try(do_step, work);
+	if (error != NULL)
 	{
-		do_step(work);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
 		*work = before;
 		result = judge_error(work, error);
-		FreeErrorData(error);
 	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
+	MemoryContextSwitchTo(old);
 	MemoryContextDelete(step_context);
-	CurrentResourceOwner = owner;
 	return result;
 }
 
